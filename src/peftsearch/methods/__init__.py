@@ -1,0 +1,1 @@
+"""METHODS, one file each, and the drivers that run them."""

@@ -1,0 +1,62 @@
+"""What the gate driver asks of a method that searches by gating a supernet."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import torch
+
+from peftsearch.space import Configuration, Placement
+from peftsearch.supernet.sensitivity import ModuleRecords, Record
+from peftsearch.supernet.supernet import Gates
+
+
+@dataclass(frozen=True)
+class Observation:
+    """What one search step saw of the live modules, module i being `live[i]`.
+
+    Args:
+        live: placements in the order of `records`.
+        records: how tensors map to modules.
+        weight_record: weight * gradient on the weight half of the data.
+        validation_record: the same on the architecture half.
+    """
+
+    live: list[Placement]
+    records: ModuleRecords
+    weight_record: Record
+    validation_record: Record
+
+
+class GateStrategy(Protocol):
+    """A search method over gates; steps are counted from 0."""
+
+    def has_architecture_step(self, step: int) -> bool:
+        """Whether a step trains the architecture before it trains weights."""
+
+    def architecture_parameters(self, step: int) -> list[torch.Tensor]:
+        """Tensors to differentiate in this step."""
+
+    def architecture_gates(self, step: int, live: list[Placement], device: torch.device) -> Gates:
+        """Gates with gradients to `architecture_parameters`."""
+
+    def architecture_penalty(self, step: int) -> torch.Tensor:
+        """What is added to the loss of the architecture step."""
+
+    def update_architecture(self, step: int, gradients: list[torch.Tensor]) -> None:
+        """Take one optimizer step on `architecture_parameters`."""
+
+    def weight_gates(self, step: int, live: list[Placement], device: torch.device) -> Gates:
+        """Gates of the weight step."""
+
+    def observe(self, step: int, observation: Observation) -> list[Placement]:
+        """Take in a step's records; return the modules to remove for good."""
+
+    def finished(self) -> bool:
+        """Whether the search can stop before its planned steps run out."""
+
+    def status(self, step: int) -> Mapping[str, Any]:
+        """Numbers for the log and the progress bar."""
+
+    def results(self) -> dict[int, Configuration]:
+        """The configuration for each requested budget in parameters."""

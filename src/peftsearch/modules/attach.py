@@ -1,0 +1,56 @@
+"""From a configuration to a model with its modules attached."""
+
+from collections.abc import Iterable, Sequence
+
+from peft import PeftModel, get_peft_model
+from torch import nn
+
+from peftsearch.errors import ConfigurationError
+from peftsearch.modules.adapted_layer import PREFIX
+from peftsearch.modules.kinds import num_parameters
+from peftsearch.modules.tuner import PeftSearchConfig
+from peftsearch.space import Configuration, Site
+
+
+def make_peft_config(
+    configuration: Configuration, *, sites: Iterable[Site], head: Sequence[str] = (), task_type: str | None = None
+) -> PeftSearchConfig:
+    """Translate site names to a model's module names.
+
+    Args:
+        sites: every site of the model.
+        head: names of modules to train and save in full.
+        task_type: peft's name of the task, such as "SEQ_CLS" or "SEQ_2_SEQ_LM".
+
+    Raises:
+        ConfigurationError: for a choice at a site that the model lacks, or of a kind that does not fit there.
+    """
+    by_name = {site.name: site for site in sites}
+    ranks: dict[str, dict[str, int]] = {}
+    for choice in configuration:
+        if choice.site not in by_name:
+            raise ConfigurationError(
+                f"The configuration places {choice.kind} at '{choice.site}', which this model does not have. "
+                f"It has, for example: {', '.join(sorted(by_name)[:4])}."
+            )
+        site = by_name[choice.site]
+        num_parameters(choice.kind, site, choice.rank)
+        ranks.setdefault(site.path, {})[choice.kind] = choice.rank
+    return PeftSearchConfig(sites=ranks, modules_to_save=list(head) or None, task_type=task_type)
+
+
+def attach(
+    model: nn.Module,
+    configuration: Configuration,
+    *,
+    sites: Iterable[Site],
+    head: Sequence[str] = (),
+    task_type: str | None = None,
+) -> PeftModel:
+    """Attach a configuration's modules and freeze the rest but the head; arguments as in `make_peft_config`."""
+    return get_peft_model(model, make_peft_config(configuration, sites=sites, head=head, task_type=task_type))
+
+
+def count_peft_parameters(model: nn.Module) -> int:
+    """Parameters of the attached modules as they really are, task head excluded."""
+    return sum(p.numel() for name, p in model.named_parameters() if f".{PREFIX}" in name)

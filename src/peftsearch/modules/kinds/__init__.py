@@ -1,0 +1,24 @@
+"""One file for each module kind; every file here is imported, so that a new kind is a new file and nothing else."""
+
+from importlib import import_module
+from pkgutil import iter_modules
+
+from peftsearch.errors import ConfigurationError
+from peftsearch.modules.peft_module import KINDS
+from peftsearch.space import Site
+
+for _module in iter_modules(__path__):
+    import_module(f"{__name__}.{_module.name}")
+
+
+def num_parameters(kind: str, site: Site, rank: int) -> int:
+    """Exact trainable parameters of a kind at a site.
+
+    Raises:
+        UnknownNameError: for a kind that is not registered.
+        ConfigurationError: for a kind that does not fit the site.
+    """
+    if not KINDS[kind].fits(site):
+        fitting = ", ".join(name for name in KINDS if KINDS[name].fits(site))
+        raise ConfigurationError(f"Kind '{kind}' does not fit the site '{site.name}'; what fits: {fitting}.")
+    return KINDS[kind].num_parameters(site, rank)

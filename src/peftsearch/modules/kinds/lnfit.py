@@ -1,0 +1,51 @@
+"""A trained change of a norm's weight."""
+
+import torch
+from torch import nn
+from torch.nn.functional import layer_norm
+
+from peftsearch.modules.peft_module import UNMASKED, Mask, PeftModule, layer_widths, register_kind
+from peftsearch.space import Site
+
+_EPSILON_NAMES = ("eps", "variance_epsilon", "epsilon")
+
+
+@register_kind
+class Lnfit(PeftModule):
+    """y + w * n(x), with w (width,) and n(x) the input as the norm normalises it.
+
+    LayerNorm subtracts the mean, RMS norms don't: T5's class is called T5LayerNorm and is an RMS norm. The
+    normalised input is computed anew and not read off `y`, which the norm's weight may have scaled to zero.
+
+    Source: the LNFit of S3Delta (Hu et al. 2022, table 1).
+    """
+
+    kind = "lnfit"
+    description = "trained change of a norm's weight: y + w * normalised x"
+    source = "Hu et al. 2022 (S3Delta), table 1"
+    learning_rate_scale = 3.0
+
+    def __init__(self, base_layer: nn.Module, rank: int = 1):
+        super().__init__()
+        self.weight = nn.Parameter(torch.zeros(layer_widths(base_layer)[1]))
+        self.centered = isinstance(base_layer, nn.LayerNorm)
+        self.epsilon = next((getattr(base_layer, n) for n in _EPSILON_NAMES if hasattr(base_layer, n)), 1e-6)
+
+    @classmethod
+    def fits(cls, site: Site) -> bool:
+        return site.role.is_norm
+
+    @classmethod
+    def num_parameters(cls, site: Site, rank: int) -> int:
+        return site.out_width
+
+    def forward(self, x: torch.Tensor, y: torch.Tensor, mask: Mask = UNMASKED) -> torch.Tensor:
+        weight = self.weight if mask.gate is None else mask.gate * self.weight
+        x = x.to(weight.dtype)
+        if self.centered:
+            return y + layer_norm(x, weight.shape, weight, None, self.epsilon).to(y.dtype)
+        scale = torch.rsqrt(x.pow(2).mean(-1, keepdim=True) + self.epsilon)
+        return y + (x * scale * weight).to(y.dtype)
+
+    def weight_delta(self) -> torch.Tensor:
+        return self.weight.float()

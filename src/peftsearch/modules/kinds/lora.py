@@ -1,0 +1,57 @@
+"""Low-rank adaptation of a linear map."""
+
+import math
+
+import torch
+from torch import nn
+from torch.nn.functional import linear
+
+from peftsearch.modules.peft_module import UNMASKED, Mask, PeftModule, layer_widths, register_kind
+from peftsearch.space import Site
+
+
+@register_kind
+class Lora(PeftModule):
+    """y + B A x, with A (rank, in_width) and B (out_width, rank).
+
+    The scale is 1 at every rank, as in BIPEFT; S3Delta's 16 / rank would tie the step size to the rank.
+
+    Source: Hu et al. 2022, "LoRA", section 4.1.
+    """
+
+    kind = "lora"
+    description = "low-rank update of a linear map: y + B A x"
+    source = "Hu et al. 2022, section 4.1"
+    ranked = True
+
+    def __init__(self, base_layer: nn.Module, rank: int):
+        super().__init__()
+        in_width, out_width = layer_widths(base_layer)
+        self.A = nn.Parameter(torch.empty(rank, in_width))
+        self.B = nn.Parameter(torch.zeros(out_width, rank))
+        nn.init.kaiming_uniform_(self.A, a=math.sqrt(5))
+
+    @classmethod
+    def fits(cls, site: Site) -> bool:
+        return not site.role.is_norm
+
+    @classmethod
+    def num_parameters(cls, site: Site, rank: int) -> int:
+        return rank * (site.in_width + site.out_width)
+
+    def forward(self, x: torch.Tensor, y: torch.Tensor, mask: Mask = UNMASKED) -> torch.Tensor:
+        hidden = linear(x.to(self.A.dtype), self.A)
+        scale = _product(mask)
+        if scale is not None:
+            hidden = hidden * scale
+        return y + linear(hidden, self.B).to(y.dtype)
+
+    def weight_delta(self) -> torch.Tensor:
+        return self.B.float() @ self.A.float()
+
+
+def _product(mask: Mask) -> torch.Tensor | None:
+    """Gate and rank mask as one multiplier of the rank-sized activation."""
+    if mask.gate is None or mask.rank is None:
+        return mask.rank if mask.gate is None else mask.gate
+    return mask.gate * mask.rank

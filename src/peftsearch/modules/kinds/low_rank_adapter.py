@@ -1,0 +1,71 @@
+"""A bottleneck adapter whose two projections are themselves low-rank products."""
+
+import torch
+from torch import nn
+from torch.nn.functional import gelu, linear
+
+from peftsearch.modules.peft_module import UNMASKED, Mask, PeftModule, layer_widths, register_kind
+from peftsearch.space import Role, Site
+
+REDUCTION = 32
+
+
+def bottleneck_width(width: int) -> int:
+    """Width of the bottleneck: a 32nd of the layer's, at least 1."""
+    return max(1, width // REDUCTION)
+
+
+@register_kind
+class LowRankAdapter(PeftModule):
+    """y + U2(gelu(U1 y)), where each U is a product of two rank-r factors plus a bias.
+
+    Only the last factor starts at zero, so that the module starts as the identity and every tensor can leave its
+    start. The public BIPEFT code's option that zeroes both factors of U2 freezes them for ever and is not rebuilt.
+
+    Source: the LR-adapter of S3Delta and BIPEFT (Chang et al. 2024, section 4.1); gelu in its tanh form, as there.
+    """
+
+    kind = "low_rank_adapter"
+    description = "bottleneck adapter with low-rank projections after attention or FFN"
+    source = "Chang et al. 2024, section 4.1"
+    ranked = True
+    order = 2
+
+    def __init__(self, base_layer: nn.Module, rank: int):
+        super().__init__()
+        width = layer_widths(base_layer)[1]
+        narrow = bottleneck_width(width)
+        self.down_in = nn.Parameter(_glorot(rank, width))
+        self.down_out = nn.Parameter(_glorot(narrow, rank))
+        self.down_bias = nn.Parameter(torch.zeros(narrow))
+        self.up_in = nn.Parameter(_glorot(rank, narrow))
+        self.up_out = nn.Parameter(torch.zeros(width, rank))
+        self.up_bias = nn.Parameter(torch.zeros(width))
+
+    @classmethod
+    def fits(cls, site: Site) -> bool:
+        return site.role in (Role.ATTENTION_OUTPUT, Role.FFN_OUT, Role.CROSS_OUTPUT)
+
+    @classmethod
+    def num_parameters(cls, site: Site, rank: int) -> int:
+        width, narrow = site.out_width, bottleneck_width(site.out_width)
+        return 2 * rank * (width + narrow) + narrow + width
+
+    def forward(self, x: torch.Tensor, y: torch.Tensor, mask: Mask = UNMASKED) -> torch.Tensor:
+        hidden = self._masked(linear(y.to(self.down_in.dtype), self.down_in), mask)
+        hidden = gelu(linear(hidden, self.down_out, self.down_bias), approximate="tanh")
+        hidden = self._masked(linear(hidden, self.up_in), mask)
+        change = linear(hidden, self.up_out, self.up_bias)
+        return y + (change if mask.gate is None else mask.gate * change).to(y.dtype)
+
+    @staticmethod
+    def _masked(hidden: torch.Tensor, mask: Mask) -> torch.Tensor:
+        return hidden if mask.rank is None else hidden * mask.rank
+
+    def unmergeable_reason(self, base_layer: nn.Module) -> str | None:
+        return "a non-linear bottleneck cannot be merged"
+
+
+def _glorot(rows: int, columns: int) -> torch.Tensor:
+    """(rows, columns) drawn uniformly with gain sqrt(2)."""
+    return nn.init.xavier_uniform_(torch.empty(rows, columns), gain=2**0.5)

@@ -1,0 +1,113 @@
+"""The base of every module kind, and the registry that finds them."""
+
+from abc import ABC, abstractmethod
+from typing import ClassVar, NamedTuple
+
+import torch
+from torch import nn
+from transformers.pytorch_utils import Conv1D
+
+from peftsearch.registry import Registry
+from peftsearch.space import Site
+
+
+class Mask(NamedTuple):
+    """How strongly a module counts in a supernet; None stands for ones.
+
+    Args:
+        gate: scalar that multiplies what the module adds.
+        rank: (rank,) multiplies the rank-sized activation; leading ones keep the leading components.
+    """
+
+    gate: torch.Tensor | None = None
+    rank: torch.Tensor | None = None
+
+
+UNMASKED = Mask()
+
+
+class PeftModule(nn.Module, ABC):
+    """A small trainable change of one layer.
+
+    A kind is one subclass in one file of `modules/kinds`. Its parameters are direct attributes, since peft and
+    transformers rewrite names that nest deeper.
+
+    Args:
+        base_layer: the layer that is changed: linear, transformers' Conv1D or a norm.
+        rank: number of components of a ranked kind, 1 for others.
+    """
+
+    kind: ClassVar[str]
+    description: ClassVar[str]
+    source: ClassVar[str]
+    # Whether the size depends on a rank.
+    ranked: ClassVar[bool] = False
+    # Modules at one site apply in ascending order: what reads the layer's input comes first, serial ones last.
+    order: ClassVar[int] = 0
+    # Multiple of the learning rate that suits the kind where LoRA's multiple is 1.
+    learning_rate_scale: ClassVar[float] = 1.0
+
+    @classmethod
+    @abstractmethod
+    def fits(cls, site: Site) -> bool:
+        """Whether the kind can stand at a site."""
+
+    @classmethod
+    @abstractmethod
+    def num_parameters(cls, site: Site, rank: int) -> int:
+        """Exact number of trainable parameters at a site."""
+
+    @abstractmethod
+    def forward(self, x: torch.Tensor, y: torch.Tensor, mask: Mask = UNMASKED) -> torch.Tensor:
+        """Change a layer's output.
+
+        Args:
+            x: (batch, tokens, in_width) the layer's input.
+            y: (batch, tokens, out_width) its output after the modules before this one.
+            mask: gate and rank mask of a supernet.
+
+        Returns:
+            (batch, tokens, out_width) in the dtype of `y`; exactly `y` at initialisation.
+        """
+
+    @torch.no_grad()
+    def inherit(self, larger: "PeftModule") -> None:
+        """Copy the leading rows and columns of a module of the same kind and at least the same rank."""
+        for own, other in zip(self.parameters(), larger.parameters(), strict=True):
+            own.copy_(other[tuple(slice(0, length) for length in own.shape)])
+
+    def unmergeable_reason(self, base_layer: nn.Module) -> str | None:
+        """Why the module cannot be folded into the layer's own parameters; None if it can."""
+        return None
+
+    def weight_delta(self) -> torch.Tensor | None:
+        """What merging adds to the layer's weight: (out_width, in_width), or (width,) for a norm."""
+        return None
+
+    def bias_delta(self) -> torch.Tensor | None:
+        """What merging adds to the layer's bias: (out_width,)."""
+        return None
+
+
+KINDS: Registry[type[PeftModule]] = Registry("module kind")
+
+
+def register_kind(kind: type[PeftModule]) -> type[PeftModule]:
+    """Class decorator that makes a kind known by its name."""
+    return KINDS.add(kind.kind, kind)
+
+
+def layer_widths(base_layer: nn.Module) -> tuple[int, int]:
+    """Widths of a layer's input and output, in features."""
+    if isinstance(base_layer, Conv1D):
+        return base_layer.weight.shape[0], base_layer.weight.shape[1]
+    if isinstance(base_layer, nn.Linear):
+        return base_layer.in_features, base_layer.out_features
+    return base_layer.weight.shape[0], base_layer.weight.shape[0]
+
+
+def bias_is_missing(base_layer: nn.Module) -> str | None:
+    """The reason why a bias cannot be merged, if there is one."""
+    if getattr(base_layer, "bias", None) is None:
+        return "the base layer has no bias to merge into"
+    return None

@@ -1,0 +1,151 @@
+"""The peft method "peftsearch": a different set of modules at each site, in one adapter that peft loads.
+
+Importing this file registers the method. peft's enum of methods is closed, so one member is added at run time; the
+rest goes through peft's public `register_peft_method`.
+"""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from peft import PeftConfig
+from peft.mapping import PEFT_TYPE_TO_CONFIG_MAPPING
+from peft.tuners.tuners_utils import DUMMY_TARGET_MODULES, BaseTuner
+from peft.utils import register_peft_method
+from peft.utils.peft_types import PeftType
+from torch import nn
+
+from peftsearch.errors import ConfigurationError
+from peftsearch.modules.adapted_layer import PREFIX, AdaptedLayer
+from peftsearch.modules.peft_module import KINDS
+from peftsearch.space.configuration import SCHEMA_VERSION, check_schema_version
+
+_NAME = "PEFTSEARCH"
+
+
+def _extend_peft_type() -> PeftType:
+    """Add the member PEFTSEARCH to peft's closed enum; a second call changes nothing."""
+    if _NAME in PeftType.__members__:
+        return PeftType[_NAME]
+    member = str.__new__(PeftType, _NAME)
+    member._name_ = member._value_ = _NAME
+    member.__objclass__ = PeftType
+    member._sort_order_ = len(PeftType._member_names_)
+    PeftType._member_names_.append(_NAME)
+    PeftType._member_map_[_NAME] = member
+    PeftType._value2member_map_[_NAME] = member
+    type.__setattr__(PeftType, _NAME, member)
+    return member
+
+
+_PEFT_TYPE = _extend_peft_type()
+
+
+@dataclass
+class PeftSearchConfig(PeftConfig):
+    """What `adapter_config.json` holds.
+
+    Args:
+        sites: exact module name -> kind -> rank.
+        modules_to_save: names of modules that are trained and saved in full, such as the task head.
+        schema_version: of `sites`; a newer one than this release knows is refused.
+
+    Raises:
+        ConfigurationError: for sites of another form, unknown kinds, ranks below 1 or a newer schema.
+    """
+
+    sites: dict[str, dict[str, int]] = field(default_factory=dict)
+    target_modules: list[str] | str | None = None
+    exclude_modules: list[str] | str | None = None
+    modules_to_save: list[str] | None = None
+    bias: str = "none"
+    schema_version: int = SCHEMA_VERSION
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.peft_type = _PEFT_TYPE
+        check_schema_version(self.schema_version)
+        _check_sites(self.sites)
+        # peft reads target_modules in several places; with no site at all (head only) it needs its dummy name.
+        self.target_modules = set(self.sites) or DUMMY_TARGET_MODULES
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data with sorted names, so that equal adapters write equal files."""
+        document = super().to_dict()
+        document["sites"] = {path: dict(sorted(ranks.items())) for path, ranks in sorted(self.sites.items())}
+        document["target_modules"] = sorted(self.sites) or DUMMY_TARGET_MODULES
+        document["modules_to_save"] = sorted(set(self.modules_to_save or ())) or None
+        return document
+
+
+def _check_sites(sites: Any) -> None:
+    if not isinstance(sites, dict):
+        raise ConfigurationError(f"'sites' must map module names to kinds and ranks, found {sites!r:.200}.")
+    for path, ranks in sites.items():
+        if not isinstance(ranks, dict) or not ranks:
+            raise ConfigurationError(f"The site '{path}' must map kinds to ranks, found {ranks!r:.200}.")
+        for kind, rank in ranks.items():
+            if type(rank) is not int or rank < 1:
+                raise ConfigurationError(f"Rank {rank!r:.50} of {kind} at '{path}' must be a whole number from 1.")
+            KINDS[kind]
+
+
+class PeftSearchModel(BaseTuner):
+    """peft's view of a configuration: which layers to wrap, and what to refuse when merging."""
+
+    prefix = PREFIX
+    tuner_layer_cls = AdaptedLayer
+    target_module_mapping: dict[str, list[str]] = {}
+
+    @staticmethod
+    def _check_target_module_exists(peft_config: PeftSearchConfig, key: str) -> bool:
+        return key in peft_config.sites
+
+    def _create_and_replace(
+        self,
+        peft_config: PeftSearchConfig,
+        adapter_name: str,
+        target: nn.Module,
+        target_name: str,
+        parent: nn.Module,
+        current_key: str,
+        parameter_name: str | None = None,
+    ) -> None:
+        layer = target if isinstance(target, AdaptedLayer) else AdaptedLayer(target)
+        ranks = peft_config.sites[current_key]
+        layer.add_modules(adapter_name, ranks, inference_mode=peft_config.inference_mode)
+        if layer is not target:
+            if adapter_name not in self.active_adapters:
+                layer.requires_grad_(False)
+            self._replace_module(parent, target_name, layer, target)
+
+    def unmergeable_sites(self, adapter_names: list[str] | None = None) -> dict[str, str]:
+        """Module name -> why its modules cannot be merged, over the given (or active) adapters."""
+        return {
+            name: reason
+            for name, layer in self.model.named_modules()
+            if isinstance(layer, AdaptedLayer)
+            for adapter in adapter_names or self.active_adapters
+            if (reason := layer.unmergeable_reason(adapter))
+        }
+
+    def merge_adapter(self, adapter_names: list[str] | None = None, safe_merge: bool = False) -> None:
+        """Merge in place; refuse before anything is changed if a site cannot be merged."""
+        self._refuse_unmergeable(adapter_names)
+        super().merge_adapter(adapter_names=adapter_names, safe_merge=safe_merge)
+
+    def _unload_and_optionally_merge(self, merge: bool = True, **settings: Any) -> nn.Module:
+        if merge:
+            self._refuse_unmergeable(settings.get("adapter_names"))
+        return super()._unload_and_optionally_merge(merge=merge, **settings)
+
+    def _refuse_unmergeable(self, adapter_names: list[str] | None) -> None:
+        refused = self.unmergeable_sites(adapter_names)
+        if refused:
+            reasons = "; ".join(f"{name}: {reason}" for name, reason in sorted(refused.items())[:5])
+            raise ConfigurationError(
+                f"Merging is impossible at {len(refused)} site(s): {reasons}. Keep the adapter unmerged."
+            )
+
+
+if _PEFT_TYPE not in PEFT_TYPE_TO_CONFIG_MAPPING:
+    register_peft_method(name=_NAME.lower(), config_cls=PeftSearchConfig, model_cls=PeftSearchModel)

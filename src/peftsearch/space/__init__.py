@@ -1,0 +1,23 @@
+"""WHAT can be chosen: plain data, standard library only."""
+
+from peftsearch.space.budget import Budget
+from peftsearch.space.configuration import Choice, Configuration, Placement
+from peftsearch.space.presets import PRESETS, Preset
+from peftsearch.space.search_space import SearchSpace
+from peftsearch.space.site import CROSS_ROLES, LINEAR_ROLES, NORM_ROLES, ONCE_PER_STACK, Role, Site
+
+__all__ = [
+    "CROSS_ROLES",
+    "LINEAR_ROLES",
+    "NORM_ROLES",
+    "ONCE_PER_STACK",
+    "PRESETS",
+    "Budget",
+    "Choice",
+    "Configuration",
+    "Placement",
+    "Preset",
+    "Role",
+    "SearchSpace",
+    "Site",
+]

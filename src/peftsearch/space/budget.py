@@ -1,0 +1,50 @@
+"""A hard limit on trainable parameters, the task head excluded."""
+
+import re
+from dataclasses import dataclass
+from fractions import Fraction
+
+from peftsearch.errors import BudgetError
+
+_FORM = re.compile(r"(?P<number>\d+(?:\.\d+)?|\.\d+)\s*(?P<unit>k|m|%|bp|)", re.IGNORECASE)
+_ABSOLUTE = {"": 1, "k": 1_000, "m": 1_000_000}
+_RELATIVE = {"%": Fraction(1, 100), "bp": Fraction(1, 10_000)}
+
+
+@dataclass(frozen=True)
+class Budget:
+    """A number of parameters, or a share of the backbone's.
+
+    Args:
+        text: as the user wrote it, for reports.
+        amount: exact number of parameters, or exact share of the backbone if `is_relative`.
+        is_relative: whether `amount` is a share.
+    """
+
+    text: str
+    amount: Fraction
+    is_relative: bool
+
+    @classmethod
+    def parse(cls, text: str | int) -> "Budget":
+        """Read "102600", "100k", "1.5m", "0.05%" or "1.39bp" (parts per ten thousand of the backbone).
+
+        Raises:
+            BudgetError: if the text has another form or is not above 0.
+        """
+        text = str(text).strip()
+        match = _FORM.fullmatch(text)
+        if match is None:
+            raise BudgetError(
+                f"Cannot read the budget '{text}'. Write a number of parameters (102600, 100k, 1.5m) "
+                "or a share of the backbone (0.05%, or 5bp for five per ten thousand)."
+            )
+        number, unit = Fraction(match["number"]), match["unit"].lower()
+        amount = number * (_RELATIVE[unit] if unit in _RELATIVE else _ABSOLUTE[unit])
+        if amount <= 0:
+            raise BudgetError(f"The budget '{text}' must be above 0 parameters.")
+        return cls(text, amount, unit in _RELATIVE)
+
+    def parameters(self, backbone_parameters: int) -> int:
+        """Round down to whole parameters; a share is taken of `backbone_parameters`, task head excluded."""
+        return int(self.amount * backbone_parameters if self.is_relative else self.amount)

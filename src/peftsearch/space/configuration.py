@@ -1,0 +1,134 @@
+"""What a search returns, a retraining attaches and a report draws: a frozen set of choices."""
+
+import json
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from peftsearch.errors import ConfigurationError
+
+SCHEMA_VERSION = 1
+
+
+@dataclass(frozen=True, order=True)
+class Placement:
+    """One kind at one site, whatever its rank: what the papers call a module of the search space."""
+
+    site: str
+    kind: str
+
+    def __str__(self) -> str:
+        return f"{self.kind} at {self.site}"
+
+
+@dataclass(frozen=True, order=True)
+class Choice:
+    """One module kind with one rank at one site. Kinds without a rank have rank 1."""
+
+    site: str
+    kind: str
+    rank: int = 1
+
+    @property
+    def placement(self) -> Placement:
+        """The choice without its rank."""
+        return Placement(self.site, self.kind)
+
+
+@dataclass(frozen=True)
+class Configuration:
+    """A set of choices, at most one rank for each kind at each site.
+
+    Raises:
+        ConfigurationError: if a kind is chosen twice at one site, or a rank is below 1.
+    """
+
+    choices: frozenset[Choice] = frozenset()
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "choices", frozenset(self.choices))
+        twice = [p for p, n in Counter(c.placement for c in self.choices).items() if n > 1]
+        if twice:
+            raise ConfigurationError(f"{min(twice)} is chosen with several ranks; keep one of them.")
+        wrong = [c for c in self.choices if c.rank < 1]
+        if wrong:
+            raise ConfigurationError(f"Rank {wrong[0].rank} of {wrong[0].placement} must be 1 or more.")
+
+    def __len__(self) -> int:
+        return len(self.choices)
+
+    def __iter__(self):
+        return iter(sorted(self.choices))
+
+    @classmethod
+    def of(cls, choices: Iterable[Choice]) -> "Configuration":
+        """Build a configuration from any iterable of choices."""
+        return cls(frozenset(choices))
+
+    def num_modules_by_kind(self) -> dict[str, int]:
+        """Count the modules of each kind, sorted by kind."""
+        return dict(sorted(Counter(c.kind for c in self.choices).items()))
+
+    def to_json(self) -> str:
+        """Write as readable JSON: the same configuration always gives the same text."""
+        rows = ",\n".join("    " + json.dumps({"site": c.site, "kind": c.kind, "rank": c.rank}) for c in self)
+        body = f"[\n{rows}\n  ]" if rows else "[]"
+        return f'{{\n  "schema_version": {SCHEMA_VERSION},\n  "choices": {body}\n}}\n'
+
+    @classmethod
+    def from_json(cls, text: str) -> "Configuration":
+        """Read what `to_json` wrote.
+
+        Raises:
+            ConfigurationError: for text that is not such a JSON document, or of a newer schema.
+        """
+        try:
+            document = json.loads(text)
+        except (json.JSONDecodeError, RecursionError) as error:
+            raise ConfigurationError(f"The configuration is not valid JSON: {error}.") from error
+        if not isinstance(document, dict) or not isinstance(document.get("choices"), list):
+            raise ConfigurationError("A configuration is a JSON object with a list 'choices'.")
+        check_schema_version(document.get("schema_version"))
+        return cls.of(_read_choice(row) for row in document["choices"])
+
+    def save(self, path: str | Path) -> None:
+        """Write the JSON form to a file."""
+        Path(path).write_text(self.to_json(), encoding="utf-8")
+
+    @classmethod
+    def load(cls, path: str | Path) -> "Configuration":
+        """Read a configuration file.
+
+        Raises:
+            ConfigurationError: if the file is missing or malformed.
+        """
+        try:
+            text = Path(path).read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise ConfigurationError(f"Cannot read the configuration file '{path}': {error}.") from error
+        return cls.from_json(text)
+
+
+def check_schema_version(version: object) -> None:
+    """Refuse a schema that this release cannot read.
+
+    Raises:
+        ConfigurationError: if the version is not a whole number from 1 to the current one.
+    """
+    if not isinstance(version, int) or isinstance(version, bool) or not 1 <= version <= SCHEMA_VERSION:
+        raise ConfigurationError(
+            f"Schema version {version!r} cannot be read; this peftsearch reads versions 1 to {SCHEMA_VERSION}. "
+            "Upgrade peftsearch if the file comes from a newer one."
+        )
+
+
+def _read_choice(row: Any) -> Choice:
+    allowed = {"site": str, "kind": str, "rank": int}
+    if not isinstance(row, dict) or not {"site", "kind"} <= row.keys() <= allowed.keys():
+        raise ConfigurationError(f"A choice has 'site', 'kind' and 'rank', but found {row!r:.200}.")
+    for key, value in row.items():
+        if type(value) is not allowed[key]:
+            raise ConfigurationError(f"'{key}' of a choice must be {allowed[key].__name__}, found {value!r:.200}.")
+    return Choice(**row)

@@ -1,0 +1,54 @@
+"""Search spaces by name: which kinds may stand at which roles, with which ranks."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from peftsearch.registry import Registry
+from peftsearch.space.site import CROSS_ROLES, LINEAR_ROLES, NORM_ROLES, Role
+
+
+@dataclass(frozen=True)
+class Preset:
+    """A space before it meets a model.
+
+    Args:
+        description: one line for `peftsearch list spaces`.
+        roles: for each kind, the roles it may stand at.
+        ranks: candidate ranks of the ranked kinds, ascending.
+        source: where the space is defined.
+    """
+
+    description: str
+    roles: Mapping[str, frozenset[Role]]
+    ranks: tuple[int, ...]
+    source: str
+
+
+PRESETS: Registry[Preset] = Registry("space")
+
+# S2 gives the linear maps of cross-attention no module; their norm has BitFit and LNFit.
+_S2_LINEAR = LINEAR_ROLES - CROSS_ROLES
+_S2_ROLES = {
+    "lora": _S2_LINEAR,
+    "low_rank_adapter": frozenset({Role.ATTENTION_OUTPUT, Role.FFN_OUT}),
+    "bitfit": _S2_LINEAR | NORM_ROLES,
+    "lnfit": NORM_ROLES,
+}
+
+PRESETS.add(
+    "s2",
+    Preset(
+        "LoRA, low-rank adapter, BitFit and LNFit; ranks 1, 4, 8 (BIPEFT's default)",
+        _S2_ROLES,
+        (1, 4, 8),
+        "Chang et al. 2024, section 4.1",
+    ),
+)
+PRESETS.add(
+    "s3delta_m",
+    Preset("the kinds of s2 at rank 1 (S3Delta-M)", _S2_ROLES, (1,), "Hu et al. 2022, section 4.2"),
+)
+PRESETS.add(
+    "s3delta_l",
+    Preset("LoRA at rank 1 only (S3Delta-L)", {"lora": _S2_LINEAR}, (1,), "Hu et al. 2022, section 4.2"),
+)

@@ -1,0 +1,67 @@
+"""Where a PEFT module can be placed, named by what the place does and not by how a model spells it."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Role(StrEnum):
+    """What a site does in its block; the same word for every model family."""
+
+    QUERY = "query"
+    KEY = "key"
+    VALUE = "value"
+    QUERY_KEY_VALUE = "query_key_value"
+    ATTENTION_OUTPUT = "attention_output"
+    CROSS_QUERY = "cross_query"
+    CROSS_KEY = "cross_key"
+    CROSS_VALUE = "cross_value"
+    CROSS_OUTPUT = "cross_output"
+    FFN_GATE = "ffn_gate"
+    FFN_IN = "ffn_in"
+    FFN_OUT = "ffn_out"
+    EMBEDDING_NORM = "embedding_norm"
+    ATTENTION_NORM = "attention_norm"
+    CROSS_NORM = "cross_norm"
+    FFN_NORM = "ffn_norm"
+    FINAL_NORM = "final_norm"
+
+    @property
+    def is_norm(self) -> bool:
+        """Whether the site is a normalisation layer; every other site is a linear map."""
+        return self in NORM_ROLES
+
+
+NORM_ROLES = frozenset({Role.EMBEDDING_NORM, Role.ATTENTION_NORM, Role.CROSS_NORM, Role.FFN_NORM, Role.FINAL_NORM})
+CROSS_ROLES = frozenset({Role.CROSS_QUERY, Role.CROSS_KEY, Role.CROSS_VALUE, Role.CROSS_OUTPUT})
+LINEAR_ROLES = frozenset(Role) - NORM_ROLES
+# Roles that occur once in a stack, before its first or after its last layer.
+ONCE_PER_STACK = frozenset({Role.EMBEDDING_NORM, Role.FINAL_NORM})
+
+
+@dataclass(frozen=True, order=True)
+class Site:
+    """A named place in a transformer.
+
+    Args:
+        stack: "encoder" or "decoder".
+        layer: index of the block, from 0 at the bottom; an embedding norm counts as layer 0 and a final norm as
+            the number of layers.
+        role: what the place does.
+        path: exact name of the module in the model, as in `model.named_modules()`.
+        in_width: width of the input, in features.
+        out_width: width of the output, in features.
+    """
+
+    stack: str
+    layer: int
+    role: Role
+    path: str
+    in_width: int
+    out_width: int
+
+    @property
+    def name(self) -> str:
+        """Name that does not depend on the model's spelling, such as "encoder.3.value" or "decoder.final_norm"."""
+        if self.role in ONCE_PER_STACK:
+            return f"{self.stack}.{self.role}"
+        return f"{self.stack}.{self.layer}.{self.role}"

@@ -1,0 +1,1 @@
+"""Every choice attached at once: gates, rank masks, relaxations and sensitivity."""

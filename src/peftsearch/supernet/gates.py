@@ -1,0 +1,59 @@
+"""From sampled weights to the masks of a step."""
+
+import torch
+
+from peftsearch.modules.peft_module import Mask
+from peftsearch.space import Placement
+from peftsearch.supernet.architecture import OptionTable
+from peftsearch.supernet.supernet import Gates
+
+
+def differentiable_gates(
+    table: OptionTable,
+    live: list[Placement],
+    *,
+    gates: torch.Tensor,
+    ranks: torch.Tensor,
+    device: torch.device | str = "cpu",
+) -> Gates:
+    """Masks that carry gradients to the architecture: every live module runs, a gate of 0 included.
+
+    Args:
+        gates: (placements,) gates.
+        ranks: (placements, columns) weights of the ranks.
+    """
+    gate_rows = gates.to(device).unbind(0)
+    mask_rows = torch.einsum("nd,ndr->nr", ranks, table.masks).to(device).unbind(0)
+    return {p: _mask(table, table.index[p], gate_rows[table.index[p]], mask_rows[table.index[p]]) for p in live}
+
+
+def _mask(table: OptionTable, i: int, gate: torch.Tensor, rank: torch.Tensor) -> Mask:
+    return Mask(gate, rank[: int(table.ranks[i, -1])] if table.is_ranked[i] else None)
+
+
+def fixed_gates(
+    table: OptionTable,
+    live: list[Placement],
+    *,
+    gates: torch.Tensor,
+    ranks: torch.Tensor,
+    device: torch.device | str = "cpu",
+) -> Gates:
+    """Masks without gradient: a module whose gate is 0 is skipped, one at its full rank runs unmasked."""
+    rows = torch.einsum("nd,ndr->nr", ranks, table.masks).to(device)
+    is_full = (rows == 1).all(-1).tolist()
+    is_ranked, widths, values = table.is_ranked.tolist(), table.ranks[:, -1].tolist(), _rounded(gates)
+    masks: dict[Placement, Mask | None] = {}
+    for placement in live:
+        i = table.index[placement]
+        if values[i] == 0:
+            masks[placement] = None
+            continue
+        rank = rows[i, : widths[i]] if is_ranked[i] and not is_full[i] else None
+        masks[placement] = Mask(None if values[i] == 1 else gates[i].to(device), rank)
+    return masks
+
+
+def _rounded(gates: torch.Tensor) -> list[float]:
+    """Gates without the rounding error of straight-through sampling, which can turn 1 into 0.9999999."""
+    return gates.double().round(decimals=6).tolist()

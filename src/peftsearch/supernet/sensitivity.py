@@ -1,0 +1,80 @@
+"""How much the loss depends on a module: first-order scores from weights and gradients."""
+
+from collections.abc import Callable, Sequence
+
+import torch
+
+Record = list[torch.Tensor]  # weight * gradient of each tensor, in the order of the module's tensors
+
+
+@torch.no_grad()
+def take_record(parameters: Sequence[torch.Tensor], gradients: Sequence[torch.Tensor | None]) -> Record:
+    """theta * dL/dtheta of each tensor; zeros where a tensor had no part in the loss."""
+    gradients = [torch.zeros_like(p) if g is None else g for p, g in zip(parameters, gradients, strict=True)]
+    return list(torch._foreach_mul([p.detach() for p in parameters], gradients))
+
+
+class ModuleRecords:
+    """Records of many modules at once, reduced to one number a module.
+
+    Args:
+        owners: for each tensor, the index of the module it belongs to; modules are numbered from 0 without gaps.
+        sizes: (modules,) parameters of each module.
+    """
+
+    def __init__(self, owners: torch.Tensor, sizes: torch.Tensor):
+        self.owners = owners
+        self.sizes = sizes
+
+    def importance(self, record: Record) -> torch.Tensor:
+        """(modules,) mean |theta * grad|: I_n.
+
+        Source: Chang et al. 2024, eq. 2.
+        """
+        return self._sum_by_module(torch.stack(torch._foreach_norm(record, ord=1))) / self.sizes
+
+    def cosine(self, first: Record, second: Record) -> torch.Tensor:
+        """(modules,) cosine of two records of the same module over all of its tensors; 0 if one of them is zero.
+
+        The public code takes the mean over a module's tensors; the paper speaks of one cosine a module (eq. 3).
+        """
+        products = torch._foreach_mul(first, second)
+        dot = self._sum_by_module(torch.stack([product.sum() for product in products]))
+        norms = [
+            self._sum_by_module(torch.stack(torch._foreach_norm(record, ord=2)) ** 2).sqrt()
+            for record in (first, second)
+        ]
+        length = norms[0] * norms[1]
+        return torch.where(length > 0, dot / length.clamp_min(torch.finfo(dot.dtype).tiny), 0.0)
+
+    def _sum_by_module(self, values: torch.Tensor) -> torch.Tensor:
+        return values.new_zeros(len(self.sizes)).index_add_(0, self.owners, values)
+
+
+def cosine_weighted(modules: ModuleRecords, trn: Record, val: Record) -> torch.Tensor:
+    """s_n = I_trn + c_n * I_val (eqs 1-3)."""
+    return modules.importance(trn) + modules.cosine(trn, val) * modules.importance(val)
+
+
+def of_training(modules: ModuleRecords, trn: Record, val: Record) -> torch.Tensor:
+    """I_trn alone."""
+    return modules.importance(trn)
+
+
+def of_validation(modules: ModuleRecords, trn: Record, val: Record) -> torch.Tensor:
+    """I_val alone."""
+    return modules.importance(val)
+
+
+def of_both(modules: ModuleRecords, trn: Record, val: Record) -> torch.Tensor:
+    """I_trn + I_val, unweighted."""
+    return modules.importance(trn) + modules.importance(val)
+
+
+Sensitivity = Callable[[ModuleRecords, Record, Record], torch.Tensor]
+SENSITIVITIES: dict[str, Sensitivity] = {
+    "cosine": cosine_weighted,
+    "trn": of_training,
+    "val": of_validation,
+    "trn+val": of_both,
+}

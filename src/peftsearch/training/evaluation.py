@@ -1,0 +1,37 @@
+"""Score a model on a set of examples."""
+
+import torch
+from torch import nn
+from torch.utils.data import DataLoader, Dataset
+
+from peftsearch.tasks.form import Form
+from peftsearch.tasks.task import Example
+
+
+@torch.inference_mode()
+def predict(model: nn.Module, form: Form, encoded: Dataset, *, batch_size: int) -> list:
+    """One prediction for each encoded example, in their order.
+
+    Batches are cut from the examples sorted by length, so that little is padded.
+    """
+    device = next(model.parameters()).device
+    order = sorted(range(len(encoded)), key=lambda i: encoded[i]["length"], reverse=True)
+    loader = DataLoader(encoded, batch_size=batch_size, sampler=order, collate_fn=form.collate)
+    was_training = model.training
+    model.eval()
+    predictions: list = [None] * len(order)
+    position = 0
+    for batch in loader:
+        found = form.predict(model, {name: tensor.to(device) for name, tensor in batch.items()})
+        for prediction in found:
+            predictions[order[position]] = prediction
+            position += 1
+    model.train(was_training)
+    return predictions
+
+
+def evaluate(
+    model: nn.Module, form: Form, examples: tuple[Example, ...], encoded: Dataset, *, batch_size: int
+) -> dict[str, float]:
+    """Every metric of the task; see `Form.score` for their ranges."""
+    return form.score(predict(model, form, encoded, batch_size=batch_size), examples)

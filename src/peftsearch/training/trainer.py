@@ -1,0 +1,244 @@
+"""The trainer of every phase: transformers' Trainer with rates by kind, our evaluation and our log."""
+
+import json
+import math
+import re
+from collections import defaultdict
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+from torch.utils.data import Dataset
+from tqdm.auto import tqdm
+from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArguments
+from transformers.trainer_pt_utils import LengthGroupedSampler
+
+from peftsearch.errors import TrainingError
+from peftsearch.modules.adapted_layer import PREFIX
+from peftsearch.modules.peft_module import KINDS
+from peftsearch.tasks.form import Form
+from peftsearch.tasks.task import Example
+from peftsearch.training.evaluation import evaluate
+from peftsearch.training.settings import TrainingSettings
+
+# Multiple of the learning rate for the backbone's own weights in full fine-tuning.
+BACKBONE_SCALE = 0.05
+_KIND = re.compile(rf"\.{PREFIX}([^.]+)\.")
+
+
+@dataclass(frozen=True)
+class EncodedSplit:
+    """Examples and how a form encoded them, in the same order."""
+
+    examples: tuple[Example, ...]
+    encoded: Dataset
+
+
+@dataclass(frozen=True)
+class Phase:
+    """What distinguishes one training from another.
+
+    Args:
+        name: shown at the progress bar.
+        folder: where the log goes.
+        seed: of batches, dropout and sampling.
+        max_steps: optimizer steps; 0 follows the settings' epochs.
+    """
+
+    name: str
+    folder: Path
+    seed: int
+    max_steps: int = 0
+
+
+def training_arguments(settings: TrainingSettings, phase: Phase) -> TrainingArguments:
+    """Our settings in the words of transformers; nothing is saved by the Trainer itself, whose files are pickled."""
+    return TrainingArguments(
+        output_dir=str(phase.folder),
+        learning_rate=settings.learning_rate,
+        num_train_epochs=settings.num_train_epochs,
+        max_steps=phase.max_steps or -1,
+        per_device_train_batch_size=settings.per_device_train_batch_size,
+        per_device_eval_batch_size=settings.per_device_eval_batch_size,
+        gradient_accumulation_steps=settings.gradient_accumulation_steps,
+        lr_scheduler_type=settings.lr_scheduler_type,
+        warmup_steps=settings.warmup_steps,
+        weight_decay=settings.weight_decay,
+        max_grad_norm=settings.max_grad_norm,
+        bf16=uses_bf16(settings.bf16),
+        gradient_checkpointing=settings.gradient_checkpointing,
+        report_to=settings.report_to,
+        seed=phase.seed,
+        data_seed=phase.seed,
+        save_strategy="no",
+        eval_strategy="no",
+        logging_steps=10,
+        logging_nan_inf_filter=False,
+        disable_tqdm=True,
+        remove_unused_columns=False,
+        dataloader_pin_memory=torch.cuda.is_available(),
+    )
+
+
+def uses_bf16(setting: str) -> bool:
+    """Whether to train in bfloat16: "auto" where a GPU has it natively."""
+    if setting == "auto":
+        return torch.cuda.is_available() and torch.cuda.is_bf16_supported()
+    return setting == "true"
+
+
+class FormTrainer(Trainer):
+    """Train a model on encoded examples.
+
+    Args:
+        model: with its trainable parameters marked.
+        form: how the task is put to the model.
+        train: what is trained on.
+        settings: how.
+        phase: which training this is.
+    """
+
+    def __init__(self, model: nn.Module, *, form: Form, train: Dataset, settings: TrainingSettings, phase: Phase):
+        super().__init__(
+            model,
+            training_arguments(settings, phase),
+            data_collator=form.collate,
+            train_dataset=train,
+            callbacks=[JsonLog(phase.folder / "log.jsonl"), ProgressBar(phase.name)],
+        )
+        self.remove_callback(PrinterCallback)
+        self.form = form
+
+    def create_optimizer(self, model: nn.Module | None = None) -> torch.optim.Optimizer:
+        """AdamW with one group for each kind of module, at its multiple of the learning rate."""
+        if self.optimizer is None:
+            optimizer_class, options = self.get_optimizer_cls_and_kwargs(self.args, self.model)
+            self.optimizer = optimizer_class(parameter_groups(self.model, self.args.learning_rate), **options)
+        return self.optimizer
+
+    def _get_train_sampler(self, train_dataset: Dataset | None = None) -> LengthGroupedSampler:
+        return length_grouped(train_dataset or self.train_dataset, self.args.train_batch_size, self.args.seed)
+
+    def training_step(self, model: nn.Module, inputs: dict[str, Any], num_items_in_batch: Any = None) -> torch.Tensor:
+        """One forward and backward pass.
+
+        Raises:
+            TrainingError: if the loss is not finite.
+        """
+        loss = super().training_step(model, inputs, num_items_in_batch)
+        require_finite(loss, self.state.global_step + 1)
+        return loss
+
+
+def require_finite(loss: torch.Tensor, step: int) -> None:
+    """Stop on a loss that is not a number.
+
+    Raises:
+        TrainingError: naming the step, counted from 1.
+    """
+    value = float(loss.detach())
+    if not math.isfinite(value):
+        raise TrainingError(
+            f"The loss is {value} at step {step}. Lower --training.learning_rate, or check the data and the model."
+        )
+
+
+def length_grouped(dataset: Dataset, batch_size: int, seed: int) -> LengthGroupedSampler:
+    """Shuffle so that examples of like length share a batch: short texts are not padded to the longest."""
+    lengths = [dataset[i]["length"] for i in range(len(dataset))]
+    return LengthGroupedSampler(batch_size, lengths=lengths, generator=torch.Generator().manual_seed(seed))
+
+
+def parameter_groups(model: nn.Module, learning_rate: float) -> list[dict[str, Any]]:
+    """Trainable parameters by kind; the task head and a fully trained backbone are groups of their own."""
+    groups: dict[str, list[nn.Parameter]] = defaultdict(list)
+    is_adapted = any(_KIND.search(name) or "modules_to_save" in name for name, _ in model.named_parameters())
+    for name, parameter in model.named_parameters():
+        if parameter.requires_grad:
+            match = _KIND.search(name)
+            groups[match[1] if match else "head" if is_adapted else "backbone"].append(parameter)
+    scales = {"head": 1.0, "backbone": BACKBONE_SCALE}
+    return [
+        {
+            "params": parameters,
+            "lr": learning_rate * (scales[name] if name in scales else KINDS[name].learning_rate_scale),
+            "name": name,
+        }
+        for name, parameters in sorted(groups.items())
+    ]
+
+
+class JsonLog(TrainerCallback):
+    """Append every log entry to a file of JSON lines."""
+
+    def __init__(self, path: Path):
+        self.path = path
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("")
+
+    def on_log(self, args, state, control, logs=None, **_) -> None:
+        row = {"step": state.global_step, "epoch": state.epoch, **(logs or {})}
+        with self.path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(row) + "\n")
+
+
+class ProgressBar(TrainerCallback):
+    """One bar for a training, with the numbers that matter."""
+
+    def __init__(self, name: str):
+        self.name = name
+        self.bar: tqdm | None = None
+
+    def on_train_begin(self, args, state, control, **_) -> None:
+        self.bar = tqdm(total=state.max_steps, desc=self.name, unit="step", dynamic_ncols=True)
+
+    def on_step_end(self, args, state, control, **_) -> None:
+        self.bar.update(1)
+
+    def on_log(self, args, state, control, logs=None, **_) -> None:
+        shown = {k: f"{v:.4g}" for k, v in (logs or {}).items() if k in _SHOWN or k.startswith("validation_")}
+        if self.bar is not None and shown:
+            self.bar.set_postfix(shown)
+
+    def on_train_end(self, args, state, control, **_) -> None:
+        self.bar.close()
+
+
+_SHOWN = ("loss", "expected_parameters", "live_modules", "triggers")
+
+
+class KeepBest(TrainerCallback):
+    """Evaluate after every epoch and put the best weights back at the end; of equal scores the later wins.
+
+    Args:
+        validation: what the score is computed on.
+        metric: name of the metric that selects, larger is better.
+    """
+
+    def __init__(self, trainer: FormTrainer, *, validation: EncodedSplit, metric: str):
+        self.trainer, self.validation, self.metric = trainer, validation, metric
+        self.best: dict[str, float] | None = None
+        self._weights: dict[str, torch.Tensor] = {}
+
+    def on_epoch_end(self, args, state, control, model=None, **_) -> None:
+        found = evaluate(
+            model,
+            self.trainer.form,
+            self.validation.examples,
+            self.validation.encoded,
+            batch_size=args.per_device_eval_batch_size,
+        )
+        self.trainer.log({f"validation_{name}": value for name, value in found.items()})
+        if self.best is None or not found[self.metric] < self.best[self.metric]:
+            self.best = found
+            self._weights = {
+                n: p.detach().to("cpu", copy=True) for n, p in model.named_parameters() if p.requires_grad
+            }
+
+    def on_train_end(self, args, state, control, model=None, **_) -> None:
+        with torch.no_grad():
+            for name, parameter in model.named_parameters():
+                if name in self._weights:
+                    parameter.copy_(self._weights[name])
