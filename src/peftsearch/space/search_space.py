@@ -75,6 +75,10 @@ class SearchSpace:
         """Every placement at its largest rank: what a supernet holds."""
         return Configuration.of(Choice(p.site, p.kind, ranks[-1]) for p, ranks in self.ranks.items())
 
+    def restricted_to(self, configuration: Configuration) -> "SearchSpace":
+        """The space that holds just the choices of a configuration."""
+        return SearchSpace({choice: self.cost_of(choice) for choice in configuration})
+
     def check_budget(self, budget: int) -> int:
         """Return the part of a budget that the space can use: all of it, or the whole space if that is smaller.
 

@@ -139,7 +139,9 @@ class Entangled(Architecture):
 
     def sample(self, stage: str, relaxation: Relaxation, temperature: float) -> tuple[torch.Tensor, torch.Tensor]:
         weights = relaxation(self._masked_gamma(), temperature)
-        return 1 - weights[:, 0], weights[:, 1:]
+        off, ranks = weights[:, :1], weights[:, 1:]
+        # What is off stands at its most likely rank: with gate and rank mask both zero neither would get a gradient.
+        return 1 - off[:, 0], ranks + off.detach() * self.table.one_hot_of(self.preferred_column())
 
     def on_probability(self) -> torch.Tensor:
         return 1 - torch.softmax(self._masked_gamma().detach(), dim=-1)[:, 0]

@@ -1,0 +1,1 @@
+"""Data sets as examples with splits, their text forms and their metrics."""

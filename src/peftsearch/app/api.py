@@ -1,0 +1,63 @@
+"""The Python interface: what the commands do, as functions."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from peftsearch.app.config import make_config
+from peftsearch.app.pipeline import load_run, run_evaluate, run_search, run_train
+from peftsearch.app.plan import Plan, plan
+from peftsearch.app.run_folder import read_json
+from peftsearch.space import Configuration
+
+__all__ = ["Plan", "Result", "evaluate", "load", "plan", "search", "train"]
+
+
+@dataclass(frozen=True)
+class Result:
+    """A finished run.
+
+    Args:
+        folder: the run folder.
+        configuration: what was found or trained.
+        metrics: what `results.json` holds.
+    """
+
+    folder: Path
+    configuration: Configuration
+    metrics: dict[str, Any]
+
+    @property
+    def model(self) -> nn.Module:
+        """The trained model: peft's, or the plain one after full fine-tuning. Loaded anew from the folder each time."""
+        return load(self.folder)
+
+
+def search(**settings: Any) -> Result:
+    """Search, train, prove and save; the settings are those of `peftsearch search --help`.
+
+    Example:
+        result = search(model="demo", task="demo", budget="0.1%", output="runs/demo")
+    """
+    return _result(run_search(make_config(settings)))
+
+
+def train(**settings: Any) -> Result:
+    """Train a configuration from a file or a manual one by name; the settings are those of `peftsearch train --help`."""
+    return _result(run_train(make_config(settings)))
+
+
+def evaluate(run: str | Path, *, split: str = "test") -> dict[str, float]:
+    """Every metric of a run's saved result on its "validation" or "test" split."""
+    return run_evaluate(Path(run), split)
+
+
+def load(run: str | Path) -> nn.Module:
+    """The trained model of a run folder, on a new copy of its pretrained model."""
+    return load_run(Path(run))
+
+
+def _result(folder: Path) -> Result:
+    return Result(folder, Configuration.load(folder / "configuration.json"), read_json(folder / "results.json"))

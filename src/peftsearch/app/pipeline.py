@@ -1,0 +1,180 @@
+"""From a run's settings to its folder: search, train, prove, compare with the baseline, report."""
+
+import logging
+import shutil
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from peftsearch.app.config import RunConfig, check_same_run, read_config
+from peftsearch.app.results import Outcome, SearchCost, make_results
+from peftsearch.app.run_folder import environment, open_run_folder, read_json, write_json, write_text
+from peftsearch.app.search_stage import search_configuration
+from peftsearch.app.train_stage import FULL, Recipe, prove, reload, score, train_over_seeds
+from peftsearch.app.workspace import Scope, Workspace
+from peftsearch.errors import ConfigurationError, RunFolderError
+from peftsearch.methods.manual import baseline_lora, cost, largest_uniform, parse_roles, uniform
+from peftsearch.methods.settings import METHODS, ManualSettings
+from peftsearch.report.html import write_report
+from peftsearch.space import Configuration
+
+logger = logging.getLogger(__name__)
+
+HEAD = "head"
+
+
+def run_search(config: RunConfig) -> Path:
+    """Search a configuration, train it, prove it and compare it with uniform LoRA of at most the same budget.
+
+    Returns:
+        the run folder; see docs/run_folder.md.
+    """
+    if not METHODS[config.method_name].is_search:
+        raise ConfigurationError(
+            f"'{config.method_name}' does not search. Use `peftsearch train --configuration {config.method_name}`."
+        )
+    workspace, scope, folder = _open(config)
+    budgets = scope.usable_budgets()
+    notes = _budget_notes(scope)
+    found = search_configuration(workspace, scope, folder)
+    recipe = Recipe("train", found.configuration, inherited=found.inherited)
+    budget = min(budgets.values())
+    outcome = _train_and_prove(workspace, recipe, folder, "training", budget)
+    baseline = _train_baseline(workspace, scope, folder, budget) if config.baseline else None
+    ladder = [
+        {"budget": budget, "parameters": scope.space.cost(configuration), "modules": len(configuration)}
+        for budget, configuration in sorted(found.configurations.items())
+    ]
+    results = make_results(
+        workspace,
+        scope,
+        outcome,
+        search=SearchCost(found.seconds, found.steps),
+        baseline=baseline,
+        notes=notes,
+        ladder=ladder,
+    )
+    return _finish(workspace, outcome, recipe, folder, results)
+
+
+def run_train(config: RunConfig) -> Path:
+    """Train a configuration from a file, a run or a manual one by name; a budget, if given, is enforced."""
+    workspace, scope, folder = _open(config)
+    recipe = choose_recipe(config, scope)
+    write_text(folder / "configuration.json", recipe.configuration.to_json())
+    budget = min(scope.budgets.values()) if scope.budgets else None
+    outcome = _train_and_prove(workspace, recipe, folder, "training", budget)
+    results = make_results(workspace, scope, outcome, search=SearchCost(), baseline=None, notes=[], ladder=[])
+    return _finish(workspace, outcome, recipe, folder, results)
+
+
+def run_evaluate(run: Path, split: str) -> dict[str, float]:
+    """Score a run's saved result on one of its splits.
+
+    Raises:
+        RunFolderError: if the folder is not a finished run.
+    """
+    workspace, model = _reopen(run)
+    return score(workspace, model, getattr(workspace, split), workspace.config.training)
+
+
+def load_run(run: Path) -> nn.Module:
+    """The trained model of a finished run.
+
+    Raises:
+        RunFolderError: if the folder is not a finished run.
+    """
+    return _reopen(run)[1]
+
+
+def _reopen(run: Path) -> tuple[Workspace, nn.Module]:
+    is_full = read_json(run / "results.json")["method"] == FULL
+    workspace = Workspace.open(read_config(run / "config.yaml"))
+    recipe = Recipe("reload", Configuration.load(run / "configuration.json"), trains_backbone=is_full)
+    return workspace, reload(workspace, recipe, run)[0]
+
+
+def choose_recipe(config: RunConfig, scope: Scope) -> Recipe:
+    """What `peftsearch train` trains: a manual configuration by its name, or a configuration file.
+
+    Raises:
+        ConfigurationError: if neither fits.
+        BudgetError: if it exceeds the budget.
+    """
+    name = config.configuration or config.method_name
+    if name == FULL:
+        return Recipe(FULL, Configuration(), trains_backbone=True)
+    if name == HEAD:
+        return Recipe(HEAD, Configuration())
+    if name in METHODS and not METHODS[name].is_search:
+        return Recipe(name, _manual(name, config, scope))
+    path = Path(name)
+    return Recipe("train", Configuration.load(path / "configuration.json" if path.is_dir() else path))
+
+
+def _manual(kind: str, config: RunConfig, scope: Scope) -> Configuration:
+    settings = config.method if isinstance(config.method, ManualSettings) else ManualSettings()
+    roles = parse_roles(settings.roles)
+    if scope.budgets and not settings.rank:
+        return largest_uniform(kind, sites=scope.sites, budget=min(scope.budgets.values()), roles=roles)
+    return uniform(kind, sites=scope.sites, rank=settings.rank or 8, roles=roles)
+
+
+def _open(config: RunConfig) -> tuple[Workspace, Scope, Path]:
+    """Check everything that can be checked before the first step, then write what the run was asked for."""
+    folder = Path(config.output_folder)
+    if config.resume and (folder / "config.yaml").exists():
+        check_same_run(config, read_config(folder / "config.yaml"))
+    workspace = Workspace.open(config)
+    scope = Scope.of(workspace.fresh_model(config.seed), space=config.space, budget=config.budget or "")
+    open_run_folder(folder, resume=config.resume, overwrite=config.overwrite)
+    write_text(folder / "config.yaml", config.to_yaml())
+    write_json(folder / "environment.json", environment())
+    write_json(folder / "sites.json", [asdict(site) | {"name": site.name} for site in scope.sites])
+    write_json(folder / "split.json", workspace.task.split_record())
+    return workspace, scope, folder
+
+
+def _budget_notes(scope: Scope) -> list[str]:
+    """Say so where a budget is larger than the space."""
+    notes = []
+    for text, usable in scope.usable_budgets().items():
+        if usable < scope.budgets[text]:
+            notes.append(
+                f"The budget {text} ({scope.budgets[text]:,} parameters) is larger than the whole space "
+                f"({usable:,}); all of it can be used."
+            )
+            logger.warning(notes[-1])
+    return notes
+
+
+def _train_and_prove(workspace: Workspace, recipe: Recipe, folder: Path, name: str, budget: int | None) -> Outcome:
+    runs = train_over_seeds(workspace, recipe, folder / name)
+    proofs = [prove(workspace, recipe, folder / name / f"seed-{run.seed}", run=run, budget=budget) for run in runs]
+    return Outcome(recipe.configuration, runs, proofs)
+
+
+def _train_baseline(workspace: Workspace, scope: Scope, folder: Path, budget: int) -> Outcome | None:
+    configuration = baseline_lora(scope.sites, budget)
+    if configuration is None:
+        logger.warning("The budget of %s parameters holds no LoRA module, so there is no LoRA baseline.", budget)
+        return None
+    logger.info("Baseline: uniform LoRA with %s parameters.", cost(configuration, scope.sites))
+    return _train_and_prove(workspace, Recipe("baseline", configuration), folder, "baseline", budget)
+
+
+def _finish(workspace: Workspace, outcome: Outcome, recipe: Recipe, folder: Path, results: dict[str, Any]) -> Path:
+    """Put the best seed's result where users look for it, then write the results and the report."""
+    best = outcome.runs[outcome.best(workspace.task.selection_metric)].seed
+    source = folder / "training" / f"seed-{best}" / recipe.saved_as
+    if not source.is_dir():
+        raise RunFolderError(f"'{source}' is missing. Train again with --overwrite.")
+    target = folder / recipe.saved_as
+    if target.exists():
+        shutil.rmtree(target)
+    shutil.copytree(source, target)
+    write_json(folder / "results.json", results)
+    write_report(folder)
+    return folder

@@ -1,0 +1,110 @@
+"""`results.json`: everything that a run found and measured, in one place."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from peftsearch.app.run_folder import versions
+from peftsearch.app.train_stage import Proof, TrainedRun, summarise
+from peftsearch.app.workspace import Scope, Workspace
+from peftsearch.space import Configuration
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """A trained configuration over seeds, each proven on its saved result.
+
+    Args:
+        configuration: what was trained.
+        runs: one training a seed.
+        proofs: the proof of each.
+    """
+
+    configuration: Configuration
+    runs: list[TrainedRun]
+    proofs: list[Proof]
+
+    @property
+    def parameters(self) -> int:
+        """Trained parameters as counted after reloading, task head excluded."""
+        return max(proof.parameters for proof in self.proofs)
+
+    @property
+    def seconds(self) -> float:
+        """Mean wall time of one training."""
+        return sum(run.seconds for run in self.runs) / len(self.runs)
+
+    def best(self, metric: str) -> int:
+        """Index of the seed with the best validation score."""
+        return max(range(len(self.runs)), key=lambda i: self.runs[i].validation[metric])
+
+    def scores(self, workspace: Workspace) -> dict[str, Any]:
+        """Validation and test score in the task's reported metric."""
+        metric = workspace.task.reported_metric
+        return {
+            "validation": summarise(metric, [proof.validation for proof in self.proofs]),
+            "test": summarise(metric, [proof.test for proof in self.proofs]),
+        }
+
+
+@dataclass(frozen=True)
+class SearchCost:
+    """Seconds of a search and its steps; zero for manual configurations."""
+
+    seconds: float = 0.0
+    steps: int = 0
+
+
+def make_results(
+    workspace: Workspace,
+    scope: Scope,
+    outcome: Outcome,
+    *,
+    search: SearchCost,
+    baseline: Outcome | None,
+    notes: list[str],
+    ladder: list[dict[str, Any]],
+) -> dict[str, Any]:
+    """The document that `results.json` holds; see docs/run_folder.md for its fields."""
+    config, task = workspace.config, workspace.task
+    smallest = min(scope.budgets, key=scope.budgets.get) if scope.budgets else None
+    return {
+        "method": config.method_name,
+        "space": config.space if search.steps else None,
+        "seed": config.seed,
+        "seeds": config.seeds,
+        "model": config.model,
+        "task": task.name,
+        "split": task.split_record(),
+        "backbone_parameters": scope.backbone_parameters,
+        "budget": {"requested": smallest, "parameters": scope.budgets[smallest]} if smallest else None,
+        "parameters": outcome.parameters,
+        "head_parameters": scope.head_parameters,
+        "modules": len(outcome.configuration),
+        "modules_by_kind": outcome.configuration.num_modules_by_kind(),
+        "metric": task.reported_metric,
+        "selection_metric": task.selection_metric,
+        **outcome.scores(workspace),
+        "learning_rate": outcome.runs[0].learning_rate,
+        "seconds": {"search": search.seconds, "train": outcome.seconds},
+        "search_steps": search.steps,
+        "search_cost": search.seconds / outcome.seconds if search.steps else None,
+        "baseline": None if baseline is None else _describe_baseline(workspace, baseline),
+        "truncated_examples": workspace.form.num_truncated,
+        "ladder": ladder,
+        "notes": notes,
+        "versions": versions(),
+    }
+
+
+def _describe_baseline(workspace: Workspace, baseline: Outcome) -> dict[str, Any]:
+    choices = list(baseline.configuration)
+    return {
+        "name": "uniform LoRA",
+        "rank": choices[0].rank,
+        "roles": sorted({choice.site.rsplit(".", 1)[-1] for choice in choices}),
+        "modules": len(choices),
+        "parameters": baseline.parameters,
+        "learning_rate": baseline.runs[0].learning_rate,
+        **baseline.scores(workspace),
+        "seconds": baseline.seconds,
+    }

@@ -1,0 +1,199 @@
+"""Train one configuration over seeds and learning rates, save each adapter, and prove what was saved."""
+
+import shutil
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from statistics import fmean, stdev
+from typing import Any
+
+from peft import PeftModel
+from torch import nn
+
+from peftsearch.app.run_folder import read_json, write_json
+from peftsearch.app.workspace import Workspace
+from peftsearch.errors import BudgetError, TrainingError
+from peftsearch.models.discover import find_sites
+from peftsearch.models.load import load_model
+from peftsearch.modules.attach import attach, count_peft_parameters
+from peftsearch.space import Configuration
+from peftsearch.training.evaluation import evaluate
+from peftsearch.training.fine_tuning import fine_tune
+from peftsearch.training.settings import TrainingSettings
+from peftsearch.training.trainer import EncodedSplit, Phase
+
+# Largest difference of a score, in points, between the trained model and the one reloaded from disk.
+SCORE_TOLERANCE = 0.1
+FULL = "full"
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What is trained.
+
+    Args:
+        name: for the progress bar.
+        configuration: modules to attach; empty trains the head alone.
+        trains_backbone: full fine-tuning, with nothing attached.
+        inherited: a folder with an adapter to start from instead of fresh weights.
+    """
+
+    name: str
+    configuration: Configuration
+    trains_backbone: bool = False
+    inherited: Path | None = None
+
+    @property
+    def saved_as(self) -> str:
+        """Name of the folder with the result: an adapter, or the whole model."""
+        return "model" if self.trains_backbone else "adapter"
+
+
+@dataclass(frozen=True)
+class TrainedRun:
+    """One finished training, as written to `trained.json`.
+
+    Args:
+        seed: of the head, the modules, the batches.
+        learning_rate: the one used.
+        validation: metrics of the kept epoch.
+        seconds: wall time of the training.
+    """
+
+    seed: int
+    learning_rate: float
+    validation: dict[str, float]
+    seconds: float
+
+
+def train_over_seeds(workspace: Workspace, recipe: Recipe, folder: Path) -> list[TrainedRun]:
+    """Train with every seed of the run; the first seed chooses among the learning rates of the grid, if there is one.
+
+    Each training leaves `folder/seed-N` with its log, its result and `trained.json`; finished ones are not repeated.
+    """
+    config = workspace.config
+    seeds = range(config.seed, config.seed + config.seeds)
+    rates = config.learning_rates
+    if len(rates) == 1:
+        return [_train_once(workspace, recipe, folder / f"seed-{seed}", seed, rates[0]) for seed in seeds]
+    best = _choose_rate(workspace, recipe, folder, rates)
+    rest = [_train_once(workspace, recipe, folder / f"seed-{seed}", seed, best.learning_rate) for seed in seeds[1:]]
+    return [best, *rest]
+
+
+def _choose_rate(workspace: Workspace, recipe: Recipe, folder: Path, rates: list[float]) -> TrainedRun:
+    seed, metric = workspace.config.seed, workspace.task.selection_metric
+    folders = {rate: folder / "grid" / f"{rate:g}" for rate in rates}
+    runs = [_train_once(workspace, recipe, folders[rate], seed, rate) for rate in rates]
+    best = max(runs, key=lambda run: run.validation[metric])
+    chosen = folder / f"seed-{seed}"
+    if not (chosen / "trained.json").exists():
+        shutil.copytree(folders[best.learning_rate], chosen, dirs_exist_ok=True)
+    return best
+
+
+def _train_once(workspace: Workspace, recipe: Recipe, folder: Path, seed: int, rate: float) -> TrainedRun:
+    record = folder / "trained.json"
+    if record.exists():
+        return TrainedRun(**read_json(record))
+    model = _prepare(workspace, recipe, seed)
+    trained = fine_tune(
+        model,
+        form=workspace.form,
+        train=workspace.train,
+        validation=workspace.validation,
+        metric=workspace.task.selection_metric,
+        settings=replace(workspace.config.training, learning_rate=rate),
+        phase=Phase(f"{recipe.name}, seed {seed}, rate {rate:g}", folder, seed),
+    )
+    model.save_pretrained(str(folder / recipe.saved_as))
+    run = TrainedRun(seed, rate, trained.validation, trained.seconds)
+    write_json(record, asdict(run))
+    return run
+
+
+def _prepare(workspace: Workspace, recipe: Recipe, seed: int) -> nn.Module:
+    loaded = workspace.fresh_model(seed)
+    if recipe.trains_backbone:
+        return loaded.model
+    if recipe.inherited is not None:
+        return PeftModel.from_pretrained(loaded.model, str(recipe.inherited), is_trainable=True)
+    return attach(
+        loaded.model,
+        recipe.configuration,
+        sites=find_sites(loaded.model),
+        head=loaded.head,
+        task_type=workspace.task_type,
+    )
+
+
+@dataclass(frozen=True)
+class Proof:
+    """What the saved result is, counted and scored after reloading it from disk.
+
+    Args:
+        parameters: trained parameters, task head excluded.
+        validation: metrics on the validation split.
+        test: metrics on the test split, computed here and nowhere else.
+    """
+
+    parameters: int
+    validation: dict[str, float]
+    test: dict[str, float]
+
+
+def reload(workspace: Workspace, recipe: Recipe, folder: Path) -> tuple[nn.Module, int]:
+    """Load a saved result onto a new copy of the pretrained model.
+
+    Returns:
+        the model, and its trained parameters without the task head.
+    """
+    form, saved = workspace.form, folder / recipe.saved_as
+    if recipe.trains_backbone:
+        loaded = load_model(
+            workspace.config.model,
+            weights=saved,
+            num_labels=form.num_labels,
+            problem_type=form.problem_type,
+        )
+        return loaded.model, loaded.backbone_parameters
+    model = PeftModel.from_pretrained(workspace.fresh_model(workspace.config.seed).model, str(saved))
+    return model, count_peft_parameters(model)
+
+
+def prove(workspace: Workspace, recipe: Recipe, folder: Path, *, run: TrainedRun, budget: int | None) -> Proof:
+    """Reload a saved result, count it against the budget and score it.
+
+    Raises:
+        BudgetError: if it has more parameters than the budget.
+        TrainingError: if its validation score is not the one that training saw.
+    """
+    model, parameters = reload(workspace, recipe, folder)
+    if budget is not None and parameters > budget:
+        raise BudgetError(f"The adapter in '{folder}' has {parameters:,} parameters, above the budget of {budget:,}.")
+    settings = workspace.config.training
+    validation = score(workspace, model, workspace.validation, settings)
+    metric = workspace.task.selection_metric
+    if abs(validation[metric] - run.validation[metric]) > SCORE_TOLERANCE:
+        raise TrainingError(
+            f"The adapter in '{folder}' scores {validation[metric]:.2f} {metric} after reloading, but scored "
+            f"{run.validation[metric]:.2f} in training. The saved files do not hold the trained model."
+        )
+    return Proof(parameters, validation, score(workspace, model, workspace.test, settings))
+
+
+def score(workspace: Workspace, model: nn.Module, split: EncodedSplit, settings: TrainingSettings) -> dict[str, float]:
+    """Every metric of the task on a split."""
+    batch_size = settings.per_device_eval_batch_size
+    return evaluate(model, workspace.form, split.examples, split.encoded, batch_size=batch_size)
+
+
+def summarise(metric: str, rows: list[dict[str, float]]) -> dict[str, Any]:
+    """Mean and sample deviation of a metric over seeds; the deviation of one seed is None."""
+    values = [row[metric] for row in rows]
+    return {
+        "metric": metric,
+        "value": fmean(values),
+        "std": stdev(values) if len(values) > 1 else None,
+        "per_seed": values,
+        "all": {name: fmean(row[name] for row in rows) for name in rows[0]},
+    }

@@ -1,0 +1,125 @@
+"""What every stage of a run needs: the task as encoded data, the model's sites, and fresh copies of the model."""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+from peftsearch.app.config import RunConfig
+from peftsearch.models.discover import find_sites
+from peftsearch.models.load import LoadedModel, load_config, load_model, load_tokenizer, max_length_of
+from peftsearch.modules.kinds import num_parameters
+from peftsearch.space import PRESETS, Budget, SearchSpace, Site
+from peftsearch.tasks.form import Form, make_form
+from peftsearch.tasks.load import TaskRequest, load_task
+from peftsearch.tasks.task import Task
+from peftsearch.training.trainer import EncodedSplit
+
+
+@dataclass(frozen=True)
+class Workspace:
+    """A task put to a model.
+
+    Args:
+        config: the run's settings.
+        task: examples of every split.
+        form: how the task is put to the model.
+    """
+
+    config: RunConfig
+    task: Task
+    form: Form
+
+    @classmethod
+    def open(cls, config: RunConfig) -> "Workspace":
+        """Load the task and find out how the model takes it; the model itself is loaded when it is needed."""
+        task = load_task(
+            TaskRequest(
+                task=config.task,
+                data=config.data,
+                text=config.text,
+                label=config.label,
+                data_dir=config.data_dir,
+                max_train_samples=config.max_train_samples,
+                seed=config.seed,
+            )
+        )
+        model_config = load_config(config.model)
+        tokenizer = load_tokenizer(config.model, config=model_config)
+        limits = [config.training.max_seq_length or task.max_length, max_length_of(model_config, tokenizer)]
+        form = make_form(
+            task,
+            tokenizer=tokenizer,
+            is_encoder_decoder=bool(model_config.is_encoder_decoder),
+            max_length=min(limits),
+        )
+        return cls(config, task, form)
+
+    def fresh_model(self, seed: int) -> LoadedModel:
+        """The pretrained model with a newly drawn task head."""
+        return load_model(
+            self.config.model, num_labels=self.form.num_labels, problem_type=self.form.problem_type, seed=seed
+        )
+
+    @property
+    def task_type(self) -> str:
+        """peft's name of the task."""
+        return "SEQ_2_SEQ_LM" if self.form.num_labels is None else "SEQ_CLS"
+
+    @cached_property
+    def train(self) -> EncodedSplit:
+        """The training split."""
+        return self._encoded("train")
+
+    @cached_property
+    def validation(self) -> EncodedSplit:
+        """The split that selects epochs and learning rates."""
+        return self._encoded("validation")
+
+    @cached_property
+    def test(self) -> EncodedSplit:
+        """The split that is scored once, at the end."""
+        return self._encoded("test")
+
+    def _encoded(self, split: str) -> EncodedSplit:
+        examples = tuple(self.task.splits[split])
+        return EncodedSplit(examples, self.form.encode(examples))
+
+
+@dataclass(frozen=True)
+class Scope:
+    """What can be chosen for a model, and how much of it.
+
+    Args:
+        sites: every site of the model.
+        space: the search space over them.
+        backbone_parameters: parameters of the model without its task head.
+        head_parameters: parameters of the task head.
+        budgets: requested text -> parameters, in the order given.
+    """
+
+    sites: tuple[Site, ...]
+    space: SearchSpace
+    backbone_parameters: int
+    head_parameters: int
+    budgets: dict[str, int]
+
+    @classmethod
+    def of(cls, loaded: LoadedModel, *, space: str, budget: str) -> "Scope":
+        """Lay the space over a model and read the budgets.
+
+        Raises:
+            BudgetError: for a budget that holds no module.
+        """
+        sites = find_sites(loaded.model)
+        search_space = SearchSpace.build(PRESETS[space], sites=sites, cost=num_parameters)
+        texts = [text.strip() for text in budget.split(",") if text.strip()]
+        budgets = {text: Budget.parse(text).parameters(loaded.backbone_parameters) for text in texts}
+        head_parameters = sum(p.numel() for name in loaded.head for p in loaded.model.get_submodule(name).parameters())
+        return cls(sites, search_space, loaded.backbone_parameters, head_parameters, budgets)
+
+    def usable_budgets(self) -> dict[str, int]:
+        """Budgets cut to the size of the space.
+
+        Raises:
+            BudgetError: for a budget that holds no module.
+        """
+        return {text: self.space.check_budget(parameters) for text, parameters in self.budgets.items()}

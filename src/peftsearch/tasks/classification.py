@@ -1,0 +1,128 @@
+"""Tasks for encoders and decoders: a classification or regression head over the fields."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from transformers import PreTrainedTokenizerBase
+
+from peftsearch.errors import DataError
+from peftsearch.tasks.encoded import EncodedDataset, pad_inputs, tokenise
+from peftsearch.tasks.metrics import Outcome, measure
+from peftsearch.tasks.task import Example, Goal, Task
+
+_PLACEHOLDER = "@placeholder"
+_QUERY = "query:"
+# Fields that a free-answer task shows only through its candidates.
+_CANDIDATES = "entities:"
+
+
+@dataclass(frozen=True)
+class ClassificationForm:
+    """A head over the fields; free answers are chosen among candidates by a yes-or-no head.
+
+    Args:
+        task: gives goal, labels and metrics.
+        tokenizer: of the model.
+        max_length: tokens kept of a row.
+    """
+
+    task: Task
+    tokenizer: PreTrainedTokenizerBase
+    max_length: int
+
+    @property
+    def num_labels(self) -> int:
+        """Outputs of the head."""
+        return {Goal.CLASSIFICATION: len(self.task.labels), Goal.REGRESSION: 1, Goal.ANSWER: 2}[self.task.goal]
+
+    @property
+    def problem_type(self) -> str:
+        """`problem_type` of the model's configuration."""
+        return "regression" if self.task.goal is Goal.REGRESSION else "single_label_classification"
+
+    def encode(self, examples: Sequence[Example]) -> EncodedDataset:
+        """Tokenise the examples: one row each, or one for each candidate."""
+        rows = [row for example in examples for row in self._rows(example)]
+        texts, pairs = self._join_fields([row.fields for row in rows])
+        tokens = tokenise(texts, pairs, tokenizer=self.tokenizer, max_length=self.max_length)
+        number = float if self.task.goal is Goal.REGRESSION else int
+        return EncodedDataset(tokens.columns, [number(row.target) for row in rows], num_truncated=tokens.num_truncated)
+
+    def collate(self, features: Sequence[Mapping[str, object]]) -> dict[str, Tensor]:
+        """Make a padded batch.
+
+        Shape:
+            token columns: (batch, tokens); labels: (batch,).
+        """
+        batch = pad_inputs(features, tokenizer=self.tokenizer, max_length=self.max_length)
+        dtype = torch.float32 if self.task.goal is Goal.REGRESSION else torch.long
+        return {**batch, "labels": torch.tensor([feature["labels"] for feature in features], dtype=dtype)}
+
+    def predict(self, model: nn.Module, batch: Mapping[str, Tensor]) -> list[int] | list[float]:
+        """Return the best class, the number, or the probability of "yes" of every row."""
+        logits = model(**{name: tensor for name, tensor in batch.items() if name != "labels"}).logits.float()
+        if self.task.goal is Goal.CLASSIFICATION:
+            return logits.argmax(-1).tolist()
+        if self.task.goal is Goal.REGRESSION:
+            return logits.squeeze(-1).tolist()
+        return logits.softmax(-1)[:, 1].tolist()
+
+    def score(self, predictions: Sequence, examples: Sequence[Example]) -> dict[str, float]:
+        """Return every metric; of candidates, the most probable one is the answer."""
+        if self.task.goal is Goal.ANSWER:
+            predictions = _choose_candidates(predictions, examples)
+        outcome = Outcome(
+            predictions,
+            [example.target for example in examples],
+            [example.group for example in examples],
+            len(self.task.labels),
+        )
+        return measure(self.task.metrics, outcome)
+
+    def _rows(self, example: Example) -> list[Example]:
+        return _expand_candidates(example) if self.task.goal is Goal.ANSWER else [example]
+
+    def _join_fields(self, rows: Sequence[tuple[tuple[str, str], ...]]) -> tuple[list[str], list[str] | None]:
+        """Return first texts and second texts; one field has no second text, of many the later ones are joined."""
+        texts = [fields[0][1] for fields in rows]
+        if not rows or len(rows[0]) == 1:
+            return texts, None
+        pairs = [" ".join(text for _, text in fields[1:]) for fields in rows]
+        if self._marks_pairs():
+            return texts, pairs
+        return [f"{text}\n{pair}" for text, pair in zip(texts, pairs)], None
+
+    def _marks_pairs(self) -> bool:
+        """Whether the tokenizer itself separates two texts; tokenizers of decoders mostly don't."""
+        num_added = self.tokenizer.num_special_tokens_to_add
+        return self.tokenizer.sep_token is not None and num_added(pair=True) > num_added(pair=False)
+
+
+def _expand_candidates(example: Example) -> list[Example]:
+    """Return a yes-or-no row for each candidate: the passage, and the query with the candidate in its gap."""
+    texts = dict(example.fields)
+    context = tuple(field for field in example.fields if field[0] not in (_QUERY, _CANDIDATES))
+    return [
+        Example(
+            fields=(*context, (_QUERY, texts[_QUERY].replace(_PLACEHOLDER, candidate))),
+            target=int(candidate in example.target),
+        )
+        for candidate in example.candidates
+    ]
+
+
+def _choose_candidates(probabilities: Sequence[float], examples: Sequence[Example]) -> list[str]:
+    num_candidates = sum(len(example.candidates) for example in examples)
+    if len(probabilities) != num_candidates:
+        raise DataError(
+            f"{len(probabilities)} predictions for {num_candidates} candidates can't be scored. Give one prediction "
+            "for each row of the encoded examples, in their order."
+        )
+    answers, start = [], 0
+    for example in examples:
+        own = probabilities[start : start + len(example.candidates)]
+        answers.append(max(zip(own, example.candidates), key=lambda pair: pair[0])[1])
+        start += len(example.candidates)
+    return answers

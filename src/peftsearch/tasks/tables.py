@@ -1,0 +1,131 @@
+"""Tables as lists of rows, from files and from the Hugging Face hub."""
+
+import json
+import math
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+from peftsearch.errors import DataError
+
+Row = Mapping[str, object]
+
+
+def read_table(path: Path) -> list[Row]:
+    """Read a csv, tsv, json, jsonl or parquet file.
+
+    Raises:
+        DataError: for a missing, empty or unreadable file, or another extension.
+    """
+    suffix = path.suffix.lower()
+    if suffix not in READERS:
+        raise DataError(f"Unknown extension '{suffix}' of '{path}'. Known: {', '.join(READERS)}. Convert the file.")
+    if not path.is_file():
+        raise DataError(f"There is no file '{path}'. Check the path.")
+    try:
+        rows = READERS[suffix](path)
+    except UnicodeDecodeError as error:
+        raise DataError(f"'{path}' is not UTF-8 text ({error}). Convert it to UTF-8.") from error
+    except (OSError, ValueError) as error:
+        raise DataError(f"'{path}' can't be read as {suffix[1:]}: {error}") from error
+    if not rows:
+        raise DataError(f"'{path}' is empty: at least one row is needed.")
+    return rows
+
+
+def columns_of(rows: Sequence[Row]) -> tuple[str, ...]:
+    """Return the names of all columns, in the order of their first appearance."""
+    return tuple(dict.fromkeys(str(name) for row in rows for name in row))
+
+
+def require_columns(rows: Sequence[Row], names: Sequence[str], *, source: str) -> None:
+    """Refuse a table that lacks one of these columns.
+
+    Raises:
+        DataError: naming the missing column and the columns there are.
+    """
+    columns = columns_of(rows)
+    for name in names:
+        if name not in columns:
+            raise DataError(f"{source} has no column '{name}'. Its columns: {', '.join(columns)}.")
+
+
+def is_null(value: object) -> bool:
+    """Whether a cell holds no value: None or a float that is not a number."""
+    return value is None or (isinstance(value, float) and math.isnan(value))
+
+
+def read_hub(name: str, configuration: str | None = None) -> dict[str, list[Row]]:
+    """Read every split of a data set of the Hugging Face hub.
+
+    Raises:
+        DataError: when it doesn't exist or can't be reached.
+    """
+    import datasets
+    from datasets.exceptions import DatasetsError
+    from huggingface_hub.errors import HfHubHTTPError
+
+    shown = name if configuration is None else f"{name}, {configuration}"
+    try:
+        splits = datasets.load_dataset(name, configuration)
+    except (OSError, ValueError, RuntimeError, DatasetsError, HfHubHTTPError) as error:
+        raise DataError(
+            f"The data set '{shown}' can't be loaded from the Hugging Face hub: {error}. Check the name and the "
+            "network (HF_HUB_OFFLINE), or use local files: --data_dir for GLUE and SuperGLUE, --data for your own."
+        ) from error
+    return {str(split): table.to_list() for split, table in splits.items()}
+
+
+def _read_separated(path: Path, separator: str) -> list[Row]:
+    import pandas
+
+    # Cells stay as they are spelled, and only an empty one is null: "NA" and "1.50" may be somebody's text.
+    frame = pandas.read_csv(
+        path, sep=separator, encoding="utf-8-sig", dtype=str, keep_default_na=False, na_values=[""]
+    )
+    return frame.to_dict("records")
+
+
+def _read_csv(path: Path) -> list[Row]:
+    return _read_separated(path, ",")
+
+
+def _read_tsv(path: Path) -> list[Row]:
+    return _read_separated(path, "\t")
+
+
+def _read_parquet(path: Path) -> list[Row]:
+    import pandas
+
+    return pandas.read_parquet(path).to_dict("records")
+
+
+def _read_json(path: Path) -> list[Row]:
+    rows = json.loads(path.read_text(encoding="utf-8-sig"))
+    if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
+        raise ValueError("expected a list of objects, one a row")
+    return rows
+
+
+def _read_jsonl(path: Path) -> list[Row]:
+    rows = []
+    with path.open(encoding="utf-8-sig") as lines:
+        for number, line in enumerate(lines, start=1):
+            if not line.strip():
+                continue
+            try:
+                row = json.loads(line)
+            except json.JSONDecodeError as error:
+                raise ValueError(f"line {number}: {error}") from error
+            if not isinstance(row, dict):
+                raise ValueError(f"line {number} is not an object")
+            rows.append(row)
+    return rows
+
+
+READERS: Mapping[str, Callable[[Path], list[Row]]] = {
+    ".csv": _read_csv,
+    ".tsv": _read_tsv,
+    ".json": _read_json,
+    ".jsonl": _read_jsonl,
+    ".parquet": _read_parquet,
+}

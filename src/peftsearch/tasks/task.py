@@ -1,0 +1,93 @@
+"""What a task is: its examples, splits, labels and metrics. No torch here, so that `list tasks` is quick."""
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+TRAIN, VALIDATION, TEST = "train", "validation", "test"
+
+
+class Goal(StrEnum):
+    """What is predicted: a class, a number, or free text."""
+
+    CLASSIFICATION = "classification"
+    REGRESSION = "regression"
+    ANSWER = "answer"
+
+
+Target = int | float | tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Example:
+    """One labelled example.
+
+    Args:
+        fields: pairs of a field's label, as text-to-text models read it ("sentence1:"), and its text.
+        target: class index, number, or the gold answers of which any is right.
+        group: examples of one group are scored together (the answers to one MultiRC question).
+        candidates: answers to choose from; only for `Goal.ANSWER`.
+    """
+
+    fields: tuple[tuple[str, str], ...]
+    target: Target
+    group: str = ""
+    candidates: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Task:
+    """A data set, ready for a model.
+
+    Args:
+        name: such as "glue/rte", or the file's name for user data.
+        goal: what is predicted.
+        labels: class names; class i is the string `str(i)` in text-to-text. Empty for other goals.
+        selection_metric: the metric on the validation split that chooses checkpoints and learning rates.
+        reported_metric: the metric that results show first.
+        splits: examples of "train", "validation" and "test".
+        split_rule: how the splits were made, in words.
+        max_length: tokens kept of an example.
+        source: files or hub id that were read, and their rows.
+        prefix: first words of the text-to-text source, such as "cola"; may be empty.
+        other_metrics: further metrics to report.
+        seed: of the split.
+    """
+
+    name: str
+    goal: Goal
+    labels: tuple[str, ...]
+    selection_metric: str
+    reported_metric: str
+    splits: Mapping[str, tuple[Example, ...]]
+    split_rule: str
+    max_length: int
+    source: Mapping[str, object] = field(default_factory=dict)
+    prefix: str = ""
+    other_metrics: tuple[str, ...] = ()
+    seed: int = 0
+
+    @property
+    def metrics(self) -> tuple[str, ...]:
+        """Every metric of the task once, the selecting one first."""
+        return tuple(dict.fromkeys((self.selection_metric, self.reported_metric, *self.other_metrics)))
+
+    def split_record(self) -> dict[str, object]:
+        """Describe the splits as JSON: rule, seed, source, sizes, and a SHA-256 of every split's examples in order."""
+        return {
+            "rule": self.split_rule,
+            "seed": self.seed,
+            "source": dict(self.source),
+            "sizes": {name: len(examples) for name, examples in self.splits.items()},
+            "sha256": {name: _fingerprint(examples) for name, examples in self.splits.items()},
+        }
+
+
+def _fingerprint(examples: Sequence[Example]) -> str:
+    digest = hashlib.sha256()
+    for example in examples:
+        row = [example.fields, example.target, example.group, example.candidates]
+        digest.update(json.dumps(row, ensure_ascii=False).encode("utf-8", "surrogatepass") + b"\n")
+    return digest.hexdigest()

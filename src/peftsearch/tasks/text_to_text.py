@@ -1,0 +1,177 @@
+"""Tasks for encoder-decoder models: text in, numeric label strings or free answers out."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import torch
+from torch import Tensor, nn
+from transformers import PreTrainedTokenizerBase
+from transformers.modeling_outputs import BaseModelOutput
+
+from peftsearch.tasks.cells import as_number
+from peftsearch.tasks.encoded import IGNORED_LABEL, EncodedDataset, pad_inputs, pad_rows, tokenise
+from peftsearch.tasks.metrics import Outcome, measure
+from peftsearch.tasks.task import TRAIN, Example, Goal, Task
+
+# Tokens of an answer; the reference code generates 20 with the start token.
+_MAX_NEW_TOKENS = 19
+_MAX_TARGET_LENGTH = 128
+# Regression targets with more distinct strings than this are generated instead of compared.
+_MAX_CHOICES = 101
+# Decoder rows (examples times choices) of one forward pass; bounds memory for many choices.
+_MAX_DECODER_ROWS = 1024
+_INVALID_NUMBER = -1.0
+
+
+def source_text(task: Task, example: Example) -> str:
+    """Join prefix, field labels and texts by single spaces, as in "cola sentence: ..."."""
+    parts = [part for field in example.fields for part in field]
+    return " ".join([task.prefix, *parts] if task.prefix else parts)
+
+
+def target_texts(task: Task, example: Example) -> tuple[str, ...]:
+    """Return the strings to learn: a class index, a number rounded to 0.1, or every gold answer."""
+    if task.goal is Goal.ANSWER:
+        return example.target
+    return (number_text(example.target) if task.goal is Goal.REGRESSION else str(example.target),)
+
+
+def number_text(number: float) -> str:
+    """Return the number rounded to 0.1."""
+    return str(round(float(number), 1))
+
+
+@dataclass(frozen=True)
+class TextToTextForm:
+    """Numeric label strings, chosen by comparing their likelihoods; free answers are generated greedily.
+
+    A free-answer example is one row for each of its gold answers, in evaluation too.
+
+    Args:
+        task: gives goal, labels and metrics.
+        tokenizer: of the model.
+        max_length: tokens kept of a source.
+
+    Source: text forms of BIPEFT's and S3Delta's code. Differs: that code generates class labels; comparing likelihoods
+        can't give an invalid label and takes one decoder pass.
+    """
+
+    task: Task
+    tokenizer: PreTrainedTokenizerBase
+    max_length: int
+
+    num_labels = None
+    problem_type = None
+
+    @cached_property
+    def choices(self) -> tuple[str, ...]:
+        """The label strings to compare; empty where answers are generated."""
+        if self.task.goal is Goal.CLASSIFICATION:
+            return tuple(str(index) for index in range(len(self.task.labels)))
+        if self.task.goal is Goal.ANSWER:
+            return ()
+        found = {number_text(example.target) for example in self.task.splits[TRAIN]}
+        return tuple(sorted(found, key=float)) if len(found) <= _MAX_CHOICES else ()
+
+    @cached_property
+    def _choice_ids(self) -> list[list[int]]:
+        return self._target_ids(self.choices)
+
+    def encode(self, examples: Sequence[Example]) -> EncodedDataset:
+        """Tokenise sources and targets."""
+        pairs = [(source_text(self.task, e), target) for e in examples for target in target_texts(self.task, e)]
+        sources = [source for source, _ in pairs]
+        tokens = tokenise(sources, None, tokenizer=self.tokenizer, max_length=self.max_length)
+        labels = self._target_ids([target for _, target in pairs])
+        return EncodedDataset(tokens.columns, labels, num_truncated=tokens.num_truncated)
+
+    def collate(self, features: Sequence[Mapping[str, object]]) -> dict[str, Tensor]:
+        """Make a padded batch.
+
+        Shape:
+            token columns: (batch, tokens); labels: (batch, target tokens), -100 after the end.
+        """
+        batch = pad_inputs(features, tokenizer=self.tokenizer, max_length=self.max_length)
+        rows = [feature["labels"] for feature in features]
+        return {**batch, "labels": pad_rows(rows, width=max(map(len, rows)), fill=IGNORED_LABEL)}
+
+    def predict(self, model: nn.Module, batch: Mapping[str, Tensor]) -> list[int] | list[float] | list[str]:
+        """Return the likeliest class or number, or a generated number or answer, of every row."""
+        if self.choices:
+            best = choice_likelihoods(model, batch, self._choice_ids).argmax(-1).tolist()
+            return best if self.task.goal is Goal.CLASSIFICATION else [float(self.choices[i]) for i in best]
+        texts = self._generate(model, batch)
+        return texts if self.task.goal is Goal.ANSWER else [parse_number(text) for text in texts]
+
+    def score(self, predictions: Sequence, examples: Sequence[Example]) -> dict[str, float]:
+        """Return every metric of the task in percent."""
+        rows = [e for e in examples for _ in target_texts(self.task, e)]
+        groups = [row.group for row in rows]
+        outcome = Outcome(predictions, [row.target for row in rows], groups, len(self.task.labels))
+        return measure(self.task.metrics, outcome)
+
+    def _target_ids(self, texts: Sequence[str]) -> list[list[int]]:
+        """Tokenise targets, each with the end token that the decoder has to learn."""
+        if not texts:
+            return []
+        encoded = self.tokenizer(
+            text_target=list(texts), truncation=True, max_length=_MAX_TARGET_LENGTH, verbose=False
+        )["input_ids"]
+        end = self.tokenizer.eos_token_id
+        return [ids if end is None or ids[-1:] == [end] else [*ids, end] for ids in encoded]
+
+    def _generate(self, model: nn.Module, batch: Mapping[str, Tensor]) -> list[str]:
+        ids = model.generate(
+            input_ids=batch["input_ids"],
+            attention_mask=batch["attention_mask"],
+            max_new_tokens=_MAX_NEW_TOKENS,
+            do_sample=False,
+            num_beams=1,
+        )
+        return [text.strip() for text in self.tokenizer.batch_decode(ids, skip_special_tokens=True)]
+
+
+def parse_number(text: str) -> float:
+    """Return the number that the text spells, or -1 if it spells none."""
+    number = as_number(text)
+    return number if number is not None and math.isfinite(number) else _INVALID_NUMBER
+
+
+def choice_likelihoods(model: nn.Module, batch: Mapping[str, Tensor], choice_ids: Sequence[Sequence[int]]) -> Tensor:
+    """Return the log-likelihood of every choice given every source, end token included.
+
+    The encoder runs once; its output is repeated over the choices for one decoder pass (several if there are many).
+
+    Args:
+        model: an encoder-decoder model.
+        batch: sources, with `input_ids` and `attention_mask` (batch, tokens).
+        choice_ids: target tokens of every choice.
+
+    Shape:
+        returns (batch, choices).
+    """
+    mask = batch["attention_mask"]
+    states = model.get_encoder()(input_ids=batch["input_ids"], attention_mask=mask).last_hidden_state
+    step = max(1, _MAX_DECODER_ROWS // len(mask))
+    width = max(map(len, choice_ids))
+    choices = pad_rows(choice_ids, width=width, fill=IGNORED_LABEL).to(mask.device)
+    parts = [_decode(model, states, mask, part) for part in choices.split(step)]
+    return torch.cat(parts, dim=1)
+
+
+def _decode(model: nn.Module, states: Tensor, mask: Tensor, choices: Tensor) -> Tensor:
+    """Return log-likelihoods (batch, choices), for states (batch, tokens, width) and choices (choices, targets)."""
+    num_rows, num_choices = len(states), len(choices)
+    labels = choices.repeat(num_rows, 1)
+    logits = model(
+        encoder_outputs=BaseModelOutput(last_hidden_state=states.repeat_interleave(num_choices, dim=0)),
+        attention_mask=mask.repeat_interleave(num_choices, dim=0),
+        labels=labels,
+        use_cache=False,
+    ).logits
+    losses = nn.functional.cross_entropy(
+        logits.float().transpose(1, 2), labels, ignore_index=IGNORED_LABEL, reduction="none"
+    )
+    return -losses.sum(-1).view(num_rows, num_choices)

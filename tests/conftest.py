@@ -1,0 +1,37 @@
+"""Every test is seeded, offline and on few threads."""
+
+import os
+
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+os.environ.setdefault("OMP_NUM_THREADS", "2")
+os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+
+import random
+from pathlib import Path
+
+import numpy
+import pytest
+import torch
+import transformers
+
+import peftsearch  # noqa: F401  the tests start as users do
+
+transformers.logging.set_verbosity_error()
+
+
+@pytest.fixture(autouse=True)
+def seeded():
+    """The same random numbers for a test whatever ran before it."""
+    random.seed(0)
+    numpy.random.seed(0)
+    torch.manual_seed(0)
+
+
+@pytest.fixture(scope="session")
+def data_dir() -> Path:
+    """The real GLUE and SuperGLUE files, which are not part of the project."""
+    default = Path(__file__).parents[2] / "shared" / "data"
+    folder = Path(os.environ.get("PEFTSEARCH_DATA_DIR", default))
+    if not folder.is_dir():
+        pytest.skip("the GLUE and SuperGLUE files are not beside the repository (set PEFTSEARCH_DATA_DIR)")
+    return folder

@@ -1,0 +1,105 @@
+"""Tiny random models of every family, and a byte-level tokenizer small enough for them."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors
+from transformers import (
+    AutoModelForSeq2SeqLM,
+    AutoModelForSequenceClassification,
+    BartConfig,
+    BertConfig,
+    DebertaV2Config,
+    DistilBertConfig,
+    ElectraConfig,
+    GPT2Config,
+    GPTNeoXConfig,
+    LlamaConfig,
+    MistralConfig,
+    PretrainedConfig,
+    PreTrainedModel,
+    PreTrainedTokenizerFast,
+    Qwen2Config,
+    Qwen3Config,
+    RobertaConfig,
+    T5Config,
+)
+
+SPECIAL = ("<pad>", "</s>", "<s>", "<unk>", "<cls>", "<sep>")
+VOCABULARY = 300
+WIDTH = 32
+_COMMON = {"vocab_size": VOCABULARY, "pad_token_id": 0, "eos_token_id": 1, "bos_token_id": 2}
+_BERT = _COMMON | {
+    "hidden_size": WIDTH,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "intermediate_size": 64,
+    "max_position_embeddings": 130,
+}
+_LLAMA = _BERT | {"num_key_value_heads": 2}
+_T5 = _COMMON | {"d_model": WIDTH, "d_ff": 64, "d_kv": 8, "num_heads": 4, "num_layers": 2, "decoder_start_token_id": 0}
+
+CONFIGS: dict[str, Callable[[], PretrainedConfig]] = {
+    "bert": lambda: BertConfig(**_BERT),
+    "roberta": lambda: RobertaConfig(**_BERT),
+    "electra": lambda: ElectraConfig(**_BERT, embedding_size=WIDTH),
+    "deberta-v2": lambda: DebertaV2Config(**_BERT, relative_attention=True, pos_att_type=["p2c", "c2p"]),
+    "distilbert": lambda: DistilBertConfig(**_COMMON, dim=WIDTH, n_layers=2, n_heads=4, hidden_dim=64),
+    "t5": lambda: T5Config(**_T5),
+    "t5-gated": lambda: T5Config(**_T5, feed_forward_proj="gated-gelu", tie_word_embeddings=False),
+    "llama": lambda: LlamaConfig(**_LLAMA),
+    "mistral": lambda: MistralConfig(**_LLAMA),
+    "qwen2": lambda: Qwen2Config(**_LLAMA),
+    "qwen3": lambda: Qwen3Config(**_LLAMA, head_dim=8),
+    "gpt2": lambda: GPT2Config(**_COMMON, n_embd=WIDTH, n_layer=2, n_head=4, n_positions=130),
+    "gpt-neox": lambda: GPTNeoXConfig(**_BERT),
+    "bart": lambda: BartConfig(
+        **_COMMON,
+        d_model=WIDTH,
+        encoder_layers=2,
+        decoder_layers=2,
+        encoder_attention_heads=4,
+        decoder_attention_heads=4,
+        encoder_ffn_dim=64,
+        decoder_ffn_dim=64,
+        max_position_embeddings=130,
+        decoder_start_token_id=1,
+        forced_eos_token_id=None,
+    ),
+}
+
+
+def build(config: PretrainedConfig, **options) -> PreTrainedModel:
+    """A model with random weights: text-to-text for encoder-decoders, two labels otherwise."""
+    loader = AutoModelForSeq2SeqLM if config.is_encoder_decoder else AutoModelForSequenceClassification
+    return loader.from_config(config, **options)
+
+
+TINY: dict[str, Callable[[], PreTrainedModel]] = {
+    name: (lambda make=make: build(make())) for name, make in CONFIGS.items()
+}
+
+
+def tiny_tokenizer() -> PreTrainedTokenizerFast:
+    """One token a byte, framed by <cls> and <sep>."""
+    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
+    vocabulary = {token: i for i, token in enumerate([*SPECIAL, *alphabet])}
+    tokenizer = Tokenizer(models.BPE(vocab=vocabulary, merges=[], unk_token="<unk>"))
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single="$A </s>",
+        pair="$A <sep> $B </s>",
+        special_tokens=[(token, vocabulary[token]) for token in ("</s>", "<sep>")],
+    )
+    names = ("pad_token", "eos_token", "bos_token", "unk_token", "cls_token", "sep_token")
+    return PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer, model_max_length=128, **dict(zip(names, SPECIAL, strict=True))
+    )
+
+
+def save_tiny(family: str, folder: Path) -> Path:
+    """Save a tiny model and its tokenizer so that they load like any pretrained model."""
+    TINY[family]().save_pretrained(folder)
+    tiny_tokenizer().save_pretrained(folder)
+    return folder
