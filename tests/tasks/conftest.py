@@ -1,55 +1,50 @@
-"""Where the benchmark data lies, and a tiny character tokenizer with tiny random models."""
-
-import os
-from pathlib import Path
+"""A character tokenizer and small random models, whose outputs can be followed by hand."""
 
 import pytest
 import torch
-from tokenizers import Regex, Tokenizer, models, pre_tokenizers, processors
-from transformers import BertConfig, BertForSequenceClassification, PreTrainedTokenizerFast, T5Config
-from transformers import T5ForConditionalGeneration
+from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, processors
+from transformers import (
+    BertConfig,
+    BertForSequenceClassification,
+    PreTrainedTokenizerFast,
+    T5Config,
+    T5ForConditionalGeneration,
+)
 
 _SPECIAL = ["<pad>", "</s>", "<unk>", "<cls>", "<sep>"]
-_CHARACTERS = [chr(code) for code in range(32, 127)]
+_CHARACTERS = ["\n"] + [chr(code) for code in range(32, 127)]
 
 
-@pytest.fixture(autouse=True)
-def _seed():
-    torch.manual_seed(0)
-
-
-@pytest.fixture(scope="session")
-def data_dir() -> Path:
-    """The folder of GLUE and SuperGLUE data beside the repository."""
-    beside = Path(__file__).resolve().parents[2] / ".." / "shared" / "data"
-    folder = Path(os.environ.get("PEFTSEARCH_DATA_DIR", beside)).resolve()
-    if not folder.is_dir():
-        pytest.skip("no benchmark data; set PEFTSEARCH_DATA_DIR")
-    return folder
-
-
-def _tokenizer(template: str, pair: str | None) -> PreTrainedTokenizerFast:
+def _tokenizer(single: str, pair: str | None, *, separates: bool) -> PreTrainedTokenizerFast:
     vocabulary = {token: i for i, token in enumerate(_SPECIAL + _CHARACTERS)}
     inner = Tokenizer(models.WordLevel(vocabulary, unk_token="<unk>"))
-    inner.pre_tokenizer = pre_tokenizers.Split(Regex("."), behavior="isolated")
+    inner.pre_tokenizer = pre_tokenizers.Split(Regex(r"[\s\S]"), behavior="isolated")
+    inner.decoder = decoders.Fuse()
     special = [(token, vocabulary[token]) for token in ("</s>", "<cls>", "<sep>")]
-    inner.post_processor = processors.TemplateProcessing(single=template, pair=pair, special_tokens=special)
+    inner.post_processor = processors.TemplateProcessing(single=single, pair=pair, special_tokens=special)
     names = {"pad_token": "<pad>", "eos_token": "</s>", "unk_token": "<unk>"}
-    if pair:
-        names |= {"cls_token": "<cls>", "sep_token": "<sep>"}
+    if separates:
+        inputs = ["input_ids", "token_type_ids", "attention_mask"]
+        names |= {"cls_token": "<cls>", "sep_token": "<sep>", "model_input_names": inputs}
     return PreTrainedTokenizerFast(tokenizer_object=inner, model_max_length=512, **names)
 
 
 @pytest.fixture(scope="session")
 def encoder_tokenizer() -> PreTrainedTokenizerFast:
     """A character tokenizer that marks pairs as BERT's does."""
-    return _tokenizer("<cls> $A <sep>", "<cls> $A <sep> $B:1 <sep>:1")
+    return _tokenizer("<cls> $A <sep>", "<cls> $A <sep> $B:1 <sep>:1", separates=True)
 
 
 @pytest.fixture(scope="session")
 def plain_tokenizer() -> PreTrainedTokenizerFast:
     """A character tokenizer that marks no pairs, as those of decoders; it ends texts as T5's does."""
-    return _tokenizer("$A </s>", None)
+    return _tokenizer("$A </s>", None, separates=False)
+
+
+@pytest.fixture(scope="session")
+def decoder_tokenizer() -> PreTrainedTokenizerFast:
+    """A character tokenizer that just puts a pair one after the other, as GPT-2's does."""
+    return _tokenizer("$A", "$A $B", separates=False)
 
 
 @pytest.fixture(scope="session")

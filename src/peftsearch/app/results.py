@@ -89,7 +89,7 @@ def make_results(
         "search_steps": search.steps,
         "search_cost": search.seconds / outcome.seconds if search.steps else None,
         "baseline": None if baseline is None else _describe_baseline(workspace, baseline),
-        "truncated_examples": workspace.form.num_truncated,
+        "truncated_examples": workspace.num_truncated(),
         "ladder": ladder,
         "notes": notes,
         "versions": versions(),

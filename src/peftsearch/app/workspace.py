@@ -79,6 +79,11 @@ class Workspace:
         """The split that is scored once, at the end."""
         return self._encoded("test")
 
+    def num_truncated(self) -> dict[str, int]:
+        """Rows of each split that were cut at the token limit."""
+        splits = {"train": self.train, "validation": self.validation, "test": self.test}
+        return {name: split.encoded.num_truncated for name, split in splits.items()}
+
     def _encoded(self, split: str) -> EncodedSplit:
         examples = tuple(self.task.splits[split])
         return EncodedSplit(examples, self.form.encode(examples))

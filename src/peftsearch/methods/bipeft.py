@@ -139,7 +139,17 @@ class Bipeft:
         """S_n <- decay * S_n + (1 - decay) * s_n (eq. 4)."""
         new = self.sensitivity(observation.records, observation.weight_record, observation.validation_record).cpu()
         index = torch.tensor([self.table.index[placement] for placement in observation.live])
+        new = new * self._unused_rank_factor()[index]
         self.scores[index] = self.settings.decay * self.scores[index] + (1 - self.settings.decay) * new
+
+    def _unused_rank_factor(self) -> torch.Tensor:
+        """(placements,) size at the largest rank over the size in use.
+
+        I_n is a mean over the weights of a module. Those beyond its present rank are masked and have no gradient;
+        counting them would make every ranked module look up to eight times less sensitive than a vector.
+        """
+        used = self.table.costs.gather(1, self.architecture.preferred_column()[:, None])[:, 0]
+        return (self.table.costs[:, -1] / used).float()
 
     def _trigger(self) -> list[Placement]:
         """Remove modules (eq. 6), fix ranks (eqs 9-10) and count the trigger."""
@@ -156,9 +166,10 @@ class Bipeft:
     def _fix_ranks(self, triggers_left: int) -> None:
         now = self._rank_vector()
         candidates = torch.nonzero(self.is_live & (self.architecture.fixed < 0)).flatten()
-        count = count_ranks_to_fix(self._last_ranks, now, unfixed=len(candidates), triggers_left=triggers_left)
-        stability = dimension_stability(torch.stack(self._rank_history)[:, candidates])
-        self.architecture.fix(candidates[torch.argsort(stability, stable=True)[:count]])
+        if len(candidates):
+            count = count_ranks_to_fix(self._last_ranks, now, unfixed=len(candidates), triggers_left=triggers_left)
+            stability = dimension_stability(torch.stack(self._rank_history)[:, candidates])
+            self.architecture.fix(candidates[torch.argsort(stability, stable=True)[:count]])
         self._last_ranks = now
         self._rank_history = self._rank_history[-1:]
 

@@ -1,7 +1,7 @@
 """Tasks for encoders and decoders: a classification or regression head over the fields."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor, nn
@@ -18,9 +18,11 @@ _QUERY = "query:"
 _CANDIDATES = "entities:"
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False)
 class ClassificationForm:
     """A head over the fields; free answers are chosen among candidates by a yes-or-no head.
+
+    `num_truncated` counts the rows that were longer than the limit, over all calls of `encode`.
 
     Args:
         task: gives goal, labels and metrics.
@@ -31,6 +33,7 @@ class ClassificationForm:
     task: Task
     tokenizer: PreTrainedTokenizerBase
     max_length: int
+    num_truncated: int = field(default=0, init=False)
 
     @property
     def num_labels(self) -> int:
@@ -47,6 +50,7 @@ class ClassificationForm:
         rows = [row for example in examples for row in self._rows(example)]
         texts, pairs = self._join_fields([row.fields for row in rows])
         tokens = tokenise(texts, pairs, tokenizer=self.tokenizer, max_length=self.max_length)
+        self.num_truncated += tokens.num_truncated
         number = float if self.task.goal is Goal.REGRESSION else int
         return EncodedDataset(tokens.columns, [number(row.target) for row in rows], num_truncated=tokens.num_truncated)
 
@@ -90,14 +94,15 @@ class ClassificationForm:
         if not rows or len(rows[0]) == 1:
             return texts, None
         pairs = [" ".join(text for _, text in fields[1:]) for fields in rows]
-        if self._marks_pairs():
+        num_single = self.tokenizer.num_special_tokens_to_add(pair=False)
+        num_pair = self.tokenizer.num_special_tokens_to_add(pair=True)
+        if self.tokenizer.sep_token is not None and num_pair > num_single:
             return texts, pairs
+        # Tokenizers of decoders mark no border, so a line break does. Two texts stay two where the tokenizer takes a
+        # pair as well as a single text, because then truncation shortens the longer one and not always the second.
+        if num_pair >= num_single:
+            return texts, [f"\n{pair}" for pair in pairs]
         return [f"{text}\n{pair}" for text, pair in zip(texts, pairs)], None
-
-    def _marks_pairs(self) -> bool:
-        """Whether the tokenizer itself separates two texts; tokenizers of decoders mostly don't."""
-        num_added = self.tokenizer.num_special_tokens_to_add
-        return self.tokenizer.sep_token is not None and num_added(pair=True) > num_added(pair=False)
 
 
 def _expand_candidates(example: Example) -> list[Example]:

@@ -21,6 +21,8 @@ class Form(Protocol):
     examples; predictions are one for each row.
     """
 
+    num_truncated: int
+
     @property
     def num_labels(self) -> int | None:
         """Outputs of the classification head; None for text-to-text, which has no head."""

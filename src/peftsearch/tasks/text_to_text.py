@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import torch
@@ -43,11 +43,13 @@ def number_text(number: float) -> str:
     return str(round(float(number), 1))
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False)
 class TextToTextForm:
     """Numeric label strings, chosen by comparing their likelihoods; free answers are generated greedily.
 
     A free-answer example is one row for each of its gold answers, in evaluation too.
+
+    `num_truncated` counts the rows that were longer than the limit, over all calls of `encode`.
 
     Args:
         task: gives goal, labels and metrics.
@@ -61,6 +63,7 @@ class TextToTextForm:
     task: Task
     tokenizer: PreTrainedTokenizerBase
     max_length: int
+    num_truncated: int = field(default=0, init=False)
 
     num_labels = None
     problem_type = None
@@ -84,6 +87,7 @@ class TextToTextForm:
         pairs = [(source_text(self.task, e), target) for e in examples for target in target_texts(self.task, e)]
         sources = [source for source, _ in pairs]
         tokens = tokenise(sources, None, tokenizer=self.tokenizer, max_length=self.max_length)
+        self.num_truncated += tokens.num_truncated
         labels = self._target_ids([target for _, target in pairs])
         return EncodedDataset(tokens.columns, labels, num_truncated=tokens.num_truncated)
 

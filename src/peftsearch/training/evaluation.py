@@ -2,20 +2,22 @@
 
 import torch
 from torch import nn
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader
 
+from peftsearch.tasks.encoded import EncodedDataset
 from peftsearch.tasks.form import Form
 from peftsearch.tasks.task import Example
 
 
 @torch.inference_mode()
-def predict(model: nn.Module, form: Form, encoded: Dataset, *, batch_size: int) -> list:
+def predict(model: nn.Module, form: Form, encoded: EncodedDataset, *, batch_size: int) -> list:
     """One prediction for each encoded example, in their order.
 
     Batches are cut from the examples sorted by length, so that little is padded.
     """
     device = next(model.parameters()).device
-    order = sorted(range(len(encoded)), key=lambda i: encoded[i]["length"], reverse=True)
+    lengths = encoded.lengths
+    order = sorted(range(len(encoded)), key=lengths.__getitem__, reverse=True)
     loader = DataLoader(encoded, batch_size=batch_size, sampler=order, collate_fn=form.collate)
     was_training = model.training
     model.eval()
@@ -31,7 +33,7 @@ def predict(model: nn.Module, form: Form, encoded: Dataset, *, batch_size: int) 
 
 
 def evaluate(
-    model: nn.Module, form: Form, examples: tuple[Example, ...], encoded: Dataset, *, batch_size: int
+    model: nn.Module, form: Form, examples: tuple[Example, ...], encoded: EncodedDataset, *, batch_size: int
 ) -> dict[str, float]:
     """Every metric of the task; see `Form.score` for their ranges."""
     return form.score(predict(model, form, encoded, batch_size=batch_size), examples)
