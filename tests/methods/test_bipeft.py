@@ -55,9 +55,7 @@ def leaves_less_than_the_cheapest_addition(space, configuration, budget) -> bool
     for placement, candidates in space.ranks.items():
         now = ranks.get(placement, 0)
         paid = space.cost_of(Choice(placement.site, placement.kind, now)) if now else 0
-        additions += [
-            space.cost_of(Choice(placement.site, placement.kind, r)) - paid for r in candidates if r > now
-        ]
+        additions += [space.cost_of(Choice(placement.site, placement.kind, r)) - paid for r in candidates if r > now]
     return all(cost > rest for cost in additions)
 
 

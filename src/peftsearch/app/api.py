@@ -31,7 +31,7 @@ class Result:
 
     @property
     def model(self) -> nn.Module:
-        """The trained model: peft's, or the plain one after full fine-tuning. Loaded anew from the folder each time."""
+        """The trained model, loaded anew from the folder: peft's, or a plain one after full fine-tuning."""
         return load(self.folder)
 
 
@@ -45,7 +45,7 @@ def search(**settings: Any) -> Result:
 
 
 def train(**settings: Any) -> Result:
-    """Train a configuration from a file or a manual one by name; the settings are those of `peftsearch train --help`."""
+    """Train a configuration from a file or a manual one by name; settings as in `peftsearch train --help`."""
     return _result(run_train(make_config(settings)))
 
 

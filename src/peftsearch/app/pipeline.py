@@ -12,9 +12,9 @@ from peftsearch.app.config import RunConfig, check_same_run, read_config
 from peftsearch.app.results import Outcome, SearchCost, make_results
 from peftsearch.app.run_folder import environment, open_run_folder, read_json, write_json, write_text
 from peftsearch.app.search_stage import search_configuration
-from peftsearch.app.train_stage import FULL, Recipe, prove, reload, score, train_over_seeds
+from peftsearch.app.train_stage import FULL, Recipe, SavedRun, prove, score, train_over_seeds
 from peftsearch.app.workspace import Scope, Workspace
-from peftsearch.errors import ConfigurationError, RunFolderError
+from peftsearch.errors import BudgetError, ConfigurationError, RunFolderError
 from peftsearch.methods.manual import baseline_lora, cost, largest_uniform, parse_roles, uniform
 from peftsearch.methods.settings import METHODS, ManualSettings
 from peftsearch.report.html import write_report
@@ -35,6 +35,8 @@ def run_search(config: RunConfig) -> Path:
         raise ConfigurationError(
             f"'{config.method_name}' does not search. Use `peftsearch train --configuration {config.method_name}`."
         )
+    if not config.budget_texts:
+        raise BudgetError("A search needs a budget. Give --budget, for example 0.1%, 100k or 5bp.")
     workspace, scope, folder = _open(config)
     budgets = scope.usable_budgets()
     notes = _budget_notes(scope)
@@ -76,24 +78,33 @@ def run_evaluate(run: Path, split: str) -> dict[str, float]:
     Raises:
         RunFolderError: if the folder is not a finished run.
     """
-    workspace, model = _reopen(run)
+    model = load_run(run)
+    workspace = Workspace.open(read_config(run / "config.yaml"))
     return score(workspace, model, getattr(workspace, split), workspace.config.training)
 
 
 def load_run(run: Path) -> nn.Module:
-    """The trained model of a finished run.
+    """The trained model of a finished run; the task's data is not needed.
 
     Raises:
         RunFolderError: if the folder is not a finished run.
     """
-    return _reopen(run)[1]
+    return SavedRun(**read_json(run / "results.json")["saved"]).load(run)[0]
 
 
-def _reopen(run: Path) -> tuple[Workspace, nn.Module]:
-    is_full = read_json(run / "results.json")["method"] == FULL
-    workspace = Workspace.open(read_config(run / "config.yaml"))
-    recipe = Recipe("reload", Configuration.load(run / "configuration.json"), trains_backbone=is_full)
-    return workspace, reload(workspace, recipe, run)[0]
+def describe(config: RunConfig) -> str:
+    """What a run would do, after everything has been checked that can be before the first step."""
+    workspace = Workspace.open(config)
+    scope = Scope.of(workspace.fresh_model(config.seed), space=config.space, budget=config.budget)
+    space, sizes = scope.space, {name: len(examples) for name, examples in workspace.task.splits.items()}
+    lines = [
+        f"task      {workspace.task.name}: {sizes}, metric {workspace.task.reported_metric}",
+        f"model     {config.model}: {scope.backbone_parameters:,} parameters, head {scope.head_parameters:,}",
+        f"space     {config.space}: {len(space.ranks)} modules, {space.cost(space.largest):,} parameters",
+        *(f"budget    {text}: {parameters:,} parameters" for text, parameters in scope.usable_budgets().items()),
+        f"output    {config.output_folder}",
+    ]
+    return "\n".join(lines)
 
 
 def choose_recipe(config: RunConfig, scope: Scope) -> Recipe:
@@ -128,7 +139,7 @@ def _open(config: RunConfig) -> tuple[Workspace, Scope, Path]:
     if config.resume and (folder / "config.yaml").exists():
         check_same_run(config, read_config(folder / "config.yaml"))
     workspace = Workspace.open(config)
-    scope = Scope.of(workspace.fresh_model(config.seed), space=config.space, budget=config.budget or "")
+    scope = Scope.of(workspace.fresh_model(config.seed), space=config.space, budget=config.budget)
     open_run_folder(folder, resume=config.resume, overwrite=config.overwrite)
     write_text(folder / "config.yaml", config.to_yaml())
     write_json(folder / "environment.json", environment())
@@ -175,6 +186,6 @@ def _finish(workspace: Workspace, outcome: Outcome, recipe: Recipe, folder: Path
     if target.exists():
         shutil.rmtree(target)
     shutil.copytree(source, target)
-    write_json(folder / "results.json", results)
+    write_json(folder / "results.json", results | {"saved": asdict(SavedRun.of(workspace, recipe))})
     write_report(folder)
     return folder

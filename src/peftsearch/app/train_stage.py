@@ -11,7 +11,7 @@ from torch import nn
 
 from peftsearch.app.run_folder import read_json, write_json
 from peftsearch.app.workspace import Workspace
-from peftsearch.errors import BudgetError, TrainingError
+from peftsearch.errors import BudgetError, RunFolderError, TrainingError
 from peftsearch.models.discover import find_sites
 from peftsearch.models.load import load_model
 from peftsearch.modules.attach import attach, count_peft_parameters
@@ -141,23 +141,48 @@ class Proof:
     test: dict[str, float]
 
 
-def reload(workspace: Workspace, recipe: Recipe, folder: Path) -> tuple[nn.Module, int]:
-    """Load a saved result onto a new copy of the pretrained model.
+@dataclass(frozen=True)
+class SavedRun:
+    """What it takes to load a saved result: no data.
 
-    Returns:
-        the model, and its trained parameters without the task head.
+    Args:
+        model: the pretrained model, as the user named it.
+        num_labels: outputs of the task head; None for text-to-text.
+        problem_type: of the head.
+        saved_as: "adapter", or "model" after full fine-tuning.
     """
-    form, saved = workspace.form, folder / recipe.saved_as
-    if recipe.trains_backbone:
+
+    model: str
+    num_labels: int | None
+    problem_type: str | None
+    saved_as: str
+
+    @classmethod
+    def of(cls, workspace: Workspace, recipe: Recipe) -> "SavedRun":
+        """How the results of a recipe are saved."""
+        form = workspace.form
+        return cls(workspace.config.model, form.num_labels, form.problem_type, recipe.saved_as)
+
+    def load(self, folder: Path) -> tuple[nn.Module, int]:
+        """Load the result in a folder onto a new copy of the pretrained model.
+
+        Returns:
+            the model, and its trained parameters without the task head.
+        """
+        weights = folder / self.saved_as
+        if not weights.is_dir():
+            raise RunFolderError(f"'{weights}' does not exist. Is '{folder}' a finished run?")
+        is_full = self.saved_as == "model"
         loaded = load_model(
-            workspace.config.model,
-            weights=saved,
-            num_labels=form.num_labels,
-            problem_type=form.problem_type,
+            self.model,
+            num_labels=self.num_labels,
+            problem_type=self.problem_type,
+            weights=weights if is_full else None,
         )
-        return loaded.model, loaded.backbone_parameters
-    model = PeftModel.from_pretrained(workspace.fresh_model(workspace.config.seed).model, str(saved))
-    return model, count_peft_parameters(model)
+        if is_full:
+            return loaded.model, loaded.backbone_parameters
+        model = PeftModel.from_pretrained(loaded.model, str(weights))
+        return model, count_peft_parameters(model)
 
 
 def prove(workspace: Workspace, recipe: Recipe, folder: Path, *, run: TrainedRun, budget: int | None) -> Proof:
@@ -167,7 +192,7 @@ def prove(workspace: Workspace, recipe: Recipe, folder: Path, *, run: TrainedRun
         BudgetError: if it has more parameters than the budget.
         TrainingError: if its validation score is not the one that training saw.
     """
-    model, parameters = reload(workspace, recipe, folder)
+    model, parameters = SavedRun.of(workspace, recipe).load(folder)
     if budget is not None and parameters > budget:
         raise BudgetError(f"The adapter in '{folder}' has {parameters:,} parameters, above the budget of {budget:,}.")
     settings = workspace.config.training

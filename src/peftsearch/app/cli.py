@@ -1,0 +1,153 @@
+"""The command `peftsearch`. Nothing heavy is imported before a command needs it, so that --help is quick."""
+
+import argparse
+import json
+import logging
+import sys
+import warnings
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from peftsearch.errors import PeftSearchError, UnknownNameError
+
+USAGE = """usage: peftsearch COMMAND ...
+
+Find which PEFT modules to place where, at which rank, within a hard budget of trainable parameters.
+
+commands:
+  search     search a configuration within a budget, train it, prove it, save it
+  train      train a configuration from a file, or a manual one by name
+  evaluate   score a finished run on its test or validation split
+  report     write report.html of a run again
+  plan       show sites, space and budget of a model from its configuration alone
+  list       list methods, kinds, spaces, tasks or families
+  doctor     check the installation
+
+Each command has --help. Start with:  peftsearch search --model demo --task demo --budget 0.1% --output runs/demo
+"""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a command; 0 on success, 2 on an error with a message, 130 when interrupted."""
+    argv = list(sys.argv[1:] if argv is None else argv)
+    if not argv or argv[0] in ("-h", "--help"):
+        print(USAGE)
+        return 0
+    if argv[0] == "--version":
+        from importlib.metadata import version
+
+        print(version("peftsearch"))
+        return 0
+    try:
+        if argv[0] not in COMMANDS:
+            raise UnknownNameError("command", argv[0], COMMANDS)
+        return COMMANDS[argv[0]](argv[1:])
+    except PeftSearchError as error:
+        print(f"peftsearch: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("\npeftsearch: interrupted. Run the same command with --resume to go on.", file=sys.stderr)
+        return 130
+
+
+def _search(argv: list[str]) -> int:
+    return _run("search", argv)
+
+
+def _train(argv: list[str]) -> int:
+    return _run("train", argv)
+
+
+def _run(command: str, argv: list[str]) -> int:
+    from peftsearch.app.flags import parse_run
+
+    config = parse_run(command, argv)
+    _quieten()
+    from peftsearch.app import pipeline
+
+    if config.dry_run:
+        print(pipeline.describe(config))
+        return 0
+    folder = {"search": pipeline.run_search, "train": pipeline.run_train}[command](config)
+    from peftsearch.report.table import print_summary
+
+    print_summary(folder)
+    return 0
+
+
+def _evaluate(argv: list[str]) -> int:
+    parser = argparse.ArgumentParser("peftsearch evaluate", description="Score a finished run.")
+    parser.add_argument("run", type=Path, help="run folder")
+    parser.add_argument("--split", choices=("validation", "test"), default="test")
+    arguments = parser.parse_args(argv)
+    _quieten()
+    from peftsearch.app.pipeline import run_evaluate
+
+    print(json.dumps(run_evaluate(arguments.run, arguments.split), indent=2))
+    return 0
+
+
+def _report(argv: list[str]) -> int:
+    parser = argparse.ArgumentParser("peftsearch report", description="Write report.html of a run again.")
+    parser.add_argument("run", type=Path, help="run folder")
+    arguments = parser.parse_args(argv)
+    from peftsearch.report.html import write_report
+
+    print(write_report(arguments.run))
+    return 0
+
+
+def _plan(argv: list[str]) -> int:
+    parser = argparse.ArgumentParser("peftsearch plan", description="Sites, space and budget of a model, no weights.")
+    parser.add_argument("--model", required=True, help="'demo', a folder (config.json is enough), .gguf or a hub id")
+    parser.add_argument("--space", default="s2", help="see `peftsearch list spaces`")
+    parser.add_argument("--budget", default="", help="one or several, as for search")
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    arguments = parser.parse_args(argv)
+    _quieten()
+    from peftsearch.app.plan import plan, print_plan
+
+    found = plan(arguments.model, space=arguments.space, budget=arguments.budget)
+    print(json.dumps(found.to_dict(), indent=2)) if arguments.json else print_plan(found)
+    return 0
+
+
+def _list(argv: list[str]) -> int:
+    from peftsearch.app.listing import LISTINGS, describe
+
+    parser = argparse.ArgumentParser("peftsearch list", description="List what can be chosen.")
+    parser.add_argument("what", choices=sorted(LISTINGS))
+    print(describe(parser.parse_args(argv).what))
+    return 0
+
+
+def _doctor(argv: list[str]) -> int:
+    argparse.ArgumentParser("peftsearch doctor", description="Check the installation.").parse_args(argv)
+    from peftsearch.app.doctor import run_doctor
+
+    return run_doctor()
+
+
+def _quieten() -> None:
+    """Our own messages, errors of others, and no deprecation notes that users can't act on."""
+    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(message)s")
+    logging.getLogger("peftsearch").setLevel(logging.INFO)
+    warnings.filterwarnings("ignore", category=FutureWarning)
+    import transformers
+
+    transformers.logging.set_verbosity_error()
+    transformers.logging.disable_progress_bar()
+
+
+COMMANDS: dict[str, Callable[[list[str]], int]] = {
+    "search": _search,
+    "train": _train,
+    "evaluate": _evaluate,
+    "report": _report,
+    "plan": _plan,
+    "list": _list,
+    "doctor": _doctor,
+}
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,237 @@
+"""The settings of a run: one dataclass, the same from YAML, flags and Python. No torch here."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields, is_dataclass
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from peftsearch.errors import PeftSearchError, RunFolderError
+from peftsearch.methods.settings import METHODS, BipeftSettings, ManualSettings
+from peftsearch.space.budget import Budget
+from peftsearch.space.presets import PRESETS
+from peftsearch.training.settings import TrainingSettings
+
+MethodSettings = BipeftSettings | ManualSettings
+# Settings that say how to start a run, not what it is; resuming may change them.
+_NOT_PART_OF_A_RUN = ("output", "resume", "overwrite", "dry_run")
+
+
+class SettingError(PeftSearchError):
+    """A setting that does not exist or has a value that is not allowed."""
+
+
+@dataclass(frozen=True)
+class RunConfig:
+    """What a run is asked to do.
+
+    Args:
+        model: "demo", a folder, a .gguf file or a hub id.
+        task: "glue/NAME", "superglue/NAME" or "demo"; see `peftsearch list tasks`.
+        data: instead of a task, files "train.csv[,valid.csv[,test.csv]]" (csv, tsv, json, jsonl, parquet) or a hub id.
+        text: text column(s) of `data`, comma-separated.
+        label: label column of `data`.
+        data_dir: folder with NAME/{train,validation}.jsonl of GLUE and SuperGLUE, instead of the hub.
+        budget: parameters (102600, 100k) or a share of the backbone (0.05%, 5bp); several, comma-separated, give a
+            ladder from one search, of which the smallest is trained.
+        space: search space; see `peftsearch list spaces`.
+        method_name: see `peftsearch list methods`.
+        method: settings of the method.
+        configuration: what `train` trains: a file, a run folder, or lora, bitfit, lnfit, low_rank_adapter, full, head.
+        output: run folder; by default runs/TASK-METHOD-BUDGET.
+        seed: of the split, the search and the first training.
+        seeds: number of trainings, with seeds counted up from `seed`.
+        max_train_samples: use only so many training examples; 0 for all.
+        inherit: start the training from the supernet's weights instead of fresh ones.
+        baseline: also train uniform LoRA of at most the same budget.
+        learning_rate_grid: comma-separated rates, of which each method gets its best on validation.
+        resume: continue the run in the output folder; finished stages are not repeated.
+        overwrite: delete the run in the output folder first.
+        dry_run: check everything, show the plan and stop.
+        training: settings of every training.
+    """
+
+    model: str
+    task: str | None = None
+    data: str | None = None
+    text: str | None = None
+    label: str | None = None
+    data_dir: str | None = None
+    budget: str = ""
+    space: str = "s2"
+    method_name: str = "bipeft"
+    method: MethodSettings = field(default_factory=BipeftSettings)
+    configuration: str | None = None
+    output: str | None = None
+    seed: int = 0
+    seeds: int = 1
+    max_train_samples: int = 0
+    inherit: bool = False
+    baseline: bool = True
+    learning_rate_grid: str = ""
+    resume: bool = False
+    overwrite: bool = False
+    dry_run: bool = False
+    training: TrainingSettings = field(default_factory=TrainingSettings)
+
+    def __post_init__(self) -> None:
+        METHODS[self.method_name]
+        PRESETS[self.space]
+        for text in self.budget_texts:
+            Budget.parse(text)
+        for name in ("seeds",):
+            _require(getattr(self, name) >= 1, name, getattr(self, name), "1 or more")
+        for name in ("seed", "max_train_samples"):
+            _require(getattr(self, name) >= 0, name, getattr(self, name), "0 or more")
+        _require(not (self.resume and self.overwrite), "resume", True, "only without --overwrite")
+        self.learning_rates  # noqa: B018  reads them
+
+    @property
+    def budget_texts(self) -> list[str]:
+        """The requested budgets, as written."""
+        return [text.strip() for text in self.budget.split(",") if text.strip()]
+
+    @property
+    def learning_rates(self) -> list[float]:
+        """The grid of rates, or the one rate of the training settings."""
+        if not self.learning_rate_grid.strip():
+            return [self.training.learning_rate]
+        try:
+            rates = sorted({float(rate) for rate in self.learning_rate_grid.split(",")})
+        except ValueError as error:
+            raise SettingError(
+                f"learning_rate_grid is '{self.learning_rate_grid}', but must be numbers such as '1e-3,3e-3'."
+            ) from error
+        _require(rates[0] > 0, "learning_rate_grid", self.learning_rate_grid, "rates above 0")
+        return rates
+
+    @property
+    def output_folder(self) -> str:
+        """The run folder."""
+        if self.output:
+            return self.output
+        what = (self.task or Path((self.data or "data").split(",")[0]).stem).replace("/", "-")
+        parts = [what, self.method_name, *([self.budget.replace("%", "pct").replace(",", "-")] if self.budget else [])]
+        return str(Path("runs") / "-".join(parts))
+
+    def to_yaml(self) -> str:
+        """The settings as a file for `--config`."""
+        document = {name: value for name, value in asdict(self).items() if name not in _NOT_PART_OF_A_RUN}
+        document["method"] = {"name": document.pop("method_name"), **document["method"]}
+        return yaml.safe_dump(document, sort_keys=False, allow_unicode=True)
+
+
+def make_config(settings: Mapping[str, Any]) -> RunConfig:
+    """Build the settings of a run from nested plain data, as YAML and Python users write them.
+
+    `method` is a name, or a mapping with "name" and the method's settings; `training` is a mapping.
+
+    Raises:
+        SettingError: for a setting that does not exist or has a wrong type.
+    """
+    settings = dict(settings)
+    method = settings.pop("method", None) or {}
+    method = {"name": method} if isinstance(method, str) else _mapping("method", method)
+    name = str(method.pop("name", _default_method(settings)))
+    nested = {
+        "method_name": name,
+        "method": _build(METHODS[name].settings, method, "method."),
+        "training": _build(TrainingSettings, _mapping("training", settings.pop("training", None) or {}), "training."),
+    }
+    if not settings.get("model"):
+        raise SettingError("No model is given. Give --model: 'demo', a folder, a .gguf file or a hub id.")
+    return _build(RunConfig, settings | nested, "")
+
+
+def _default_method(settings: Mapping[str, Any]) -> str:
+    """A manual configuration is its own method; anything else is the default method."""
+    configuration = settings.get("configuration")
+    return configuration if configuration in METHODS else "bipeft"
+
+
+def _mapping(name: str, value: Any) -> dict[str, Any]:
+    if not isinstance(value, Mapping):
+        raise SettingError(f"'{name}' is {value!r:.200}, but must be a mapping of settings.")
+    return dict(value)
+
+
+def _build(settings_class: type, values: Mapping[str, Any], prefix: str) -> Any:
+    known = {f.name: f.type for f in fields(settings_class)}
+    for name in values:
+        if name not in known:
+            nearest = get_close_matches(str(name), known, n=1)
+            hint = f" Did you mean '{prefix}{nearest[0]}'?" if nearest else ""
+            raise SettingError(f"Unknown setting '{prefix}{name}'.{hint} Known: {', '.join(sorted(known))}.")
+    return settings_class(**{name: _typed(prefix + name, value, known[name]) for name, value in values.items()})
+
+
+_TYPES = {"str": str, "int": int, "float": float, "bool": bool, str: str, int: int, float: float, bool: bool}
+
+
+def _typed(name: str, value: Any, annotation: Any) -> Any:
+    """Check a value against its field's type; numbers may be written as text, as YAML does with 1e-3."""
+    if is_dataclass(value) or value is None:
+        return value
+    optional_text = str(annotation) in ("str | None", "typing.Optional[str]")
+    wanted = str if optional_text else _TYPES[annotation]
+    if wanted is str:
+        return _text(name, value)
+    if wanted is bool:
+        _require(isinstance(value, bool), name, value, "true or false")
+        return value
+    try:
+        number = float(value) if not isinstance(value, bool) else None
+    except (TypeError, ValueError):
+        number = None
+    _require(number is not None and (wanted is float or number == int(number)), name, value, f"a {_WORDS[wanted]}")
+    return wanted(number)
+
+
+_WORDS = {int: "whole number", float: "number"}
+
+
+def _text(name: str, value: Any) -> str:
+    _require(isinstance(value, str | int | float) and not isinstance(value, bool), name, value, "text")
+    return str(value)
+
+
+def _require(holds: bool, name: str, value: Any, allowed: str) -> None:
+    if not holds:
+        raise SettingError(f"{name} is {value!r:.200}, but must be {allowed}.")
+
+
+def read_yaml(path: str | Path) -> dict[str, Any]:
+    """Read a settings file.
+
+    Raises:
+        SettingError: if it is missing, not YAML, or not a mapping.
+    """
+    try:
+        document = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError, RecursionError) as error:
+        raise SettingError(f"Cannot read the settings file '{path}': {str(error).splitlines()[0]}.") from error
+    return _mapping(str(path), document or {})
+
+
+def read_config(path: Path) -> RunConfig:
+    """Read `config.yaml` of a run folder."""
+    return make_config(read_yaml(path))
+
+
+def check_same_run(config: RunConfig, earlier: RunConfig) -> None:
+    """Refuse to resume a run with other settings.
+
+    Raises:
+        RunFolderError: with the settings that differ.
+    """
+    now, then = yaml.safe_load(config.to_yaml()), yaml.safe_load(earlier.to_yaml())
+    differing = [
+        f"{name}: was {then.get(name)!r}, is {now.get(name)!r}" for name in now if now[name] != then.get(name)
+    ]
+    if differing:
+        raise RunFolderError(
+            f"The run in '{config.output_folder}' was started with other settings ({'; '.join(differing)}). "
+            "Resume with the same ones, or start anew with --overwrite or another --output."
+        )
