@@ -30,7 +30,7 @@ WITH_BUDGET = ("bipeft", "lora")
 def cells(args: argparse.Namespace) -> Iterator[tuple[str, str, str]]:
     """(task, method, budget) of every row of the table."""
     for task in args.tasks.split(","):
-        for budget in args.budgets.split(","):
+        for budget in filter(None, args.budgets.split(",")):
             for method in WITH_BUDGET:
                 yield task, method, budget
         for method in args.others.split(",") if args.others else ():
@@ -116,13 +116,12 @@ def main() -> None:
     print("| task | method | budget | parameters | rate | validation | test | search / train |")
     print("|---|---|---|---|---|---|---|---|")
     for task, method, budget, results in rows:
-        scores = [f"{_mean_and_deviation(results, split)}" for split in ("validation", "test")]
+        scores = [_mean_and_deviation(results, split) for split in ("validation", "test")]
         costs = [r["search_cost"] for r in results if r["search_cost"] is not None]
         cost = f"{fmean(costs):.2f}" if costs else ""
         size = f"{max(r['parameters'] for r in results):,}"
-        print(
-            f"| {task} | {method} | {budget} | {size} | {results[0]['learning_rate']:g} | {' | '.join(scores)} | {cost} |"
-        )
+        columns = [task, method, budget, size, f"{results[0]['learning_rate']:g}", *scores, cost]
+        print(f"| {' | '.join(columns)} |")
 
 
 def _mean_and_deviation(results: list[dict], split: str) -> str:

@@ -80,7 +80,7 @@ def test_removed_modules_do_not_stop_the_others_from_being_updated():
     before = strategy.scores.clone()
     live = [p for p, alive in zip(strategy.table.placements, strategy.is_live.tolist()) if alive]
     assert first not in live
-    strategy.observe(21, observation(live, {p: 9.0 for p in live}))
+    strategy.observe(21, observation(live, dict.fromkeys(live, 9.0)))
     index = [strategy.table.index[p] for p in live]
     assert (strategy.scores[index] > before[index]).all()
 

@@ -106,6 +106,22 @@ def layer_widths(base_layer: nn.Module) -> tuple[int, int]:
     return base_layer.weight.shape[0], base_layer.weight.shape[0]
 
 
+def add_projection(y: torch.Tensor, hidden: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
+    """y + hidden W^T in one kernel, without a tensor for the product.
+
+    Args:
+        y: (batch, tokens, out_width).
+        hidden: (batch, tokens, rank).
+        weight: W, (out_width, rank).
+
+    Returns:
+        (batch, tokens, out_width) in the dtype of `y`.
+    """
+    if not (y.dtype == hidden.dtype == weight.dtype):
+        return y + torch.nn.functional.linear(hidden, weight).to(y.dtype)
+    return torch.addmm(y.flatten(0, -2), hidden.flatten(0, -2), weight.T).view_as(y)
+
+
 def bias_is_missing(base_layer: nn.Module) -> str | None:
     """The reason why a bias cannot be merged, if there is one."""
     if getattr(base_layer, "bias", None) is None:

@@ -20,6 +20,7 @@ from peftsearch.modules.adapted_layer import PREFIX
 from peftsearch.modules.peft_module import KINDS
 from peftsearch.tasks.form import Form
 from peftsearch.tasks.task import Example
+from peftsearch.training.allocator import keep_freed_memory
 from peftsearch.training.evaluation import evaluate
 from peftsearch.training.settings import TrainingSettings
 
@@ -101,6 +102,7 @@ class FormTrainer(Trainer):
     """
 
     def __init__(self, model: nn.Module, *, form: Form, train: Dataset, settings: TrainingSettings, phase: Phase):
+        keep_freed_memory()
         super().__init__(
             model,
             training_arguments(settings, phase),

@@ -6,7 +6,7 @@ import torch
 from torch import nn
 from torch.nn.functional import linear
 
-from peftsearch.modules.peft_module import UNMASKED, Mask, PeftModule, layer_widths, register_kind
+from peftsearch.modules.peft_module import UNMASKED, Mask, PeftModule, add_projection, layer_widths, register_kind
 from peftsearch.space import Site
 
 
@@ -44,7 +44,7 @@ class Lora(PeftModule):
         scale = _product(mask)
         if scale is not None:
             hidden = hidden * scale
-        return y + linear(hidden, self.B).to(y.dtype)
+        return add_projection(y, hidden, self.B)
 
     def weight_delta(self) -> torch.Tensor:
         return self.B.float() @ self.A.float()

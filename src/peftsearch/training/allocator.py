@@ -1,0 +1,25 @@
+"""Keep freed memory in the process while training on a CPU.
+
+glibc gives the top of its heap back to the system when a step's activations are freed, and the next step pays a page
+fault for each 4 KiB of them: on two cores and 32 x 64 tokens an architecture step of a supernet took 1.9 plain passes
+with it and 1.3 without.
+"""
+
+import ctypes
+import sys
+
+# Parameters of mallopt(3) and the largest values that it takes.
+_M_TRIM_THRESHOLD, _LARGEST_TRIM_THRESHOLD = -1, 2**31 - 1
+_M_MMAP_THRESHOLD, _LARGEST_MMAP_THRESHOLD = -3, 32 * 2**20
+
+
+def keep_freed_memory() -> bool:
+    """Tell glibc not to give freed memory back; False where the C library has no such setting."""
+    if not sys.platform.startswith("linux"):
+        return False
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt is None:
+        return False
+    return bool(
+        mallopt(_M_TRIM_THRESHOLD, _LARGEST_TRIM_THRESHOLD) and mallopt(_M_MMAP_THRESHOLD, _LARGEST_MMAP_THRESHOLD)
+    )
