@@ -66,7 +66,9 @@ def test_the_moving_average_follows_equation_4():
     live = list(space.ranks)
     strategy.observe(0, observation(live, importance))
     strategy.observe(1, observation(live, importance))
-    expected = [(0.15 * 0.85 + 0.15) * 2 * importance[p] for p in live]
+    used = strategy.table.ranks.gather(1, strategy.architecture.preferred_column()[:, None])[:, 0].tolist()
+    factors = [8 / rank if p.kind == "lora" else 1 for p, rank in zip(live, used)]
+    expected = [(0.15 * 0.85 + 0.15) * 2 * importance[p] * factor for p, factor in zip(live, factors)]
     assert strategy.scores.tolist() == pytest.approx(expected, rel=1e-5)
 
 
