@@ -66,10 +66,20 @@ def run_train(config: RunConfig) -> Path:
     workspace, scope, folder = _open(config)
     recipe = choose_recipe(config, scope)
     write_text(folder / "configuration.json", recipe.configuration.to_json())
-    budget = min(scope.budgets.values()) if scope.budgets else None
+    budget = min(scope.budgets.values(), default=None)
+    _check_cost(recipe, scope, budget)
     outcome = _train_and_prove(workspace, recipe, folder, "training", budget)
     results = make_results(workspace, scope, outcome, search=SearchCost(), baseline=None, notes=[], ladder=[])
     return _finish(workspace, outcome, recipe, folder, results)
+
+
+def _check_cost(recipe: Recipe, scope: Scope, budget: int | None) -> None:
+    parameters = scope.backbone_parameters if recipe.trains_backbone else cost(recipe.configuration, scope.sites)
+    if budget is not None and parameters > budget:
+        raise BudgetError(
+            f"The configuration has {parameters:,} parameters, above the budget of {budget:,}. "
+            "Raise --budget, leave it out, or lower --rank."
+        )
 
 
 def run_evaluate(run: Path, split: str) -> dict[str, float]:

@@ -1,0 +1,154 @@
+"""Runs from data to adapter on tiny models, read back as a user would."""
+
+import json
+
+import pytest
+import torch
+from peft import PeftModel
+from safetensors.torch import load_file
+from transformers import AutoModelForSeq2SeqLM, AutoModelForSequenceClassification
+
+from peftsearch import evaluate, load, search, train
+from peftsearch.errors import BudgetError, ConfigurationError, RunFolderError, TrainingError
+from peftsearch.modules.attach import count_peft_parameters
+from peftsearch.space import Configuration
+
+REQUIRED = {
+    "method", "space", "seed", "model", "task", "split", "backbone_parameters", "budget", "parameters",
+    "head_parameters", "modules_by_kind", "validation", "test", "seconds", "search_cost", "baseline", "versions",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("family", ["bert", "t5", "t5-gated", "llama", "gpt2", "bart"])
+def test_a_search_ends_in_an_adapter_within_the_budget(family, settings):
+    result = search(**settings(family))
+    metrics = result.metrics
+    assert metrics.keys() >= REQUIRED
+    assert 0 < metrics["parameters"] <= metrics["budget"]["parameters"] == 600
+    assert metrics["baseline"] is None or metrics["baseline"]["parameters"] <= 600
+    assert metrics["search_cost"] == pytest.approx(metrics["seconds"]["search"] / metrics["seconds"]["train"])
+
+    tensors = load_file(result.folder / "adapter" / "adapter_model.safetensors")
+    assert sum(t.numel() for name, t in tensors.items() if "peftsearch_" in name) == metrics["parameters"]
+    is_text_to_text = family in ("t5", "t5-gated", "bart")
+    loader = AutoModelForSeq2SeqLM if is_text_to_text else AutoModelForSequenceClassification
+    model = PeftModel.from_pretrained(loader.from_pretrained(metrics["model"]), str(result.folder / "adapter"))
+    assert count_peft_parameters(model) == metrics["parameters"]
+
+
+def test_the_saved_run_scores_what_it_reported(settings):
+    result = search(**settings(baseline=False))
+    again = evaluate(result.folder)
+    assert again["accuracy"] == pytest.approx(result.metrics["test"]["value"])
+    ids = torch.tensor([[7, 8, 9]])
+    assert torch.equal(load(result.folder).eval()(ids).logits, result.model.eval()(ids).logits)
+
+
+def test_the_same_seed_gives_the_same_adapter(settings, tmp_path):
+    files = []
+    for name in ("a", "b"):
+        folder = search(**settings(output=str(tmp_path / name), baseline=False)).folder
+        files.append((folder / "configuration.json").read_bytes())
+        files.append((folder / "adapter" / "adapter_model.safetensors").read_bytes())
+    assert files[:2] == files[2:]
+
+
+def test_a_ladder_gives_a_nested_configuration_for_each_budget(settings):
+    result = search(**settings(budget="600,1500,900", baseline=False))
+    sizes = [rung["parameters"] for rung in result.metrics["ladder"]]
+    assert [rung["budget"] for rung in result.metrics["ladder"]] == [600, 900, 1500]
+    assert sizes == sorted(sizes) and result.metrics["parameters"] <= 600
+    larger = Configuration.load(result.folder / "configuration-900.json")
+    assert {c.placement for c in result.configuration} <= {c.placement for c in larger}
+
+
+def test_several_seeds_give_a_mean_and_a_deviation(settings):
+    metrics = train(**settings(configuration="lora", method={"rank": 1}, seeds=2, budget="")).metrics
+    first, second = metrics["test"]["per_seed"]
+    assert metrics["test"]["value"] == pytest.approx((first + second) / 2)
+    assert metrics["test"]["std"] == pytest.approx(abs(first - second) / 2**0.5)
+
+
+@pytest.mark.parametrize("name", ["lora", "bitfit", "lnfit", "low_rank_adapter", "head", "full"])
+def test_every_manual_configuration_trains(name, settings):
+    result = train(**settings(configuration=name, method={"rank": 2}, budget="", learning_rate_grid="1e-3,3e-3"))
+    assert result.metrics["method"] == name
+    expected = {"head": 0, "full": result.metrics["backbone_parameters"]}
+    assert result.metrics["parameters"] == expected.get(name, result.metrics["parameters"])
+    assert result.metrics["learning_rate"] in (1e-3, 3e-3)
+    assert evaluate(result.folder)["accuracy"] == pytest.approx(result.metrics["test"]["value"])
+
+
+def test_roles_restrict_a_manual_configuration(settings):
+    result = train(**settings(configuration="lora", method={"rank": 2, "roles": "query,value"}, budget=""))
+    assert {c.site.split(".")[-1] for c in result.configuration} == {"query", "value"}
+    assert result.metrics["parameters"] == 2 * 2 * 2 * (32 + 32)  # layers, roles, rank, widths
+
+
+def test_a_found_configuration_can_be_trained_again(settings, tmp_path):
+    found = search(**settings(baseline=False))
+    again = train(**settings(configuration=str(found.folder), output=str(tmp_path / "again")))
+    assert again.configuration == found.configuration
+
+
+def test_inherited_weights_start_from_the_supernet(settings):
+    result = search(**settings(inherit=True, baseline=False))
+    assert (result.folder / "search" / "inherited" / "adapter_model.safetensors").is_file()
+
+
+def test_a_configuration_above_the_budget_is_refused_before_it_is_trained(settings, tmp_path):
+    with pytest.raises(BudgetError, match="above the budget of 600"):
+        train(**settings(configuration="lora", method={"rank": 8}))
+    assert not (tmp_path / "run" / "training").exists()
+
+
+def test_a_budget_above_the_space_uses_all_of_it_and_says_so(settings):
+    result = search(**settings(budget="10m", baseline=False))
+    assert "larger than the whole space" in result.metrics["notes"][0]
+    assert result.metrics["modules"] == 38  # every module of s2 on two BERT layers
+
+
+def test_a_folder_with_files_is_refused_without_resume_or_overwrite(settings, tmp_path):
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "notes.txt").write_text("mine")
+    with pytest.raises(RunFolderError, match="--resume.*--overwrite"):
+        search(**settings())
+    with pytest.raises(RunFolderError, match="does not hold a run"):
+        search(**settings(overwrite=True))
+    assert (tmp_path / "run" / "notes.txt").read_text() == "mine"
+
+
+def test_a_finished_stage_is_not_repeated_on_resume(settings):
+    first = search(**settings(baseline=False))
+    log = first.folder / "search" / "log.jsonl"
+    log.write_text("untouched\n")
+    (first.folder / "results.json").unlink()
+    (first.folder / "training" / "seed-0" / "trained.json").unlink()
+    log_of_training = json.loads((first.folder / "search" / "search.json").read_text())
+    log.unlink()
+    second = search(**settings(baseline=False, resume=True))
+    assert second.configuration == first.configuration
+    assert second.metrics["test"] == first.metrics["test"]
+    assert second.metrics["seconds"]["search"] == log_of_training["seconds"]
+
+
+def test_resuming_with_other_settings_shows_the_difference(settings):
+    search(**settings(baseline=False))
+    with pytest.raises(RunFolderError, match="budget: was '600', is '700'"):
+        search(**settings(baseline=False, resume=True, budget="700"))
+
+
+def test_a_loss_that_is_not_a_number_stops_and_names_the_step(settings):
+    training = settings()["training"] | {"learning_rate": 1e30, "max_grad_norm": 1e30}
+    with pytest.raises(TrainingError, match=r"The loss is (nan|inf) at step \d+"):
+        train(**settings(configuration="lora", method={"rank": 2}, budget="", training=training))
+
+
+def test_a_manual_configuration_is_not_searched(settings):
+    with pytest.raises(ConfigurationError, match="peftsearch train --configuration lora"):
+        search(**settings(method="lora"))
+
+
+def test_a_search_without_a_budget_asks_for_one(settings):
+    with pytest.raises(BudgetError, match="Give --budget"):
+        search(**settings(budget=""))
