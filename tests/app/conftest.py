@@ -50,7 +50,12 @@ def settings(reviews, tiny_folder, tmp_path):
     """Settings of a run of a few seconds, for a family."""
 
     def make(family: str = "bert", **changes) -> dict:
-        training = {"num_train_epochs": 2, "per_device_train_batch_size": 8, "learning_rate": 3e-3, "max_seq_length": 32}
+        training = {
+            "num_train_epochs": 2,
+            "per_device_train_batch_size": 8,
+            "learning_rate": 3e-3,
+            "max_seq_length": 32,
+        }
         return {
             "model": tiny_folder(family),
             "data": reviews,

@@ -117,12 +117,26 @@ def load_model(
     location = _location(name) if weights is None else {"pretrained_model_name_or_path": str(weights)}
     if "gguf_file" not in location:
         location["use_safetensors"] = True
+    # A head of an earlier task may have another number of labels; it is drawn anew.
+    options |= {"dtype": torch.float32, "output_loading_info": True, "ignore_mismatched_sizes": True}
     with _explained(name):
-        model, info = loader.from_pretrained(**location, dtype=torch.float32, output_loading_info=True, **options)
+        model, info = loader.from_pretrained(**location, **options)
     if model.config.pad_token_id is None:
         model.config.pad_token_id = load_tokenizer(name, config=config).pad_token_id
     head = find_head(model, missing=info["missing_keys"])
+    _check_sizes(name, head, info["mismatched_keys"])
     return LoadedModel(name, model, head, _count_outside(model, head))
+
+
+def _check_sizes(name: str, head: tuple[str, ...], mismatched: Any) -> None:
+    """Refuse weights of other sizes than the configuration's, except in the head."""
+    keys = [key[0] if isinstance(key, tuple) else key for key in mismatched]
+    wrong = [key for key in keys if not key.startswith(tuple(f"{module}." for module in head))]
+    if wrong:
+        raise ModelError(
+            f"The weights of '{name}' do not have the sizes that its config.json gives, for example '{wrong[0]}'. "
+            "Check that both belong together."
+        )
 
 
 def empty_model(name: str) -> PreTrainedModel:
@@ -189,7 +203,7 @@ def _explained(name: str) -> Iterator[None]:
     """Turn what transformers says about a model that cannot be loaded into one message."""
     try:
         yield
-    except (OSError, ValueError, KeyError, ImportError) as error:
+    except (OSError, ValueError, KeyError, ImportError, RuntimeError) as error:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise ModelError(
             f"Cannot load the model '{name}': {reason} Give 'demo', a folder with config.json and model.safetensors, "
