@@ -64,7 +64,7 @@ def settings(reviews, tiny_folder, tmp_path):
             "budget": "600",
             "output": str(tmp_path / "run"),
             "method": {"max_triggers": 3, "warmup": 0.3, "weight_warmup": 1, "window": 1},
-            "training": training,
+            "training": training | {"max_seq_length": 32},
         } | changes
 
     return make

@@ -132,9 +132,10 @@ def make_config(settings: Mapping[str, Any]) -> RunConfig:
         SettingError: for a setting that does not exist or has a wrong type.
     """
     settings = dict(settings)
+    name = method_of(settings)
     method = settings.pop("method", None) or {}
-    method = {"name": method} if isinstance(method, str) else _mapping("method", method)
-    name = str(method.pop("name", _default_method(settings)))
+    method = {} if isinstance(method, str) else _mapping("method", method)
+    method.pop("name", None)
     nested = {
         "method_name": name,
         "method": _build(METHODS[name].settings, method, "method."),
@@ -145,10 +146,14 @@ def make_config(settings: Mapping[str, Any]) -> RunConfig:
     return _build(RunConfig, settings | nested, "")
 
 
-def _default_method(settings: Mapping[str, Any]) -> str:
-    """A manual configuration is its own method; anything else is the default method."""
+def method_of(settings: Mapping[str, Any]) -> str:
+    """Name of the method: as given, or the manual configuration's own, or the default."""
+    method = settings.get("method") or {}
+    name = method if isinstance(method, str) else _mapping("method", method).get("name")
     configuration = settings.get("configuration")
-    return configuration if configuration in METHODS else "bipeft"
+    name = str(name or (configuration if configuration in METHODS else "bipeft"))
+    METHODS[name]
+    return name
 
 
 def _mapping(name: str, value: Any) -> dict[str, Any]:

@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from difflib import get_close_matches
 from typing import Any
 
-from jsonargparse import ActionConfigFile, ArgumentError, ArgumentParser, Namespace, set_parsing_settings
+from jsonargparse import ArgumentError, ArgumentParser, set_parsing_settings
 
-from peftsearch.app.config import RunConfig, SettingError, make_config, read_yaml
+from peftsearch.app.config import RunConfig, SettingError, make_config, method_of, read_yaml
 from peftsearch.methods.settings import METHODS
 from peftsearch.training.settings import TrainingSettings
 
@@ -23,14 +23,20 @@ def parse_run(command: str, argv: Sequence[str]) -> RunConfig:
     Raises:
         SettingError: for an unknown flag, a wrong value or an unknown key of the YAML file.
     """
-    argv = _expand(_config_first(list(argv)))
-    method = _method_name(argv)
+    argv = _expand(list(argv))
+    settings = _read_file(_value_of("--config", argv))
+    if name := _value_of("--method.name", argv):
+        settings["method"] = {"name": name}
+    if configuration := _value_of("--configuration", argv):
+        settings["configuration"] = configuration
+    method = method_of(settings)
     parser = make_parser(command, method)
     try:
-        parsed = parser.parse_args(argv)
+        given = parser.parse_args(argv, defaults=False).as_dict()
     except ArgumentError as error:
         raise SettingError(_explain(str(error), parser)) from error
-    return make_config(_given(parsed, parser, method))
+    given.pop("config", None)
+    return make_config(_merge(settings | {"method": _method_settings(settings, method)}, given))
 
 
 def make_parser(command: str, method: str) -> ArgumentParser:
@@ -41,10 +47,11 @@ def make_parser(command: str, method: str) -> ArgumentParser:
         exit_on_error=False,
         default_env=False,
     )
-    parser.add_argument("--config", action=ActionConfigFile, help="YAML file with settings; flags override it")
-    parser.add_class_arguments(RunConfig, skip={"method", "training", "method_name"}, as_group=True)
+    parser.add_argument("--config", type=str, help="YAML file with settings; flags override it")
+    parser.add_argument("--model", type=str, help="'demo', a folder, a .gguf file or a hub id (required)")
+    parser.add_class_arguments(RunConfig, skip={"model", "method", "training", "method_name"}, as_group=True)
     parser.add_class_arguments(METHODS[method].settings, "method", as_group=True)
-    parser.add_argument("--method.name", default=method, help=f"one of {', '.join(METHODS)}; short: --method NAME")
+    parser.add_argument("--method.name", help=f"one of {', '.join(METHODS)}; short: --method NAME (default: {method})")
     parser.add_class_arguments(TrainingSettings, "training", as_group=True)
     return parser
 
@@ -55,16 +62,18 @@ _DESCRIPTIONS = {
 }
 
 
-def _config_first(argv: list[str]) -> list[str]:
-    """Move --config to the front, so that flags override the file wherever they stand."""
-    front, rest = [], []
-    while argv:
-        flag = argv.pop(0)
-        if flag == "--config" and argv:
-            front += [flag, argv.pop(0)]
-        else:
-            (front if flag.startswith("--config=") else rest).append(flag)
-    return front + rest
+def _read_file(path: str | None) -> dict[str, Any]:
+    return read_yaml(path) if path else {}
+
+
+def _value_of(flag: str, argv: Sequence[str]) -> str | None:
+    """The last value of a flag, as "--flag value" or "--flag=value"."""
+    found = None
+    for i, word in enumerate(argv):
+        name, equals, value = word.partition("=")
+        if name == flag:
+            found = value if equals else argv[i + 1] if i + 1 < len(argv) else ""
+    return found
 
 
 def _expand(argv: list[str]) -> list[str]:
@@ -84,32 +93,19 @@ def _expand(argv: list[str]) -> list[str]:
 _SWITCHES = {name for name, field in RunConfig.__dataclass_fields__.items() if field.type is bool}
 
 
-def _method_name(argv: Sequence[str]) -> str:
-    """The method that the flags or the YAML file name; manual configurations are methods of their own."""
-    found = {"configuration": None, "method": None}
-    for i, flag in enumerate(argv):
-        name, equals, value = flag.partition("=")
-        value = value if equals else argv[i + 1] if i + 1 < len(argv) else ""
-        if name == "--config":
-            document = read_yaml(value)
-            method = document.get("method")
-            found["method"] = method.get("name") if isinstance(method, dict) else method
-            found["configuration"] = document.get("configuration")
-        elif name == "--method.name":
-            found["method"] = value
-        elif name == "--configuration":
-            found["configuration"] = value
-    name = found["method"] or (found["configuration"] if found["configuration"] in METHODS else "bipeft")
-    METHODS[name]
-    return name
+def _method_settings(settings: dict[str, Any], method: str) -> dict[str, Any]:
+    """The method's settings from the file, if they are of this method."""
+    found = settings.get("method")
+    return {**(found if isinstance(found, dict) else {}), "name": method}
 
 
-def _given(parsed: Namespace, parser: ArgumentParser, method: str) -> dict[str, Any]:
-    settings = parsed.as_dict()
-    for name in ("config",):
-        settings.pop(name, None)
-    settings["method"] = {**settings.get("method", {}), "name": method}
-    return settings
+def _merge(settings: dict[str, Any], given: dict[str, Any]) -> dict[str, Any]:
+    """Flags over the file, setting by setting in nested groups too."""
+    merged = dict(settings)
+    for name, value in given.items():
+        is_group = isinstance(value, dict) and isinstance(merged.get(name), dict)
+        merged[name] = merged[name] | value if is_group else value
+    return merged
 
 
 def _explain(message: str, parser: ArgumentParser) -> str:

@@ -1,0 +1,35 @@
+"""What the README shows works as it stands there."""
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+from peftsearch.app.cli import main
+from peftsearch.app.flags import parse_run
+
+README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
+PYTHON = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+COMMANDS = re.findall(r"^peftsearch (.*)$", README.replace("\\\n", " "), re.MULTILINE)
+
+
+def test_the_python_example_searches_and_its_adapter_loads_in_peft(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    for block in PYTHON:
+        exec(compile(block, "README.md", "exec"), {})
+    assert (tmp_path / "runs" / "python" / "adapter" / "adapter_model.safetensors").is_file()
+    assert "test" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("command", [c for c in COMMANDS if c.split()[0] in ("search", "train")])
+def test_every_flag_of_the_readme_exists(command, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "run.yaml").write_text("model: demo\ntask: demo\n")
+    verb, *arguments = shlex.split(command)
+    parse_run(verb, arguments)
+
+
+@pytest.mark.parametrize("command", [c for c in COMMANDS if c.split()[0] in ("plan", "list", "doctor")])
+def test_quick_commands_of_the_readme_run(command, capsys):
+    assert main(shlex.split(command)) == 0
