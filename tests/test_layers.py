@@ -66,7 +66,14 @@ def test_help_does_not_import_torch(arguments):
     assert "usage" in done.stdout or arguments == ["--version"]
 
 
-@pytest.mark.parametrize("order", ["import peftsearch, peft", "import peft, peftsearch"])
+@pytest.mark.parametrize(
+    "order",
+    [
+        "import peftsearch, peft",
+        "import peft, peftsearch",
+        "import peftsearch, importlib.util as u; u.find_spec('peft'); import transformers, peft",
+    ],
+)
 def test_peft_knows_the_tuner_whichever_is_imported_first(order):
     code = f"{order}\nfrom peft.mapping import PEFT_TYPE_TO_CONFIG_MAPPING as m\nassert 'PEFTSEARCH' in m"
     subprocess.run([sys.executable, "-c", code], check=True)

@@ -7,6 +7,7 @@ tuner registers at once where peft is already imported, and right after peft's o
 import importlib
 import importlib.util
 import sys
+from collections.abc import Callable
 from importlib.abc import MetaPathFinder
 from importlib.machinery import ModuleSpec
 from types import ModuleType
@@ -23,20 +24,31 @@ def register_with_peft() -> None:
 
 
 class _AfterPeft(MetaPathFinder):
-    """Finds peft as Python would, and imports our tuner once peft has run."""
+    """Finds peft as Python would, and imports our tuner once peft has run.
+
+    Libraries also look for peft without importing it, so the finder stays until peft really runs.
+    """
+
+    def __init__(self) -> None:
+        self._is_asking = False
 
     def find_spec(self, fullname: str, path: object, target: ModuleType | None = None) -> ModuleSpec | None:
-        if fullname != "peft":
+        if fullname != "peft" or self._is_asking:
             return None
-        sys.meta_path.remove(self)
-        spec = importlib.util.find_spec("peft")
-        if spec is None or spec.loader is None:
-            return None
-        execute = spec.loader.exec_module
+        self._is_asking = True
+        try:
+            spec = importlib.util.find_spec("peft")
+        finally:
+            self._is_asking = False
+        if spec is not None and spec.loader is not None:
+            spec.loader.exec_module = self._then_register(spec.loader.exec_module)
+        return spec
 
+    def _then_register(self, execute: Callable[[ModuleType], None]) -> Callable[[ModuleType], None]:
         def execute_and_register(module: ModuleType) -> None:
             execute(module)
+            if self in sys.meta_path:
+                sys.meta_path.remove(self)
             importlib.import_module(_TUNER)
 
-        spec.loader.exec_module = execute_and_register
-        return spec
+        return execute_and_register

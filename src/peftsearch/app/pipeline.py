@@ -53,6 +53,7 @@ def run_search(config: RunConfig) -> Path:
         workspace,
         scope,
         outcome,
+        method=config.method_name,
         search=SearchCost(found.seconds, found.steps),
         baseline=baseline,
         notes=notes,
@@ -69,7 +70,9 @@ def run_train(config: RunConfig) -> Path:
     budget = min(scope.budgets.values(), default=None)
     _check_cost(recipe, scope, budget)
     outcome = _train_and_prove(workspace, recipe, folder, "training", budget)
-    results = make_results(workspace, scope, outcome, search=SearchCost(), baseline=None, notes=[], ladder=[])
+    results = make_results(
+        workspace, scope, outcome, method=recipe.name, search=SearchCost(), baseline=None, notes=[], ladder=[]
+    )
     return _finish(workspace, outcome, recipe, folder, results)
 
 
@@ -132,7 +135,7 @@ def choose_recipe(config: RunConfig, scope: Scope) -> Recipe:
     if name in METHODS and not METHODS[name].is_search:
         return Recipe(name, _manual(name, config, scope))
     path = Path(name)
-    return Recipe("train", Configuration.load(path / "configuration.json" if path.is_dir() else path))
+    return Recipe("configuration", Configuration.load(path / "configuration.json" if path.is_dir() else path))
 
 
 def _manual(kind: str, config: RunConfig, scope: Scope) -> Configuration:

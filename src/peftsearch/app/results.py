@@ -59,6 +59,7 @@ def make_results(
     scope: Scope,
     outcome: Outcome,
     *,
+    method: str,
     search: SearchCost,
     baseline: Outcome | None,
     notes: list[str],
@@ -68,7 +69,7 @@ def make_results(
     config, task = workspace.config, workspace.task
     smallest = min(scope.budgets, key=scope.budgets.get) if scope.budgets else None
     return {
-        "method": config.method_name,
+        "method": method,
         "space": config.space if search.steps else None,
         "seed": config.seed,
         "seeds": config.seeds,

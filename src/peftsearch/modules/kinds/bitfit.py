@@ -25,7 +25,7 @@ class Bitfit(PeftModule):
     description = "trained bias of a linear map or norm: y + b"
     source = "Ben Zaken et al. 2022, section 3"
     order = 1
-    learning_rate_scale = 3.0
+    learning_rate_scale = 1.0
 
     def __init__(self, base_layer: nn.Module, rank: int = 1):
         super().__init__()

@@ -23,7 +23,7 @@ class Lnfit(PeftModule):
     kind = "lnfit"
     description = "trained change of a norm's weight: y + w * normalised x"
     source = "Hu et al. 2022 (S3Delta), table 1"
-    learning_rate_scale = 3.0
+    learning_rate_scale = 1.0
 
     def __init__(self, base_layer: nn.Module, rank: int = 1):
         super().__init__()
