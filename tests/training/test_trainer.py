@@ -1,0 +1,74 @@
+"""What training adds to transformers' Trainer: groups by kind, the best epoch, halves, batches of like length."""
+
+import pytest
+import torch
+from tiny_models import TINY
+from torch.utils.data import Dataset
+
+from peftsearch.methods.gate_driver import planned_steps, split_in_halves
+from peftsearch.models.discover import find_sites
+from peftsearch.modules.attach import attach
+from peftsearch.modules.peft_module import KINDS
+from peftsearch.space import Choice, Configuration
+from peftsearch.training.settings import TrainingSettings
+from peftsearch.training.trainer import BACKBONE_SCALE, length_grouped, parameter_groups, uses_bf16
+
+
+class Lengths(Dataset):
+    def __init__(self, lengths):
+        self.lengths = lengths
+
+    def __len__(self):
+        return len(self.lengths)
+
+    def __getitem__(self, i):
+        return {"length": self.lengths[i]}
+
+
+def test_every_kind_is_a_group_at_its_own_multiple_of_the_rate():
+    model = TINY["bert"]()
+    configuration = Configuration.of([Choice("encoder.0.query", "lora", 2), Choice("encoder.0.ffn_norm", "lnfit")])
+    adapted = attach(model, configuration, sites=find_sites(model), head=("classifier",), task_type="SEQ_CLS")
+    groups = {group["name"]: group for group in parameter_groups(adapted, 0.1)}
+    assert {name: group["lr"] for name, group in groups.items()} == {
+        "head": 0.1,
+        "lora": 0.1 * KINDS["lora"].learning_rate_scale,
+        "lnfit": 0.1 * KINDS["lnfit"].learning_rate_scale,
+    }
+    assert sum(p.numel() for p in groups["lora"]["params"]) == 2 * (32 + 32)
+    grouped = sum(len(group["params"]) for group in groups.values())
+    assert grouped == sum(p.requires_grad for p in adapted.parameters())
+
+
+def test_full_fine_tuning_has_a_smaller_rate():
+    (group,) = parameter_groups(TINY["bert"](), 0.1)
+    assert (group["name"], group["lr"]) == ("backbone", pytest.approx(0.1 * BACKBONE_SCALE))
+
+
+def test_batches_hold_texts_of_like_length():
+    lengths = torch.randint(5, 100, (256,)).tolist()
+    order = list(length_grouped(Lengths(lengths), 8, seed=0))
+    assert sorted(order) == list(range(256))
+    padded = sum(max(lengths[i] for i in order[b : b + 8]) * 8 for b in range(0, 256, 8))
+    shuffled = sum(max(lengths[b : b + 8]) * 8 for b in range(0, 256, 8))
+    assert padded < 1.1 * sum(lengths) < shuffled
+
+
+def test_the_halves_are_disjoint_and_drop_an_odd_example():
+    first, second = split_in_halves(Lengths(list(range(11))), seed=3)
+    seen = [item["length"] for half in (first, second) for item in (half[i] for i in range(len(half)))]
+    assert len(first) == len(second) == 5 and len(set(seen)) == 10
+    again, _ = split_in_halves(Lengths(list(range(11))), seed=3)
+    assert again.indices == first.indices
+
+
+def test_planned_steps_count_whole_batches():
+    settings = TrainingSettings(per_device_train_batch_size=32, gradient_accumulation_steps=2)
+    assert planned_steps(750, settings, 5) == 60
+    assert planned_steps(10, settings, 0.1) == 1
+
+
+def test_bf16_is_not_used_on_a_device_without_it():
+    if not torch.cuda.is_available():
+        assert not uses_bf16("auto")
+    assert uses_bf16("true") and not uses_bf16("false")
