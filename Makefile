@@ -14,7 +14,7 @@ install: .venv/installed
 	touch $@
 
 demo: install
-	$(OFFLINE) $(BIN)/peftsearch search --model demo --task demo --budget 0.1% --learning_rate 3e-3 \
+	$(OFFLINE) $(BIN)/peftsearch search --model demo --task demo --budget 0.1% --learning_rate 5e-3 \
 		--num_train_epochs 3 --output runs/demo --overwrite
 
 test: install

@@ -9,7 +9,7 @@ from typing import Any
 from torch import nn
 
 from peftsearch.app.config import RunConfig, check_same_run, read_config
-from peftsearch.app.results import Outcome, SearchCost, make_results
+from peftsearch.app.results import Outcome, SearchPart, make_results
 from peftsearch.app.run_folder import environment, open_run_folder, read_json, write_json, write_text
 from peftsearch.app.search_stage import search_configuration
 from peftsearch.app.train_stage import FULL, Recipe, SavedRun, prove, score, train_over_seeds
@@ -45,20 +45,12 @@ def run_search(config: RunConfig) -> Path:
     budget = min(budgets.values())
     outcome = _train_and_prove(workspace, recipe, folder, "training", budget)
     baseline = _train_baseline(workspace, scope, folder, budget) if config.baseline else None
-    ladder = [
+    ladder = tuple(
         {"budget": budget, "parameters": scope.space.cost(configuration), "modules": len(configuration)}
         for budget, configuration in sorted(found.configurations.items())
-    ]
-    results = make_results(
-        workspace,
-        scope,
-        outcome,
-        method=config.method_name,
-        search=SearchCost(found.seconds, found.steps),
-        baseline=baseline,
-        notes=notes,
-        ladder=ladder,
     )
+    part = SearchPart(found.seconds, found.steps, baseline, tuple(notes), ladder)
+    results = make_results(workspace, scope, outcome, method=config.method_name, search=part)
     return _finish(workspace, outcome, recipe, folder, results)
 
 
@@ -70,9 +62,7 @@ def run_train(config: RunConfig) -> Path:
     budget = min(scope.budgets.values(), default=None)
     _check_cost(recipe, scope, budget)
     outcome = _train_and_prove(workspace, recipe, folder, "training", budget)
-    results = make_results(
-        workspace, scope, outcome, method=recipe.name, search=SearchCost(), baseline=None, notes=[], ladder=[]
-    )
+    results = make_results(workspace, scope, outcome, method=recipe.name, search=SearchPart())
     return _finish(workspace, outcome, recipe, folder, results)
 
 

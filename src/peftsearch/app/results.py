@@ -47,23 +47,26 @@ class Outcome:
 
 
 @dataclass(frozen=True)
-class SearchCost:
-    """Seconds of a search and its steps; zero for manual configurations."""
+class SearchPart:
+    """What only a search adds to the results; a manual configuration has none of it.
+
+    Args:
+        seconds: wall time of the search.
+        steps: search steps taken.
+        baseline: uniform LoRA of at most the same budget, if it was trained.
+        notes: what the user should know.
+        ladder: budget, parameters and modules of each configuration that was found.
+    """
 
     seconds: float = 0.0
     steps: int = 0
+    baseline: Outcome | None = None
+    notes: tuple[str, ...] = ()
+    ladder: tuple[dict[str, Any], ...] = ()
 
 
 def make_results(
-    workspace: Workspace,
-    scope: Scope,
-    outcome: Outcome,
-    *,
-    method: str,
-    search: SearchCost,
-    baseline: Outcome | None,
-    notes: list[str],
-    ladder: list[dict[str, Any]],
+    workspace: Workspace, scope: Scope, outcome: Outcome, *, method: str, search: SearchPart
 ) -> dict[str, Any]:
     """The document that `results.json` holds; see docs/run_folder.md for its fields."""
     config, task = workspace.config, workspace.task
@@ -89,10 +92,10 @@ def make_results(
         "seconds": {"search": search.seconds, "train": outcome.seconds},
         "search_steps": search.steps,
         "search_cost": search.seconds / outcome.seconds if search.steps else None,
-        "baseline": None if baseline is None else _describe_baseline(workspace, baseline),
+        "baseline": None if search.baseline is None else _describe_baseline(workspace, search.baseline),
         "truncated_examples": workspace.num_truncated(),
-        "ladder": ladder,
-        "notes": notes,
+        "ladder": list(search.ladder),
+        "notes": list(search.notes),
         "versions": versions(),
     }
 
