@@ -108,6 +108,11 @@ def test_a_budget_above_the_space_uses_all_of_it_and_says_so(settings):
     assert result.metrics["modules"] == 38  # every module of s2 on two BERT layers
 
 
+def test_a_search_too_short_to_choose_says_so(settings):
+    result = search(**settings(baseline=False, method={"warmup": 1000}))
+    assert "without a single trigger" in result.metrics["notes"][0]
+
+
 def test_a_folder_with_files_is_refused_without_resume_or_overwrite(settings, tmp_path):
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "notes.txt").write_text("mine")

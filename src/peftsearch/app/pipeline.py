@@ -11,7 +11,7 @@ from torch import nn
 from peftsearch.app.config import RunConfig, check_same_run, read_config
 from peftsearch.app.results import Outcome, SearchPart, make_results
 from peftsearch.app.run_folder import environment, open_run_folder, read_json, write_json, write_text
-from peftsearch.app.search_stage import search_configuration
+from peftsearch.app.search_stage import Found, search_configuration
 from peftsearch.app.train_stage import FULL, Recipe, SavedRun, prove, score, train_over_seeds
 from peftsearch.app.workspace import Scope, Workspace
 from peftsearch.errors import BudgetError, ConfigurationError, RunFolderError
@@ -38,11 +38,12 @@ def run_search(config: RunConfig) -> Path:
     if not config.budget_texts:
         raise BudgetError("A search needs a budget. Give --budget, for example 0.1%, 100k or 5bp.")
     workspace, scope, folder = _open(config)
-    budgets = scope.usable_budgets()
-    notes = _budget_notes(scope)
+    budget = min(scope.usable_budgets().values())
     found = search_configuration(workspace, scope, folder)
+    notes = _budget_notes(scope) + _length_notes(found)
+    for note in notes:
+        logger.warning(note)
     recipe = Recipe("train", found.configuration, inherited=found.inherited)
-    budget = min(budgets.values())
     outcome = _train_and_prove(workspace, recipe, folder, "training", budget)
     baseline = _train_baseline(workspace, scope, folder, budget) if config.baseline else None
     ladder = tuple(
@@ -153,15 +154,22 @@ def _open(config: RunConfig) -> tuple[Workspace, Scope, Path]:
 
 def _budget_notes(scope: Scope) -> list[str]:
     """Say so where a budget is larger than the space."""
-    notes = []
-    for text, usable in scope.usable_budgets().items():
-        if usable < scope.budgets[text]:
-            notes.append(
-                f"The budget {text} ({scope.budgets[text]:,} parameters) is larger than the whole space "
-                f"({usable:,}); all of it can be used."
-            )
-            logger.warning(notes[-1])
-    return notes
+    return [
+        f"The budget {text} ({scope.budgets[text]:,} parameters) is larger than the whole space ({usable:,}); "
+        "all of it can be used."
+        for text, usable in scope.usable_budgets().items()
+        if usable < scope.budgets[text]
+    ]
+
+
+def _length_notes(found: Found) -> list[str]:
+    """Say so where a search was too short to choose anything."""
+    if found.triggers:
+        return []
+    return [
+        f"The search ended after {found.steps} steps without a single trigger, so its choice says little. "
+        "Use more data or epochs (--method.epochs), or a shorter --method.warmup."
+    ]
 
 
 def _train_and_prove(workspace: Workspace, recipe: Recipe, folder: Path, name: str, budget: int | None) -> Outcome:

@@ -21,12 +21,14 @@ class Found:
         configurations: for each budget in parameters, its configuration.
         steps: search steps taken.
         seconds: wall time.
+        triggers: how often the search found its ranking stable and acted on it; 0 makes the choice arbitrary.
         inherited: folder with the supernet's weights for the smallest budget, if they are wanted.
     """
 
     configurations: dict[int, Configuration]
     steps: int
     seconds: float
+    triggers: int
     inherited: Path | None
 
     @property
@@ -45,7 +47,7 @@ def search_configuration(workspace: Workspace, scope: Scope, folder: Path) -> Fo
         int(budget): Configuration.load(folder / name) for budget, name in document["configurations"].items()
     }
     inherited = folder / "search" / "inherited" if workspace.config.inherit else None
-    return Found(configurations, document["steps"], document["seconds"], inherited)
+    return Found(configurations, document["steps"], document["seconds"], document["triggers"], inherited)
 
 
 def _search(workspace: Workspace, scope: Scope, folder: Path) -> None:
@@ -77,7 +79,12 @@ def _search(workspace: Workspace, scope: Scope, folder: Path) -> None:
     names = _write_configurations(results, folder)
     write_json(
         folder / "search" / "search.json",
-        {"steps": searched.steps, "seconds": searched.seconds, "configurations": names},
+        {
+            "steps": searched.steps,
+            "seconds": searched.seconds,
+            "triggers": strategy.num_triggers,
+            "configurations": names,
+        },
     )
 
 
