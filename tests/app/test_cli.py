@@ -74,6 +74,7 @@ COMMON = ["--model", "demo", "--task", "demo", "--budget", "1%"]
         (["search", "--model", "nowhere", "--task", "demo", "--budget", "1%"], "Cannot load the model 'nowhere'"),
         (["search", "--config", "nothing.yaml"], "nothing.yaml"),
         (["train", "--model", "demo", "--task", "demo", "--configuration", "nothing.json"], "nothing.json"),
+        (["train", *COMMON, "--configuration", "lora", "--rank", "99"], "above the budget"),
         (["train", *COMMON[:4], "--configuration", "lora", "--roles", "qurey"], "Did you mean 'query'"),
         (["train", *COMMON[:4], "--configuration", "lora", "--roles", "cross_query"], "no role 'cross_query'"),
         (["evaluate", "nowhere"], "nowhere"),
@@ -86,7 +87,7 @@ def test_what_is_wrong_is_said_without_a_traceback(capsys, tmp_path, monkeypatch
     code, _, err = run(capsys, *arguments)
     assert code == 2
     assert message in err and "Traceback" not in err
-    assert not any(tmp_path.rglob("*.safetensors"))
+    assert not any(tmp_path.iterdir()), "nothing half-written is left behind"
 
 
 def test_flags_override_the_file_wherever_they_stand(capsys, tmp_path, monkeypatch):

@@ -10,7 +10,14 @@ from torch import nn
 
 from peftsearch.app.config import RunConfig, check_same_run, read_config
 from peftsearch.app.results import Outcome, SearchPart, make_results
-from peftsearch.app.run_folder import environment, open_run_folder, read_json, write_json, write_text
+from peftsearch.app.run_folder import (
+    check_run_folder,
+    environment,
+    make_run_folder,
+    read_json,
+    write_json,
+    write_text,
+)
 from peftsearch.app.search_stage import Found, search_configuration
 from peftsearch.app.train_stage import FULL, Recipe, SavedRun, prove, score, train_over_seeds
 from peftsearch.app.workspace import Scope, Workspace
@@ -37,8 +44,9 @@ def run_search(config: RunConfig) -> Path:
         )
     if not config.budget_texts:
         raise BudgetError("A search needs a budget. Give --budget, for example 0.1%, 100k or 5bp.")
-    workspace, scope, folder = _open(config)
+    workspace, scope = _open(config)
     budget = min(scope.usable_budgets().values())
+    folder = _start(workspace, scope)
     found = search_configuration(workspace, scope, folder)
     notes = _budget_notes(scope) + _length_notes(found)
     for note in notes:
@@ -57,11 +65,12 @@ def run_search(config: RunConfig) -> Path:
 
 def run_train(config: RunConfig) -> Path:
     """Train a configuration from a file, a run or a manual one by name; a budget, if given, is enforced."""
-    workspace, scope, folder = _open(config)
+    workspace, scope = _open(config)
     recipe = choose_recipe(config, scope)
-    write_text(folder / "configuration.json", recipe.configuration.to_json())
     budget = min(scope.budgets.values(), default=None)
     _check_cost(recipe, scope, budget)
+    folder = _start(workspace, scope)
+    write_text(folder / "configuration.json", recipe.configuration.to_json())
     outcome = _train_and_prove(workspace, recipe, folder, "training", budget)
     results = make_results(workspace, scope, outcome, method=recipe.name, search=SearchPart())
     return _finish(workspace, outcome, recipe, folder, results)
@@ -137,19 +146,27 @@ def _manual(kind: str, config: RunConfig, scope: Scope) -> Configuration:
     return uniform(kind, sites=scope.sites, rank=settings.rank or 8, roles=roles)
 
 
-def _open(config: RunConfig) -> tuple[Workspace, Scope, Path]:
-    """Check everything that can be checked before the first step, then write what the run was asked for."""
+def _open(config: RunConfig) -> tuple[Workspace, Scope]:
+    """Load and check everything that can be checked before a file is written."""
     folder = Path(config.output_folder)
+    check_run_folder(folder, resume=config.resume, overwrite=config.overwrite)
     if config.resume and (folder / "config.yaml").exists():
         check_same_run(config, read_config(folder / "config.yaml"))
     workspace = Workspace.open(config)
     scope = Scope.of(workspace.fresh_model(config.seed), space=config.space, budget=config.budget)
-    open_run_folder(folder, resume=config.resume, overwrite=config.overwrite)
+    return workspace, scope
+
+
+def _start(workspace: Workspace, scope: Scope) -> Path:
+    """Make the run folder and write what the run was asked for."""
+    config = workspace.config
+    folder = Path(config.output_folder)
+    make_run_folder(folder, resume=config.resume)
     write_text(folder / "config.yaml", config.to_yaml())
     write_json(folder / "environment.json", environment())
     write_json(folder / "sites.json", [asdict(site) | {"name": site.name} for site in scope.sites])
     write_json(folder / "split.json", workspace.task.split_record())
-    return workspace, scope, folder
+    return folder
 
 
 def _budget_notes(scope: Scope) -> list[str]:

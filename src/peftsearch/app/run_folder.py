@@ -14,23 +14,33 @@ from peftsearch.errors import RunFolderError
 _PACKAGES = ("peftsearch", "torch", "transformers", "peft", "accelerate", "datasets", "safetensors")
 
 
-def open_run_folder(path: Path, *, resume: bool, overwrite: bool) -> None:
-    """Make the folder ready for a run.
+def check_run_folder(path: Path, *, resume: bool, overwrite: bool) -> None:
+    """Check that a run may write to the folder, without touching it.
 
     Raises:
         RunFolderError: if it holds files and neither `resume` nor `overwrite` allows that, or is not a folder.
     """
     if path.exists() and not path.is_dir():
         raise RunFolderError(f"The output '{path}' is a file. Give a folder with --output.")
-    if path.exists() and any(path.iterdir()) and not resume:
-        if not overwrite:
-            raise RunFolderError(
-                f"The output folder '{path}' is not empty. Continue that run with --resume, replace it with "
-                "--overwrite, or give another folder with --output."
-            )
-        _refuse_foreign_folder(path)
-        shutil.rmtree(path)
+    if not path.exists() or not any(path.iterdir()) or resume:
+        return
+    if not overwrite:
+        raise RunFolderError(
+            f"The output folder '{path}' is not empty. Continue that run with --resume, replace it with "
+            "--overwrite, or give another folder with --output."
+        )
+    _refuse_foreign_folder(path)
+
+
+def make_run_folder(path: Path, *, resume: bool) -> None:
+    """Make the folder ready for a run, after `check_run_folder`: empty unless the run goes on.
+
+    Raises:
+        RunFolderError: if it cannot be made.
+    """
     try:
+        if path.exists() and not resume:
+            shutil.rmtree(path)
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise RunFolderError(f"Cannot create the output folder '{path}': {error}.") from error
