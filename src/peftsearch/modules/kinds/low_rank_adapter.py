@@ -52,15 +52,16 @@ class LowRankAdapter(PeftModule):
         return 2 * rank * (width + narrow) + narrow + width
 
     def forward(self, x: torch.Tensor, y: torch.Tensor, mask: Mask = UNMASKED) -> torch.Tensor:
-        hidden = self._masked(linear(y.to(self.down_in.dtype), self.down_in), mask)
+        hidden = self._masked(linear(y.to(self.down_in.dtype), self.down_in), mask.rank)
         hidden = gelu(linear(hidden, self.down_out, self.down_bias), approximate="tanh")
-        hidden = self._masked(linear(hidden, self.up_in), mask)
-        change = linear(hidden, self.up_out, self.up_bias)
-        return y + (change if mask.gate is None else mask.gate * change).to(y.dtype)
+        hidden = self._masked(linear(hidden, self.up_in), mask.rank)
+        # The gate acts on what is rank-sized, not on the output: the same value for a fraction of the work.
+        change = linear(self._masked(hidden, mask.gate), self.up_out, self._masked(self.up_bias, mask.gate))
+        return y + change.to(y.dtype)
 
     @staticmethod
-    def _masked(hidden: torch.Tensor, mask: Mask) -> torch.Tensor:
-        return hidden if mask.rank is None else hidden * mask.rank
+    def _masked(values: torch.Tensor, mask: torch.Tensor | None) -> torch.Tensor:
+        return values if mask is None else values * mask
 
     def unmergeable_reason(self, base_layer: nn.Module) -> str | None:
         return "a non-linear bottleneck cannot be merged"
