@@ -27,4 +27,5 @@ def keep_freed_memory() -> bool:
         (_M_MMAP_THRESHOLD, _LARGEST_MMAP_THRESHOLD),
         (_M_ARENA_MAX, _ONE_ARENA),
     )
-    return all([bool(mallopt(name, value)) for name, value in settings])
+    accepted = [bool(mallopt(name, value)) for name, value in settings]
+    return all(accepted)
