@@ -6,6 +6,7 @@ import pytest
 from transformers import T5Config
 
 from peftsearch.app.cli import main
+from peftsearch.app.flags import parse_run
 
 
 def run(capsys, *arguments: str) -> tuple[int, str, str]:
@@ -62,6 +63,9 @@ COMMON = ["--model", "demo", "--task", "demo", "--budget", "1%"]
         (["serach"], "Did you mean 'search'"),
         (["search", "--task", "demo", "--budget", "1%"], "model"),
         (["search", *COMMON, "--budgt", "1%"], "Did you mean --budget"),
+        (["search", *COMMON, "--lerning_rate", "1"], "Did you mean --learning_rate?"),
+        (["train", *COMMON, "--configurat", "lora"], "Did you mean --configuration?"),
+        (["search", *COMMON, "--config"], "--config: expected one argument. See"),
         (["search", *COMMON, "--method", "bipfet"], "Did you mean 'bipeft'"),
         (["search", *COMMON, "--space", "s4"], "Unknown space 's4'"),
         (["search", *COMMON, "--seed", "x"], "seed"),
@@ -78,6 +82,9 @@ COMMON = ["--model", "demo", "--task", "demo", "--budget", "1%"]
         (["train", *COMMON[:4], "--configuration", "lora", "--roles", "qurey"], "Did you mean 'query'"),
         (["train", *COMMON[:4], "--configuration", "lora", "--roles", "cross_query"], "no role 'cross_query'"),
         (["evaluate", "nowhere"], "nowhere"),
+        (["evaluate", "nowhere", "--splt", "test"], "Did you mean --split?"),
+        (["list", "spces"], "Did you mean 'spaces'?"),
+        (["plan"], "required: --model. See `peftsearch plan --help`"),
         (["report", "nowhere"], "results.json"),
         (["plan", "--model", "demo", "--budget", "lots"], "Cannot read the budget"),
     ],
@@ -97,6 +104,11 @@ def test_flags_override_the_file_wherever_they_stand(capsys, tmp_path, monkeypat
         code, out, _ = run(capsys, "search", *arguments, "--dry_run")
         assert code == 0 and "2bp: 4,542 parameters" in out and "runs/demo-bipeft-2bp" in out
     assert not (tmp_path / "runs").exists()
+
+
+def test_a_switch_needs_no_value():
+    config = parse_run("search", [*COMMON, "--training.gradient_checkpointing", "--resume", "--baseline", "false"])
+    assert config.training.gradient_checkpointing and config.resume and not config.baseline
 
 
 def test_an_unknown_key_of_the_file_is_named(capsys, tmp_path):

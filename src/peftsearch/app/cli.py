@@ -1,6 +1,5 @@
 """The command `peftsearch`. Nothing heavy is imported before a command needs it, so that --help is quick."""
 
-import argparse
 import json
 import logging
 import sys
@@ -8,6 +7,7 @@ import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from peftsearch.app.command_parser import CommandParser
 from peftsearch.errors import PeftSearchError, UnknownNameError
 
 USAGE = """usage: peftsearch COMMAND ...
@@ -46,7 +46,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"peftsearch: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print("\npeftsearch: interrupted. Run the same command with --resume to go on.", file=sys.stderr)
+        hint = " Run the same command with --resume to go on." if argv[0] in ("search", "train") else ""
+        print(f"\npeftsearch: interrupted.{hint}", file=sys.stderr)
         return 130
 
 
@@ -76,7 +77,7 @@ def _run(command: str, argv: list[str]) -> int:
 
 
 def _evaluate(argv: list[str]) -> int:
-    parser = argparse.ArgumentParser("peftsearch evaluate", description="Score a finished run.")
+    parser = CommandParser("evaluate", "Score a finished run.")
     parser.add_argument("run", type=Path, help="run folder")
     parser.add_argument("--split", choices=("validation", "test"), default="test")
     arguments = parser.parse_args(argv)
@@ -88,7 +89,7 @@ def _evaluate(argv: list[str]) -> int:
 
 
 def _report(argv: list[str]) -> int:
-    parser = argparse.ArgumentParser("peftsearch report", description="Write report.html of a run again.")
+    parser = CommandParser("report", "Write report.html of a run again.")
     parser.add_argument("run", type=Path, help="run folder")
     arguments = parser.parse_args(argv)
     from peftsearch.report.html import write_report
@@ -98,7 +99,7 @@ def _report(argv: list[str]) -> int:
 
 
 def _plan(argv: list[str]) -> int:
-    parser = argparse.ArgumentParser("peftsearch plan", description="Sites, space and budget of a model, no weights.")
+    parser = CommandParser("plan", "Sites, space and budget of a model, no weights.")
     parser.add_argument("--model", required=True, help="'demo', a folder (config.json is enough), .gguf or a hub id")
     parser.add_argument("--space", default="s2", help="see `peftsearch list spaces`")
     parser.add_argument("--budget", default="", help="one or several, as for search")
@@ -115,14 +116,14 @@ def _plan(argv: list[str]) -> int:
 def _list(argv: list[str]) -> int:
     from peftsearch.app.listing import LISTINGS, describe
 
-    parser = argparse.ArgumentParser("peftsearch list", description="List what can be chosen.")
-    parser.add_argument("what", choices=sorted(LISTINGS))
+    parser = CommandParser("list", "List what can be chosen.")
+    parser.add_argument("what", help=", ".join(LISTINGS))
     print(describe(parser.parse_args(argv).what))
     return 0
 
 
 def _doctor(argv: list[str]) -> int:
-    argparse.ArgumentParser("peftsearch doctor", description="Check the installation.").parse_args(argv)
+    CommandParser("doctor", "Check the installation.").parse_args(argv)
     from peftsearch.app.doctor import run_doctor
 
     return run_doctor()

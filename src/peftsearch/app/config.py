@@ -8,7 +8,8 @@ from typing import Any
 
 import yaml
 
-from peftsearch.errors import PeftSearchError, RunFolderError
+from peftsearch.app.limits import ABOVE_ZERO, SettingError, check_limits, require
+from peftsearch.errors import RunFolderError
 from peftsearch.methods.settings import METHODS, BipeftSettings, ManualSettings
 from peftsearch.space.budget import Budget
 from peftsearch.space.presets import PRESETS
@@ -17,10 +18,6 @@ from peftsearch.training.settings import TrainingSettings
 MethodSettings = BipeftSettings | ManualSettings
 # Settings that say how to start a run, not what it is; resuming may change them.
 _NOT_PART_OF_A_RUN = ("output", "resume", "overwrite", "dry_run")
-
-
-class SettingError(PeftSearchError):
-    """A setting that does not exist or has a value that is not allowed."""
 
 
 @dataclass(frozen=True)
@@ -81,11 +78,9 @@ class RunConfig:
         PRESETS[self.space]
         for text in self.budget_texts:
             Budget.parse(text)
-        for name in ("seeds",):
-            _require(getattr(self, name) >= 1, name, getattr(self, name), "1 or more")
-        for name in ("seed", "max_train_samples"):
-            _require(getattr(self, name) >= 0, name, getattr(self, name), "0 or more")
-        _require(not (self.resume and self.overwrite), "resume", True, "only without --overwrite")
+        for prefix, settings in (("", self), ("training.", self.training), ("method.", self.method)):
+            check_limits(prefix, settings)
+        require(not (self.resume and self.overwrite), "resume", True, "only without --overwrite")
         self.learning_rates  # noqa: B018  reads them
 
     @property
@@ -104,7 +99,8 @@ class RunConfig:
             raise SettingError(
                 f"learning_rate_grid is '{self.learning_rate_grid}', but must be numbers such as '1e-3,3e-3'."
             ) from error
-        _require(rates[0] > 0, "learning_rate_grid", self.learning_rate_grid, "rates above 0")
+        allowed = all(map(ABOVE_ZERO.holds, rates))
+        require(allowed, "learning_rate_grid", self.learning_rate_grid, "rates above 0")
         return rates
 
     @property
@@ -132,6 +128,8 @@ def make_config(settings: Mapping[str, Any]) -> RunConfig:
         SettingError: for a setting that does not exist or has a wrong type.
     """
     settings = dict(settings)
+    if "method_name" in settings:
+        raise SettingError("Unknown setting 'method_name'. Did you mean 'method', a name or a mapping with 'name'?")
     name = method_of(settings)
     method = settings.pop("method", None) or {}
     method = {} if isinstance(method, str) else _mapping("method", method)
@@ -177,20 +175,20 @@ _TYPES = {"str": str, "int": int, "float": float, "bool": bool, str: str, int: i
 
 def _typed(name: str, value: Any, annotation: Any) -> Any:
     """Check a value against its field's type; numbers may be written as text, as YAML does with 1e-3."""
-    if is_dataclass(value) or value is None:
-        return value
     optional_text = str(annotation) in ("str | None", "typing.Optional[str]")
+    if is_dataclass(value) or (value is None and optional_text):
+        return value
     wanted = str if optional_text else _TYPES[annotation]
     if wanted is str:
         return _text(name, value)
     if wanted is bool:
-        _require(isinstance(value, bool), name, value, "true or false")
+        require(isinstance(value, bool), name, value, "true or false")
         return value
     try:
         number = float(value) if not isinstance(value, bool) else None
     except (TypeError, ValueError):
         number = None
-    _require(number is not None and (wanted is float or number == int(number)), name, value, f"a {_WORDS[wanted]}")
+    require(number is not None and (wanted is float or number.is_integer()), name, value, f"a {_WORDS[wanted]}")
     return wanted(number)
 
 
@@ -198,13 +196,9 @@ _WORDS = {int: "whole number", float: "number"}
 
 
 def _text(name: str, value: Any) -> str:
-    _require(isinstance(value, str | int | float) and not isinstance(value, bool), name, value, "text")
+    require(not isinstance(value, bool), name, value, "text (in YAML, write it in quotes)")
+    require(isinstance(value, str | int | float), name, value, "text")
     return str(value)
-
-
-def _require(holds: bool, name: str, value: Any, allowed: str) -> None:
-    if not holds:
-        raise SettingError(f"{name} is {value!r:.200}, but must be {allowed}.")
 
 
 def read_yaml(path: str | Path) -> dict[str, Any]:

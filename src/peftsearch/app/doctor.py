@@ -3,6 +3,10 @@
 import importlib.util
 import os
 import tempfile
+from collections.abc import Iterable
+from importlib.metadata import PackageNotFoundError, requires, version
+
+from packaging.requirements import Requirement
 
 from peftsearch.app.run_folder import versions
 
@@ -16,22 +20,54 @@ _OPTIONAL = {
 
 def run_doctor() -> int:
     """Print what was found; 1 if something that is needed is missing."""
-    problems = []
     for package, number in versions().items():
         print(f"{package:14} {number}")
-        if number == "not installed":
-            problems.append(f"{package} is not installed: pip install {package}")
-    print(f"{'devices':14} {_devices()}")
     print(f"{'HF_HUB_OFFLINE':14} {os.environ.get('HF_HUB_OFFLINE', 'not set: hub ids may be downloaded')}")
     for package, use in _OPTIONAL.items():
         found = "found" if importlib.util.find_spec(package) else f"not installed ({use})"
         print(f"{package:20} {found}")
-    if not _peft_knows_us():
-        problems.append("peft does not know the method PEFTSEARCH: reinstall peftsearch with a peft of 0.21")
-    if not os.access(tempfile.gettempdir(), os.W_OK) or not os.access(".", os.W_OK):
-        problems.append("this folder or the folder for temporary files can't be written to")
+    problems = [*unmet(requires("peftsearch") or []), *_import_problems(), *_folder_problems()]
     print("\n".join(f"PROBLEM: {problem}" for problem in problems) or "All that is needed is there.")
     return 1 if problems else 0
+
+
+def unmet(requirements: Iterable[str]) -> list[str]:
+    """Requirements that the installed packages do not meet, with what to do; those of extras are left out.
+
+    Args:
+        requirements: as in a package's metadata, such as "torch>=2.11".
+    """
+    problems = []
+    for requirement in map(Requirement, requirements):
+        if requirement.marker and not requirement.marker.evaluate({"extra": ""}):
+            continue
+        try:
+            found = version(requirement.name)
+        except PackageNotFoundError:
+            found = "not installed"
+        if found == "not installed" or not requirement.specifier.contains(found, prereleases=True):
+            needed = f"{requirement.name}{requirement.specifier}"
+            problems.append(f"{requirement.name} is {found}, but {needed} is needed: pip install '{needed}'")
+    return problems
+
+
+def _import_problems() -> list[str]:
+    """What a broken torch or peft would cost, found by using them."""
+    try:
+        print(f"{'devices':14} {_devices()}")
+        knows_us = _peft_knows_us()
+    except (ImportError, OSError) as error:
+        return [f"torch or peft cannot be imported ({error}): reinstall it with pip install --force-reinstall"]
+    return [] if knows_us else ["peft does not know the method PEFTSEARCH: reinstall peftsearch with a peft of 0.21"]
+
+
+def _folder_problems() -> list[str]:
+    folders = {"this folder": ".", "the folder for temporary files": tempfile.gettempdir()}
+    return [
+        f"{name} cannot be written to: give a run another --output, or set TMPDIR"
+        for name, folder in folders.items()
+        if not os.access(folder, os.W_OK)
+    ]
 
 
 def _devices() -> str:

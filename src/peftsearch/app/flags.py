@@ -1,11 +1,11 @@
 """Command-line flags of a run: made from the settings classes, read from YAML first and flags on top."""
 
 from collections.abc import Sequence
-from difflib import get_close_matches
 from typing import Any
 
 from jsonargparse import ArgumentError, ArgumentParser, set_parsing_settings
 
+from peftsearch.app.command_parser import explain
 from peftsearch.app.config import RunConfig, SettingError, make_config, method_of, read_yaml
 from peftsearch.methods.settings import METHODS
 from peftsearch.training.settings import TrainingSettings
@@ -15,6 +15,7 @@ set_parsing_settings(docstring_parse_attribute_docstrings=False)
 # Training settings that may be given without "training." in front, as in the transformers examples.
 _SHORT_TRAINING = ("learning_rate", "num_train_epochs", "per_device_train_batch_size", "max_seq_length")
 _SHORT_METHOD = ("rank", "roles")
+_SHORT = [f"--{name}" for name in (*_SHORT_TRAINING, *_SHORT_METHOD, "method")]
 
 
 def parse_run(command: str, argv: Sequence[str]) -> RunConfig:
@@ -34,7 +35,8 @@ def parse_run(command: str, argv: Sequence[str]) -> RunConfig:
     try:
         given = parser.parse_args(argv, defaults=False).as_dict()
     except ArgumentError as error:
-        raise SettingError(_explain(str(error), parser)) from error
+        known = [option for action in parser._actions for option in action.option_strings]
+        raise SettingError(explain(str(error), known + _SHORT, parser.prog)) from error
     given.pop("config", None)
     return make_config(_merge(settings | {"method": _method_settings(settings, method)}, given))
 
@@ -46,6 +48,7 @@ def make_parser(command: str, method: str) -> ArgumentParser:
         description=_DESCRIPTIONS[command],
         exit_on_error=False,
         default_env=False,
+        allow_abbrev=False,
     )
     parser.add_argument("--config", type=str, help="YAML file with settings; flags override it")
     parser.add_argument("--model", type=str, help="'demo', a folder, a .gguf file or a hub id (required)")
@@ -90,7 +93,12 @@ def _expand(argv: list[str]) -> list[str]:
     return expanded
 
 
-_SWITCHES = {name for name, field in RunConfig.__dataclass_fields__.items() if field.type is bool}
+_SWITCHES = {
+    prefix + name
+    for prefix, settings_class in (("", RunConfig), ("training.", TrainingSettings))
+    for name, field in settings_class.__dataclass_fields__.items()
+    if field.type is bool
+}
 
 
 def _method_settings(settings: dict[str, Any], method: str) -> dict[str, Any]:
@@ -106,12 +114,3 @@ def _merge(settings: dict[str, Any], given: dict[str, Any]) -> dict[str, Any]:
         is_group = isinstance(value, dict) and isinstance(merged.get(name), dict)
         merged[name] = merged[name] | value if is_group else value
     return merged
-
-
-def _explain(message: str, parser: ArgumentParser) -> str:
-    """jsonargparse's message in one line, with the nearest flag where one is unknown."""
-    known = [option for action in parser._actions for option in action.option_strings]
-    wrong = [word.rstrip(",.'\"") for word in message.split() if word.startswith("--")]
-    nearest = [match for word in wrong if word not in known for match in get_close_matches(word, known, n=1)]
-    hint = f" Did you mean {nearest[0]}?" if nearest else ""
-    return " ".join(message.split()) + hint + " See --help for all settings."

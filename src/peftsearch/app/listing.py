@@ -2,6 +2,8 @@
 
 from collections.abc import Callable
 
+from peftsearch.errors import UnknownNameError
+
 
 def _methods() -> dict[str, str]:
     from peftsearch.methods.settings import METHODS
@@ -45,7 +47,13 @@ LISTINGS: dict[str, Callable[[], dict[str, str]]] = {
 
 
 def describe(what: str) -> str:
-    """All entries of one sort, a line each."""
+    """All entries of one sort, a line each.
+
+    Raises:
+        UnknownNameError: if there is no such sort.
+    """
+    if what not in LISTINGS:
+        raise UnknownNameError("list", what, LISTINGS)
     entries = LISTINGS[what]()
     width = max(map(len, entries))
     return "\n".join(f"{name:{width}}  {text}" for name, text in entries.items())

@@ -45,24 +45,26 @@ class Plan:
         return asdict(self)
 
 
-def plan(model: str, *, space: str = "s2", budget: str = "") -> Plan:
+def plan(model: str, *, space: str = "s2", budget: str | int | None = None) -> Plan:
     """Find sites, space and budget of a model without loading weights.
 
     Args:
         model: "demo", a folder that may hold config.json alone, a .gguf file or a hub id.
         space: name of a search space.
-        budget: budgets, comma-separated; empty for none.
+        budget: budgets, comma-separated; None for none.
 
     Raises:
-        ModelError, SiteError, BudgetError: as a search would.
+        UnknownNameError, ModelError, SiteError, BudgetError: as a search would.
     """
+    preset = PRESETS[space]
+    texts = [] if budget is None else [text.strip() for text in str(budget).split(",") if text.strip()]
+    budgets = {text: Budget.parse(text) for text in texts}
     empty = empty_model(model)
     sites = find_sites(empty)
-    preset = PRESETS[space]
     search_space = SearchSpace.build(preset, sites=sites, cost=num_parameters)
     backbone = count_backbone_parameters(empty)
-    budgets = {t.strip(): Budget.parse(t).parameters(backbone) for t in budget.split(",") if t.strip()}
-    for parameters in budgets.values():
+    sizes = {text: parsed.parameters(backbone) for text, parsed in budgets.items()}
+    for parameters in sizes.values():
         search_space.check_budget(parameters)
     return Plan(
         model=model,
@@ -74,8 +76,8 @@ def plan(model: str, *, space: str = "s2", budget: str = "") -> Plan:
         supernet_parameters=search_space.cost(search_space.largest),
         supernet_parameters_by_rank={rank: _cost_at(search_space, rank) for rank in preset.ranks},
         smallest_module=search_space.cost_of(search_space.cheapest),
-        budget_parameters=min(budgets.values(), default=None),
-        budgets=budgets,
+        budget_parameters=min(sizes.values(), default=None),
+        budgets=sizes,
     )
 
 

@@ -1,0 +1,44 @@
+"""Flags of the commands that take a few, and one wording for every mistake in flags."""
+
+import argparse
+from collections.abc import Iterable
+from difflib import get_close_matches
+from typing import NoReturn
+
+from peftsearch.app.limits import SettingError
+
+
+class CommandParser(argparse.ArgumentParser):
+    """Reads the flags of a command; mistakes are raised as our errors.
+
+    Args:
+        command: such as "plan".
+        description: one sentence for --help.
+    """
+
+    def __init__(self, command: str, description: str):
+        super().__init__(f"peftsearch {command}", description=description, allow_abbrev=False)
+
+    def error(self, message: str) -> NoReturn:
+        """Raise instead of exiting.
+
+        Raises:
+            SettingError: always.
+        """
+        known = [option for action in self._actions for option in action.option_strings]
+        raise SettingError(explain(message, known, self.prog))
+
+
+def explain(message: str, known: Iterable[str], command: str) -> str:
+    """A parser's message in one line, with the nearest flag where one is unknown.
+
+    Args:
+        message: what the parser said.
+        known: every flag.
+        command: whose --help lists them.
+    """
+    known = list(known)
+    words = [word.rstrip(",.:'\"").partition("=")[0] for word in message.split() if word.startswith("--")]
+    nearest = [match for word in words if word not in known for match in get_close_matches(word, known, n=1)]
+    hint = f" Did you mean {nearest[0]}?" if nearest else ""
+    return f"{' '.join(message.split()).rstrip('.')}.{hint} See `{command} --help`."

@@ -1,0 +1,40 @@
+"""The plan as a Python function; its T5-large figures are in test_cli."""
+
+import pytest
+from transformers import AutoModel
+
+from peftsearch import plan
+from peftsearch.errors import BudgetError, UnknownNameError
+
+
+def test_sizes_follow_from_the_layers_of_the_model(tiny_folder):
+    model = AutoModel.from_pretrained(tiny_folder("bert"))
+    layers = model.config.num_hidden_layers
+    found = plan(tiny_folder("bert"))
+    assert found.sites["encoder query"] == layers
+    assert found.backbone_parameters == sum(p.numel() for p in model.parameters())
+    assert sum(found.modules_by_kind.values()) == found.modules
+    assert found.supernet_parameters == max(found.supernet_parameters_by_rank.values())
+
+
+def test_a_plan_without_a_budget_has_none(tiny_folder):
+    found = plan(tiny_folder("bert"))
+    assert found.budget_parameters is None and found.budgets == {}
+
+
+def test_several_budgets_are_planned_and_the_smallest_is_the_main_one(tiny_folder):
+    found = plan(tiny_folder("bert"), budget="2k, 600")
+    assert found.budgets == {"2k": 2_000, "600": 600} and found.budget_parameters == 600
+    assert plan(tiny_folder("bert"), budget=600).budget_parameters == 600
+
+
+def test_a_budget_below_the_smallest_module_names_it(tiny_folder):
+    smallest = plan(tiny_folder("bert")).smallest_module
+    assert plan(tiny_folder("bert"), budget=smallest).budget_parameters == smallest
+    with pytest.raises(BudgetError, match=f"{smallest:,}"):
+        plan(tiny_folder("bert"), budget=smallest - 1)
+
+
+def test_a_wrong_space_is_named_before_the_model_is_read():
+    with pytest.raises(UnknownNameError, match="Known: s2"):
+        plan("nowhere", space="s4")
