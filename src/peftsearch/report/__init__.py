@@ -1,0 +1,1 @@
+"""What a run found and whether it paid off: tables, figures and one HTML file."""
