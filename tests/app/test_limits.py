@@ -4,7 +4,8 @@ import pytest
 from transformers.trainer_utils import SchedulerType
 
 from peftsearch.app.config import make_config
-from peftsearch.app.limits import LIMITS, SettingError
+from peftsearch.app.limits import TRAINING
+from peftsearch.limits import SettingError
 from peftsearch.methods.settings import METHODS
 from peftsearch.supernet.relaxation import RELAXATIONS
 from peftsearch.supernet.sensitivity import SENSITIVITIES
@@ -42,12 +43,13 @@ def test_every_name_that_the_search_knows_is_allowed(name):
 
 
 def test_allowed_schedules_are_those_of_transformers():
-    limit = LIMITS["training."]["lr_scheduler_type"]
+    limit = TRAINING["lr_scheduler_type"]
     allowed = {schedule.value for schedule in SchedulerType if limit.holds(schedule.value)}
     assert allowed == set(limit.words.removeprefix("one of ").split(", "))
 
 
 def test_every_limit_belongs_to_a_setting():
-    methods = {name for entry in METHODS for name in METHODS[entry].settings.__dataclass_fields__}
-    assert set(LIMITS["method."]) <= methods
-    assert set(LIMITS["training."]) <= set(TrainingSettings.__dataclass_fields__)
+    for entry in METHODS:
+        settings = METHODS[entry].settings
+        assert set(settings.LIMITS) <= set(settings.__dataclass_fields__)
+    assert set(TRAINING) <= set(TrainingSettings.__dataclass_fields__)

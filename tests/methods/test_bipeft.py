@@ -8,7 +8,7 @@ from tiny_models import TINY
 
 from peftsearch.methods.bipeft import Bipeft
 from peftsearch.methods.gate_strategy import Observation
-from peftsearch.methods.settings import BipeftSettings
+from peftsearch.methods.settings.bipeft import BipeftSettings
 from peftsearch.models.discover import find_sites
 from peftsearch.modules.kinds import num_parameters
 from peftsearch.space import PRESETS, Choice, SearchSpace

@@ -10,7 +10,7 @@ from torch.utils.data import Dataset
 from peftsearch.errors import TrainingError
 from peftsearch.methods.bipeft import Bipeft
 from peftsearch.methods.gate_driver import GateSearch, SearchData
-from peftsearch.methods.settings import BipeftSettings
+from peftsearch.methods.settings.bipeft import BipeftSettings
 from peftsearch.models.discover import find_sites
 from peftsearch.modules.attach import attach
 from peftsearch.modules.kinds import num_parameters

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from difflib import get_close_matches
 from typing import NoReturn
 
-from peftsearch.app.limits import SettingError
+from peftsearch.limits import SettingError
 
 
 class CommandParser(argparse.ArgumentParser):

@@ -8,14 +8,15 @@ from typing import Any
 
 import yaml
 
-from peftsearch.app.limits import ABOVE_ZERO, SettingError, check_limits, require
+from peftsearch.app.limits import RUN, TRAINING, check_limits
 from peftsearch.errors import RunFolderError
-from peftsearch.methods.settings import METHODS, BipeftSettings, ManualSettings
+from peftsearch.limits import ABOVE_ZERO, SettingError, require
+from peftsearch.methods.settings import METHODS, MethodSettings
+from peftsearch.methods.settings.bipeft import BipeftSettings
 from peftsearch.space.budget import Budget
 from peftsearch.space.presets import PRESETS
 from peftsearch.training.settings import TrainingSettings
 
-MethodSettings = BipeftSettings | ManualSettings
 # Settings that say how to start a run, not what it is; resuming may change them.
 _NOT_PART_OF_A_RUN = ("output", "resume", "overwrite", "dry_run")
 
@@ -33,7 +34,7 @@ class RunConfig:
         data_dir: folder with NAME/{train,validation}.jsonl of GLUE and SuperGLUE, instead of the hub.
         budget: parameters (102600, 100k) or a share of the backbone (0.05%, 5bp); several, comma-separated, give a
             ladder from one search, of which the smallest is trained.
-        space: search space; see `peftsearch list spaces`.
+        space: search space; see `peftsearch list spaces`. By default the one that the method was published with.
         method_name: see `peftsearch list methods`.
         method: settings of the method.
         configuration: what `train` trains: a file, a run folder, or lora, bitfit, lnfit, low_rank_adapter, full, head.
@@ -57,7 +58,7 @@ class RunConfig:
     label: str | None = None
     data_dir: str | None = None
     budget: str = ""
-    space: str = "s2"
+    space: str = ""
     method_name: str = "bipeft"
     method: MethodSettings = field(default_factory=BipeftSettings)
     configuration: str | None = None
@@ -75,13 +76,19 @@ class RunConfig:
 
     def __post_init__(self) -> None:
         METHODS[self.method_name]
-        PRESETS[self.space]
+        PRESETS[self.space_name]
         for text in self.budget_texts:
             Budget.parse(text)
-        for prefix, settings in (("", self), ("training.", self.training), ("method.", self.method)):
-            check_limits(prefix, settings)
+        check_limits("", self, RUN)
+        check_limits("training.", self.training, TRAINING)
+        check_limits("method.", self.method, self.method.LIMITS)
         require(not (self.resume and self.overwrite), "resume", True, "only without --overwrite")
         self.learning_rates  # noqa: B018  reads them
+
+    @property
+    def space_name(self) -> str:
+        """The space as given, or the method's own."""
+        return self.space or METHODS[self.method_name].space
 
     @property
     def budget_texts(self) -> list[str]:

@@ -23,7 +23,8 @@ from peftsearch.app.train_stage import FULL, Recipe, SavedRun, prove, score, tra
 from peftsearch.app.workspace import Scope, Workspace
 from peftsearch.errors import BudgetError, ConfigurationError, RunFolderError
 from peftsearch.methods.manual import baseline_lora, cost, largest_uniform, parse_roles, uniform
-from peftsearch.methods.settings import METHODS, ManualSettings
+from peftsearch.methods.settings import METHODS
+from peftsearch.methods.settings.manual import ManualSettings
 from peftsearch.report.html import write_report
 from peftsearch.space import Configuration
 
@@ -108,12 +109,12 @@ def load_run(run: Path) -> nn.Module:
 def describe(config: RunConfig) -> str:
     """What a run would do, after everything has been checked that can be before the first step."""
     workspace = Workspace.open(config)
-    scope = Scope.of(workspace.fresh_model(config.seed), space=config.space, budget=config.budget)
+    scope = Scope.of(workspace.fresh_model(config.seed), space=config.space_name, budget=config.budget)
     space, sizes = scope.space, {name: len(examples) for name, examples in workspace.task.splits.items()}
     lines = [
         f"task      {workspace.task.name}: {sizes}, metric {workspace.task.reported_metric}",
         f"model     {config.model}: {scope.backbone_parameters:,} parameters, head {scope.head_parameters:,}",
-        f"space     {config.space}: {len(space.ranks)} modules, {space.cost(space.largest):,} parameters",
+        f"space     {config.space_name}: {len(space.ranks)} modules, {space.cost(space.largest):,} parameters",
         *(f"budget    {text}: {parameters:,} parameters" for text, parameters in scope.usable_budgets().items()),
         f"output    {config.output_folder}",
     ]
@@ -153,7 +154,7 @@ def _open(config: RunConfig) -> tuple[Workspace, Scope]:
     if config.resume and (folder / "config.yaml").exists():
         check_same_run(config, read_config(folder / "config.yaml"))
     workspace = Workspace.open(config)
-    scope = Scope.of(workspace.fresh_model(config.seed), space=config.space, budget=config.budget)
+    scope = Scope.of(workspace.fresh_model(config.seed), space=config.space_name, budget=config.budget)
     return workspace, scope
 
 

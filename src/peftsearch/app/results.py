@@ -73,7 +73,7 @@ def make_results(
     smallest = min(scope.budgets, key=scope.budgets.get) if scope.budgets else None
     return {
         "method": method,
-        "space": config.space if search.steps else None,
+        "space": config.space_name if search.steps else None,
         "seed": config.seed,
         "seeds": config.seeds,
         "model": config.model,

@@ -21,7 +21,7 @@ from peftsearch.methods.bipeft_rules import (
     schedule,
 )
 from peftsearch.methods.gate_strategy import Observation
-from peftsearch.methods.settings import BipeftSettings
+from peftsearch.methods.settings.bipeft import BipeftSettings
 from peftsearch.space import Configuration, Placement, SearchSpace
 from peftsearch.space.repair import EMPTY, repair
 from peftsearch.supernet.architecture import Architecture, Disentangled, Entangled, OptionTable, regularisation

@@ -1,12 +1,13 @@
-"""Every method's name and settings. No torch here, so that --help and `list` are quick."""
+"""BIPEFT's settings."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
-from peftsearch.registry import Registry
+from peftsearch.limits import ABOVE_ZERO, SHARE_BELOW_ONE, at_least, between, one_of
+from peftsearch.methods.settings.entry import METHODS, Driver, MethodEntry, MethodSettings
 
 
 @dataclass(frozen=True)
-class BipeftSettings:
+class BipeftSettings(MethodSettings):
     """Settings of BIPEFT; the defaults are the paper's where it states them.
 
     Args:
@@ -45,40 +46,32 @@ class BipeftSettings:
     selection: str = "early"
     sensitivity: str = "cosine"
 
-
-@dataclass(frozen=True)
-class ManualSettings:
-    """Settings of a manual configuration.
-
-    Args:
-        rank: of ranked kinds; 0 takes the largest that the budget holds, or 8 without a budget.
-        roles: comma-separated roles such as "query,value"; empty for every role that the kind fits.
-    """
-
-    rank: int = 0
-    roles: str = ""
-
-
-@dataclass(frozen=True)
-class MethodEntry:
-    """A method as users see it.
-
-    Args:
-        description: one line for `peftsearch list methods`.
-        settings: its settings class.
-        is_search: whether it searches; manual configurations don't.
-    """
-
-    description: str
-    settings: type
-    is_search: bool = field(default=False)
+    LIMITS = {
+        "max_triggers": at_least(1),
+        "decay": SHARE_BELOW_ONE,
+        "window": at_least(1),
+        "threshold": between(-1, 1),
+        "warmup": at_least(0),
+        "weight_warmup": at_least(0),
+        "learning_rate": ABOVE_ZERO,
+        "weight_decay": at_least(0),
+        "regularisation": at_least(0),
+        "temperature_start": ABOVE_ZERO,
+        "temperature_end": ABOVE_ZERO,
+        "epochs": at_least(0),
+        "order": one_of("iterative", "binary_then_rank", "rank_then_binary", "entangled"),
+        "sampling": one_of("gumbel", "softmax"),
+        "selection": one_of("early", "final"),
+        "sensitivity": one_of("cosine", "trn", "val", "trn+val"),
+    }
 
 
-METHODS: Registry[MethodEntry] = Registry("method")
-METHODS.add("bipeft", MethodEntry("budget-guided iterative search (Chang et al. 2024)", BipeftSettings, True))
-METHODS.add("lora", MethodEntry("LoRA of one rank on linear maps", ManualSettings))
-METHODS.add("low_rank_adapter", MethodEntry("low-rank adapter after attention and FFN", ManualSettings))
-METHODS.add("bitfit", MethodEntry("biases of linear maps and norms", ManualSettings))
-METHODS.add("lnfit", MethodEntry("weights of norms", ManualSettings))
-METHODS.add("head", MethodEntry("the task head only, backbone frozen", ManualSettings))
-METHODS.add("full", MethodEntry("every parameter of the model", ManualSettings))
+METHODS.add(
+    "bipeft",
+    MethodEntry(
+        "budget-guided iterative search (Chang et al. 2024)",
+        BipeftSettings,
+        Driver.GATES,
+        "peftsearch.methods.bipeft:Bipeft",
+    ),
+)

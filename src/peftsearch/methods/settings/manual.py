@@ -1,0 +1,29 @@
+"""Settings of the manual configurations."""
+
+from dataclasses import dataclass
+
+from peftsearch.limits import at_least
+from peftsearch.methods.settings.entry import METHODS, MethodEntry, MethodSettings
+
+
+@dataclass(frozen=True)
+class ManualSettings(MethodSettings):
+    """Settings of a manual configuration.
+
+    Args:
+        rank: of ranked kinds; 0 takes the largest that the budget holds, or 8 without a budget.
+        roles: comma-separated roles such as "query,value"; empty for every role that the kind fits.
+    """
+
+    rank: int = 0
+    roles: str = ""
+
+    LIMITS = {"rank": at_least(0)}
+
+
+METHODS.add("lora", MethodEntry("LoRA of one rank on linear maps", ManualSettings))
+METHODS.add("low_rank_adapter", MethodEntry("low-rank adapter after attention and FFN", ManualSettings))
+METHODS.add("bitfit", MethodEntry("biases of linear maps and norms", ManualSettings))
+METHODS.add("lnfit", MethodEntry("weights of norms", ManualSettings))
+METHODS.add("head", MethodEntry("the task head only, backbone frozen", ManualSettings))
+METHODS.add("full", MethodEntry("every parameter of the model", ManualSettings))
