@@ -1,7 +1,7 @@
 """The settings of a run: one dataclass, the same from YAML, flags and Python. No torch here."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields, is_dataclass
+from dataclasses import asdict, dataclass, field, fields, is_dataclass, replace
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ from peftsearch.limits import ABOVE_ZERO, SettingError, require
 from peftsearch.methods.settings import METHODS, MethodSettings
 from peftsearch.methods.settings.bipeft import BipeftSettings
 from peftsearch.space.budget import Budget
-from peftsearch.space.presets import PRESETS
+from peftsearch.space.presets import PRESETS, Preset
 from peftsearch.training.settings import TrainingSettings
 
 # Settings that say how to start a run, not what it is; resuming may change them.
@@ -76,7 +76,7 @@ class RunConfig:
 
     def __post_init__(self) -> None:
         METHODS[self.method_name]
-        PRESETS[self.space_name]
+        self._check_space()
         for text in self.budget_texts:
             Budget.parse(text)
         check_limits("", self, RUN)
@@ -85,10 +85,26 @@ class RunConfig:
         require(not (self.resume and self.overwrite), "resume", True, "only without --overwrite")
         self.learning_rates  # noqa: B018  reads them
 
+    def _check_space(self) -> None:
+        """Refuse a space whose choices are tied in a way that the method cannot search."""
+        entry, coding = METHODS[self.method_name], PRESETS[self.space_name].coding
+        if entry.is_search and coding not in entry.codings:
+            searchable = [name for name in PRESETS if PRESETS[name].coding in entry.codings]
+            raise SettingError(
+                f"The method '{self.method_name}' cannot search the space '{self.space_name}'. "
+                f"It can search: {', '.join(searchable)}."
+            )
+
     @property
     def space_name(self) -> str:
         """The space as given, or the method's own."""
         return self.space or METHODS[self.method_name].space
+
+    @property
+    def preset(self) -> Preset:
+        """The space, with the ranks that the method chooses among."""
+        preset = PRESETS[self.space_name]
+        return replace(preset, ranks=self.method.candidate_ranks(preset.ranks))
 
     @property
     def budget_texts(self) -> list[str]:

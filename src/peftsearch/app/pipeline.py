@@ -18,7 +18,7 @@ from peftsearch.app.run_folder import (
     write_json,
     write_text,
 )
-from peftsearch.app.search_stage import Found, search_configuration
+from peftsearch.app.search_stage import search_configuration
 from peftsearch.app.train_stage import FULL, Recipe, SavedRun, prove, score, train_over_seeds
 from peftsearch.app.workspace import Scope, Workspace
 from peftsearch.errors import BudgetError, ConfigurationError, RunFolderError
@@ -49,7 +49,7 @@ def run_search(config: RunConfig) -> Path:
     budget = min(scope.usable_budgets().values())
     folder = _start(workspace, scope)
     found = search_configuration(workspace, scope, folder)
-    notes = _budget_notes(scope) + _length_notes(found)
+    notes = _budget_notes(scope) + list(found.notes)
     for note in notes:
         logger.warning(note)
     recipe = Recipe("train", found.configuration, inherited=found.inherited)
@@ -109,7 +109,7 @@ def load_run(run: Path) -> nn.Module:
 def describe(config: RunConfig) -> str:
     """What a run would do, after everything has been checked that can be before the first step."""
     workspace = Workspace.open(config)
-    scope = Scope.of(workspace.fresh_model(config.seed), space=config.space_name, budget=config.budget)
+    scope = Scope.of(workspace.fresh_model(config.seed), preset=config.preset, budget=config.budget)
     space, sizes = scope.space, {name: len(examples) for name, examples in workspace.task.splits.items()}
     lines = [
         f"task      {workspace.task.name}: {sizes}, metric {workspace.task.reported_metric}",
@@ -154,7 +154,7 @@ def _open(config: RunConfig) -> tuple[Workspace, Scope]:
     if config.resume and (folder / "config.yaml").exists():
         check_same_run(config, read_config(folder / "config.yaml"))
     workspace = Workspace.open(config)
-    scope = Scope.of(workspace.fresh_model(config.seed), space=config.space_name, budget=config.budget)
+    scope = Scope.of(workspace.fresh_model(config.seed), preset=config.preset, budget=config.budget)
     return workspace, scope
 
 
@@ -177,16 +177,6 @@ def _budget_notes(scope: Scope) -> list[str]:
         "all of it can be used."
         for text, usable in scope.usable_budgets().items()
         if usable < scope.budgets[text]
-    ]
-
-
-def _length_notes(found: Found) -> list[str]:
-    """Say so where a search was too short to choose anything."""
-    if found.triggers:
-        return []
-    return [
-        f"The search ended after {found.steps} steps without a single trigger, so its choice says little. "
-        "Use more data or epochs (--method.epochs), or a shorter --method.warmup."
     ]
 
 

@@ -7,7 +7,8 @@ from peftsearch.app.config import RunConfig
 from peftsearch.models.discover import find_sites
 from peftsearch.models.load import LoadedModel, load_config, load_model, load_tokenizer, max_length_of
 from peftsearch.modules.kinds import num_parameters
-from peftsearch.space import PRESETS, Budget, SearchSpace, Site
+from peftsearch.space import Budget, Preset, SearchSpace, Site
+from peftsearch.space.coding import CODINGS, Coding
 from peftsearch.tasks.form import Form, make_form
 from peftsearch.tasks.load import TaskRequest, load_task
 from peftsearch.tasks.task import Task
@@ -96,6 +97,7 @@ class Scope:
     Args:
         sites: every site of the model.
         space: the search space over them.
+        coding: name of the way in which the choices hang together.
         backbone_parameters: parameters of the model without its task head.
         head_parameters: parameters of the task head.
         budgets: requested text -> parameters, in the order given.
@@ -103,23 +105,24 @@ class Scope:
 
     sites: tuple[Site, ...]
     space: SearchSpace
+    coding: str
     backbone_parameters: int
     head_parameters: int
     budgets: dict[str, int]
 
     @classmethod
-    def of(cls, loaded: LoadedModel, *, space: str, budget: str) -> "Scope":
+    def of(cls, loaded: LoadedModel, *, preset: Preset, budget: str) -> "Scope":
         """Lay the space over a model and read the budgets.
 
         Raises:
             BudgetError: for a budget that holds no module.
         """
         sites = find_sites(loaded.model)
-        search_space = SearchSpace.build(PRESETS[space], sites=sites, cost=num_parameters)
+        search_space = SearchSpace.build(preset, sites=sites, cost=num_parameters)
         texts = [text.strip() for text in budget.split(",") if text.strip()]
         budgets = {text: Budget.parse(text).parameters(loaded.backbone_parameters) for text in texts}
         head_parameters = sum(p.numel() for name in loaded.head for p in loaded.model.get_submodule(name).parameters())
-        return cls(sites, search_space, loaded.backbone_parameters, head_parameters, budgets)
+        return cls(sites, search_space, preset.coding, loaded.backbone_parameters, head_parameters, budgets)
 
     def usable_budgets(self) -> dict[str, int]:
         """Budgets cut to the size of the space.
@@ -128,3 +131,7 @@ class Scope:
             BudgetError: for a budget that holds no module.
         """
         return {text: self.space.check_budget(parameters) for text, parameters in self.budgets.items()}
+
+    def make_coding(self) -> Coding:
+        """The variables of the space, within the largest budget."""
+        return CODINGS[self.coding](self.space, max(self.usable_budgets().values()), self.sites)

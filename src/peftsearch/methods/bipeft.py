@@ -120,6 +120,8 @@ class Bipeft:
 
     @torch.no_grad()
     def observe(self, step: int, observation: Observation) -> list[Placement]:
+        if observation.validation_record is None:
+            return []
         self._smooth(observation)
         self._rank_history.append(self.architecture.rank_logits())
         self.indicators.append(fill_indicator(self._live_scores(), self._sizes(), self.budgets[0]))
@@ -203,6 +205,14 @@ class Bipeft:
             "triggers": self.num_triggers,
             "fixed_ranks": int(((self.architecture.fixed >= 0) & self.is_live & self.table.is_ranked).sum()),
         }
+
+    def notes(self) -> list[str]:
+        if self.num_triggers:
+            return []
+        return [
+            f"The search ended after {self.planned_steps} steps without a single trigger, so its choice says little. "
+            "Use more data or epochs (--method.epochs), or a shorter --method.warmup."
+        ]
 
     def _keep_snapshots(self) -> None:
         """Keep the moment at which the expected size first meets each of the larger budgets."""

@@ -92,9 +92,8 @@ class GateSearch(FormTrainer):
         gates = self.strategy.weight_gates(step, self.supernet.live, self.args.device)
         with self.supernet.gated(gates):
             loss = super().training_step(model, inputs, num_items_in_batch)
-        if validation_record is not None:
-            self._observe(step, validation_record)
         if updates:
+            self._observe(step, validation_record)
             self._log_step(step, loss, architecture_loss)
             self.control.should_training_stop |= self.strategy.finished()
         return loss
@@ -113,7 +112,7 @@ class GateSearch(FormTrainer):
         self.strategy.update_architecture(step, [self.accelerator.reduce(g, reduction="mean") for g in own])
         return take_record(self._live.tensors, of_weights), loss.detach()
 
-    def _observe(self, step: int, validation_record: Record) -> None:
+    def _observe(self, step: int, validation_record: Record | None) -> None:
         live = self._live
         weight_record = take_record(live.tensors, [p.grad for p in live.tensors])
         removed = self.strategy.observe(

@@ -19,13 +19,13 @@ class Observation:
         live: placements in the order of `records`.
         records: how tensors map to modules.
         weight_record: weight * gradient on the weight half of the data.
-        validation_record: the same on the architecture half.
+        validation_record: the same on the architecture half; None in a step that does not train the architecture.
     """
 
     live: list[Placement]
     records: ModuleRecords
     weight_record: Record
-    validation_record: Record
+    validation_record: Record | None
 
 
 class GateStrategy(Protocol):
@@ -60,3 +60,6 @@ class GateStrategy(Protocol):
 
     def results(self) -> dict[int, Configuration]:
         """The configuration for each requested budget in parameters."""
+
+    def notes(self) -> list[str]:
+        """What the user should know about how the search went."""

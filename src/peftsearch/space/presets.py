@@ -16,12 +16,14 @@ class Preset:
         roles: for each kind, the roles it may stand at.
         ranks: candidate ranks of the ranked kinds, ascending.
         source: where the space is defined.
+        coding: how the choices hang together, by its name in `space/codings`.
     """
 
     description: str
     roles: Mapping[str, frozenset[Role]]
     ranks: tuple[int, ...]
     source: str
+    coding: str = "flat"
 
 
 PRESETS: Registry[Preset] = Registry("space")

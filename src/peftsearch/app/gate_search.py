@@ -1,0 +1,65 @@
+"""Search with a method that gates a supernet while it is trained."""
+
+from pathlib import Path
+
+from peftsearch.app.searched import Searched
+from peftsearch.app.workspace import Scope, Workspace
+from peftsearch.methods.gate_driver import SearchData, planned_steps, run_gate_search, split_in_halves
+from peftsearch.methods.settings import METHODS
+from peftsearch.modules.attach import attach
+from peftsearch.space import Configuration
+from peftsearch.supernet.supernet import Supernet
+from peftsearch.training.trainer import Phase
+
+
+def search_with_gates(workspace: Workspace, scope: Scope, folder: Path) -> Searched:
+    """Train the supernet under the method's gates and read the configurations off."""
+    config = workspace.config
+    supernet = make_supernet(workspace, scope)
+    halves = split_in_halves(workspace.train.encoded, config.seed)
+    epochs = config.method.epochs or config.training.num_train_epochs
+    phase = Phase("search", folder / "search", config.seed, planned_steps(len(halves[0]), config.training, epochs))
+    strategy = METHODS[config.method_name].load()(
+        scope.space,
+        budgets=list(scope.usable_budgets().values()),
+        settings=config.method,
+        planned_steps=phase.max_steps,
+    )
+    done = run_gate_search(
+        supernet,
+        strategy=strategy,
+        data=SearchData(workspace.form, *halves),
+        settings=config.training,
+        phase=phase,
+    )
+    results = strategy.results()
+    if config.inherit:
+        _save_inherited(workspace, scope, supernet, results[min(results)], folder / "search" / "inherited")
+    return Searched(results, done.steps, done.seconds, tuple(strategy.notes()))
+
+
+def make_supernet(workspace: Workspace, scope: Scope) -> Supernet:
+    """A fresh model with every module of the space at its largest rank."""
+    loaded = workspace.fresh_model(workspace.config.seed)
+    model = attach(
+        loaded.model, scope.space.largest, sites=scope.sites, head=loaded.head, task_type=workspace.task_type
+    )
+    return Supernet(model, sites=scope.sites, space=scope.space)
+
+
+def _save_inherited(
+    workspace: Workspace, scope: Scope, supernet: Supernet, configuration: Configuration, folder: Path
+) -> None:
+    """Save an adapter of the found configuration that carries the supernet's weights and head."""
+    loaded = workspace.fresh_model(workspace.config.seed)
+    model = attach(loaded.model, configuration, sites=scope.sites, head=loaded.head, task_type=workspace.task_type)
+    target = Supernet(model, sites=scope.sites, space=scope.space.restricted_to(configuration))
+    live = set(supernet.live)
+    for choice in configuration:
+        if choice.placement in live:
+            target.module(choice.placement).inherit(supernet.module(choice.placement))
+    trained_head = {n: p for n, p in supernet.model.named_parameters() if "modules_to_save" in n}
+    for name, parameter in model.named_parameters():
+        if name in trained_head:
+            parameter.data.copy_(trained_head[name])
+    model.save_pretrained(str(folder))

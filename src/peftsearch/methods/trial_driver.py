@@ -1,0 +1,121 @@
+"""The loop of every black-box method: ask, score, record, tell; resumes from the record."""
+
+import json
+import logging
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from tqdm.auto import tqdm
+
+from peftsearch.errors import RunFolderError, TrainingError
+from peftsearch.methods.trials import Fidelity, Proposal, Proposer, Trial
+from peftsearch.space import Choice, Configuration, SearchSpace
+
+logger = logging.getLogger(__name__)
+
+# Scores the n-th trial (from 0) in the selecting metric on the validation split, larger is better.
+Scorer = Callable[[Proposal, int], float]
+
+
+def run_trials(proposer: Proposer, *, score: Scorer, space: SearchSpace, record: Path) -> list[Trial]:
+    """Run a method to its end.
+
+    A trial that fails is recorded with its reason and the search goes on. A proposal equal to an earlier one is
+    served from the record. Trials that the record holds from an interrupted run are not repeated.
+
+    Args:
+        score: scores a proposal.
+        space: gives the sizes.
+        record: file of JSON lines, one a trial, written after each.
+
+    Raises:
+        RunFolderError: if the record is of another search.
+        TrainingError: if every trial failed.
+    """
+    earlier = _read(record)
+    trials: list[Trial] = []
+    bar = tqdm(desc="trials", unit="trial", dynamic_ncols=True)
+    while batch := proposer.propose(trials):
+        done: list[Trial] = []
+        for proposal in batch:
+            number = len(trials) + len(done)
+            if number < len(earlier):
+                done.append(_checked(earlier[number], proposal, record))
+            else:
+                done.append(_serve(proposal, [*trials, *done], score=score, number=number, space=space))
+                _append(record, number, done[-1])
+            _show(bar, done[-1])
+        trials += done
+    bar.close()
+    if trials and all(trial.score is None for trial in trials):
+        raise TrainingError(f"All {len(trials)} trials of the search failed. The first: {trials[0].error}")
+    return trials
+
+
+def _serve(proposal: Proposal, trials: Sequence[Trial], *, score: Scorer, number: int, space: SearchSpace) -> Trial:
+    """Score a proposal, or take the score of an equal one."""
+    for trial in trials:
+        if trial.proposal == proposal:
+            return Trial(proposal, trial.parameters, trial.score, 0.0, trial.error)
+    parameters, started = space.cost(proposal.configuration), time.perf_counter()
+    try:
+        value = float(score(proposal, number))
+    except Exception as error:  # whatever breaks one training must not end the search
+        logger.warning("Trial %d failed: %s", number, error)
+        reason = f"{type(error).__name__}: {error}"
+        return Trial(proposal, parameters, None, time.perf_counter() - started, reason)
+    return Trial(proposal, parameters, value, time.perf_counter() - started)
+
+
+def _checked(trial: Trial, proposal: Proposal, record: Path) -> Trial:
+    if trial.proposal != proposal:
+        raise RunFolderError(
+            f"'{record}' holds trials that this search would not have made; perhaps another version wrote it. "
+            "Start anew with --overwrite."
+        )
+    return trial
+
+
+def _show(bar: tqdm, trial: Trial) -> None:
+    shown = "failed" if trial.score is None else f"{trial.score:.4g}"
+    bar.set_postfix(score=shown, parameters=trial.parameters)
+    bar.update(1)
+
+
+def _append(record: Path, number: int, trial: Trial) -> None:
+    record.parent.mkdir(parents=True, exist_ok=True)
+    with record.open("a", encoding="utf-8") as file:
+        file.write(json.dumps(_to_row(number, trial)) + "\n")
+
+
+def _to_row(number: int, trial: Trial) -> dict[str, Any]:
+    fidelity = trial.proposal.fidelity
+    return {
+        "trial": number,
+        "parameters": trial.parameters,
+        "score": trial.score,
+        "seconds": trial.seconds,
+        "error": trial.error,
+        "share": fidelity.share,
+        "epochs": fidelity.epochs,
+        "choices": [[choice.site, choice.kind, choice.rank] for choice in trial.configuration],
+    }
+
+
+def _read(record: Path) -> list[Trial]:
+    return list(_parse(record)) if record.is_file() else []
+
+
+def _parse(record: Path) -> Iterator[Trial]:
+    """Trials of a record; a last line that was cut off by a kill is dropped from the file."""
+    lines = record.read_bytes().splitlines(keepends=True)
+    if lines and not lines[-1].endswith(b"\n"):
+        record.write_bytes(b"".join(lines[:-1]))
+        lines.pop()
+    for line in lines:
+        row = json.loads(line)
+        configuration = Configuration.of(Choice(*choice) for choice in row["choices"])
+        proposal = Proposal(configuration, Fidelity(row["share"], row["epochs"]))
+        yield Trial(proposal, row["parameters"], row["score"], row["seconds"], row["error"])
