@@ -41,6 +41,7 @@ def one_of(*names: str) -> Limit:
 
 
 ABOVE_ZERO = Limit(lambda value: 0 < value < math.inf, "above 0")
+SHARE = Limit(lambda value: 0 < value <= 1, "above 0 and at most 1")
 SHARE_BELOW_ONE = Limit(lambda value: 0 <= value < 1, "from 0 to below 1")
 
 

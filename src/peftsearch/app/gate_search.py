@@ -34,7 +34,7 @@ def search_with_gates(workspace: Workspace, scope: Scope, folder: Path) -> Searc
     )
     results = strategy.results()
     if config.inherit:
-        _save_inherited(workspace, scope, supernet, results[min(results)], folder / "search" / "inherited")
+        save_inherited(workspace, scope, supernet, results[min(results)], folder / "search" / "inherited")
     return Searched(results, done.steps, done.seconds, tuple(strategy.notes()))
 
 
@@ -47,7 +47,7 @@ def make_supernet(workspace: Workspace, scope: Scope) -> Supernet:
     return Supernet(model, sites=scope.sites, space=scope.space)
 
 
-def _save_inherited(
+def save_inherited(
     workspace: Workspace, scope: Scope, supernet: Supernet, configuration: Configuration, folder: Path
 ) -> None:
     """Save an adapter of the found configuration that carries the supernet's weights and head."""

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from peftsearch.app.gate_search import search_with_gates
+from peftsearch.app.inherited_search import search_with_inherited_weights
 from peftsearch.app.run_folder import read_json, write_json, write_text
 from peftsearch.app.searched import Searched
 from peftsearch.app.trial_search import search_by_trials
@@ -40,6 +41,7 @@ class Found:
 _SEARCHES: dict[Driver, Callable[[Workspace, Scope, Path], Searched]] = {
     Driver.GATES: search_with_gates,
     Driver.TRIALS: search_by_trials,
+    Driver.INHERITED: search_with_inherited_weights,
 }
 
 

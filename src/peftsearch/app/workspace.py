@@ -8,10 +8,11 @@ from peftsearch.models.discover import find_sites
 from peftsearch.models.load import LoadedModel, load_config, load_model, load_tokenizer, max_length_of
 from peftsearch.modules.kinds import num_parameters
 from peftsearch.space import Budget, Preset, SearchSpace, Site
-from peftsearch.space.coding import CODINGS, Coding
+from peftsearch.space.coding import Coding
+from peftsearch.space.codings import CODINGS
 from peftsearch.tasks.form import Form, make_form
 from peftsearch.tasks.load import TaskRequest, load_task
-from peftsearch.tasks.task import Task
+from peftsearch.tasks.task import Example, Task
 from peftsearch.training.trainer import EncodedSplit
 
 
@@ -75,6 +76,11 @@ class Workspace:
         """The split that selects epochs and learning rates."""
         return self._encoded("validation")
 
+    def first_of_validation(self, count: int) -> EncodedSplit:
+        """The first examples of the validation split, for methods that score often; all of them if it has fewer."""
+        examples = self.validation.examples[:count]
+        return self.validation if len(examples) == len(self.validation.examples) else self._encode(examples)
+
     @cached_property
     def test(self) -> EncodedSplit:
         """The split that is scored once, at the end."""
@@ -86,7 +92,9 @@ class Workspace:
         return {name: split.encoded.num_truncated for name, split in splits.items()}
 
     def _encoded(self, split: str) -> EncodedSplit:
-        examples = tuple(self.task.splits[split])
+        return self._encode(tuple(self.task.splits[split]))
+
+    def _encode(self, examples: tuple[Example, ...]) -> EncodedSplit:
         return EncodedSplit(examples, self.form.encode(examples))
 
 

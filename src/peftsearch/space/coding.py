@@ -80,6 +80,15 @@ class Coding(ABC):
         """Draw every variable uniformly, whatever the size."""
         return tuple(rng.randrange(len(variable.values)) for variable in self.variables)
 
+    @property
+    def groups(self) -> list[tuple[int, ...]]:
+        """Indices of variables that are inherited together in a crossover; every variable is in one group."""
+        return [(i,) for i in range(len(self.variables))]
+
+    def repaired(self, point: Point, rng: random.Random) -> Point | None:
+        """A point like the given one that fits; None where there is no natural one."""
+        return point if self.fits(point) else None
+
     def neighbours(self, point: Point) -> Iterator[Point]:
         """Points that differ in one variable: by one step if its values are ordered, else by any other value."""
         for i, variable in enumerate(self.variables):

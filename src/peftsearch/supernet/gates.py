@@ -1,11 +1,13 @@
 """From sampled weights to the masks of a step."""
 
+from collections.abc import Mapping
+
 import torch
 
-from peftsearch.modules.peft_module import Mask
-from peftsearch.space import Placement
+from peftsearch.modules.peft_module import UNMASKED, Mask
+from peftsearch.space import Configuration, Placement
 from peftsearch.supernet.architecture import OptionTable
-from peftsearch.supernet.supernet import Gates
+from peftsearch.supernet.supernet import Gates, rank_masks
 
 
 def differentiable_gates(
@@ -52,6 +54,23 @@ def fixed_gates(
         rank = rows[i, : widths[i]] if is_ranked[i] and not is_full[i] else None
         masks[placement] = Mask(None if values[i] == 1 else gates[i].to(device), rank)
     return masks
+
+
+def configuration_gates(
+    live: list[Placement], configuration: Configuration, widths: Mapping[Placement, int], device: torch.device | str
+) -> Gates:
+    """Masks under which a supernet computes what a configuration's modules would with its weights.
+
+    Args:
+        live: the supernet's modules.
+        widths: the largest rank of each.
+    """
+    ranks = {choice.placement: choice.rank for choice in configuration}
+    return {p: _leading(ranks[p], widths[p], device) if p in ranks else None for p in live}
+
+
+def _leading(rank: int, width: int, device: torch.device | str) -> Mask:
+    return UNMASKED if rank == width else Mask(rank=rank_masks([rank], width)[0].to(device))
 
 
 def _rounded(gates: torch.Tensor) -> list[float]:

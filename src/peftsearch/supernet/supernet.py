@@ -27,7 +27,7 @@ class Supernet:
     """
 
     def __init__(self, model: PeftModel, *, sites: Iterable[Site], space: SearchSpace):
-        self.model = model
+        self.model, self.space = model, space
         self.adapter = model.active_adapter
         self._paths = {site.name: site.path for site in sites}
         layers = {name: m for name, m in model.base_model.model.named_modules() if isinstance(m, AdaptedLayer)}

@@ -26,16 +26,32 @@ class Flat(Coding):
 
         Source: S3Delta's random structure, with a random rank (`specs/apet.md`).
         """
-        index = {placement: i for i, placement in enumerate(self.placements)}
-        order = list(self.space.costs)
-        rng.shuffle(order)
-        point, left = [0] * len(self.placements), self.budget
-        for choice in order:
-            i = index[choice.placement]
-            if point[i] == 0 and self.space.costs[choice] <= left:
-                point[i] = self.variables[i].values.index(choice.rank)
-                left -= self.space.costs[choice]
+        return self._filled([0] * len(self.placements), rng)
+
+    def repaired(self, point: Point, rng: random.Random) -> Point:
+        """Take modules out at random until the rest fits, then add at random what fits."""
+        kept, size = list(point), self.space.cost(self.decode(point))
+        on = [i for i, value in enumerate(point) if value]
+        rng.shuffle(on)
+        while size > self.budget:
+            i = on.pop()
+            size -= self._cost(i, kept[i])
+            kept[i] = 0
+        return self._filled(kept, rng)
+
+    def _filled(self, point: list[int], rng: random.Random) -> Point:
+        options = [(i, value) for i, v in enumerate(self.variables) for value in range(1, len(v.values))]
+        rng.shuffle(options)
+        left = self.budget - self.space.cost(self.decode(tuple(point)))
+        for i, value in options:
+            if point[i] == 0 and self._cost(i, value) <= left:
+                point[i] = value
+                left -= self._cost(i, value)
         return tuple(point)
+
+    def _cost(self, i: int, value: int) -> int:
+        placement = self.placements[i]
+        return self.space.costs[Choice(placement.site, placement.kind, self.variables[i].values[value])]
 
 
 CODINGS.add("flat", Flat)

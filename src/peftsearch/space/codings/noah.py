@@ -31,6 +31,13 @@ class Noah(Coding):
             *(Variable(f"{kind} size in {s} {n}", sizes) for kind in self.kinds for s, n in self.blocks),
         )
 
+    @property
+    def groups(self) -> list[tuple[int, ...]]:
+        """A kind's depth and all of its sizes come from one parent."""
+        first, count = len(self.kinds), len(self.blocks)
+        sizes = [range(first + k * count, first + (k + 1) * count) for k in range(len(self.kinds))]
+        return [(k, *sizes[k]) for k in range(len(self.kinds))]
+
     def decode(self, point: Point) -> Configuration:
         depths = [DEPTHS[i] for i in point[: len(self.kinds)]]
         sizes = [v.values[i] for v, i in zip(self.variables[len(self.kinds) :], point[len(self.kinds) :], strict=True)]

@@ -1,0 +1,85 @@
+"""Search with a method that trains a supernet once and scores configurations with its weights."""
+
+import time
+from pathlib import Path
+
+from peft import PeftModel
+
+from peftsearch.app.gate_search import make_supernet, save_inherited
+from peftsearch.app.run_folder import read_json, write_json
+from peftsearch.app.searched import Searched
+from peftsearch.app.trial_search import failure_notes, make_problem
+from peftsearch.app.workspace import Scope, Workspace
+from peftsearch.methods.gate_driver import SearchData, planned_steps, run_gate_search
+from peftsearch.methods.settings import METHODS
+from peftsearch.methods.trial_driver import run_trials
+from peftsearch.methods.trials import Problem, Proposal
+from peftsearch.methods.uniform_gates import UniformGates
+from peftsearch.supernet.gates import configuration_gates
+from peftsearch.supernet.supernet import Supernet
+from peftsearch.training.evaluation import evaluate
+from peftsearch.training.trainer import Phase
+
+
+def search_with_inherited_weights(workspace: Workspace, scope: Scope, folder: Path) -> Searched:
+    """Train the supernet, or load the one of an interrupted search; then propose and score."""
+    config, started = workspace.config, time.perf_counter()
+    problem = make_problem(workspace, scope)
+    supernet, training_seconds = _trained_supernet(workspace, scope, problem, folder / "search")
+    proposer = METHODS[config.method_name].load()(problem, config.method)
+    trials = run_trials(
+        proposer,
+        score=InheritedScorer(workspace, supernet),
+        space=scope.space,
+        record=folder / "search" / "trials.jsonl",
+    )
+    results = proposer.results(trials)
+    if config.inherit:
+        save_inherited(workspace, scope, supernet, results[min(results)], folder / "search" / "inherited")
+    taken = training_seconds + sum(trial.seconds for trial in trials)
+    return Searched(results, len(trials), max(taken, time.perf_counter() - started), failure_notes(trials))
+
+
+def _trained_supernet(workspace: Workspace, scope: Scope, problem: Problem, folder: Path) -> tuple[Supernet, float]:
+    """The supernet and the seconds that its training took."""
+    config, record = workspace.config, folder / "supernet.json"
+    if record.exists():
+        loaded = workspace.fresh_model(config.seed)
+        model = PeftModel.from_pretrained(loaded.model, str(folder / "supernet"))
+        return Supernet(model, sites=scope.sites, space=scope.space), read_json(record)["seconds"]
+    supernet = make_supernet(workspace, scope)
+    train = workspace.train.encoded
+    epochs = config.method.epochs or config.training.num_train_epochs
+    done = run_gate_search(
+        supernet,
+        strategy=UniformGates(problem.coding, seed=config.seed),
+        data=SearchData(workspace.form, train, train),
+        settings=config.training,
+        phase=Phase("supernet", folder, config.seed, planned_steps(len(train), config.training, epochs)),
+    )
+    supernet.model.save_pretrained(str(folder / "supernet"))
+    write_json(record, {"steps": done.steps, "seconds": done.seconds})
+    return supernet, done.seconds
+
+
+class InheritedScorer:
+    """Score a proposal with the supernet's weights, without any training."""
+
+    def __init__(self, workspace: Workspace, supernet: Supernet):
+        self.workspace, self.supernet = workspace, supernet
+        self.widths = {p: ranks[-1] for p, ranks in supernet.space.ranks.items()}
+        count = workspace.config.method.validation_examples or len(workspace.validation.examples)
+        self.validation = workspace.first_of_validation(count)
+
+    def __call__(self, proposal: Proposal, number: int) -> float:
+        model, split = self.supernet.model, self.validation
+        gates = configuration_gates(self.supernet.live, proposal.configuration, self.widths, model.device)
+        with self.supernet.gated(gates):
+            found = evaluate(
+                model,
+                self.workspace.form,
+                split.examples,
+                split.encoded,
+                batch_size=self.workspace.config.training.per_device_eval_batch_size,
+            )
+        return found[self.workspace.task.selection_metric]

@@ -1,0 +1,62 @@
+"""Train a supernet for every configuration alike: each step runs one, drawn at random."""
+
+import random
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+
+from peftsearch.methods.gate_strategy import Observation
+from peftsearch.space import Configuration, Placement
+from peftsearch.space.coding import Coding
+from peftsearch.supernet.gates import configuration_gates
+from peftsearch.supernet.supernet import Gates
+
+
+class UniformGates:
+    """A `GateStrategy` without an architecture: the gates of a step are those of one sampled configuration.
+
+    Source: Zhang et al. 2022 (NOAH), section 3.3. Ours: only configurations within the budget are sampled, since the
+    search chooses among those alone.
+    """
+
+    def __init__(self, coding: Coding, *, seed: int):
+        self.coding = coding
+        self._rng = random.Random(f"{seed} supernet")
+        self._widths = {placement: ranks[-1] for placement, ranks in coding.space.ranks.items()}
+        self._parameters = 0
+
+    def has_architecture_step(self, step: int) -> bool:
+        return False
+
+    def architecture_parameters(self, step: int) -> list[torch.Tensor]:
+        return []
+
+    def architecture_gates(self, step: int, live: list[Placement], device: torch.device) -> Gates:
+        return {}
+
+    def architecture_penalty(self, step: int) -> torch.Tensor:
+        return torch.zeros(())
+
+    def update_architecture(self, step: int, gradients: list[torch.Tensor]) -> None:
+        """Nothing to update."""
+
+    def weight_gates(self, step: int, live: list[Placement], device: torch.device) -> Gates:
+        configuration = self.coding.decode(self.coding.sample(self._rng))
+        self._parameters = self.coding.space.cost(configuration)
+        return configuration_gates(live, configuration, self._widths, device)
+
+    def observe(self, step: int, observation: Observation) -> list[Placement]:
+        return []
+
+    def finished(self) -> bool:
+        return False
+
+    def status(self, step: int) -> Mapping[str, Any]:
+        return {"sampled_parameters": self._parameters}
+
+    def results(self) -> dict[int, Configuration]:
+        return {}
+
+    def notes(self) -> list[str]:
+        return []

@@ -1,0 +1,79 @@
+"""Every registered search method, found through the registry: within its budget, repeatable, resumable."""
+
+import json
+from dataclasses import fields
+
+import pytest
+
+from peftsearch import search
+from peftsearch.methods.settings import METHODS
+from peftsearch.space import PRESETS
+
+SEARCHES = [name for name in METHODS if METHODS[name].is_search]
+# Settings that make a search take seconds; a method takes those that it knows.
+QUICK = {
+    "max_triggers": 3,
+    "warmup": 0.3,
+    "weight_warmup": 1,
+    "window": 1,
+    "trials": 2,
+    "population": 2,
+    "generations": 1,
+    "evaluations": 3,
+    "initial": 2,
+    "strategies": 1,
+    "validation_examples": 8,
+}
+TRAINING = {"num_train_epochs": 1, "per_device_train_batch_size": 8, "learning_rate": 3e-3, "max_seq_length": 16}
+FAMILIES = ("bert", "t5", "llama")
+BUDGETS = ("500", "1500")
+
+
+def quick(method: str) -> dict:
+    known = {f.name for f in fields(METHODS[method].settings)}
+    return {"name": method, **{name: value for name, value in QUICK.items() if name in known}}
+
+
+def run(settings, method: str, family: str, budget: str, **changes):
+    given = settings(family, method=quick(method), budget=budget, training=TRAINING, baseline=False)
+    return search(**(given | {"max_train_samples": 24} | changes))
+
+
+@pytest.mark.parametrize("method", SEARCHES)
+def test_the_default_space_is_one_that_the_method_can_search(method):
+    assert PRESETS[METHODS[method].space].coding in METHODS[method].codings
+
+
+@pytest.mark.parametrize("budget", BUDGETS)
+@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("method", SEARCHES)
+def test_the_saved_adapter_is_within_the_budget(method, family, budget, settings):
+    result = run(settings, method, family, budget)
+    assert 0 < result.metrics["parameters"] <= int(budget)
+    assert result.metrics["method"] == method and result.metrics["modules"] == len(result.configuration)
+
+
+@pytest.mark.parametrize("method", SEARCHES)
+def test_the_same_seed_gives_the_same_result_also_after_an_interruption(method, settings, monkeypatch, tmp_path):
+    first = run(settings, method, "bert", "1500", output=str(tmp_path / "first"))
+    steps = {"left": 2}
+
+    def stop(self, *args, **kwargs):
+        steps["left"] -= 1
+        if steps["left"] < 0:
+            raise KeyboardInterrupt
+        return training_step(self, *args, **kwargs)
+
+    from peftsearch.training.trainer import FormTrainer
+
+    training_step = FormTrainer.training_step
+    monkeypatch.setattr(FormTrainer, "training_step", stop)
+    with pytest.raises(KeyboardInterrupt):
+        run(settings, method, "bert", "1500", output=str(tmp_path / "second"))
+    monkeypatch.undo()
+    second = run(settings, method, "bert", "1500", output=str(tmp_path / "second"), resume=True)
+    assert first.configuration == second.configuration
+    for split in ("validation", "test"):
+        assert first.metrics[split] == second.metrics[split]
+    saved = [json.loads((r.folder / "results.json").read_text())["parameters"] for r in (first, second)]
+    assert saved[0] == saved[1]
