@@ -98,6 +98,21 @@ def test_a_comparison_is_written_in_every_form_and_goes_on_where_it_stopped(comp
     assert without_times(folder) == table
 
 
+def test_a_cell_that_was_cut_off_is_resumed_and_not_with_other_settings(comparison, tmp_path):
+    settings = comparison(methods="lora", tasks=comparison()["tasks"][1:], seeds=1)
+    compare(**settings)
+    folder = tmp_path / "cmp" / "triple" / "lora" / "seed-0"
+    trained = folder / "training" / "seed-0" / "trained.json"
+    written = trained.stat().st_mtime_ns
+    (folder / "results.json").unlink()
+    assert compare(**settings).rows[0].errors == () and trained.stat().st_mtime_ns == written
+
+    (folder / "results.json").unlink()
+    config = yaml.safe_load((folder / "config.yaml").read_text())
+    (folder / "config.yaml").write_text(yaml.safe_dump(config | {"budget": "900"}))
+    assert "budget: was '900', is '1200'" in compare(**settings).rows[0].errors[0]
+
+
 def test_the_first_seed_chooses_the_learning_rate_of_the_others(comparison, tmp_path):
     settings = comparison(methods="lora", tasks=comparison()["tasks"][1:], learning_rate_grid="1e-3,1e-2")
     found = compare(**settings)
@@ -144,9 +159,9 @@ def test_full_and_head_need_no_budget(comparison):
 @pytest.mark.skipif(importlib.util.find_spec("ray") is None, reason="ray is not installed")
 def test_two_workers_find_what_one_finds(comparison, tmp_path):
     tasks = comparison()["tasks"][1:]
-    methods = {"bipeft": BIPEFT, "low_rank_adapter": {"rank": 64}}
+    settings = comparison(methods={"bipeft": BIPEFT, "low_rank_adapter": {"rank": 64}}, tasks=tasks, seeds=1)
     for workers in (1, 2):
-        compare(**comparison(methods=methods, tasks=tasks, workers=workers, output=str(tmp_path / str(workers))))
+        compare(**settings | {"workers": workers, "output": str(tmp_path / str(workers))})
     one, two = (without_times(tmp_path / name) for name in "12")
     assert one == two
 

@@ -1,8 +1,10 @@
 """One progress bar over the cells of a comparison."""
 
 from collections.abc import Sequence
+from typing import Any
 
 from tqdm.auto import tqdm
+from tqdm.contrib.logging import logging_redirect_tqdm
 
 from peftsearch.app.compare_cells import Cell, Unit, count_done, read_cell
 
@@ -17,12 +19,16 @@ class Progress:
     def __init__(self, units: Sequence[Unit]):
         self.cells = [cell for unit in units for cell in unit.cells]
         self.bar = tqdm(total=len(self.cells), initial=count_done(units), desc="compare", unit="run")
+        # Log messages appear above the bar.
+        self._messages = logging_redirect_tqdm()
         self._known = {cell.folder for cell in self.cells if cell.is_done}
 
     def __enter__(self) -> "Progress":
+        self._messages.__enter__()
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, *error: Any) -> None:
+        self._messages.__exit__(*error)
         self.bar.close()
 
     def started(self, cell: Cell) -> None:

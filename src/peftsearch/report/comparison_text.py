@@ -4,6 +4,7 @@ import csv
 import io
 
 from peftsearch.report.comparison import Comparison, Row, Score
+from peftsearch.report.paired import Paired
 
 _NONE = "-"
 
@@ -27,7 +28,7 @@ def columns(comparison: Comparison, row: Row) -> list[str]:
         _NONE if row.average is None else f"{row.average:.2f}",
         _seconds(row.search_seconds),
         _seconds(row.train_seconds),
-        f"{against.wins}-{against.ties}-{against.losses}, {against.difference:+.2f}" if against else _NONE,
+        _against(against) if against else _NONE,
         ("n.a." if against.p is None else f"{against.p:.3f}") if against else _NONE,
     ]
 
@@ -43,6 +44,11 @@ def _score(score: Score | None) -> str:
     if score is None:
         return _NONE
     return f"{score.mean:.2f}" if score.std is None else f"{score.mean:.2f} ± {score.std:.2f}"
+
+
+def _against(pair: Paired) -> str:
+    # The sum turns a rounded -0.0 into 0.0.
+    return f"{pair.wins}-{pair.ties}-{pair.losses}, {round(pair.difference, 2) + 0.0:+.2f}"
 
 
 def _seconds(seconds: float | None) -> str:
