@@ -40,7 +40,7 @@ class GateStrategy(Protocol):
     """
 
     # The loop that runs the method: `GateSearch` or a subclass.
-    search_class: ClassVar[type]
+    search_class: type
     # How it shares the training set out.
     split: ClassVar[Split]
 
