@@ -42,6 +42,8 @@ class PeftModule(nn.Module, ABC):
     source: ClassVar[str]
     # Whether the size depends on a rank.
     ranked: ClassVar[bool] = False
+    # Parameter -> its axis that counts the rank's components; parameters without one, such as biases, are absent.
+    rank_axes: ClassVar[dict[str, int]] = {}
     # Modules at one site apply in ascending order: what reads the layer's input comes first, serial ones last.
     order: ClassVar[int] = 0
     # Multiple of the learning rate that suits the kind where LoRA's multiple is 1.

@@ -23,6 +23,7 @@ class Lora(PeftModule):
     description = "low-rank update of a linear map: y + B A x"
     source = "Hu et al. 2022, section 4.1"
     ranked = True
+    rank_axes = {"A": 0, "B": 1}
 
     def __init__(self, base_layer: nn.Module, rank: int):
         super().__init__()
