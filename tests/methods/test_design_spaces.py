@@ -3,12 +3,14 @@ from dataclasses import replace
 import pytest
 from design_sites import make_space, stack_sites
 
-from peftsearch.errors import BudgetError, TrainingError
+from peftsearch.errors import BudgetError, ConfigurationError, TrainingError
 from peftsearch.methods.design_spaces import DesignSpacesSearch, ready_design
 from peftsearch.methods.settings.design_spaces import DesignSpacesSettings
 from peftsearch.methods.trial_driver import run_trials
 from peftsearch.methods.trials import Problem, Trial
+from peftsearch.space import SearchSpace
 from peftsearch.space.codings.design_spaces import DesignSpaces
+from peftsearch.space.codings.flat import Flat
 
 SITES = stack_sites(num_layers=8, width=8, inner=32)
 SPACE = make_space(SITES)
@@ -127,6 +129,23 @@ def test_an_interrupted_search_goes_on_from_its_record(tmp_path):
     assert [replace(trial, seconds=0.0) for trial in resumed] == [replace(trial, seconds=0.0) for trial in whole]
 
 
+def test_a_ready_design_uses_its_budget():
+    found = ready_design("s4", CODING)
+    assert 0.95 * max(BUDGETS) < SPACE.cost(found) <= max(BUDGETS)
+    assert {c.kind for c in found} == {"serial_adapter", "prefix", "bitfit", "lora"}
+
+
 def test_a_ready_design_needs_a_budget():
     with pytest.raises(BudgetError, match="'s4' follow from a budget. Give --budget"):
-        ready_design("s4", sites=SITES, budget=None)
+        ready_design("s4", None)
+
+
+def test_a_ready_design_needs_its_space():
+    with pytest.raises(ConfigurationError, match="'s4-3b' needs the space 'design_spaces'"):
+        ready_design("s4-3b", Flat(SPACE, 1000, SITES))
+
+
+def test_a_kind_that_fits_nowhere_is_named(caplog):
+    without = SearchSpace({choice: cost for choice, cost in SPACE.costs.items() if choice.kind != "prefix"})
+    found = ready_design("s4", DesignSpaces(without, 5000, SITES))
+    assert "goes without prefix" in caplog.text and without.cost(found) <= 5000

@@ -41,6 +41,14 @@ def test_s4_stands_in_a_spindle_of_layers(bert):
     assert 0.997 * BERT_BUDGET < bert.space.cost(found) <= BERT_BUDGET
 
 
+def test_adapter_and_lora_in_every_layer_of_bert_use_what_rounding_left(bert):
+    found = bert.configure(Design("uniform", "uniform", "1234", ("AL",) * 4))
+    # 14 and 7 leave 1,827 a layer, of which one more of the adapter takes 1,537; two more fit what is left in sum
+    adapters = [c.rank for layer in range(12) for c in found if c.site == f"encoder.{layer}.ffn_out"]
+    assert adapters == [15] * 10 + [16] * 2
+    assert {c.rank for c in found if c.kind == "lora"} == {7}
+
+
 def test_uniform_allocation_gives_every_layer_about_the_same(bert):
     found = bert.configure(READY["s4"])
     sizes = [bert.space.cost(c for c in found if f".{layer}." in c.site) for layer in range(12)]

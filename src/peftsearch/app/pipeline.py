@@ -143,7 +143,8 @@ def choose_recipe(config: RunConfig, scope: Scope) -> Recipe:
 
 def _manual(kind: str, config: RunConfig, scope: Scope) -> Configuration:
     if kind in READY:
-        return ready_design(kind, sites=scope.sites, budget=min(scope.budgets.values(), default=None))
+        smallest = min(scope.usable_budgets().values(), default=None)
+        return ready_design(kind, scope.make_coding().within(smallest) if smallest else None)
     settings = config.method if isinstance(config.method, ManualSettings) else ManualSettings()
     roles = parse_roles(settings.roles)
     if scope.budgets and not settings.rank:

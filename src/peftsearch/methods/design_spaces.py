@@ -1,17 +1,19 @@
 """The greedy search of PEFT design spaces, and its ready designs on a model."""
 
+import logging
 import random
 from collections.abc import Sequence
 from statistics import fmean
 
-from peftsearch.errors import BudgetError
+from peftsearch.errors import BudgetError, ConfigurationError
 from peftsearch.methods.settings.design_spaces import SPACE, DesignSpacesSettings
 from peftsearch.methods.trials import Fidelity, Problem, Proposal, Trial
-from peftsearch.modules.kinds import num_parameters
-from peftsearch.space import PRESETS, Configuration, SearchSpace, Site
-from peftsearch.space.coding import Point
+from peftsearch.space import Configuration
+from peftsearch.space.coding import Coding, Point
 from peftsearch.space.codings.design_spaces import DesignSpaces
-from peftsearch.space.designs import NUM_GROUPS, READY
+from peftsearch.space.designs import KIND_OF, NUM_GROUPS, READY
+
+logger = logging.getLogger(__name__)
 
 
 class DesignSpacesSearch:
@@ -77,13 +79,21 @@ class DesignSpacesSearch:
         return max(scores, key=lambda choice: fmean(scores[choice]))
 
 
-def ready_design(name: str, *, sites: Sequence[Site], budget: int | None) -> Configuration:
+def ready_design(name: str, coding: Coding | None) -> Configuration:
     """One of the paper's designs on a model, in sizes that use the budget.
 
+    Args:
+        coding: the design space over the model, within the budget; None if there is no budget.
+
     Raises:
-        BudgetError: without a budget, or for one that holds no module.
+        BudgetError: without a budget.
+        ConfigurationError: for another space.
     """
-    if budget is None:
+    if coding is None:
         raise BudgetError(f"The sizes of '{name}' follow from a budget. Give --budget, for example 0.5%.")
-    space = SearchSpace.build(PRESETS[SPACE], sites=sites, cost=num_parameters)
-    return DesignSpaces(space, space.check_budget(budget), sites).configure(READY[name])
+    if not isinstance(coding, DesignSpaces):
+        raise ConfigurationError(f"'{name}' needs the space '{SPACE}'. Leave --space and --method out.")
+    missing = {KIND_OF[letter] for strategy in READY[name].strategies for letter in strategy} - coding.kinds
+    if missing:
+        logger.warning("'%s' goes without %s, which fits no site of this model.", name, ", ".join(sorted(missing)))
+    return coding.configure(READY[name])

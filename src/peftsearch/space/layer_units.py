@@ -141,7 +141,7 @@ class _Filling:
         return not is_alone, unit.cost(self.sizes[unit]), -self.shares[layer], -layer
 
     def raise_sizes(self) -> None:
-        """While a step fits, give one to the layer furthest below its share, there to the smallest size.
+        """While a step fits, give one to the layer furthest below its share, there the cheapest.
 
         Of equal layers the upper one comes first.
         """
@@ -149,7 +149,7 @@ class _Filling:
             able = [unit for unit in self.sizes if self._step(unit) <= self.left]
             if not able:
                 return
-            unit = max(able, key=lambda u: (self.lack(u), self.layer_of[u], -self.sizes[u]))
+            unit = max(able, key=lambda u: (self.lack(u), self.layer_of[u], -self._step(u)))
             self.resize(unit, unit.larger(self.sizes[unit]))
 
     def _step(self, unit: Unit) -> float:

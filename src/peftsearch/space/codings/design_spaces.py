@@ -43,6 +43,11 @@ class DesignSpaces(Coding):
             *(Variable(f"strategy of G{i + 1}", STRATEGIES, is_ordered=False) for i in range(NUM_GROUPS)),
         )
 
+    @property
+    def kinds(self) -> set[str]:
+        """Kinds that stand somewhere in the model."""
+        return {unit.kind for unit in self.units.values()}
+
     def decode(self, point: Point) -> Configuration:
         return self.configure(self.design_of(point))
 
