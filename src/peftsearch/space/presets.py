@@ -35,6 +35,9 @@ _S2_ROLES = {
     "lnfit": NORM_ROLES,
 }
 
+# The maps that make the values of self-attention host its prefix.
+_PREFIX_HOSTS = frozenset({Role.VALUE, Role.QUERY_KEY_VALUE})
+
 PRESETS.add(
     "s2",
     Preset(
@@ -42,6 +45,38 @@ PRESETS.add(
         _S2_ROLES,
         (1, 4, 8),
         "Chang et al. 2024, section 4.1",
+    ),
+)
+PRESETS.add(
+    "s1",
+    Preset(
+        "serial and parallel adapter at the FFN, prefix in self-attention; ranks 1, 4, 8 (BIPEFT's S1)",
+        {
+            "serial_adapter": frozenset({Role.FFN_OUT}),
+            "parallel_adapter": frozenset({Role.FFN_OUT}),
+            "prefix": _PREFIX_HOSTS,
+        },
+        (1, 4, 8),
+        "Chang et al. 2024, section 4.1",
+    ),
+)
+PRESETS.add(
+    "all",
+    Preset(
+        "every kind at the roles it suits; ranks 1, 4, 8",
+        # One serial bottleneck at a site: the plain one at the FFN as in S1, the low-rank one after attention.
+        {
+            "lora": LINEAR_ROLES,
+            "bitfit": LINEAR_ROLES | NORM_ROLES,
+            "lnfit": NORM_ROLES,
+            "ia3": frozenset({Role.KEY, Role.VALUE, Role.FFN_OUT}),
+            "low_rank_adapter": frozenset({Role.ATTENTION_OUTPUT, Role.CROSS_OUTPUT}),
+            "serial_adapter": frozenset({Role.FFN_OUT}),
+            "parallel_adapter": frozenset({Role.FFN_OUT}),
+            "prefix": _PREFIX_HOSTS,
+        },
+        (1, 4, 8),
+        "the union of s1, s2 and IA3, with cross-attention",
     ),
 )
 PRESETS.add(
