@@ -13,7 +13,7 @@ from peftsearch.methods.gate_driver import GateSearch, SearchData
 from peftsearch.methods.settings.bipeft import BipeftSettings
 from peftsearch.models.discover import find_sites
 from peftsearch.modules.attach import attach
-from peftsearch.modules.kinds import num_parameters
+from peftsearch.modules.kinds import cost_at
 from peftsearch.space import PRESETS, SearchSpace
 from peftsearch.supernet.supernet import Supernet
 from peftsearch.training.settings import TrainingSettings
@@ -45,7 +45,7 @@ def build(
     torch.manual_seed(0)
     model = TINY["bert"]()
     sites = find_sites(model)
-    space = SearchSpace.build(PRESETS["s2"], sites=sites, cost=num_parameters)
+    space = SearchSpace.build(PRESETS["s2"], sites=sites, cost=cost_at)
     adapted = attach(model, space.largest, sites=sites, head=("classifier",), task_type="SEQ_CLS")
     settings = method or BipeftSettings(max_triggers=4, warmup=2, window=1, threshold=-1.0, weight_warmup=1)
     return GateSearch(

@@ -8,6 +8,7 @@ from peft import PeftModel
 from torch import nn
 
 from peftsearch.modules.adapted_layer import AdaptedLayer
+from peftsearch.modules.attention import choose_attention
 from peftsearch.modules.peft_module import Mask, PeftModule
 from peftsearch.space import Placement, SearchSpace, Site
 
@@ -74,6 +75,7 @@ class Supernet:
             layer.remove_module(self.adapter, placement.kind)
             if not layer.modules_of(self.adapter):
                 self._unwrap(self._paths[placement.site], layer)
+        choose_attention(self.model.base_model.model)
         return removed
 
     def _unwrap(self, path: str, layer: AdaptedLayer) -> None:

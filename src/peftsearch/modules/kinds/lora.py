@@ -47,7 +47,7 @@ class Lora(PeftModule):
             hidden = hidden * scale
         return add_projection(y, hidden, self.B)
 
-    def weight_delta(self) -> torch.Tensor:
+    def weight_delta(self, base_weight: torch.Tensor) -> torch.Tensor:
         return self.B.float() @ self.A.float()
 
 
