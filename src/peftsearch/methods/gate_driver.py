@@ -130,16 +130,18 @@ class GateSearch(FormTrainer):
         model.train()
         parameters = self.strategy.architecture_parameters(step)
         gates = self.strategy.architecture_gates(step, self.supernet.live, self.args.device)
-        loss = self._gated_loss(model, next(self._architecture_batches), gates)
-        total = loss + self.strategy.architecture_penalty(step).to(loss.device)
-        gradients = torch.autograd.grad(total, [*parameters, *self._live.tensors], allow_unused=True)
+        # The backward pass is inside too: gradient checkpointing runs the forward pass again in it.
+        with self.supernet.gated(gates):
+            loss = self._loss_of(model, next(self._architecture_batches))
+            total = loss + self.strategy.architecture_penalty(step).to(loss.device)
+            gradients = torch.autograd.grad(total, [*parameters, *self._live.tensors], allow_unused=True)
         own, of_weights = gradients[: len(parameters)], gradients[len(parameters) :]
         self._update_architecture(step, own)
         return take_record(self._live.tensors, of_weights), loss.detach()
 
-    def _gated_loss(self, model: nn.Module, batch: dict[str, Any], gates: Gates) -> torch.Tensor:
+    def _loss_of(self, model: nn.Module, batch: dict[str, Any]) -> torch.Tensor:
         batch = self._prepare_inputs(batch)
-        with self.accelerator.no_sync(model), self.supernet.gated(gates), self.compute_loss_context_manager():
+        with self.accelerator.no_sync(model), self.compute_loss_context_manager():
             loss = self.compute_loss(model, batch)
         require_finite(loss, self.state.global_step + 1)
         return loss

@@ -161,16 +161,16 @@ class SecondOrderSearch(GateSearch):
         gates = self.strategy.architecture_gates(step, self.supernet.live, self.args.device)
         penalty = self.strategy.architecture_penalty(step).to(self.args.device)
         weights = [(p, group["lr"]) for group in optimizer.param_groups for p in group["params"]]
-        found = second_order_gradients(
-            Bilevel(
-                self.strategy.architecture_parameters(step),
-                weights=[weight for weight, _ in weights],
-                rates=[rate for _, rate in weights],
-                train_loss=lambda: self._gated_loss(model, inputs, gates),
-                validation_loss=lambda: self._gated_loss(model, batch, gates) + penalty,
-                take_weight_step=lambda gradients: virtual_adamw_step(optimizer, gradients),
-            )
+        problem = Bilevel(
+            self.strategy.architecture_parameters(step),
+            weights=[weight for weight, _ in weights],
+            rates=[rate for _, rate in weights],
+            train_loss=lambda: self._loss_of(model, inputs),
+            validation_loss=lambda: self._loss_of(model, batch) + penalty,
+            take_weight_step=lambda gradients: virtual_adamw_step(optimizer, gradients),
         )
+        with self.supernet.gated(gates):
+            found = second_order_gradients(problem)
         self._update_architecture(step, found.own)
         position = {id(weight): i for i, (weight, _) in enumerate(weights)}
         return [found.record[position[id(tensor)]] for tensor in self._live.tensors], found.loss

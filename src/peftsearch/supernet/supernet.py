@@ -51,7 +51,8 @@ class Supernet:
     def gated(self, gates: Gates) -> Iterator[None]:
         """Apply gates to every forward pass inside the scope, and to none after it.
 
-        The backward pass may run outside: it uses what the forward pass recorded.
+        The backward pass may run outside, as it uses what the forward pass recorded, unless gradient checkpointing
+        makes it run the forward pass again.
         """
         for placement, layer in self._layers.items():
             if placement in gates:
