@@ -181,23 +181,28 @@ def _write_uniform_lora(config: CompareConfig, cell: Cell) -> None:
     configuration.save(Path(_configuration_of(cell)))
 
 
-def read_cell(cell: Cell) -> CellResult:
+def read_cell(config: CompareConfig, cell: Cell) -> CellResult:
     """What is known of a cell by now."""
-    place = {"task": cell.task.name, "method": cell.method, "seed": cell.seed}
+    is_search = METHODS[cell.method].is_search
+    known = {
+        "task": cell.task.name,
+        "method": cell.method,
+        "seed": cell.seed,
+        "space": config.space or METHODS[cell.method].space if is_search else None,
+    }
     if cell.is_finished:
-        return CellResult(**place, **_measured(read_json(cell.results)))
-    return CellResult(**place, error=read_json(cell.failure)["error"] if cell.failure.is_file() else None)
+        return CellResult(**known, **_measured(read_json(cell.results), is_search=is_search))
+    return CellResult(**known, error=read_json(cell.failure)["error"] if cell.failure.is_file() else None)
 
 
-def _measured(results: dict[str, Any]) -> dict[str, Any]:
+def _measured(results: dict[str, Any], *, is_search: bool) -> dict[str, Any]:
     return {
-        "space": results["space"],
         "parameters": results["parameters"],
         "metric": results["metric"],
         "validation": results["validation"]["value"],
         "test": results["test"]["value"],
         "learning_rate": results["learning_rate"],
-        "search_seconds": results["seconds"]["search"] if results["search_steps"] else None,
+        "search_seconds": results["seconds"]["search"] if is_search else None,
         "train_seconds": results["seconds"]["train"],
     }
 

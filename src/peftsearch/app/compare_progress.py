@@ -6,7 +6,8 @@ from typing import Any
 from tqdm.auto import tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
 
-from peftsearch.app.compare_cells import Cell, Unit, count_done, read_cell
+from peftsearch.app.compare_cells import Cell, Unit, count_done
+from peftsearch.app.run_folder import read_json
 
 
 class Progress:
@@ -39,8 +40,8 @@ class Progress:
         """Count a cell and show its score."""
         self._known.add(cell.folder)
         self.bar.update(1)
-        found = read_cell(cell)
-        self.bar.set_postfix_str(f"{cell.name}: {'failed' if found.test is None else f'{found.test:.2f}'}")
+        score = f"{read_json(cell.results)['test']['value']:.2f}" if cell.is_finished else "failed"
+        self.bar.set_postfix_str(f"{cell.name}: {score}")
 
     def look(self, running: Sequence[str]) -> None:
         """Count what others have finished since the last look.

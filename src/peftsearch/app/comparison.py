@@ -120,7 +120,7 @@ class Table:
 
     def read(self) -> Comparison:
         """What the run folders hold by now."""
-        cells = [read_cell(cell) for unit in self.checked.units for cell in unit.cells]
+        cells = [read_cell(self.checked.config, cell) for unit in self.checked.units for cell in unit.cells]
         return Comparison.of(self._facts(), cells)
 
     def write(self) -> None:

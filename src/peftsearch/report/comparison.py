@@ -154,7 +154,7 @@ def _make_row(facts: Facts, method: str, cells: list[CellResult], reference: dic
     return Row(
         method=method,
         outside_budget=method in facts.outside_budget,
-        space=next((cell.space for cell in finished if cell.space), None),
+        space=cells[0].space,
         parameters=max((cell.parameters for cell in finished if cell.parameters is not None), default=None),
         scores=scores,
         average=fmean(s.mean for s in scores.values()) if len(scores) == len(facts.tasks) else None,
