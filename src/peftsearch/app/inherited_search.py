@@ -48,14 +48,14 @@ def _trained_supernet(workspace: Workspace, scope: Scope, problem: Problem, fold
         model = PeftModel.from_pretrained(loaded.model, str(folder / "supernet"))
         return Supernet(model, sites=scope.sites, space=scope.space), read_json(record)["seconds"]
     supernet = make_supernet(workspace, scope)
-    train = workspace.train.encoded
+    parts = UniformGates.split(workspace.train.encoded, config.seed)
     epochs = config.method.epochs or config.training.num_train_epochs
     done = run_gate_search(
         supernet,
         strategy=UniformGates(problem.coding, seed=config.seed),
-        data=SearchData(workspace.form, train, train),
+        data=SearchData(workspace.form, *parts, workspace.validation, workspace.task.selection_metric),
         settings=config.training,
-        phase=Phase("supernet", folder, config.seed, planned_steps(len(train), config.training, epochs)),
+        phase=Phase("supernet", folder, config.seed, planned_steps(len(parts[0]), config.training, epochs)),
     )
     supernet.model.save_pretrained(str(folder / "supernet"))
     write_json(record, {"steps": done.steps, "seconds": done.seconds})

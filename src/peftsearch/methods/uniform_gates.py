@@ -6,19 +6,23 @@ from typing import Any
 
 import torch
 
-from peftsearch.methods.gate_strategy import Observation
-from peftsearch.space import Configuration, Placement
+from peftsearch.methods.gate_driver import GateSearch, all_for_weights
+from peftsearch.methods.gate_strategy import GateStrategy, Observation
+from peftsearch.space import Placement
 from peftsearch.space.coding import Coding
 from peftsearch.supernet.gates import configuration_gates
 from peftsearch.supernet.supernet import Gates
 
 
-class UniformGates:
-    """A `GateStrategy` without an architecture: the gates of a step are those of one sampled configuration.
+class UniformGates(GateStrategy):
+    """Gates without an architecture: the gates of a step are those of one sampled configuration.
 
     Source: Zhang et al. 2022 (NOAH), section 3.3. Ours: only configurations within the budget are sampled, since the
     search chooses among those alone.
     """
+
+    search_class = GateSearch
+    split = staticmethod(all_for_weights)
 
     def __init__(self, coding: Coding, *, seed: int):
         self.coding = coding
@@ -28,18 +32,6 @@ class UniformGates:
 
     def has_architecture_step(self, step: int) -> bool:
         return False
-
-    def architecture_parameters(self, step: int) -> list[torch.Tensor]:
-        return []
-
-    def architecture_gates(self, step: int, live: list[Placement], device: torch.device) -> Gates:
-        return {}
-
-    def architecture_penalty(self, step: int) -> torch.Tensor:
-        return torch.zeros(())
-
-    def update_architecture(self, step: int, gradients: list[torch.Tensor]) -> None:
-        """Nothing to update."""
 
     def weight_gates(self, step: int, live: list[Placement], device: torch.device) -> Gates:
         configuration = self.coding.decode(self.coding.sample(self._rng))
@@ -54,9 +46,3 @@ class UniformGates:
 
     def status(self, step: int) -> Mapping[str, Any]:
         return {"sampled_parameters": self._parameters}
-
-    def results(self) -> dict[int, Configuration]:
-        return {}
-
-    def notes(self) -> list[str]:
-        return []
