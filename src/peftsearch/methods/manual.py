@@ -68,10 +68,11 @@ def uniform(kind: str, *, sites: Iterable[Site], rank: int, roles: frozenset[Rol
     Raises:
         ConfigurationError: if no site has one of the roles, the kind does not fit one of them, or fits nowhere.
     """
-    return _at(_sites_for(kind, list(sites), roles), kind, rank)
+    return _at(sites_for(kind, list(sites), roles), kind, rank)
 
 
-def _sites_for(kind: str, sites: Sequence[Site], roles: frozenset[Role] | None) -> list[Site]:
+def sites_for(kind: str, sites: Sequence[Site], roles: frozenset[Role] | None) -> list[Site]:
+    """Sites of the given roles that take a kind; roles and errors as in `uniform`."""
     if roles is None:
         chosen = [site for site in sites if KINDS[kind].fits(site) and site.role not in CROSS_ROLES]
         if not chosen:
@@ -105,7 +106,7 @@ def largest_uniform(
     Raises:
         BudgetError: if not even rank 1 fits.
     """
-    chosen = _sites_for(kind, sites, roles)
+    chosen = sites_for(kind, sites, roles)
     if _cost_at(chosen, kind, 1) > budget:
         raise BudgetError(
             f"Uniform {kind} needs at least {_cost_at(chosen, kind, 1):,} parameters, but the budget is {budget:,}. "
@@ -132,7 +133,7 @@ def largest_within(
     Raises:
         BudgetError: if no single module fits.
     """
-    chosen = _sites_for(kind, sites, roles)
+    chosen = sites_for(kind, sites, roles)
     if _cost_at(chosen, kind, 1) <= budget:
         return largest_uniform(kind, sites=sites, budget=budget, roles=roles)
     topmost = _topmost(kind, chosen, budget)

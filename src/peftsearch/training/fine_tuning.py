@@ -1,9 +1,11 @@
 """Plain fine-tuning of a model, whatever is attached to it."""
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from torch import nn
+from transformers import TrainerCallback
 
 from peftsearch.tasks.form import Form
 from peftsearch.training.settings import TrainingSettings
@@ -32,18 +34,22 @@ def fine_tune(
     metric: str,
     settings: TrainingSettings,
     phase: Phase,
+    callbacks: Sequence[TrainerCallback] = (),
 ) -> Trained:
     """Train a model in place and leave it with the weights of its best epoch on the validation split.
 
     Args:
         metric: name of the metric that selects the epoch; larger is better.
+        callbacks: called before the epoch is scored.
 
     Raises:
         TrainingError: if the loss stops being a number.
     """
     started = time.perf_counter()
     trainer = FormTrainer(model, form=form, train=train.encoded, settings=settings, phase=phase)
-    keep_best = KeepBest(trainer, validation=validation, metric=metric)
+    for callback in callbacks:
+        trainer.add_callback(callback)
+    keep_best = KeepBest(trainer, validation=validation, metric=metric, settled=phase.settled)
     trainer.add_callback(keep_best)
     trainer.train()
     return Trained(keep_best.best, time.perf_counter() - started)
