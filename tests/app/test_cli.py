@@ -67,6 +67,12 @@ COMMON = ["--model", "demo", "--task", "demo", "--budget", "1%"]
         (["train", *COMMON, "--configurat", "lora"], "Did you mean --configuration?"),
         (["search", *COMMON, "--config"], "--config: expected one argument. See"),
         (["search", *COMMON, "--method", "bipfet"], "Did you mean 'bipeft'"),
+        (["search", *COMMON, "--rank", "4"], "--rank belongs to manual methods"),
+        (["train", *COMMON, "--configuration", "x.json", "--roles", "query"], "--roles belongs to manual methods"),
+        (
+            ["train", *COMMON, "--configuration", "random"],
+            "Use `peftsearch search --method random`",
+        ),
         (["search", *COMMON, "--space", "s4"], "Unknown space 's4'"),
         (["search", *COMMON, "--seed", "x"], "seed"),
         (["search", *COMMON, "--seeds", "0"], "seeds is 0, but must be 1 or more"),

@@ -2,8 +2,18 @@ import pytest
 from tiny_models import TINY
 
 from peftsearch.errors import BudgetError, UnknownNameError
-from peftsearch.methods.manual import baseline_lora, cost, largest_uniform, parse_roles, uniform
+from peftsearch.methods.manual import (
+    MANUAL_METHODS,
+    baseline_lora,
+    cost,
+    largest_uniform,
+    largest_within,
+    parse_roles,
+    uniform,
+)
+from peftsearch.methods.settings import METHODS
 from peftsearch.models.discover import find_sites
+from peftsearch.modules.peft_module import KINDS
 from peftsearch.space import Role
 
 
@@ -33,6 +43,46 @@ def test_the_largest_uniform_rank_fits_and_the_next_does_not(sites):
 def test_a_budget_below_rank_one_is_an_error_with_the_need(sites):
     with pytest.raises(BudgetError, match="at least 128"):
         largest_uniform("lora", sites=sites, budget=127, roles=frozenset({Role.QUERY}))
+
+
+@pytest.mark.parametrize("name", sorted(MANUAL_METHODS))
+@pytest.mark.parametrize("budget", [64, 500, 3000, 10**5])
+def test_every_manual_method_uses_a_budget_as_far_as_it_goes(sites, name, budget):
+    method = MANUAL_METHODS[name]
+    if method.kind not in KINDS:
+        pytest.skip(f"kind {method.kind} is not registered")
+    assert name in METHODS
+    try:
+        found = largest_within(method.kind, sites=sites, budget=budget, roles=method.roles)
+    except BudgetError:
+        everywhere = uniform(method.kind, sites=sites, rank=1, roles=method.roles)
+        assert all(cost([choice], sites) > budget for choice in everywhere)
+        return
+    assert 0 < cost(found, sites) <= budget
+    everywhere = uniform(method.kind, sites=sites, rank=max(c.rank for c in found) + 1, roles=method.roles)
+    assert cost(everywhere, sites) > budget or not KINDS[method.kind].ranked
+
+
+def test_a_method_stands_in_the_top_layers_where_rank_one_does_not_fit_everywhere(sites):
+    roles = frozenset({Role.QUERY, Role.VALUE})  # 128 a layer and rank
+    assert {c.site for c in largest_within("lora", sites=sites, budget=200, roles=roles)} == {
+        "encoder.1.query",
+        "encoder.1.value",
+    }
+    assert len(largest_within("lora", sites=sites, budget=127, roles=roles)) == 1
+    assert largest_within("lora", sites=sites, budget=800, roles=roles) == uniform(
+        "lora", sites=sites, rank=3, roles=roles
+    )
+
+
+def test_a_budget_below_every_module_names_the_smallest(sites):
+    with pytest.raises(BudgetError, match="smallest lora module has 64 parameters, but the budget is 63"):
+        largest_within("lora", sites=sites, budget=63)
+
+
+def test_a_method_without_ranks_gets_as_many_sites_as_fit(sites):
+    found = largest_within("lnfit", sites=sites, budget=100)  # 32 a norm, five norms
+    assert {c.site for c in found} == {"encoder.1.attention_norm", "encoder.1.ffn_norm"}
 
 
 @pytest.mark.parametrize(

@@ -124,6 +124,11 @@ def test_a_loss_is_said_plainly():
     assert verdict(results(test=score(89.0))).startswith("No gain over uniform LoRA: the search lost 1.00 points")
 
 
+def test_a_tie_is_not_called_a_loss():
+    text = verdict(results(test=score(90.0)))
+    assert "both score the same, 90.00 test accuracy" in text and "lost" not in text
+
+
 def test_the_terminal_shows_the_same_rows(run, capsys):
     print_summary(run)
     out = capsys.readouterr().out

@@ -152,10 +152,13 @@ def _doctor(argv: list[str]) -> int:
 
 
 def _quieten() -> None:
-    """Our own messages, errors of others, and no deprecation notes that users can't act on."""
+    """Our own messages, errors of others, and no warnings that users can't act on."""
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(message)s")
     logging.getLogger("peftsearch").setLevel(logging.INFO)
     warnings.filterwarnings("ignore", category=FutureWarning)
+    # peft takes AdaLoRA's empty ranks for broken files.
+    warnings.filterwarnings("ignore", message="Adapter '.*' LoRA tensor")
+    warnings.filterwarnings("ignore", message="The following rank_pattern keys did not match")
     import transformers
 
     transformers.logging.set_verbosity_error()

@@ -31,6 +31,7 @@ def parse_run(command: str, argv: Sequence[str]) -> RunConfig:
     if configuration := value_of("--configuration", argv):
         settings["configuration"] = configuration
     method = method_of(settings)
+    _refuse_rank_and_roles(argv, method)
     parser = make_parser(command, method)
     try:
         given = parser.parse_args(argv, defaults=False).as_dict()
@@ -39,6 +40,16 @@ def parse_run(command: str, argv: Sequence[str]) -> RunConfig:
         raise SettingError(explain(str(error), known + _SHORT, parser.prog)) from error
     given.pop("config", None)
     return make_config(merge(settings | {"method": _method_settings(settings, method)}, given))
+
+
+def _refuse_rank_and_roles(argv: Sequence[str], method: str) -> None:
+    """Say whose the short flags are where the method has no such setting."""
+    for name in _SHORT_METHOD:
+        if _value_of(f"--method.{name}", argv) is not None and not hasattr(METHODS[method].settings, name):
+            raise SettingError(
+                f"--{name} belongs to manual methods; a search ('{method}') and a configuration file have their own. "
+                f"Leave it out, or use for example `peftsearch train --configuration lora --{name} ...`."
+            )
 
 
 def make_parser(command: str, method: str) -> ArgumentParser:

@@ -2,13 +2,15 @@
 
 import logging
 import shutil
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 from torch import nn
 
+from peftsearch.app.attachment import FreshModules, InheritedModules
 from peftsearch.app.config import RunConfig, check_same_run, read_config
+from peftsearch.app.recipe import Recipe, choose_recipe
 from peftsearch.app.results import Outcome, SearchPart, make_results
 from peftsearch.app.run_folder import (
     check_run_folder,
@@ -16,23 +18,18 @@ from peftsearch.app.run_folder import (
     make_run_folder,
     read_json,
     write_json,
+    write_sites,
     write_text,
 )
 from peftsearch.app.search_stage import search_configuration
-from peftsearch.app.train_stage import FULL, Recipe, SavedRun, prove, score, train_over_seeds
+from peftsearch.app.train_stage import SavedRun, prove, score, train_over_seeds
 from peftsearch.app.workspace import Scope, Workspace
 from peftsearch.errors import BudgetError, ConfigurationError, RunFolderError
-from peftsearch.methods.design_spaces import ready_design
-from peftsearch.methods.manual import baseline_lora, cost, largest_uniform, parse_roles, uniform
+from peftsearch.methods.manual import baseline_lora, cost
 from peftsearch.methods.settings import METHODS
-from peftsearch.methods.settings.manual import ManualSettings
 from peftsearch.report.html import write_report
-from peftsearch.space import Configuration
-from peftsearch.space.designs import READY
 
 logger = logging.getLogger(__name__)
-
-HEAD = "head"
 
 
 def run_search(config: RunConfig) -> Path:
@@ -54,8 +51,10 @@ def run_search(config: RunConfig) -> Path:
     notes = _budget_notes(scope) + list(found.notes)
     for note in notes:
         logger.warning(note)
-    recipe = Recipe("train", found.configuration, inherited=found.inherited)
-    outcome = _train_and_prove(workspace, recipe, folder, "training", budget)
+    modules = found.configuration
+    attachment = InheritedModules(modules, found.inherited) if found.inherited else FreshModules(modules)
+    recipe = Recipe("train", attachment)
+    outcome = _train_and_prove(workspace, scope, recipe, folder / "training", budget=budget)
     baseline = _train_baseline(workspace, scope, folder, budget) if config.baseline else None
     ladder = tuple(
         {"budget": budget, "parameters": scope.space.cost(configuration), "modules": len(configuration)}
@@ -72,19 +71,22 @@ def run_train(config: RunConfig) -> Path:
     recipe = choose_recipe(config, scope)
     budget = min(scope.budgets.values(), default=None)
     _check_cost(recipe, scope, budget)
+    for note in recipe.notes:
+        logger.warning(note)
     folder = _start(workspace, scope)
-    write_text(folder / "configuration.json", recipe.configuration.to_json())
-    outcome = _train_and_prove(workspace, recipe, folder, "training", budget)
-    results = make_results(workspace, scope, outcome, method=recipe.name, search=SearchPart())
+    outcome = _train_and_prove(workspace, scope, recipe, folder / "training", budget=budget)
+    write_text(folder / "configuration.json", outcome.configuration.to_json())
+    results = make_results(workspace, scope, outcome, method=recipe.name, search=SearchPart(notes=recipe.notes))
     return _finish(workspace, outcome, recipe, folder, results)
 
 
 def _check_cost(recipe: Recipe, scope: Scope, budget: int | None) -> None:
-    parameters = scope.backbone_parameters if recipe.trains_backbone else cost(recipe.configuration, scope.sites)
+    parameters = recipe.attachment.num_parameters(scope)
     if budget is not None and parameters > budget:
+        hint = ", or lower --rank" if recipe.name in METHODS else "; a search on this model finds one within it"
         raise BudgetError(
             f"The configuration has {parameters:,} parameters, above the budget of {budget:,}. "
-            "Raise --budget, leave it out, or lower --rank."
+            f"Raise --budget, leave it out{hint}."
         )
 
 
@@ -123,35 +125,6 @@ def describe(config: RunConfig) -> str:
     return "\n".join(lines)
 
 
-def choose_recipe(config: RunConfig, scope: Scope) -> Recipe:
-    """What `peftsearch train` trains: a manual configuration by its name, or a configuration file.
-
-    Raises:
-        ConfigurationError: if neither fits.
-        BudgetError: if it exceeds the budget.
-    """
-    name = config.configuration or config.method_name
-    if name == FULL:
-        return Recipe(FULL, Configuration(), trains_backbone=True)
-    if name == HEAD:
-        return Recipe(HEAD, Configuration())
-    if name in METHODS and not METHODS[name].is_search:
-        return Recipe(name, _manual(name, config, scope))
-    path = Path(name)
-    return Recipe("configuration", Configuration.load(path / "configuration.json" if path.is_dir() else path))
-
-
-def _manual(kind: str, config: RunConfig, scope: Scope) -> Configuration:
-    if kind in READY:
-        smallest = min(scope.usable_budgets().values(), default=None)
-        return ready_design(kind, scope.make_coding().within(smallest) if smallest else None)
-    settings = config.method if isinstance(config.method, ManualSettings) else ManualSettings()
-    roles = parse_roles(settings.roles)
-    if scope.budgets and not settings.rank:
-        return largest_uniform(kind, sites=scope.sites, budget=min(scope.budgets.values()), roles=roles)
-    return uniform(kind, sites=scope.sites, rank=settings.rank or 8, roles=roles)
-
-
 def _open(config: RunConfig) -> tuple[Workspace, Scope]:
     """Load and check everything that can be checked before a file is written."""
     folder = Path(config.output_folder)
@@ -170,7 +143,7 @@ def _start(workspace: Workspace, scope: Scope) -> Path:
     make_run_folder(folder, resume=config.resume)
     write_text(folder / "config.yaml", config.to_yaml())
     write_json(folder / "environment.json", environment())
-    write_json(folder / "sites.json", [asdict(site) | {"name": site.name} for site in scope.sites])
+    write_sites(folder / "sites.json", scope.sites)
     write_json(folder / "split.json", workspace.task.split_record())
     return folder
 
@@ -185,10 +158,15 @@ def _budget_notes(scope: Scope) -> list[str]:
     ]
 
 
-def _train_and_prove(workspace: Workspace, recipe: Recipe, folder: Path, name: str, budget: int | None) -> Outcome:
-    runs = train_over_seeds(workspace, recipe, folder / name)
-    proofs = [prove(workspace, recipe, folder / name / f"seed-{run.seed}", run=run, budget=budget) for run in runs]
-    return Outcome(recipe.configuration, runs, proofs)
+def _train_and_prove(
+    workspace: Workspace, scope: Scope, recipe: Recipe, folder: Path, *, budget: int | None
+) -> Outcome:
+    """Train over seeds in a folder; the configuration is that of the seed with the best validation score."""
+    runs = train_over_seeds(workspace, recipe, folder)
+    proofs = [prove(workspace, recipe, folder / f"seed-{run.seed}", run=run, budget=budget) for run in runs]
+    found = [recipe.attachment.found(folder / f"seed-{run.seed}" / recipe.attachment.saved_as, scope) for run in runs]
+    outcome = Outcome(found[0], runs, proofs)
+    return replace(outcome, configuration=found[outcome.best(workspace.task.selection_metric)])
 
 
 def _train_baseline(workspace: Workspace, scope: Scope, folder: Path, budget: int) -> Outcome | None:
@@ -197,16 +175,17 @@ def _train_baseline(workspace: Workspace, scope: Scope, folder: Path, budget: in
         logger.warning("The budget of %s parameters holds no LoRA module, so there is no LoRA baseline.", budget)
         return None
     logger.info("Baseline: uniform LoRA with %s parameters.", cost(configuration, scope.sites))
-    return _train_and_prove(workspace, Recipe("baseline", configuration), folder, "baseline", budget)
+    recipe = Recipe("baseline", FreshModules(configuration))
+    return _train_and_prove(workspace, scope, recipe, folder / "baseline", budget=budget)
 
 
 def _finish(workspace: Workspace, outcome: Outcome, recipe: Recipe, folder: Path, results: dict[str, Any]) -> Path:
     """Put the best seed's result where users look for it, then write the results and the report."""
     best = outcome.runs[outcome.best(workspace.task.selection_metric)].seed
-    source = folder / "training" / f"seed-{best}" / recipe.saved_as
+    source = folder / "training" / f"seed-{best}" / recipe.attachment.saved_as
     if not source.is_dir():
         raise RunFolderError(f"'{source}' is missing. Train again with --overwrite.")
-    target = folder / recipe.saved_as
+    target = folder / recipe.attachment.saved_as
     if target.exists():
         shutil.rmtree(target)
     shutil.copytree(source, target)

@@ -5,11 +5,14 @@ import os
 import platform
 import shutil
 import sys
+from collections.abc import Iterable
+from dataclasses import asdict
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 from peftsearch.errors import RunFolderError
+from peftsearch.space import Role, Site
 
 _PACKAGES = ("peftsearch", "torch", "transformers", "peft", "accelerate", "datasets", "safetensors")
 
@@ -81,6 +84,24 @@ def read_json(path: Path) -> Any:
         return json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise RunFolderError(f"Cannot read '{path}': {error}. Is '{path.parent}' a finished run folder?") from error
+
+
+def write_sites(path: Path, sites: Iterable[Site]) -> None:
+    """Write every site of a model with its name."""
+    write_json(path, [asdict(site) | {"name": site.name} for site in sites])
+
+
+def read_sites(path: Path) -> list[Site]:
+    """Read what `write_sites` wrote.
+
+    Raises:
+        RunFolderError: if it is missing or malformed.
+    """
+    rows = read_json(path)
+    try:
+        return [Site(**{k: Role(v) if k == "role" else v for k, v in row.items() if k != "name"}) for row in rows]
+    except (AttributeError, TypeError, ValueError) as error:
+        raise RunFolderError(f"Cannot read the sites in '{path}': {error}.") from error
 
 
 def versions() -> dict[str, str]:

@@ -9,13 +9,14 @@ from typing import Any
 from peft import PeftModel
 from torch import nn
 
+from peftsearch.app.attachment import MODEL
+from peftsearch.app.recipe import Recipe
 from peftsearch.app.run_folder import read_json, write_json
 from peftsearch.app.workspace import Workspace
 from peftsearch.errors import BudgetError, RunFolderError, TrainingError
-from peftsearch.models.discover import find_sites
+from peftsearch.methods.gate_driver import planned_steps
 from peftsearch.models.load import load_model
-from peftsearch.modules.attach import attach, count_peft_parameters
-from peftsearch.space import Configuration
+from peftsearch.modules.attach import count_peft_parameters
 from peftsearch.training.evaluation import evaluate
 from peftsearch.training.fine_tuning import fine_tune
 from peftsearch.training.settings import TrainingSettings
@@ -23,29 +24,6 @@ from peftsearch.training.trainer import EncodedSplit, Phase
 
 # Largest difference of a score, in points, between the trained model and the one reloaded from disk.
 SCORE_TOLERANCE = 0.1
-FULL = "full"
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """What is trained.
-
-    Args:
-        name: for the progress bar.
-        configuration: modules to attach; empty trains the head alone.
-        trains_backbone: full fine-tuning, with nothing attached.
-        inherited: a folder with an adapter to start from instead of fresh weights.
-    """
-
-    name: str
-    configuration: Configuration
-    trains_backbone: bool = False
-    inherited: Path | None = None
-
-    @property
-    def saved_as(self) -> str:
-        """Name of the folder with the result: an adapter, or the whole model."""
-        return "model" if self.trains_backbone else "adapter"
 
 
 @dataclass(frozen=True)
@@ -95,35 +73,23 @@ def _train_once(workspace: Workspace, recipe: Recipe, folder: Path, seed: int, r
     record = folder / "trained.json"
     if record.exists():
         return TrainedRun(**read_json(record))
-    model = _prepare(workspace, recipe, seed)
+    settings = replace(workspace.config.training, learning_rate=rate)
+    steps = planned_steps(len(workspace.train.encoded), settings, settings.num_train_epochs)
+    attached = recipe.attachment.attach(workspace, seed, steps=steps)
     trained = fine_tune(
-        model,
+        attached.model,
         form=workspace.form,
         train=workspace.train,
         validation=workspace.validation,
         metric=workspace.task.selection_metric,
-        settings=replace(workspace.config.training, learning_rate=rate),
-        phase=Phase(f"{recipe.name}, seed {seed}, rate {rate:g}", folder, seed),
+        settings=settings,
+        phase=Phase(f"{recipe.name}, seed {seed}, rate {rate:g}", folder, seed, settled=attached.settled),
+        callbacks=attached.callbacks,
     )
-    model.save_pretrained(str(folder / recipe.saved_as))
+    attached.model.save_pretrained(str(folder / recipe.attachment.saved_as))
     run = TrainedRun(seed, rate, trained.validation, trained.seconds)
     write_json(record, asdict(run))
     return run
-
-
-def _prepare(workspace: Workspace, recipe: Recipe, seed: int) -> nn.Module:
-    loaded = workspace.fresh_model(seed)
-    if recipe.trains_backbone:
-        return loaded.model
-    if recipe.inherited is not None:
-        return PeftModel.from_pretrained(loaded.model, str(recipe.inherited), is_trainable=True)
-    return attach(
-        loaded.model,
-        recipe.configuration,
-        sites=find_sites(loaded.model),
-        head=loaded.head,
-        task_type=workspace.task_type,
-    )
 
 
 @dataclass(frozen=True)
@@ -161,7 +127,7 @@ class SavedRun:
     def of(cls, workspace: Workspace, recipe: Recipe) -> "SavedRun":
         """How the results of a recipe are saved."""
         form = workspace.form
-        return cls(workspace.config.model, form.num_labels, form.problem_type, recipe.saved_as)
+        return cls(workspace.config.model, form.num_labels, form.problem_type, recipe.attachment.saved_as)
 
     def load(self, folder: Path) -> tuple[nn.Module, int]:
         """Load the result in a folder onto a new copy of the pretrained model.
@@ -172,7 +138,7 @@ class SavedRun:
         weights = folder / self.saved_as
         if not weights.is_dir():
             raise RunFolderError(f"'{weights}' does not exist. Is '{folder}' a finished run?")
-        is_full = self.saved_as == "model"
+        is_full = self.saved_as == MODEL
         loaded = load_model(
             self.model,
             num_labels=self.num_labels,

@@ -5,12 +5,15 @@ from collections.abc import Iterable, Sequence
 from peft import PeftModel, get_peft_model
 from torch import nn
 
-from peftsearch.errors import ConfigurationError
 from peftsearch.modules.adapted_layer import PREFIX
 from peftsearch.modules.kinds import num_parameters
 from peftsearch.modules.peft_module import KINDS
 from peftsearch.modules.tuner import PeftSearchConfig
 from peftsearch.space import Configuration, Site
+from peftsearch.space.transfer import require_sites
+
+# Names of the tensors of peft's LoRA and AdaLoRA.
+LORA_FACTORS = ("lora_A", "lora_B", "lora_E")
 
 
 def make_peft_config(
@@ -29,12 +32,8 @@ def make_peft_config(
     by_name = {site.name: site for site in sites}
     ranks: dict[str, dict[str, int]] = {}
     inputs, roles = {}, {}
+    require_sites(configuration, by_name.values())
     for choice in configuration:
-        if choice.site not in by_name:
-            raise ConfigurationError(
-                f"The configuration places {choice.kind} at '{choice.site}', which this model does not have. "
-                f"It has, for example: {', '.join(sorted(by_name)[:4])}."
-            )
         site = by_name[choice.site]
         num_parameters(choice.kind, site, choice.rank)
         ranks.setdefault(site.path, {})[choice.kind] = choice.rank
@@ -60,5 +59,14 @@ def attach(
 
 
 def count_peft_parameters(model: nn.Module) -> int:
-    """Parameters of the attached modules as they really are, task head excluded."""
-    return sum(p.numel() for name, p in model.named_parameters() if f".{PREFIX}" in name)
+    """Parameters of all that is attached as they really are, task head excluded.
+
+    They are told by name: our modules', and the factors of peft's own LoRA methods. AdaLoRA's `ranknum`, a constant
+    beside each layer that is neither trained nor saved, does not count.
+    """
+    return sum(p.numel() for name, p in model.named_parameters() if is_attached(name))
+
+
+def is_attached(name: str) -> bool:
+    """Whether a parameter of this name belongs to an attached module; see `count_peft_parameters`."""
+    return f".{PREFIX}" in name or any(f".{factor}." in name for factor in LORA_FACTORS)

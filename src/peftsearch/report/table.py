@@ -54,10 +54,13 @@ def verdict(results: dict[str, Any]) -> str:
         return f"Test {results['metric']} {_score(results['test'])}."
     own, other = results["test"], baseline["test"]
     gain = own["value"] - other["value"]
-    said = "The search gained" if gain > 0 else "No gain over uniform LoRA: the search lost"
-    text = (
-        f"{said} {abs(gain):.2f} points of test {results['metric']} against uniform LoRA of at most the same budget."
-    )
+    if round(gain, 2) == 0:
+        said = "No gain over uniform LoRA of at most the same budget: both score the same"
+        text = f"{said}, {own['value']:.2f} test {results['metric']}."
+    else:
+        said = "The search gained" if gain > 0 else "No gain over uniform LoRA: the search lost"
+        points = f"{abs(gain):.2f} points of test {results['metric']}"
+        text = f"{said} {points} against uniform LoRA of at most the same budget."
     return f"{text} {_certainty(own, other, gain)}"
 
 

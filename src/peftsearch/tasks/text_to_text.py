@@ -169,10 +169,11 @@ def _decode(model: nn.Module, states: Tensor, mask: Tensor, choices: Tensor) -> 
     """Return log-likelihoods (batch, choices), for states (batch, tokens, width) and choices (choices, targets)."""
     num_rows, num_choices = len(states), len(choices)
     labels = choices.repeat(num_rows, 1)
+    # Without labels no loss is computed, which nobody needs and a reloaded AdaLoRA of peft cannot compute.
     logits = model(
         encoder_outputs=BaseModelOutput(last_hidden_state=states.repeat_interleave(num_choices, dim=0)),
         attention_mask=mask.repeat_interleave(num_choices, dim=0),
-        labels=labels,
+        decoder_input_ids=model.prepare_decoder_input_ids_from_labels(labels=labels),
         use_cache=False,
     ).logits
     losses = nn.functional.cross_entropy(

@@ -1,9 +1,11 @@
 """Plain fine-tuning of a model, whatever is attached to it."""
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from torch import nn
+from transformers import TrainerCallback
 
 from peftsearch.modules.reparametrisation import fold, reparametrise
 from peftsearch.tasks.form import Form
@@ -33,6 +35,7 @@ def fine_tune(
     metric: str,
     settings: TrainingSettings,
     phase: Phase,
+    callbacks: Sequence[TrainerCallback] = (),
 ) -> Trained:
     """Train a model in place and leave it with the weights of its best epoch on the validation split.
 
@@ -40,6 +43,7 @@ def fine_tune(
 
     Args:
         metric: name of the metric that selects the epoch; larger is better.
+        callbacks: called before the epoch is scored.
 
     Raises:
         TrainingError: if the loss stops being a number.
@@ -47,7 +51,9 @@ def fine_tune(
     started = time.perf_counter()
     reparametrise(model)
     trainer = FormTrainer(model, form=form, train=train.encoded, settings=settings, phase=phase)
-    keep_best = KeepBest(trainer, validation=validation, metric=metric)
+    for callback in callbacks:
+        trainer.add_callback(callback)
+    keep_best = KeepBest(trainer, validation=validation, metric=metric, settled=phase.settled)
     trainer.add_callback(keep_best)
     trainer.train()
     fold(model)

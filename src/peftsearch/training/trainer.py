@@ -17,6 +17,7 @@ from transformers.trainer_pt_utils import LengthGroupedSampler
 
 from peftsearch.errors import TrainingError
 from peftsearch.modules.adapted_layer import PREFIX
+from peftsearch.modules.attach import is_attached
 from peftsearch.modules.peft_module import KINDS
 from peftsearch.tasks.form import Form
 from peftsearch.tasks.task import Example
@@ -46,12 +47,14 @@ class Phase:
         folder: where the log goes.
         seed: of batches, dropout and sampling.
         max_steps: optimizer steps; 0 follows the settings' epochs.
+        settled: optimizer steps before which no epoch's weights may be kept.
     """
 
     name: str
     folder: Path
     seed: int
     max_steps: int = 0
+    settled: int = 0
 
 
 def training_arguments(settings: TrainingSettings, phase: Phase) -> TrainingArguments:
@@ -156,11 +159,10 @@ def length_grouped(dataset: Dataset, batch_size: int, seed: int) -> LengthGroupe
 def parameter_groups(model: nn.Module, learning_rate: float) -> list[dict[str, Any]]:
     """Trainable parameters by kind; the task head and a fully trained backbone are groups of their own."""
     groups: dict[str, list[nn.Parameter]] = defaultdict(list)
-    is_adapted = any(_KIND.search(name) or "modules_to_save" in name for name, _ in model.named_parameters())
+    is_adapted = any(is_attached(name) or "modules_to_save" in name for name, _ in model.named_parameters())
     for name, parameter in model.named_parameters():
         if parameter.requires_grad:
-            match = _KIND.search(name)
-            groups[match[1] if match else "head" if is_adapted else "backbone"].append(parameter)
+            groups[_kind_of(name) or ("head" if is_adapted else "backbone")].append(parameter)
     scales = {"head": 1.0, "backbone": BACKBONE_SCALE}
     return [
         {
@@ -170,6 +172,12 @@ def parameter_groups(model: nn.Module, learning_rate: float) -> list[dict[str, A
         }
         for name, parameters in sorted(groups.items())
     ]
+
+
+def _kind_of(name: str) -> str | None:
+    """The kind whose rate a parameter is trained at; peft's own LoRA methods have LoRA's."""
+    match = _KIND.search(name)
+    return match[1] if match else "lora" if is_attached(name) else None
 
 
 class JsonLog(TrainerCallback):
@@ -218,10 +226,11 @@ class KeepBest(TrainerCallback):
     Args:
         validation: what the score is computed on.
         metric: name of the metric that selects, larger is better.
+        settled: optimizer steps before which no weights are kept, for methods that still change the model's size.
     """
 
-    def __init__(self, trainer: FormTrainer, *, validation: EncodedSplit, metric: str):
-        self.trainer, self.validation, self.metric = trainer, validation, metric
+    def __init__(self, trainer: FormTrainer, *, validation: EncodedSplit, metric: str, settled: int = 0):
+        self.trainer, self.validation, self.metric, self.settled = trainer, validation, metric, settled
         self.best: dict[str, float] | None = None
         self._weights: dict[str, torch.Tensor] = {}
 
@@ -234,6 +243,8 @@ class KeepBest(TrainerCallback):
             batch_size=args.per_device_eval_batch_size,
         )
         self.trainer.log({f"validation_{name}": value for name, value in found.items()})
+        if state.global_step < self.settled:
+            return
         if self.best is None or not found[self.metric] < self.best[self.metric]:
             self.best = found
             self._weights = {

@@ -11,8 +11,8 @@ class ManualSettings(MethodSettings):
     """Settings of a manual configuration.
 
     Args:
-        rank: of ranked kinds; 0 takes the largest that the budget holds, or 8 without a budget.
-        roles: comma-separated roles such as "query,value"; empty for every role that the kind fits.
+        rank: of ranked kinds; 0 takes the largest that the budget holds, or the method's own without a budget.
+        roles: comma-separated roles such as "query,value"; empty for the method's own; see docs/manual.md.
     """
 
     rank: int = 0
@@ -25,5 +25,10 @@ METHODS.add("lora", MethodEntry("LoRA of one rank on linear maps", ManualSetting
 METHODS.add("low_rank_adapter", MethodEntry("low-rank adapter after attention and FFN", ManualSettings))
 METHODS.add("bitfit", MethodEntry("biases of linear maps and norms", ManualSettings))
 METHODS.add("lnfit", MethodEntry("weights of norms", ManualSettings))
+METHODS.add("adapter", MethodEntry("bottleneck adapter after attention and FFN (Houlsby et al. 2019)", ManualSettings))
+METHODS.add("serial_adapter", MethodEntry("bottleneck adapter after the FFN", ManualSettings))
+METHODS.add("parallel_adapter", MethodEntry("bottleneck adapter beside the FFN", ManualSettings))
+METHODS.add("prefix", MethodEntry("trained keys and values in front of attention", ManualSettings))
+METHODS.add("ia3", MethodEntry("trained scales of keys, values and FFN", ManualSettings))
 METHODS.add("head", MethodEntry("the task head only, backbone frozen", ManualSettings))
 METHODS.add("full", MethodEntry("every parameter of the model", ManualSettings))
