@@ -45,7 +45,7 @@ def parse_run(command: str, argv: Sequence[str]) -> RunConfig:
 def _refuse_rank_and_roles(argv: Sequence[str], method: str) -> None:
     """Say whose the short flags are where the method has no such setting."""
     for name in _SHORT_METHOD:
-        if _value_of(f"--method.{name}", argv) is not None and not hasattr(METHODS[method].settings, name):
+        if value_of(f"--method.{name}", argv) is not None and not hasattr(METHODS[method].settings, name):
             raise SettingError(
                 f"--{name} belongs to manual methods; a search ('{method}') and a configuration file have their own. "
                 f"Leave it out, or use for example `peftsearch train --configuration lora --{name} ...`."
