@@ -63,7 +63,7 @@ def _describe_split(run: RunConfig) -> str:
 
 
 def run_compare(config: CompareConfig) -> Comparison:
-    """Run every cell that is not finished and write the table after each unit.
+    """Run every cell that is not finished; write the table at the start, after each unit and when interrupted.
 
     Returns:
         the comparison; runs that failed are in it. See docs/compare.md for the files.
@@ -73,9 +73,12 @@ def run_compare(config: CompareConfig) -> Comparison:
     table = Table(checked)
     run = run_here if config.workers == 1 else run_on_ray
     waiting = [unit for unit in checked.units if not all(cell.is_finished for cell in unit.cells)]
-    with Progress(checked.units) as progress:
-        run(config, waiting, progress, table.write)
     table.write()
+    try:
+        with Progress(checked.units) as progress:
+            run(config, waiting, progress, table.write)
+    finally:
+        table.write()
     return table.read()
 
 
