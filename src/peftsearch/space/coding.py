@@ -56,6 +56,14 @@ class Coding(ABC):
     def decode(self, point: Point) -> Configuration:
         """The configuration that a point stands for; several points may stand for the same one."""
 
+    @abstractmethod
+    def encode(self, configuration: Configuration) -> Point:
+        """The one point that is taken for a configuration: `decode` gives the configuration back.
+
+        Args:
+            configuration: what some point stands for.
+        """
+
     def fits(self, point: Point) -> bool:
         """Whether a point stands for at least one module and for at most the budget."""
         configuration = self.decode(point)
@@ -75,6 +83,10 @@ class Coding(ABC):
             f"None of {MAX_DRAWS:,} points drawn from this space has at most {self.budget:,} parameters. "
             "Raise the budget, or take a space with single modules such as s2."
         )
+
+    def sample_any_size(self, rng: random.Random) -> Point:
+        """Draw a point that fits, also a small one, which `sample` need not do."""
+        return self.sample(rng)
 
     def sample_any(self, rng: random.Random) -> Point:
         """Draw every variable uniformly, whatever the size."""
