@@ -2,6 +2,7 @@
 
 import json
 import logging
+import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -62,6 +63,8 @@ def _serve(proposal: Proposal, trials: Sequence[Trial], *, score: Scorer, number
     parameters, started = space.cost(proposal.configuration), time.perf_counter()
     try:
         value = float(score(proposal, number))
+        if not math.isfinite(value):
+            raise TrainingError(f"The score is {value}, not a finite number.")
     except Exception as error:  # whatever breaks one training must not end the search
         logger.warning("Trial %d failed: %s", number, error)
         reason = f"{type(error).__name__}: {error}"
