@@ -9,6 +9,7 @@ from typing import Any
 from torch import nn
 
 from peftsearch.app.config import RunConfig, check_same_run, read_config
+from peftsearch.app.pareto import train_front
 from peftsearch.app.results import Outcome, SearchPart, make_results
 from peftsearch.app.run_folder import (
     check_run_folder,
@@ -55,11 +56,12 @@ def run_search(config: RunConfig) -> Path:
     recipe = Recipe("train", found.configuration, inherited=found.inherited)
     outcome = _train_and_prove(workspace, recipe, folder, "training", budget)
     baseline = _train_baseline(workspace, scope, folder, budget) if config.baseline else None
+    front = _train_front(workspace, scope, folder) if config.pareto else []
     ladder = tuple(
         {"budget": budget, "parameters": scope.space.cost(configuration), "modules": len(configuration)}
         for budget, configuration in sorted(found.configurations.items())
     )
-    part = SearchPart(found.seconds, found.steps, baseline, tuple(notes), ladder)
+    part = SearchPart(found.seconds, found.steps, baseline, tuple(notes), ladder, tuple(front))
     results = make_results(workspace, scope, outcome, method=config.method_name, search=part)
     return _finish(workspace, outcome, recipe, folder, results)
 
@@ -193,6 +195,13 @@ def _train_baseline(workspace: Workspace, scope: Scope, folder: Path, budget: in
         return None
     logger.info("Baseline: uniform LoRA with %s parameters.", cost(configuration, scope.sites))
     return _train_and_prove(workspace, Recipe("baseline", configuration), folder, "baseline", budget)
+
+
+def _train_front(workspace: Workspace, scope: Scope, folder: Path) -> list[dict[str, Any]]:
+    budget = max(scope.usable_budgets().values())
+    return train_front(
+        workspace, folder, train=lambda recipe, name: _train_and_prove(workspace, recipe, folder, name, budget)
+    )
 
 
 def _finish(workspace: Workspace, outcome: Outcome, recipe: Recipe, folder: Path, results: dict[str, Any]) -> Path:

@@ -56,6 +56,7 @@ class SearchPart:
         baseline: uniform LoRA of at most the same budget, if it was trained.
         notes: what the user should know.
         ladder: budget, parameters and modules of each configuration that was found.
+        pareto: what `train_front` says of each configuration of the Pareto front, if it was trained.
     """
 
     seconds: float = 0.0
@@ -63,6 +64,7 @@ class SearchPart:
     baseline: Outcome | None = None
     notes: tuple[str, ...] = ()
     ladder: tuple[dict[str, Any], ...] = ()
+    pareto: tuple[dict[str, Any], ...] = ()
 
 
 def make_results(
@@ -95,6 +97,7 @@ def make_results(
         "baseline": None if search.baseline is None else _describe_baseline(workspace, search.baseline),
         "truncated_examples": workspace.num_truncated(),
         "ladder": list(search.ladder),
+        "pareto": list(search.pareto),
         "notes": list(search.notes),
         "versions": versions(),
     }
