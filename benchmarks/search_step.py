@@ -21,7 +21,7 @@ from peftsearch.methods.settings.bipeft import BipeftSettings
 from peftsearch.models.discover import find_sites
 from peftsearch.models.load import load_model
 from peftsearch.modules.attach import attach
-from peftsearch.modules.kinds import num_parameters
+from peftsearch.modules.kinds import cost_at
 from peftsearch.space import PRESETS, Budget, SearchSpace
 from peftsearch.supernet.supernet import Supernet
 from peftsearch.training.settings import TrainingSettings
@@ -102,7 +102,7 @@ def run(args: argparse.Namespace) -> list[tuple[float, float, int]]:
     torch.manual_seed(0)
     loaded = load_model(args.model, num_labels=2)
     sites = find_sites(loaded.model)
-    space = SearchSpace.build(PRESETS[args.space], sites=sites, cost=num_parameters)
+    space = SearchSpace.build(PRESETS[args.space], sites=sites, cost=cost_at)
     model = attach(loaded.model, space.largest, sites=sites, head=loaded.head, task_type="SEQ_CLS")
     budget = Budget.parse(args.budget).parameters(loaded.backbone_parameters)
     steps = 6 + args.repeats + args.triggers + args.repeats

@@ -56,7 +56,16 @@ def test_the_space_needs_the_standard_library_only():
 
 
 @pytest.mark.parametrize(
-    "arguments", [["--help"], ["search", "--help"], ["train", "--help"], ["plan", "--help"], ["--version"], []]
+    "arguments",
+    [
+        ["--help"],
+        ["search", "--help"],
+        ["train", "--help"],
+        ["plan", "--help"],
+        ["compare", "--help"],
+        ["--version"],
+        [],
+    ],
 )
 def test_help_does_not_import_torch(arguments):
     code = f"import sys; from peftsearch.app.cli import main\ntry: main({arguments!r})\nexcept SystemExit: pass\n"

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from peftsearch.app.cli import main
+from peftsearch.app.compare_flags import parse_compare
 from peftsearch.app.flags import parse_run
 
 README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
@@ -28,6 +29,13 @@ def test_every_flag_of_the_readme_exists(command, tmp_path, monkeypatch):
     (tmp_path / "run.yaml").write_text("model: demo\ntask: demo\n")
     verb, *arguments = shlex.split(command)
     parse_run(verb, arguments)
+
+
+@pytest.mark.parametrize("command", [c for c in COMMANDS if c.split()[0] == "compare"])
+def test_every_comparison_of_the_readme_is_understood(command, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mine.yaml").write_text("data: train.csv\ntext: review\nlabel: stars\n")
+    parse_compare(shlex.split(command)[1:])
 
 
 @pytest.mark.parametrize("command", [c for c in COMMANDS if c.split()[0] in ("plan", "list", "doctor")])

@@ -36,6 +36,21 @@ def test_a_search_ends_in_an_adapter_within_the_budget(family, settings):
     assert count_peft_parameters(model) == metrics["parameters"]
 
 
+@pytest.mark.parametrize("family,space", [("bert", "s1"), ("t5", "s1"), ("llama", "all"), ("deberta-v2", "s1")])
+def test_the_spaces_with_adapters_and_prefixes_end_in_an_adapter_that_loads(family, space, settings):
+    result = search(**settings(family, space=space, budget="2500", baseline=False))
+    metrics = result.metrics
+    assert 0 < metrics["parameters"] <= 2500
+    tensors = load_file(result.folder / "adapter" / "adapter_model.safetensors")
+    assert sum(t.numel() for name, t in tensors.items() if "peftsearch_" in name) == metrics["parameters"]
+    # A prefix costs least in s1, so that the repair always finds room for one.
+    assert (family == "deberta-v2") == ("prefix" not in metrics["modules_by_kind"]) or space == "all"
+    ids = torch.tensor([[7, 8, 9]])
+    inputs = {"decoder_input_ids": ids} if family == "t5" else {}
+    again = load(result.folder).eval()(ids, **inputs).logits
+    assert torch.equal(again, result.model.eval()(ids, **inputs).logits)
+
+
 def test_the_saved_run_scores_what_it_reported(settings):
     result = search(**settings(baseline=False))
     again = evaluate(result.folder)

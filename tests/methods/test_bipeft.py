@@ -10,7 +10,7 @@ from peftsearch.methods.bipeft import Bipeft
 from peftsearch.methods.gate_strategy import Observation
 from peftsearch.methods.settings.bipeft import BipeftSettings
 from peftsearch.models.discover import find_sites
-from peftsearch.modules.kinds import num_parameters
+from peftsearch.modules.kinds import cost_at
 from peftsearch.space import PRESETS, Choice, SearchSpace
 from peftsearch.space.repair import repair
 from peftsearch.supernet.sensitivity import ModuleRecords
@@ -213,7 +213,7 @@ def test_repair_never_exceeds_the_budget_and_leaves_nothing_addable(case, spaces
 def spaces():
     sites = {family: find_sites(TINY[family]()) for family in FAMILIES}
     return {
-        (family, name): SearchSpace.build(PRESETS[name], sites=sites[family], cost=num_parameters)
+        (family, name): SearchSpace.build(PRESETS[name], sites=sites[family], cost=cost_at)
         for family in FAMILIES
         for name in PRESETS
     }

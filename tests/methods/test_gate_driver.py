@@ -13,11 +13,11 @@ from peftsearch.methods.gate_driver import GateSearch, SearchData
 from peftsearch.methods.settings.bipeft import BipeftSettings
 from peftsearch.models.discover import find_sites
 from peftsearch.modules.attach import attach
-from peftsearch.modules.kinds import num_parameters
+from peftsearch.modules.kinds import cost_at
 from peftsearch.space import PRESETS, SearchSpace
 from peftsearch.supernet.supernet import Supernet
 from peftsearch.training.settings import TrainingSettings
-from peftsearch.training.trainer import Phase
+from peftsearch.training.trainer import EncodedSplit, Phase
 
 
 class Tokens(Dataset):
@@ -45,13 +45,13 @@ def build(
     torch.manual_seed(0)
     model = TINY["bert"]()
     sites = find_sites(model)
-    space = SearchSpace.build(PRESETS["s2"], sites=sites, cost=num_parameters)
+    space = SearchSpace.build(PRESETS["s2"], sites=sites, cost=cost_at)
     adapted = attach(model, space.largest, sites=sites, head=("classifier",), task_type="SEQ_CLS")
     settings = method or BipeftSettings(max_triggers=4, warmup=2, window=1, threshold=-1.0, weight_warmup=1)
     return GateSearch(
         Supernet(adapted, sites=sites, space=space),
         strategy=Bipeft(space, budgets=[800], settings=settings, planned_steps=steps),
-        data=SearchData(Form(), Tokens(8 * steps), Tokens(8 * steps)),
+        data=SearchData(Form(), Tokens(8 * steps), Tokens(8 * steps), EncodedSplit((), Tokens(8)), "accuracy"),
         settings=TrainingSettings(per_device_train_batch_size=8, learning_rate=learning_rate),
         phase=Phase("search", tmp_path, 0, steps),
     )
@@ -62,7 +62,7 @@ def test_the_architecture_step_leaves_the_weights_and_their_gradients_alone(tmp_
     parameters = [p for p in search.model.parameters() if p.requires_grad]
     before = [p.detach().clone() for p in parameters]
     alpha = search.strategy.architecture.alpha.detach().clone()
-    search._architecture_step(search.model, step=2)
+    search._architecture_step(search.model, 2, {})
     assert all(p.grad is None for p in parameters)
     assert all(torch.equal(p, b) for p, b in zip(parameters, before))
     assert not torch.equal(search.strategy.architecture.alpha, alpha)

@@ -21,7 +21,7 @@ from transformers import (
 from peftsearch.errors import SiteError
 from peftsearch.models.discover import find_sites
 from peftsearch.models.load import count_backbone_parameters, load_model
-from peftsearch.modules.kinds import num_parameters
+from peftsearch.modules.kinds import cost_at, num_parameters
 from peftsearch.space import CROSS_ROLES, LINEAR_ROLES, PRESETS, Choice, Role, SearchSpace
 
 # family -> (linear maps, cross-attention linear maps, norms)
@@ -68,6 +68,19 @@ def test_meta_tensors_and_bare_base_models_have_the_same_sites(family):
     assert [s.name for s in find_sites(model)] == names
 
 
+@pytest.mark.parametrize("family", list(TINY))
+def test_the_last_map_of_the_ffn_knows_the_first_and_values_know_the_keys(family):
+    sites = find_sites(TINY[family]())
+    first = {(s.stack, s.layer): s.path for s in sites if s.role == Role.FFN_IN}
+    inputs = {(s.stack, s.layer): s.input_path for s in sites if s.input_path}
+    assert inputs == first
+    assert {s.role for s in sites if s.input_path} == {Role.FFN_OUT}
+    keys = 16 if family in ("llama", "mistral", "qwen2", "qwen3") else 0 if family == "deberta-v2" else 32
+    hosts = [s for s in sites if s.role in (Role.VALUE, Role.QUERY_KEY_VALUE)]
+    assert {s.prefix_width for s in hosts} == {keys}
+    assert not any(s.prefix_width for s in sites if s not in hosts)
+
+
 def test_minilm_has_the_sites_of_six_layers():
     loaded = load_model("demo", num_labels=2)
     sites = find_sites(loaded.model)
@@ -98,7 +111,7 @@ def test_t5_large_has_the_published_number_of_parameters(large):
 
 
 def test_the_sizes_of_s2_on_t5_large_are_the_published_ones(large):
-    space = SearchSpace.build(PRESETS["s2"], sites=large[1], cost=num_parameters)
+    space = SearchSpace.build(PRESETS["s2"], sites=large[1], cost=cost_at)
     assert space.largest.num_modules_by_kind() == {"bitfit": 410, "lnfit": 122, "lora": 288, "low_rank_adapter": 96}
     assert len(space.ranks) == 916
     sizes = {}
@@ -108,9 +121,19 @@ def test_the_sizes_of_s2_on_t5_large_are_the_published_ones(large):
 
 
 def test_the_other_spaces_on_t5_large(large):
-    sizes = {n: SearchSpace.build(PRESETS[n], sites=large[1], cost=num_parameters) for n in PRESETS}
+    sizes = {n: SearchSpace.build(PRESETS[n], sites=large[1], cost=cost_at) for n in PRESETS}
     assert sizes["s3delta_l"].cost(sizes["s3delta_l"].largest) == 884_736
     assert sizes["s3delta_m"].cost(sizes["s3delta_m"].largest) == 1_881_088
+
+
+def test_the_adapters_of_s1_on_t5_large_have_the_published_sizes(large):
+    space = SearchSpace.build(PRESETS["s1"], sites=large[1], cost=cost_at)
+    assert space.largest.num_modules_by_kind() == {"parallel_adapter": 48, "prefix": 48, "serial_adapter": 48}
+    sizes = {
+        rank: space.cost(Choice(p.site, p.kind, rank) for p in space.ranks if p.kind != "prefix") for rank in (1, 4, 8)
+    }
+    assert sizes == {1: 295_008, 4: 885_120, 8: 1_671_936}
+    assert space.cost(c for c in space.largest if c.kind == "prefix") == 48 * 2 * 8 * 1024
 
 
 def test_manual_configurations_on_t5_large(large):

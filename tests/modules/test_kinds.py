@@ -78,6 +78,49 @@ def test_every_tensor_of_a_low_rank_adapter_can_leave_its_start(x):
     assert all((p != start[name]).any() for name, p in module.named_parameters())
 
 
+@pytest.mark.parametrize("kind,reads", [("serial_adapter", "y"), ("parallel_adapter", "x")])
+def test_an_adapter_is_a_bottleneck(kind, reads, x):
+    base = nn.Linear(WIDTH, WIDTH)
+    m = filled(kind, base)
+    y = base(x)
+    source = {"x": x, "y": y}[reads]
+    expected = y + gelu(source @ m.down.T + m.down_bias, approximate="tanh") @ m.up.T + m.up_bias
+    torch.testing.assert_close(m(x, y), expected, atol=1e-4, rtol=1e-4)
+
+
+def test_ia3_rescales_the_output_or_the_input(x):
+    base = nn.Linear(WIDTH, OUT)
+    keys = filled("ia3", base)
+    torch.testing.assert_close(keys(x, base(x)), base(x) * (1 + keys.scale))
+    ffn = KINDS["ia3"].build(base, 1, Role.FFN_OUT)
+    nn.init.normal_(ffn.scale)
+    assert ffn.scale.shape == (WIDTH,)
+    torch.testing.assert_close(ffn.before(x), x * (1 + ffn.scale))
+    torch.testing.assert_close(ffn.before(x, Mask(gate=torch.tensor(0.0))), x)
+    assert ffn(x, base(x)) is not None and torch.equal(ffn(x, base(x)), base(x))
+
+
+@pytest.mark.parametrize("kind", list(KINDS))
+def test_a_new_module_gives_exactly_its_layers_output(kind, x):
+    base = nn.LayerNorm(WIDTH) if kind == "lnfit" else nn.Linear(WIDTH, WIDTH)
+    y = base(x)
+    assert torch.equal(KINDS[kind](base, RANK)(x, y), y)
+
+
+@pytest.mark.parametrize("kind", list(KINDS))
+def test_rank_axes_are_where_the_shapes_of_two_ranks_differ(kind):
+    base = nn.Linear(WIDTH, WIDTH)
+    small, large = (dict(KINDS[kind](base, rank).named_parameters()) for rank in (3, 5))
+    axes = {
+        name: axis
+        for name, parameter in small.items()
+        for axis, (a, b) in enumerate(zip(parameter.shape, large[name].shape, strict=True))
+        if (a, b) == (3, 5)
+    }
+    assert axes == KINDS[kind].rank_axes
+    assert bool(axes) == KINDS[kind].ranked
+
+
 def test_conv1d_is_read_with_its_transposed_weight(x):
     base = Conv1D(OUT, WIDTH)
     module = filled("lora", base)
@@ -110,6 +153,8 @@ def test_sizes_on_t5_large_are_the_published_formulas():
     assert num_parameters("lora", site(Role.QUERY), 8) == 8 * 2048
     assert num_parameters("lora", site(Role.FFN_IN, 1024, 4096), 1) == 5120
     assert [num_parameters("low_rank_adapter", site(Role.FFN_OUT, 4096), r) for r in (1, 4, 8)] == [3168, 9504, 17952]
+    assert [num_parameters("serial_adapter", site(Role.FFN_OUT, 4096), r) for r in (1, 4, 8)] == [3073, 9220, 17416]
+    assert num_parameters("ia3", site(Role.FFN_OUT, 4096), 1) == 4096
     assert num_parameters("bitfit", site(Role.FFN_IN, 1024, 4096), 1) == 4096
     assert num_parameters("lnfit", site(Role.FINAL_NORM), 1) == 1024
 

@@ -7,7 +7,7 @@ from tiny_models import TINY
 from peftsearch.models.discover import find_sites
 from peftsearch.modules.adapted_layer import AdaptedLayer
 from peftsearch.modules.attach import attach, count_peft_parameters
-from peftsearch.modules.kinds import num_parameters
+from peftsearch.modules.kinds import cost_at
 from peftsearch.modules.peft_module import Mask
 from peftsearch.space import PRESETS, Choice, Configuration, SearchSpace
 from peftsearch.supernet.architecture import Disentangled, Entangled, OptionTable
@@ -19,11 +19,11 @@ CPU = torch.device("cpu")
 IDS = torch.arange(5, 19).view(2, 7)
 
 
-def build(family: str = "bert"):
+def build(family: str = "bert", preset: str = "s2"):
     torch.manual_seed(0)
     model = TINY[family]().eval()
     sites = find_sites(model)
-    space = SearchSpace.build(PRESETS["s2"], sites=sites, cost=num_parameters)
+    space = SearchSpace.build(PRESETS[preset], sites=sites, cost=cost_at)
     adapted = attach(model, space.largest, sites=sites).eval()
     for name, parameter in adapted.named_parameters():
         if "peftsearch_" in name:
@@ -32,23 +32,31 @@ def build(family: str = "bert"):
 
 
 def logits(supernet: Supernet) -> torch.Tensor:
-    return supernet.model(input_ids=IDS, attention_mask=torch.ones_like(IDS)).logits
+    inputs = {"decoder_input_ids": IDS[:, :3]} if supernet.model.config.is_encoder_decoder else {}
+    return supernet.model(input_ids=IDS, attention_mask=torch.ones_like(IDS), **inputs).logits
 
 
 def test_rank_masks_keep_the_leading_components():
     assert rank_masks([1, 3], 4).tolist() == [[1, 0, 0, 0], [1, 1, 1, 0]]
 
 
-def test_all_gates_off_is_the_base_model():
-    supernet, space, _ = build()
+EVERY = pytest.mark.parametrize(
+    "family,preset", [("bert", "s2"), *[(family, "all") for family in ("bert", "t5-gated", "llama", "gpt2")]]
+)
+
+
+@EVERY
+def test_all_gates_off_is_the_base_model(family, preset):
+    supernet, space, _ = build(family, preset)
     with supernet.gated(dict.fromkeys(space.ranks)):
         gated = logits(supernet)
     with supernet.model.disable_adapter():
         torch.testing.assert_close(gated, logits(supernet))
 
 
-def test_a_gate_of_zero_and_a_skipped_module_give_the_same_output():
-    supernet, space, _ = build()
+@EVERY
+def test_a_gate_of_zero_and_a_skipped_module_give_the_same_output(family, preset):
+    supernet, space, _ = build(family, preset)
     off = list(space.ranks)[::2]
     with supernet.gated({p: Mask(gate=torch.tensor(0.0)) for p in off}):
         masked = logits(supernet)
@@ -64,8 +72,9 @@ def test_gates_do_not_outlive_their_scope():
     torch.testing.assert_close(logits(supernet), before)
 
 
-def test_masks_pick_the_model_that_the_configuration_describes():
-    supernet, space, sites = build()
+@EVERY
+def test_masks_pick_the_model_that_the_configuration_describes(family, preset):
+    supernet, space, sites = build(family, preset)
     table = OptionTable(space)
     configuration = Configuration.of(Choice(p.site, p.kind, ranks[0]) for p, ranks in list(space.ranks.items())[::3])
     chosen = {c.placement for c in configuration}
@@ -73,11 +82,11 @@ def test_masks_pick_the_model_that_the_configuration_describes():
     ranks = table.one_hot_of(torch.zeros(len(table.placements), dtype=torch.long))
     with supernet.gated(fixed_gates(table, supernet.live, gates=gates, ranks=ranks)):
         masked = logits(supernet)
-    small = attach(build()[0].model.unload().eval(), configuration, sites=sites).eval()
+    small = attach(build(family, preset)[0].model.unload().eval(), configuration, sites=sites).eval()
     target = Supernet(small, sites=sites, space=space.restricted_to(configuration))
     for placement in target.live:
         target.module(placement).inherit(supernet.module(placement))
-    torch.testing.assert_close(logits(target), masked, atol=1e-5, rtol=1e-4)
+    torch.testing.assert_close(logits(target), masked, atol=1e-4, rtol=1e-3)  # "all" piles up more rounding
 
 
 def test_removal_is_physical():

@@ -6,13 +6,16 @@ from typing import Any
 
 from torch import nn
 
+from peftsearch.app.compare_config import make_compare_config
+from peftsearch.app.comparison import run_compare
 from peftsearch.app.config import make_config
 from peftsearch.app.pipeline import load_run, run_evaluate, run_search, run_train
 from peftsearch.app.plan import Plan, plan
 from peftsearch.app.run_folder import read_json
+from peftsearch.report.comparison import Comparison
 from peftsearch.space import Configuration
 
-__all__ = ["Plan", "Result", "evaluate", "load", "plan", "search", "train"]
+__all__ = ["Comparison", "Plan", "Result", "compare", "evaluate", "load", "plan", "search", "train"]
 
 
 @dataclass(frozen=True)
@@ -47,6 +50,19 @@ def search(**settings: Any) -> Result:
 def train(**settings: Any) -> Result:
     """Train a configuration from a file or a manual one by name; settings as in `peftsearch train --help`."""
     return _result(run_train(make_config(settings)))
+
+
+def compare(**settings: Any) -> Comparison:
+    """Compare methods on several tasks; the settings are those of `peftsearch compare --help`.
+
+    `methods` may map names to settings, and `tasks` may hold mappings with the keys of a task's YAML file. Runs that
+    fail are in the result, with their reasons.
+
+    Example:
+        found = compare(model="demo", methods="bipeft,bitfit", tasks="demo", budget="0.1%", output="runs/compare")
+        best = found.rows[0]
+    """
+    return run_compare(make_compare_config(settings))
 
 
 def evaluate(run: str | Path, *, split: str = "test") -> dict[str, float]:

@@ -17,6 +17,7 @@ Find which PEFT modules to place where, at which rank, within a hard budget of t
 commands:
   search     search a configuration within a budget, train it, prove it, save it
   train      train a configuration from a file, or a manual one by name
+  compare    compare methods on several tasks within one budget, against uniform LoRA
   evaluate   score a finished run on its test or validation split
   report     write report.html of a run again
   plan       show sites, space and budget of a model from its configuration alone
@@ -28,7 +29,11 @@ Each command has --help. Start with:  peftsearch search --model demo --task demo
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run a command; 0 on success, 2 on an error with a message, 130 when interrupted."""
+    """Run a command.
+
+    Returns:
+        0 on success, 1 if runs of a comparison failed, 2 on an error with a message, 130 when interrupted.
+    """
     argv = list(sys.argv[1:] if argv is None else argv)
     if not argv or argv[0] in ("-h", "--help"):
         print(USAGE)
@@ -46,7 +51,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"peftsearch: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        hint = " Run the same command with --resume to go on." if argv[0] in ("search", "train") else ""
+        hint = _HINTS.get(argv[0], "")
         print(f"\npeftsearch: interrupted.{hint}", file=sys.stderr)
         return 130
 
@@ -74,6 +79,23 @@ def _run(command: str, argv: list[str]) -> int:
 
     print_summary(folder)
     return 0
+
+
+def _compare(argv: list[str]) -> int:
+    from peftsearch.app.compare_flags import parse_compare
+
+    config = parse_compare(argv)
+    _quieten()
+    from peftsearch.app import comparison
+    from peftsearch.report.comparison_text import as_text
+
+    if config.dry_run:
+        print(comparison.describe(config))
+        return 0
+    found = comparison.run_compare(config)
+    print(as_text(found), end="")
+    print(f"Comparison: {config.folder} (comparison.html, .md, .csv, .json, .txt)")
+    return 1 if any(row.errors for row in found.rows) else 0
 
 
 def _evaluate(argv: list[str]) -> int:
@@ -140,9 +162,16 @@ def _quieten() -> None:
     transformers.logging.disable_progress_bar()
 
 
+_HINTS = {
+    "search": " Run the same command with --resume to go on.",
+    "train": " Run the same command with --resume to go on.",
+    "compare": " Run the same command again to go on.",
+}
+
 COMMANDS: dict[str, Callable[[list[str]], int]] = {
     "search": _search,
     "train": _train,
+    "compare": _compare,
     "evaluate": _evaluate,
     "report": _report,
     "plan": _plan,

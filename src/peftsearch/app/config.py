@@ -160,35 +160,50 @@ def make_config(settings: Mapping[str, Any]) -> RunConfig:
         raise SettingError("Unknown setting 'method_name'. Did you mean 'method', a name or a mapping with 'name'?")
     name = method_of(settings)
     method = settings.pop("method", None) or {}
-    method = {} if isinstance(method, str) else _mapping("method", method)
+    method = {} if isinstance(method, str) else as_mapping("method", method)
     method.pop("name", None)
     nested = {
         "method_name": name,
-        "method": _build(METHODS[name].settings, method, "method."),
-        "training": _build(TrainingSettings, _mapping("training", settings.pop("training", None) or {}), "training."),
+        "method": build_settings(METHODS[name].settings, method, "method."),
+        "training": build_settings(
+            TrainingSettings, as_mapping("training", settings.pop("training", None) or {}), "training."
+        ),
     }
     if not settings.get("model"):
         raise SettingError("No model is given. Give --model: 'demo', a folder, a .gguf file or a hub id.")
-    return _build(RunConfig, settings | nested, "")
+    return build_settings(RunConfig, settings | nested, "")
 
 
 def method_of(settings: Mapping[str, Any]) -> str:
     """Name of the method: as given, or the manual configuration's own, or the default."""
     method = settings.get("method") or {}
-    name = method if isinstance(method, str) else _mapping("method", method).get("name")
+    name = method if isinstance(method, str) else as_mapping("method", method).get("name")
     configuration = settings.get("configuration")
     name = str(name or (configuration if configuration in METHODS else "bipeft"))
     METHODS[name]
     return name
 
 
-def _mapping(name: str, value: Any) -> dict[str, Any]:
+def as_mapping(name: str, value: Any) -> dict[str, Any]:
+    """The value as settings by name.
+
+    Raises:
+        SettingError: if it is no mapping.
+    """
     if not isinstance(value, Mapping):
         raise SettingError(f"'{name}' is {value!r:.200}, but must be a mapping of settings.")
     return dict(value)
 
 
-def _build(settings_class: type, values: Mapping[str, Any], prefix: str) -> Any:
+def build_settings(settings_class: type, values: Mapping[str, Any], prefix: str) -> Any:
+    """Make a settings object from plain data.
+
+    Args:
+        prefix: what stands before the settings' names in messages, such as "training.".
+
+    Raises:
+        SettingError: for a name that the class does not have, or a value of a wrong type.
+    """
     known = {f.name: f.type for f in fields(settings_class)}
     for name in values:
         if name not in known:
@@ -239,7 +254,7 @@ def read_yaml(path: str | Path) -> dict[str, Any]:
         document = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError, RecursionError) as error:
         raise SettingError(f"Cannot read the settings file '{path}': {str(error).splitlines()[0]}.") from error
-    return _mapping(str(path), document or {})
+    return as_mapping(str(path), document or {})
 
 
 def read_config(path: Path) -> RunConfig:

@@ -24,11 +24,11 @@ def parse_run(command: str, argv: Sequence[str]) -> RunConfig:
     Raises:
         SettingError: for an unknown flag, a wrong value or an unknown key of the YAML file.
     """
-    argv = _expand(list(argv))
-    settings = _read_file(_value_of("--config", argv))
-    if name := _value_of("--method.name", argv):
+    argv = expand(list(argv))
+    settings = read_file(value_of("--config", argv))
+    if name := value_of("--method.name", argv):
         settings["method"] = {"name": name}
-    if configuration := _value_of("--configuration", argv):
+    if configuration := value_of("--configuration", argv):
         settings["configuration"] = configuration
     method = method_of(settings)
     parser = make_parser(command, method)
@@ -38,7 +38,7 @@ def parse_run(command: str, argv: Sequence[str]) -> RunConfig:
         known = [option for action in parser._actions for option in action.option_strings]
         raise SettingError(explain(str(error), known + _SHORT, parser.prog)) from error
     given.pop("config", None)
-    return make_config(_merge(settings | {"method": _method_settings(settings, method)}, given))
+    return make_config(merge(settings | {"method": _method_settings(settings, method)}, given))
 
 
 def make_parser(command: str, method: str) -> ArgumentParser:
@@ -65,11 +65,12 @@ _DESCRIPTIONS = {
 }
 
 
-def _read_file(path: str | None) -> dict[str, Any]:
+def read_file(path: str | None) -> dict[str, Any]:
+    """The settings of a YAML file; none without a file."""
     return read_yaml(path) if path else {}
 
 
-def _value_of(flag: str, argv: Sequence[str]) -> str | None:
+def value_of(flag: str, argv: Sequence[str]) -> str | None:
     """The last value of a flag, as "--flag value" or "--flag=value"."""
     found = None
     for i, word in enumerate(argv):
@@ -79,7 +80,7 @@ def _value_of(flag: str, argv: Sequence[str]) -> str | None:
     return found
 
 
-def _expand(argv: list[str]) -> list[str]:
+def expand(argv: list[str]) -> list[str]:
     """Write short forms out: --method NAME, --rank, --learning_rate, and switches without a value."""
     short = {f"--{name}": f"--training.{name}" for name in _SHORT_TRAINING}
     short |= {f"--{name}": f"--method.{name}" for name in _SHORT_METHOD} | {"--method": "--method.name"}
@@ -107,7 +108,7 @@ def _method_settings(settings: dict[str, Any], method: str) -> dict[str, Any]:
     return {**(found if isinstance(found, dict) else {}), "name": method}
 
 
-def _merge(settings: dict[str, Any], given: dict[str, Any]) -> dict[str, Any]:
+def merge(settings: dict[str, Any], given: dict[str, Any]) -> dict[str, Any]:
     """Flags over the file, setting by setting in nested groups too."""
     merged = dict(settings)
     for name, value in given.items():

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from peftsearch.app.searched import Searched
 from peftsearch.app.workspace import Scope, Workspace
-from peftsearch.methods.gate_driver import SearchData, planned_steps, run_gate_search, split_in_halves
+from peftsearch.methods.gate_driver import SearchData, planned_steps, run_gate_search
 from peftsearch.methods.settings import METHODS
 from peftsearch.modules.attach import attach
 from peftsearch.space import Configuration
@@ -16,10 +16,11 @@ def search_with_gates(workspace: Workspace, scope: Scope, folder: Path) -> Searc
     """Train the supernet under the method's gates and read the configurations off."""
     config = workspace.config
     supernet = make_supernet(workspace, scope)
-    halves = split_in_halves(workspace.train.encoded, config.seed)
+    method = METHODS[config.method_name].load()
+    parts = method.split(workspace.train.encoded, config.seed)
     epochs = config.method.epochs or config.training.num_train_epochs
-    phase = Phase("search", folder / "search", config.seed, planned_steps(len(halves[0]), config.training, epochs))
-    strategy = METHODS[config.method_name].load()(
+    phase = Phase("search", folder / "search", config.seed, planned_steps(len(parts[0]), config.training, epochs))
+    strategy = method(
         scope.space,
         budgets=list(scope.usable_budgets().values()),
         settings=config.method,
@@ -28,7 +29,7 @@ def search_with_gates(workspace: Workspace, scope: Scope, folder: Path) -> Searc
     done = run_gate_search(
         supernet,
         strategy=strategy,
-        data=SearchData(workspace.form, *halves),
+        data=SearchData(workspace.form, *parts, workspace.validation, workspace.task.selection_metric),
         settings=config.training,
         phase=phase,
     )

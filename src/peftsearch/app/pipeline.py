@@ -23,11 +23,13 @@ from peftsearch.app.search_stage import search_configuration
 from peftsearch.app.train_stage import FULL, Recipe, SavedRun, prove, score, train_over_seeds
 from peftsearch.app.workspace import Scope, Workspace
 from peftsearch.errors import BudgetError, ConfigurationError, RunFolderError
+from peftsearch.methods.design_spaces import ready_design
 from peftsearch.methods.manual import baseline_lora, cost, largest_uniform, parse_roles, uniform
 from peftsearch.methods.settings import METHODS
 from peftsearch.methods.settings.manual import ManualSettings
 from peftsearch.report.html import write_report
 from peftsearch.space import Configuration
+from peftsearch.space.designs import READY
 
 logger = logging.getLogger(__name__)
 
@@ -142,6 +144,9 @@ def choose_recipe(config: RunConfig, scope: Scope) -> Recipe:
 
 
 def _manual(kind: str, config: RunConfig, scope: Scope) -> Configuration:
+    if kind in READY:
+        smallest = min(scope.usable_budgets().values(), default=None)
+        return ready_design(kind, scope.make_coding().within(smallest) if smallest else None)
     settings = config.method if isinstance(config.method, ManualSettings) else ManualSettings()
     roles = parse_roles(settings.roles)
     if scope.budgets and not settings.rank:

@@ -6,7 +6,7 @@ from typing import Any
 
 from peftsearch.models.discover import find_sites
 from peftsearch.models.load import count_backbone_parameters, empty_model
-from peftsearch.modules.kinds import num_parameters
+from peftsearch.modules.kinds import cost_at
 from peftsearch.space import PRESETS, Budget, Choice, SearchSpace
 
 
@@ -61,7 +61,7 @@ def plan(model: str, *, space: str = "s2", budget: str | int | None = None) -> P
     budgets = {text: Budget.parse(text) for text in texts}
     empty = empty_model(model)
     sites = find_sites(empty)
-    search_space = SearchSpace.build(preset, sites=sites, cost=num_parameters)
+    search_space = SearchSpace.build(preset, sites=sites, cost=cost_at)
     backbone = count_backbone_parameters(empty)
     sizes = {text: parsed.parameters(backbone) for text, parsed in budgets.items()}
     for parameters in sizes.values():

@@ -6,7 +6,7 @@ from functools import cached_property
 from peftsearch.app.config import RunConfig
 from peftsearch.models.discover import find_sites
 from peftsearch.models.load import LoadedModel, load_config, load_model, load_tokenizer, max_length_of
-from peftsearch.modules.kinds import num_parameters
+from peftsearch.modules.kinds import cost_at
 from peftsearch.space import Budget, Preset, SearchSpace, Site
 from peftsearch.space.coding import Coding
 from peftsearch.space.codings import CODINGS
@@ -126,7 +126,7 @@ class Scope:
             BudgetError: for a budget that holds no module.
         """
         sites = find_sites(loaded.model)
-        search_space = SearchSpace.build(preset, sites=sites, cost=num_parameters)
+        search_space = SearchSpace.build(preset, sites=sites, cost=cost_at)
         texts = [text.strip() for text in budget.split(",") if text.strip()]
         budgets = {text: Budget.parse(text).parameters(loaded.backbone_parameters) for text in texts}
         head_parameters = sum(p.numel() for name in loaded.head for p in loaded.model.get_submodule(name).parameters())

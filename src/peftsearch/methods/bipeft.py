@@ -20,7 +20,8 @@ from peftsearch.methods.bipeft_rules import (
     indicator_stability,
     schedule,
 )
-from peftsearch.methods.gate_strategy import Observation
+from peftsearch.methods.gate_driver import GateSearch, split_in_halves
+from peftsearch.methods.gate_strategy import GateStrategy, Observation
 from peftsearch.methods.settings.bipeft import BipeftSettings
 from peftsearch.space import Configuration, Placement, SearchSpace
 from peftsearch.space.repair import EMPTY, repair
@@ -42,7 +43,7 @@ class Snapshot:
     scores: dict[Placement, float]
 
 
-class Bipeft:
+class Bipeft(GateStrategy):
     """The state and rules of one search; see `GateStrategy` for what each method does.
 
     Args:
@@ -52,6 +53,9 @@ class Bipeft:
         settings: the method's settings.
         planned_steps: steps after which the search ends in any case.
     """
+
+    search_class = GateSearch
+    split = staticmethod(split_in_halves)
 
     def __init__(self, space: SearchSpace, *, budgets: Sequence[int], settings: BipeftSettings, planned_steps: int):
         self.space, self.settings, self.planned_steps = space, settings, planned_steps

@@ -2,20 +2,22 @@
 
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import nn
 from torch.utils.data import DataLoader, Dataset, Subset, random_split
+from transformers import TrainerCallback
 
 from peftsearch.methods.gate_strategy import GateStrategy, Observation
 from peftsearch.supernet.sensitivity import ModuleRecords, Record, take_record
-from peftsearch.supernet.supernet import Supernet
+from peftsearch.supernet.supernet import Gates, Supernet
 from peftsearch.tasks.form import Form
+from peftsearch.training.evaluation import evaluate
 from peftsearch.training.settings import TrainingSettings
-from peftsearch.training.trainer import FormTrainer, Phase, length_grouped, require_finite
+from peftsearch.training.trainer import EncodedSplit, FormTrainer, Phase, length_grouped, require_finite
 
 
 def split_in_halves(train: Dataset, seed: int) -> tuple[Subset, Subset]:
@@ -26,6 +28,11 @@ def split_in_halves(train: Dataset, seed: int) -> tuple[Subset, Subset]:
     return weight_half, architecture_half
 
 
+def all_for_weights(train: Dataset, seed: int) -> tuple[Dataset, Subset]:
+    """The whole training set for weights and nothing for the architecture."""
+    return train, Subset(train, [])
+
+
 def planned_steps(num_examples: int, settings: TrainingSettings, epochs: float) -> int:
     """Optimizer steps of `epochs` passes over `num_examples`."""
     batch = settings.per_device_train_batch_size * settings.gradient_accumulation_steps
@@ -34,11 +41,21 @@ def planned_steps(num_examples: int, settings: TrainingSettings, epochs: float) 
 
 @dataclass(frozen=True)
 class SearchData:
-    """The two halves of the training set and how the task is put to the model."""
+    """What a search reads.
+
+    Args:
+        form: how the task is put to the model.
+        weight_half: the part of the training set that trains weights.
+        architecture_half: the part that trains the architecture.
+        validation: what `end_epoch` can score the supernet on.
+        metric: name of the metric of that score, larger is better.
+    """
 
     form: Form
     weight_half: Dataset
     architecture_half: Dataset
+    validation: EncodedSplit
+    metric: str
 
 
 class LiveParameters:
@@ -77,7 +94,8 @@ class GateSearch(FormTrainer):
         phase: Phase,
     ):
         super().__init__(supernet.model, form=data.form, train=data.weight_half, settings=settings, phase=phase)
-        self.supernet, self.strategy = supernet, strategy
+        self.supernet, self.strategy, self.data = supernet, strategy, data
+        self.add_callback(EndEpoch(self))
         self._architecture_batches = self._endless_batches(data.architecture_half)
         self._live = LiveParameters(supernet)
         self._started = time.perf_counter()
@@ -88,7 +106,7 @@ class GateSearch(FormTrainer):
         updates = self.accelerator.sync_gradients
         validation_record = architecture_loss = None
         if updates and self.strategy.has_architecture_step(step):
-            validation_record, architecture_loss = self._architecture_step(model, step)
+            validation_record, architecture_loss = self._architecture_step(model, step, inputs)
         gates = self.strategy.weight_gates(step, self.supernet.live, self.args.device)
         with self.supernet.gated(gates):
             loss = super().training_step(model, inputs, num_items_in_batch)
@@ -98,19 +116,38 @@ class GateSearch(FormTrainer):
             self.control.should_training_stop |= self.strategy.finished()
         return loss
 
-    def _architecture_step(self, model: nn.Module, step: int) -> tuple[Record, torch.Tensor]:
+    def score(self, gates: Gates) -> float:
+        """The selecting metric of the supernet under gates on the validation split; it is logged."""
+        validation = self.data.validation
+        batch_size = self.args.per_device_eval_batch_size
+        with self.supernet.gated(gates):
+            found = evaluate(self.model, self.form, validation.examples, validation.encoded, batch_size=batch_size)
+        self.log({f"validation_{name}": value for name, value in found.items()})
+        return found[self.data.metric]
+
+    def _architecture_step(self, model: nn.Module, step: int, inputs: dict[str, Any]) -> tuple[Record, torch.Tensor]:
+        """Train the architecture once; `inputs` is the batch that the weights are trained on next."""
         model.train()
         parameters = self.strategy.architecture_parameters(step)
         gates = self.strategy.architecture_gates(step, self.supernet.live, self.args.device)
-        batch = self._prepare_inputs(next(self._architecture_batches))
-        with self.accelerator.no_sync(model), self.supernet.gated(gates), self.compute_loss_context_manager():
-            loss = self.compute_loss(model, batch)
-        require_finite(loss, step + 1)
-        total = loss + self.strategy.architecture_penalty(step).to(loss.device)
-        gradients = torch.autograd.grad(total, [*parameters, *self._live.tensors], allow_unused=True)
+        # The backward pass is inside too: gradient checkpointing runs the forward pass again in it.
+        with self.supernet.gated(gates):
+            loss = self._loss_of(model, next(self._architecture_batches))
+            total = loss + self.strategy.architecture_penalty(step).to(loss.device)
+            gradients = torch.autograd.grad(total, [*parameters, *self._live.tensors], allow_unused=True)
         own, of_weights = gradients[: len(parameters)], gradients[len(parameters) :]
-        self.strategy.update_architecture(step, [self.accelerator.reduce(g, reduction="mean") for g in own])
+        self._update_architecture(step, own)
         return take_record(self._live.tensors, of_weights), loss.detach()
+
+    def _loss_of(self, model: nn.Module, batch: dict[str, Any]) -> torch.Tensor:
+        batch = self._prepare_inputs(batch)
+        with self.accelerator.no_sync(model), self.compute_loss_context_manager():
+            loss = self.compute_loss(model, batch)
+        require_finite(loss, self.state.global_step + 1)
+        return loss
+
+    def _update_architecture(self, step: int, gradients: Sequence[torch.Tensor]) -> None:
+        self.strategy.update_architecture(step, [self.accelerator.reduce(g, reduction="mean") for g in gradients])
 
     def _observe(self, step: int, validation_record: Record | None) -> None:
         live = self._live
@@ -125,11 +162,16 @@ class GateSearch(FormTrainer):
     def _forget(self, parameters: list[nn.Parameter]) -> None:
         """Drop removed parameters and their moments from the optimizer."""
         gone = {id(parameter) for parameter in parameters}
-        optimizer = getattr(self.optimizer, "optimizer", self.optimizer)
+        optimizer = self.weight_optimizer
         for group in optimizer.param_groups:
             group["params"] = [p for p in group["params"] if id(p) not in gone]
         for parameter in parameters:
             optimizer.state.pop(parameter, None)
+
+    @property
+    def weight_optimizer(self) -> torch.optim.Optimizer:
+        """The optimizer of the weights itself, without accelerate's wrapper."""
+        return getattr(self.optimizer, "optimizer", self.optimizer)
 
     def _endless_batches(self, dataset: Dataset) -> Iterator[dict[str, torch.Tensor]]:
         """Batches for ever, newly shuffled in each pass.
@@ -156,6 +198,16 @@ class GateSearch(FormTrainer):
         )
 
 
+class EndEpoch(TrainerCallback):
+    """Tell the strategy that an epoch has ended."""
+
+    def __init__(self, search: GateSearch):
+        self.search = search
+
+    def on_epoch_end(self, args, state, control, **_) -> None:
+        self.search.strategy.end_epoch(self.search.score)
+
+
 @dataclass(frozen=True)
 class Searched:
     """What a search gave besides its configurations, which the strategy holds.
@@ -179,6 +231,7 @@ def run_gate_search(
 ) -> Searched:
     """Run a search to its end; afterwards `strategy.results()` holds the configurations."""
     started = time.perf_counter()
-    search = GateSearch(supernet, strategy=strategy, data=data, settings=settings, phase=phase)
+    strategy.prepare(supernet)
+    search = strategy.search_class(supernet, strategy=strategy, data=data, settings=settings, phase=phase)
     search.train()
     return Searched(search.state.global_step, time.perf_counter() - started)

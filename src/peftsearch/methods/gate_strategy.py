@@ -1,14 +1,18 @@
 """What the gate driver asks of a method that searches by gating a supernet."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 import torch
+from torch.utils.data import Dataset
 
 from peftsearch.space import Configuration, Placement
 from peftsearch.supernet.sensitivity import ModuleRecords, Record
-from peftsearch.supernet.supernet import Gates
+from peftsearch.supernet.supernet import Gates, Supernet
+
+# (training set, seed) -> what trains weights, what trains the architecture
+Split = Callable[[Dataset, int], tuple[Dataset, Dataset]]
 
 
 @dataclass(frozen=True)
@@ -29,7 +33,19 @@ class Observation:
 
 
 class GateStrategy(Protocol):
-    """A search method over gates; steps are counted from 0."""
+    """A search method over gates; steps are counted from 0.
+
+    Methods inherit from it: `prepare` and `end_epoch` do nothing unless a method has a use for them, and a method
+    that never has an architecture step leaves out what belongs to it.
+    """
+
+    # The loop that runs the method: `GateSearch` or a subclass.
+    search_class: type
+    # How it shares the training set out.
+    split: ClassVar[Split]
+
+    def prepare(self, supernet: Supernet) -> None:
+        """Look at the supernet, or change its start, before the first step."""
 
     def has_architecture_step(self, step: int) -> bool:
         """Whether a step trains the architecture before it trains weights."""
@@ -51,6 +67,14 @@ class GateStrategy(Protocol):
 
     def observe(self, step: int, observation: Observation) -> list[Placement]:
         """Take in a step's records; return the modules to remove for good."""
+
+    def end_epoch(self, score: Callable[[Gates], float]) -> None:
+        """Take note of the end of an epoch.
+
+        Args:
+            score: the selecting metric of the supernet under gates on the validation split, larger is better. It
+                costs one evaluation.
+        """
 
     def finished(self) -> bool:
         """Whether the search can stop before its planned steps run out."""

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 
 from torch import nn
 
@@ -10,7 +11,7 @@ from peftsearch.errors import SiteError
 from peftsearch.models.family import Family, Paths, Stack, family_of
 from peftsearch.models.structure import guess_family
 from peftsearch.modules.peft_module import layer_widths
-from peftsearch.space import Role, Site
+from peftsearch.space import Role, Site, prefix_width
 
 _Modules = Mapping[str, nn.Module]
 
@@ -27,7 +28,22 @@ def find_sites(model: nn.Module) -> tuple[Site, ...]:
     family = family_of(getattr(getattr(model, "config", None), "model_type", None)) or guess_family(model)
     modules = dict(model.named_modules())
     sites = [site for stack in family.stacks for site in _sites_of_stack(family, stack, modules)]
-    return tuple(sorted(sites))
+    return tuple(sorted(_with_neighbours(family, sites)))
+
+
+def _with_neighbours(family: Family, sites: list[Site]) -> list[Site]:
+    """The sites with what they must know of others in their block: the block's input and the width of the keys."""
+    by_place = {(site.stack, site.layer, site.role): site for site in sites}
+    found = []
+    for site in sites:
+        near = {role: by_place.get((site.stack, site.layer, role)) for role in (Role.FFN_IN, Role.KEY)}
+        if site.role == Role.FFN_OUT and near[Role.FFN_IN].in_width == site.out_width:
+            site = replace(site, input_path=near[Role.FFN_IN].path)
+        key = near[Role.KEY] or site
+        if family.attention_is_open and key.out_width == site.out_width:
+            site = replace(site, prefix_width=prefix_width(site.role, site.out_width))
+        found.append(site)
+    return found
 
 
 def _sites_of_stack(family: Family, stack: Stack, modules: _Modules) -> list[Site]:

@@ -38,12 +38,15 @@ class Family:
         description: one line.
         model_types: values of `config.model_type` that follow it.
         stacks: its stacks, the encoder first.
+        attention_is_open: whether self-attention calls a function that transformers' AttentionInterface lets us
+            choose, and a fused map makes query, key and value of equal widths: what prefixes need.
     """
 
     name: str
     description: str
     model_types: tuple[str, ...]
     stacks: tuple[Stack, ...]
+    attention_is_open: bool = True
 
 
 FAMILIES: Registry[Family] = Registry("family")

@@ -38,7 +38,10 @@ def guess_family(model: nn.Module) -> Family:
     names = [stack.name for stack in stacks]
     if not stacks or len(set(names)) != len(names):
         raise _unknown(model, f"lists of alike blocks with attention and feed-forward layers: found {len(stacks)}")
-    return Family("structure", "read from the model's structure", (), stacks)
+    has_fused_map = any(Role.QUERY_KEY_VALUE in stack.roles for stack in stacks)
+    can_choose = getattr(type(model), "_can_set_attn_implementation", lambda: False)
+    is_open = not has_fused_map and can_choose()
+    return Family("structure", "read from the model's structure", (), stacks, attention_is_open=is_open)
 
 
 def _block_lists(model: nn.Module) -> list[tuple[str, nn.ModuleList]]:

@@ -12,6 +12,8 @@ from transformers.pytorch_utils import Conv1D
 import peftsearch.modules.kinds  # noqa: F401  registers every kind
 from peftsearch.errors import ConfigurationError
 from peftsearch.modules.peft_module import KINDS, UNMASKED, Mask, PeftModule, layer_widths
+from peftsearch.modules.tap import Tap
+from peftsearch.space import Role
 
 PREFIX = "peftsearch_"
 # Order in which modules at one site apply.
@@ -39,37 +41,75 @@ class AdaptedLayer(nn.Module, BaseTunerLayer):
             setattr(self, name, nn.ModuleDict())
         # What a supernet sets for a step: kind -> mask, or None to skip the module. Empty outside of a supernet.
         self.masks: dict[str, Mask | None] = {}
+        self.tap: Tap | None = None
         self._disable_adapters = False
         self._active_adapter: str | list[str] = []
         self.merged_adapters: list[str] = []
         self._unmerged: list[dict[str, torch.Tensor]] = []
 
-    def add_modules(self, adapter: str, ranks: Mapping[str, int], *, inference_mode: bool = False) -> None:
-        """Attach one module of each kind of `ranks` (kind -> rank) for an adapter."""
+    def add_modules(
+        self, adapter: str, ranks: Mapping[str, int], *, role: Role | None = None, inference_mode: bool = False
+    ) -> None:
+        """Attach one module of each kind of `ranks` (kind -> rank) for an adapter.
+
+        Args:
+            role: of the site, for kinds that read it.
+        """
         base = self.get_base_layer()
         for kind, rank in ranks.items():
-            self._container(kind)[adapter] = KINDS[kind](base, rank)
+            self._container(kind)[adapter] = KINDS[kind].build(base, rank, role)
         self._move_adapter_to_device_of_base_layer(adapter)
         active = self.active_adapters or [adapter]
         self.set_adapter(active, inference_mode=inference_mode)
 
     def modules_of(self, adapter: str) -> dict[str, PeftModule]:
         """The modules of an adapter by kind, in the order in which they apply."""
-        return {k: self._container(k)[adapter] for k in ORDERED_KINDS if adapter in self._container(k)}
+        # By nn.Module's own tables: this runs in every forward pass, and attribute look-ups would cost more.
+        found = ((kind, self._modules[PREFIX + kind]._modules.get(adapter)) for kind in ORDERED_KINDS)
+        return {kind: module for kind, module in found if module is not None}
 
     def remove_module(self, adapter: str, kind: str) -> None:
         """Take one module out for good."""
         del self._container(kind)[adapter]
+        self._drop_unused_tap()
+
+    def delete_adapter(self, adapter_name: str) -> None:
+        """Take all modules of an adapter out for good."""
+        super().delete_adapter(adapter_name)
+        self._drop_unused_tap()
+
+    def tap_input_of(self, layer: nn.Module) -> None:
+        """Hand the input of another layer of the block, which runs earlier, to the modules that read it."""
+        if self.tap is None:
+            self.tap = Tap(layer)
+
+    def drop_tap(self) -> None:
+        """Stop reading another layer's input."""
+        if self.tap is not None:
+            self.tap.close()
+            self.tap = None
+
+    def _drop_unused_tap(self) -> None:
+        if not any(KINDS[kind].reads_block_input and len(self._container(kind)) for kind in ORDERED_KINDS):
+            self.drop_tap()
 
     def forward(self, x: torch.Tensor, *args: Any, **kwargs: Any) -> torch.Tensor:
         """Run the base layer, then the modules of the active adapters in order."""
         if self.disable_adapters and self.merged:
             self.unmerge()
-        y = self.base_layer(x, *args, **kwargs)
+        block_input = None if self.tap is None else self.tap.take()
         if self.disable_adapters or self.merged:
-            return y
-        for module, mask in self._applied():
-            y = module(x, y, mask)
+            return self.base_layer(x, *args, **kwargs)
+        applied = list(self._active())
+        inputs = []
+        # Backwards, so that what a module makes of the input reaches the base layer and all modules before it.
+        for module, mask in reversed(applied):
+            if module.changes_input:
+                x = module.before(x, mask)
+            inputs.append(block_input if module.reads_block_input else x)
+        y = self.base_layer(x, *args, **kwargs)
+        for (module, mask), own_input in zip(applied, reversed(inputs), strict=True):
+            y = module(own_input, y, mask)
         return y
 
     def unmergeable_reason(self, adapter: str) -> str | None:
@@ -91,18 +131,29 @@ class AdaptedLayer(nn.Module, BaseTunerLayer):
 
     def _merge_one(self, adapter: str, safe_merge: bool) -> None:
         base = self.get_base_layer()
-        merged = {name: p.data.clone() for name, p in base.named_parameters(recurse=False)}
-        for module in self.modules_of(adapter).values():
-            for name, delta in (("weight", module.weight_delta()), ("bias", module.bias_delta())):
-                if delta is not None:
-                    delta = delta.T if isinstance(base, Conv1D) and name == "weight" else delta
-                    merged[name] = (merged[name].float() + delta).to(merged[name].dtype)
+        exact = self._merged_parameters(adapter)
+        merged = {name: exact[name].to(p.dtype) for name, p in base.named_parameters(recurse=False)}
         if safe_merge and not all(torch.isfinite(tensor).all() for tensor in merged.values()):
             raise ConfigurationError(f"NaNs detected in the merged weights. The adapter {adapter} seems to be broken.")
         self._unmerged.append({name: getattr(base, name).data for name in merged})
         for name, tensor in merged.items():
             getattr(base, name).data = tensor
         self.merged_adapters.append(adapter)
+
+    def _merged_parameters(self, adapter: str) -> dict[str, torch.Tensor]:
+        """The base layer's parameters in float32 with an adapter's modules folded in, one after the other."""
+        base = self.get_base_layer()
+        merged = {name: p.detach().float().clone() for name, p in base.named_parameters(recurse=False)}
+        is_transposed = isinstance(base, Conv1D)
+        for module in self.modules_of(adapter).values():
+            weight, bias = merged["weight"], merged.get("bias")
+            weight_delta = module.weight_delta(weight.T if is_transposed else weight)
+            bias_delta = module.bias_delta(bias)
+            if weight_delta is not None:
+                merged["weight"] = weight + (weight_delta.T if is_transposed else weight_delta)
+            if bias_delta is not None:
+                merged["bias"] = bias + bias_delta
+        return merged
 
     @torch.no_grad()
     def unmerge(self) -> None:
@@ -117,11 +168,17 @@ class AdaptedLayer(nn.Module, BaseTunerLayer):
     def _container(self, kind: str) -> nn.ModuleDict:
         return getattr(self, PREFIX + kind)
 
-    def _applied(self) -> Iterator[tuple[PeftModule, Mask]]:
+    def applied_in_attention(self) -> list[tuple[PeftModule, Mask]]:
+        """Modules of the active adapters that act inside the attention function, with their masks."""
+        if self.disable_adapters or self.merged:
+            return []
+        return list(self._active(in_attention=True))
+
+    def _active(self, *, in_attention: bool = False) -> Iterator[tuple[PeftModule, Mask]]:
         for adapter in self.active_adapters:
             for kind, module in self.modules_of(adapter).items():
                 mask = self.masks.get(kind, UNMASKED)
-                if mask is not None:
+                if mask is not None and module.acts_in_attention == in_attention:
                     yield module, mask
 
     def __repr__(self) -> str:

@@ -8,6 +8,7 @@ from torch import nn
 from peftsearch.errors import ConfigurationError
 from peftsearch.modules.adapted_layer import PREFIX
 from peftsearch.modules.kinds import num_parameters
+from peftsearch.modules.peft_module import KINDS
 from peftsearch.modules.tuner import PeftSearchConfig
 from peftsearch.space import Configuration, Site
 
@@ -27,6 +28,7 @@ def make_peft_config(
     """
     by_name = {site.name: site for site in sites}
     ranks: dict[str, dict[str, int]] = {}
+    inputs, roles = {}, {}
     for choice in configuration:
         if choice.site not in by_name:
             raise ConfigurationError(
@@ -36,7 +38,13 @@ def make_peft_config(
         site = by_name[choice.site]
         num_parameters(choice.kind, site, choice.rank)
         ranks.setdefault(site.path, {})[choice.kind] = choice.rank
-    return PeftSearchConfig(sites=ranks, modules_to_save=list(head) or None, task_type=task_type)
+        if KINDS[choice.kind].reads_block_input:
+            inputs[site.path] = site.input_path
+        if KINDS[choice.kind].reads_role:
+            roles[site.path] = str(site.role)
+    return PeftSearchConfig(
+        sites=ranks, inputs=inputs, roles=roles, modules_to_save=list(head) or None, task_type=task_type
+    )
 
 
 def attach(

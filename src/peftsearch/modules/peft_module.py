@@ -1,6 +1,7 @@
 """The base of every module kind, and the registry that finds them."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from typing import ClassVar, NamedTuple
 
 import torch
@@ -8,7 +9,7 @@ from torch import nn
 from transformers.pytorch_utils import Conv1D
 
 from peftsearch.registry import Registry
-from peftsearch.space import Site
+from peftsearch.space import Role, Site
 
 
 class Mask(NamedTuple):
@@ -42,10 +43,25 @@ class PeftModule(nn.Module, ABC):
     source: ClassVar[str]
     # Whether the size depends on a rank.
     ranked: ClassVar[bool] = False
+    # Parameter name -> axis along which the rank's components lie; parameters without one are absent.
+    rank_axes: ClassVar[Mapping[str, int]] = {}
     # Modules at one site apply in ascending order: what reads the layer's input comes first, serial ones last.
     order: ClassVar[int] = 0
     # Multiple of the learning rate that suits the kind where LoRA's multiple is 1.
     learning_rate_scale: ClassVar[float] = 1.0
+    # Whether `x` is the input of the block that the layer ends (`Site.input_path`) and not the layer's own.
+    reads_block_input: ClassVar[bool] = False
+    # Whether `build` must know the site's role.
+    reads_role: ClassVar[bool] = False
+    # Whether `before` changes what the layer reads.
+    changes_input: ClassVar[bool] = False
+    # Whether the kind acts inside the attention function and leaves the layer's output as it is.
+    acts_in_attention: ClassVar[bool] = False
+
+    @classmethod
+    def build(cls, base_layer: nn.Module, rank: int, role: Role | None) -> "PeftModule":
+        """Make a module for a layer; `role` is None unless the kind reads it."""
+        return cls(base_layer, rank)
 
     @classmethod
     @abstractmethod
@@ -70,6 +86,10 @@ class PeftModule(nn.Module, ABC):
             (batch, tokens, out_width) in the dtype of `y`; exactly `y` at initialisation.
         """
 
+    def before(self, x: torch.Tensor, mask: Mask = UNMASKED) -> torch.Tensor:
+        """Change what the layer and the modules before this one read: (batch, tokens, in_width)."""
+        return x
+
     @torch.no_grad()
     def inherit(self, larger: "PeftModule") -> None:
         """Copy the leading rows and columns of a module of the same kind and at least the same rank."""
@@ -80,12 +100,20 @@ class PeftModule(nn.Module, ABC):
         """Why the module cannot be folded into the layer's own parameters; None if it can."""
         return None
 
-    def weight_delta(self) -> torch.Tensor | None:
-        """What merging adds to the layer's weight: (out_width, in_width), or (width,) for a norm."""
+    def weight_delta(self, base_weight: torch.Tensor) -> torch.Tensor | None:
+        """What merging adds to the layer's weight.
+
+        Args:
+            base_weight: (out_width, in_width), or (width,) for a norm: the layer's weight with the modules before
+                this one merged, in float32.
+
+        Returns:
+            a tensor of the same shape; None for nothing.
+        """
         return None
 
-    def bias_delta(self) -> torch.Tensor | None:
-        """What merging adds to the layer's bias: (out_width,)."""
+    def bias_delta(self, base_bias: torch.Tensor | None) -> torch.Tensor | None:
+        """What merging adds to the layer's bias: (out_width,); arguments and result as in `weight_delta`."""
         return None
 
 

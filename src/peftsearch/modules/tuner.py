@@ -16,7 +16,9 @@ from torch import nn
 
 from peftsearch.errors import ConfigurationError
 from peftsearch.modules.adapted_layer import PREFIX, AdaptedLayer
+from peftsearch.modules.attention import choose_attention
 from peftsearch.modules.peft_module import KINDS
+from peftsearch.space import Role
 from peftsearch.space.configuration import SCHEMA_VERSION, check_schema_version
 
 _NAME = "PEFTSEARCH"
@@ -46,14 +48,19 @@ class PeftSearchConfig(PeftConfig):
 
     Args:
         sites: exact module name -> kind -> rank.
+        inputs: module name -> name of the module whose input the kinds that read a block's input take there.
+        roles: module name -> role of the site, where a kind reads it.
         modules_to_save: names of modules that are trained and saved in full, such as the task head.
         schema_version: of `sites`; a newer one than this release knows is refused.
 
     Raises:
-        ConfigurationError: for sites of another form, unknown kinds, ranks below 1 or a newer schema.
+        ConfigurationError: for sites of another form, unknown kinds, ranks below 1, an input or role that a kind
+            needs and that is missing, or a newer schema.
     """
 
     sites: dict[str, dict[str, int]] = field(default_factory=dict)
+    inputs: dict[str, str] = field(default_factory=dict)
+    roles: dict[str, str] = field(default_factory=dict)
     target_modules: list[str] | str | None = None
     exclude_modules: list[str] | str | None = None
     modules_to_save: list[str] | None = None
@@ -65,6 +72,9 @@ class PeftSearchConfig(PeftConfig):
         self.peft_type = _PEFT_TYPE
         check_schema_version(self.schema_version)
         _check_sites(self.sites)
+        _check_names("inputs", self.inputs, _paths_of_kinds(self.sites, "reads_block_input"))
+        _check_names("roles", self.roles, _paths_of_kinds(self.sites, "reads_role"))
+        _check_roles(self.roles)
         # peft reads target_modules in several places; with no site at all (head only) it needs its dummy name.
         self.target_modules = set(self.sites) or DUMMY_TARGET_MODULES
 
@@ -72,6 +82,8 @@ class PeftSearchConfig(PeftConfig):
         """Plain data with sorted names, so that equal adapters write equal files."""
         document = super().to_dict()
         document["sites"] = {path: dict(sorted(ranks.items())) for path, ranks in sorted(self.sites.items())}
+        document["inputs"] = dict(sorted(self.inputs.items()))
+        document["roles"] = {path: str(role) for path, role in sorted(self.roles.items())}
         document["target_modules"] = sorted(self.sites) or DUMMY_TARGET_MODULES
         document["modules_to_save"] = sorted(set(self.modules_to_save or ())) or None
         return document
@@ -87,6 +99,26 @@ def _check_sites(sites: Any) -> None:
             if type(rank) is not int or rank < 1:
                 raise ConfigurationError(f"Rank {rank!r:.50} of {kind} at '{path}' must be a whole number from 1.")
             KINDS[kind]
+
+
+def _paths_of_kinds(sites: dict[str, dict[str, int]], property_name: str) -> set[str]:
+    """Sites with a kind for which a class variable of `PeftModule` is true."""
+    return {path for path, ranks in sites.items() if any(getattr(KINDS[kind], property_name) for kind in ranks)}
+
+
+def _check_names(field_name: str, names: Any, needed: set[str]) -> None:
+    if not isinstance(names, dict) or not all(isinstance(text, str) for pair in names.items() for text in pair):
+        raise ConfigurationError(f"'{field_name}' must map module names to names, found {names!r:.200}.")
+    if names.keys() != needed:
+        wrong = min(names.keys() ^ needed)
+        problem = "lacks" if wrong in needed else "has an entry that no kind reads for"
+        raise ConfigurationError(f"'{field_name}' {problem} the site '{wrong}'.")
+
+
+def _check_roles(roles: dict[str, str]) -> None:
+    for path, role in roles.items():
+        if role not in set(Role):
+            raise ConfigurationError(f"'roles' gives '{path}' the role '{role}'; known: {', '.join(Role)}.")
 
 
 class PeftSearchModel(BaseTuner):
@@ -112,11 +144,35 @@ class PeftSearchModel(BaseTuner):
     ) -> None:
         layer = target if isinstance(target, AdaptedLayer) else AdaptedLayer(target)
         ranks = peft_config.sites[current_key]
-        layer.add_modules(adapter_name, ranks, inference_mode=peft_config.inference_mode)
+        role = Role(peft_config.roles[current_key]) if current_key in peft_config.roles else None
+        layer.add_modules(adapter_name, ranks, role=role, inference_mode=peft_config.inference_mode)
+        if current_key in peft_config.inputs:
+            layer.tap_input_of(self._base_layer_at(peft_config.inputs[current_key]))
         if layer is not target:
             if adapter_name not in self.active_adapters:
                 layer.requires_grad_(False)
             self._replace_module(parent, target_name, layer, target)
+
+    def _base_layer_at(self, path: str) -> nn.Module:
+        """The layer at a path, without what wraps it.
+
+        Raises:
+            ConfigurationError: if the model has none.
+        """
+        try:
+            layer = self.model.get_submodule(path)
+        except AttributeError as error:
+            raise ConfigurationError(f"'inputs' names '{path}', which this model does not have.") from error
+        return layer.get_base_layer() if isinstance(layer, AdaptedLayer) else layer
+
+    def _post_injection_hook(self, model: nn.Module, config: PeftSearchConfig, adapter_name: str) -> None:
+        super()._post_injection_hook(model, config, adapter_name)
+        choose_attention(model)
+
+    def delete_adapter(self, adapter_name: str) -> None:
+        """Take an adapter out for good."""
+        super().delete_adapter(adapter_name)
+        choose_attention(self.model)
 
     def unmergeable_sites(self, adapter_names: list[str] | None = None) -> dict[str, str]:
         """Module name -> why its modules cannot be merged, over the given (or active) adapters."""
@@ -136,7 +192,12 @@ class PeftSearchModel(BaseTuner):
     def _unload_and_optionally_merge(self, merge: bool = True, **settings: Any) -> nn.Module:
         if merge:
             self._refuse_unmergeable(settings.get("adapter_names"))
-        return super()._unload_and_optionally_merge(merge=merge, **settings)
+        layers = [module for module in self.model.modules() if isinstance(module, AdaptedLayer)]
+        unloaded = super()._unload_and_optionally_merge(merge=merge, **settings)
+        for layer in layers:
+            layer.drop_tap()
+        choose_attention(self.model)
+        return unloaded
 
     def _refuse_unmergeable(self, adapter_names: list[str] | None) -> None:
         refused = self.unmergeable_sites(adapter_names)

@@ -15,13 +15,13 @@ from peftsearch.report.collect import RunRecord  # noqa: E402
 from peftsearch.space import Role  # noqa: E402
 
 # Colours that people with colour-blindness tell apart (Okabe and Ito).
-_COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442", "#999999")
+COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442", "#999999")
 _EMPTY = "#e8e8e8"
 
 
 def kind_colours(kinds: list[str]) -> dict[str, str]:
     """A colour for each kind, by its place in the sorted list."""
-    return {kind: _COLOURS[i % len(_COLOURS)] for i, kind in enumerate(sorted(kinds))}
+    return {kind: COLOURS[i % len(COLOURS)] for i, kind in enumerate(sorted(kinds))}
 
 
 def draw_map(record: RunRecord) -> str:
@@ -38,7 +38,7 @@ def draw_map(record: RunRecord) -> str:
     figure.legend(
         handles=[Patch(color=colours[kind], label=kind) for kind in kinds], loc="upper right", ncols=4, frameon=False
     )
-    return _svg(figure)
+    return figure_to_svg(figure)
 
 
 def _num_rows(record: RunRecord, stack: str) -> int:
@@ -88,7 +88,7 @@ def draw_search(record: RunRecord) -> str | None:
     for axis in axes:
         axis.set_xlabel("search step")
     figure.tight_layout()
-    return _svg(figure)
+    return figure_to_svg(figure)
 
 
 def _draw_size(axis: Axes, rows: list[dict[str, Any]], budget: int) -> None:
@@ -96,8 +96,8 @@ def _draw_size(axis: Axes, rows: list[dict[str, Any]], budget: int) -> None:
     axis.axhline(budget, color="black", linestyle=":", label="budget")
     axis.set(title="expected parameters", yscale="log")
     other = axis.twinx()
-    other.plot([row["step"] for row in rows], [row["live_modules"] for row in rows], color=_COLOURS[1])
-    other.set_ylabel("live modules", color=_COLOURS[1], fontsize=8)
+    other.plot([row["step"] for row in rows], [row["live_modules"] for row in rows], color=COLOURS[1])
+    other.set_ylabel("live modules", color=COLOURS[1], fontsize=8)
     axis.legend(frameon=False, fontsize=7)
 
 
@@ -113,17 +113,17 @@ def draw_front(record: RunRecord) -> str | None:
     if len(scored) < 2 or not record.front:
         return None
     figure, axis = pyplot.subplots(figsize=(7, 3.5))
-    _scatter(axis, scored, marker=".", color=_COLOURS[4], label="trial")
+    _scatter(axis, scored, marker=".", color=COLOURS[4], label="trial")
     front = [(row["parameters"], row["score"]) for row in record.front]
-    axis.step([x for x, _ in front], [y for _, y in front], where="post", color=_COLOURS[5], linewidth=1.2)
-    _scatter(axis, record.front, marker="o", color=_COLOURS[5], label="Pareto front")
+    axis.step([x for x, _ in front], [y for _, y in front], where="post", color=COLOURS[5], linewidth=1.2)
+    _scatter(axis, record.front, marker="o", color=COLOURS[5], label="Pareto front")
     if record.results["budget"]:
         axis.axvline(record.results["budget"]["parameters"], color="black", linestyle=":", label="budget")
     metric = record.results["selection_metric"]
     axis.set(xscale="log", xlabel="parameters", ylabel=f"validation {metric.replace('_', ' ')} in the search")
     axis.legend(frameon=False, fontsize=7)
     figure.tight_layout()
-    return _svg(figure)
+    return figure_to_svg(figure)
 
 
 def _scatter(axis: Axes, rows: list[dict[str, Any]], **style: Any) -> None:
@@ -144,10 +144,10 @@ def draw_training(record: RunRecord) -> str | None:
         axis.set(title=title, xlabel="step")
         axis.legend(frameon=False, fontsize=7)
     figure.tight_layout()
-    return _svg(figure)
+    return figure_to_svg(figure)
 
 
-def _svg(figure: Figure) -> str:
+def figure_to_svg(figure: Figure) -> str:
     """SVG without a date and with fixed ids; text stays text, which readers can search."""
     buffer = io.StringIO()
     with matplotlib.rc_context({"svg.hashsalt": "peftsearch", "svg.fonttype": "none"}):

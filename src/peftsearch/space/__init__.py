@@ -1,10 +1,11 @@
 """WHAT can be chosen: plain data, standard library only."""
 
+import peftsearch.space.codings  # noqa: F401  registers them
 from peftsearch.space.budget import Budget
 from peftsearch.space.configuration import Choice, Configuration, Placement
 from peftsearch.space.presets import PRESETS, Preset
 from peftsearch.space.search_space import SearchSpace
-from peftsearch.space.site import CROSS_ROLES, LINEAR_ROLES, NORM_ROLES, ONCE_PER_STACK, Role, Site
+from peftsearch.space.site import CROSS_ROLES, LINEAR_ROLES, NORM_ROLES, ONCE_PER_STACK, Role, Site, prefix_width
 
 __all__ = [
     "CROSS_ROLES",
@@ -20,4 +21,5 @@ __all__ = [
     "Role",
     "SearchSpace",
     "Site",
+    "prefix_width",
 ]

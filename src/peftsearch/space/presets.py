@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from peftsearch.registry import Registry
-from peftsearch.space.site import CROSS_ROLES, LINEAR_ROLES, NORM_ROLES, Role
+from peftsearch.space.site import CROSS_ROLES, LINEAR_ROLES, NORM_ROLES, ONCE_PER_STACK, Role
 
 
 @dataclass(frozen=True)
@@ -37,6 +37,11 @@ _S2_ROLES = {
     "lnfit": NORM_ROLES,
 }
 
+# The maps that make the values of self-attention host its prefix.
+_PREFIX_HOSTS = frozenset({Role.VALUE, Role.QUERY_KEY_VALUE})
+_QUERY_AND_VALUE = _PREFIX_HOSTS | {Role.QUERY}
+_FFN_OUT = frozenset({Role.FFN_OUT})
+
 PRESETS.add(
     "s2",
     Preset(
@@ -47,10 +52,77 @@ PRESETS.add(
     ),
 )
 PRESETS.add(
+    "s1",
+    Preset(
+        "serial and parallel adapter at the FFN, prefix in self-attention; ranks 1, 4, 8 (BIPEFT's S1)",
+        {
+            "serial_adapter": _FFN_OUT,
+            "parallel_adapter": _FFN_OUT,
+            "prefix": _PREFIX_HOSTS,
+        },
+        (1, 4, 8),
+        "Chang et al. 2024, section 4.1",
+    ),
+)
+PRESETS.add(
+    "all",
+    Preset(
+        "every kind at the roles it suits; ranks 1, 4, 8",
+        # One serial bottleneck at a site: the plain one at the FFN as in S1, the low-rank one after attention.
+        {
+            "lora": LINEAR_ROLES,
+            "bitfit": LINEAR_ROLES | NORM_ROLES,
+            "lnfit": NORM_ROLES,
+            "ia3": frozenset({Role.KEY, Role.VALUE, Role.FFN_OUT}),
+            "low_rank_adapter": frozenset({Role.ATTENTION_OUTPUT, Role.CROSS_OUTPUT}),
+            "serial_adapter": _FFN_OUT,
+            "parallel_adapter": _FFN_OUT,
+            "prefix": _PREFIX_HOSTS,
+        },
+        (1, 4, 8),
+        "the union of s1, s2 and IA3, with cross-attention",
+    ),
+)
+PRESETS.add(
     "s3delta_m",
     Preset("the kinds of s2 at rank 1 (S3Delta-M)", _S2_ROLES, (1,), "Hu et al. 2022, section 4.2"),
 )
 PRESETS.add(
     "s3delta_l",
     Preset("LoRA at rank 1 only (S3Delta-L)", {"lora": _S2_LINEAR}, (1,), "Hu et al. 2022, section 4.2"),
+)
+PRESETS.add(
+    "autopeft",
+    Preset(
+        "serial adapter, parallel adapter and prefix: one size each, one layer mask for all",
+        {"serial_adapter": _FFN_OUT, "parallel_adapter": _FFN_OUT, "prefix": _PREFIX_HOSTS},
+        (1, 3, 6, 12, 24, 48, 96, 192, 384, 768),
+        "Zhou et al. 2024, section 3.1",
+        "autopeft",
+    ),
+)
+PRESETS.add(
+    "noah",
+    Preset(
+        "LoRA, serial adapter and prefix: a depth for each kind, a size in each layer",
+        {"lora": _QUERY_AND_VALUE, "serial_adapter": _FFN_OUT, "prefix": _PREFIX_HOSTS},
+        (1, 5, 10),
+        "Zhang et al. 2022, section 3.2, for text",
+        "noah",
+    ),
+)
+PRESETS.add(
+    "design_spaces",
+    Preset(
+        "adapter, prefix, BitFit and LoRA in four groups of layers; sizes follow from the budget",
+        {
+            "serial_adapter": _FFN_OUT,
+            "prefix": _PREFIX_HOSTS,
+            "bitfit": LINEAR_ROLES | (NORM_ROLES - ONCE_PER_STACK),
+            "lora": _QUERY_AND_VALUE,
+        },
+        tuple(range(1, 65)),
+        "Chen et al. 2023, section 3",
+        "design_spaces",
+    ),
 )

@@ -9,7 +9,8 @@ from peftsearch.space.configuration import Choice, Configuration, Placement
 from peftsearch.space.presets import Preset
 from peftsearch.space.site import Site
 
-Cost = Callable[[str, Site, int], int]  # (kind, site, rank) -> parameters
+# (kind, site, rank) -> parameters; None where the kind does not fit the site.
+Cost = Callable[[str, Site, int], int | None]
 
 
 class SearchSpace:
@@ -26,16 +27,16 @@ class SearchSpace:
 
     @classmethod
     def build(cls, preset: Preset, *, sites: Iterable[Site], cost: Cost) -> "SearchSpace":
-        """Lay a preset over the sites of a model.
+        """Lay a preset over the sites of a model, and leave out what does not fit there.
 
         Args:
-            cost: parameters of (kind, site, rank); its ranks are `preset.ranks` for ranked kinds, for which the
-                cost grows with the rank, and 1 for all others.
+            cost: parameters of (kind, site, rank), None where the kind does not fit; its ranks are `preset.ranks` for
+                ranked kinds, for which the cost grows with the rank, and 1 for all others.
         """
         costs = {}
         for site in sites:
             for kind, roles in preset.roles.items():
-                if site.role in roles:
+                if site.role in roles and cost(kind, site, 1) is not None:
                     is_ranked = cost(kind, site, 1) != cost(kind, site, 2)
                     for rank in preset.ranks if is_ranked else (1,):
                         costs[Choice(site.name, kind, rank)] = cost(kind, site, rank)

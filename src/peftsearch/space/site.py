@@ -50,6 +50,10 @@ class Site:
         path: exact name of the module in the model, as in `model.named_modules()`.
         in_width: width of the input, in features.
         out_width: width of the output, in features.
+        input_path: at the last map of a feed-forward block, name of the module that reads the block's input; ""
+            elsewhere, and where input and output of the block differ in width.
+        prefix_width: width of the keys of the self-attention whose values the site makes; 0 where a prefix is
+            impossible.
     """
 
     stack: str
@@ -58,6 +62,8 @@ class Site:
     path: str
     in_width: int
     out_width: int
+    input_path: str = ""
+    prefix_width: int = 0
 
     @property
     def name(self) -> str:
@@ -65,3 +71,10 @@ class Site:
         if self.role in ONCE_PER_STACK:
             return f"{self.stack}.{self.role}"
         return f"{self.stack}.{self.layer}.{self.role}"
+
+
+def prefix_width(role: Role, out_width: int) -> int:
+    """Width of a self-attention's keys, by the site that makes its values; 0 at other sites."""
+    if role == Role.VALUE:
+        return out_width
+    return out_width // 3 if role == Role.QUERY_KEY_VALUE else 0

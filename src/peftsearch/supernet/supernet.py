@@ -8,6 +8,7 @@ from peft import PeftModel
 from torch import nn
 
 from peftsearch.modules.adapted_layer import AdaptedLayer
+from peftsearch.modules.attention import choose_attention
 from peftsearch.modules.peft_module import Mask, PeftModule
 from peftsearch.space import Placement, SearchSpace, Site
 
@@ -50,7 +51,8 @@ class Supernet:
     def gated(self, gates: Gates) -> Iterator[None]:
         """Apply gates to every forward pass inside the scope, and to none after it.
 
-        The backward pass may run outside: it uses what the forward pass recorded.
+        The backward pass may run outside, as it uses what the forward pass recorded, unless gradient checkpointing
+        makes it run the forward pass again.
         """
         for placement, layer in self._layers.items():
             if placement in gates:
@@ -74,6 +76,7 @@ class Supernet:
             layer.remove_module(self.adapter, placement.kind)
             if not layer.modules_of(self.adapter):
                 self._unwrap(self._paths[placement.site], layer)
+        choose_attention(self.model.base_model.model)
         return removed
 
     def _unwrap(self, path: str, layer: AdaptedLayer) -> None:

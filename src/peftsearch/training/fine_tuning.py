@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from torch import nn
 
+from peftsearch.modules.reparametrisation import fold, reparametrise
 from peftsearch.tasks.form import Form
 from peftsearch.training.settings import TrainingSettings
 from peftsearch.training.trainer import EncodedSplit, FormTrainer, KeepBest, Phase
@@ -35,6 +36,8 @@ def fine_tune(
 ) -> Trained:
     """Train a model in place and leave it with the weights of its best epoch on the validation split.
 
+    Prefixes are trained through a bottleneck, which is folded into them at the end.
+
     Args:
         metric: name of the metric that selects the epoch; larger is better.
 
@@ -42,8 +45,10 @@ def fine_tune(
         TrainingError: if the loss stops being a number.
     """
     started = time.perf_counter()
+    reparametrise(model)
     trainer = FormTrainer(model, form=form, train=train.encoded, settings=settings, phase=phase)
     keep_best = KeepBest(trainer, validation=validation, metric=metric)
     trainer.add_callback(keep_best)
     trainer.train()
+    fold(model)
     return Trained(keep_best.best, time.perf_counter() - started)

@@ -194,7 +194,8 @@ class ProgressBar(TrainerCallback):
         self.bar: tqdm | None = None
 
     def on_train_begin(self, args, state, control, **_) -> None:
-        self.bar = tqdm(total=state.max_steps, desc=self.name, unit="step", dynamic_ncols=True)
+        # Below another bar it disappears when it is full.
+        self.bar = tqdm(total=state.max_steps, desc=self.name, unit="step", dynamic_ncols=True, leave=None)
 
     def on_step_end(self, args, state, control, **_) -> None:
         self.bar.update(1)

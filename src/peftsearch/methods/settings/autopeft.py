@@ -51,6 +51,6 @@ METHODS.add(
         Driver.TRIALS,
         "peftsearch.methods.autopeft:Autopeft",
         space="autopeft",
-        codings=("flat", "autopeft", "noah", "design_spaces"),
+        codings=("flat", "autopeft", "noah"),
     ),
 )

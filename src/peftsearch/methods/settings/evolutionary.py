@@ -43,6 +43,7 @@ METHODS.add(
         EvolutionarySettings,
         Driver.INHERITED,
         "peftsearch.methods.evolutionary:Evolution",
+        space="noah",
         codings=("flat", "autopeft", "noah", "design_spaces"),
     ),
 )

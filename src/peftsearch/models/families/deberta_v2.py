@@ -9,6 +9,8 @@ register_family(
         name="deberta_v2",
         description="DeBERTa v2 and v3",
         model_types=("deberta-v2",),
+        # Disentangled attention is written out in the model.
+        attention_is_open=False,
         stacks=(
             Stack(
                 name="encoder",

@@ -22,3 +22,8 @@ def num_parameters(kind: str, site: Site, rank: int) -> int:
         fitting = ", ".join(name for name in KINDS if KINDS[name].fits(site))
         raise ConfigurationError(f"Kind '{kind}' does not fit the site '{site.name}'; what fits: {fitting}.")
     return KINDS[kind].num_parameters(site, rank)
+
+
+def cost_at(kind: str, site: Site, rank: int) -> int | None:
+    """As `num_parameters`, but None for a kind that does not fit the site: what `SearchSpace.build` asks."""
+    return KINDS[kind].num_parameters(site, rank) if KINDS[kind].fits(site) else None

@@ -46,5 +46,5 @@ class Bitfit(PeftModule):
     def unmergeable_reason(self, base_layer: nn.Module) -> str | None:
         return bias_is_missing(base_layer)
 
-    def bias_delta(self) -> torch.Tensor:
+    def bias_delta(self, base_bias: torch.Tensor | None) -> torch.Tensor:
         return self.bias.float()

@@ -47,5 +47,5 @@ class Lnfit(PeftModule):
         scale = torch.rsqrt(x.pow(2).mean(-1, keepdim=True) + self.epsilon)
         return y + (x * scale * weight).to(y.dtype)
 
-    def weight_delta(self) -> torch.Tensor:
+    def weight_delta(self, base_weight: torch.Tensor) -> torch.Tensor:
         return self.weight.float()

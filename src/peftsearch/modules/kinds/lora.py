@@ -23,6 +23,7 @@ class Lora(PeftModule):
     description = "low-rank update of a linear map: y + B A x"
     source = "Hu et al. 2022, section 4.1"
     ranked = True
+    rank_axes = {"A": 0, "B": 1}
 
     def __init__(self, base_layer: nn.Module, rank: int):
         super().__init__()
@@ -46,7 +47,7 @@ class Lora(PeftModule):
             hidden = hidden * scale
         return add_projection(y, hidden, self.B)
 
-    def weight_delta(self) -> torch.Tensor:
+    def weight_delta(self, base_weight: torch.Tensor) -> torch.Tensor:
         return self.B.float() @ self.A.float()
 
 

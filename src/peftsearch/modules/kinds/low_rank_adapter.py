@@ -29,6 +29,7 @@ class LowRankAdapter(PeftModule):
     description = "bottleneck adapter with low-rank projections after attention or FFN"
     source = "Chang et al. 2024, section 4.1"
     ranked = True
+    rank_axes = {"down_in": 0, "down_out": 1, "up_in": 0, "up_out": 1}
     order = 2
 
     def __init__(self, base_layer: nn.Module, rank: int):

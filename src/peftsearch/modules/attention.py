@@ -1,0 +1,75 @@
+"""How prefixes reach the attention function: transformers' attention interface, by the names "peftsearch_...".
+
+Each of our functions calls the one it stands for and adds what the attention's prefixes give. Masks, positions and
+caches stay as they are, since the prefix has its own softmax.
+"""
+
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import nn
+from transformers import AttentionInterface, AttentionMaskInterface
+from transformers.masking_utils import ALL_MASK_ATTENTION_FUNCTIONS
+from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
+
+from peftsearch.errors import ConfigurationError
+from peftsearch.modules.adapted_layer import PREFIX, AdaptedLayer
+from peftsearch.modules.peft_module import KINDS
+
+# Attention implementations that can carry a prefix.
+SUPPORTED = ("sdpa", "eager")
+
+
+def choose_attention(model: nn.Module) -> None:
+    """Let a model's attention add prefixes if it holds any, or put its own implementation back if it holds none.
+
+    Raises:
+        ConfigurationError: for prefixes in a model whose attention implementation cannot carry them.
+    """
+    current = getattr(getattr(model, "config", None), "_attn_implementation", None) or ""
+    wanted = PREFIX + current.removeprefix(PREFIX) if _holds_prefixes(model) else current.removeprefix(PREFIX)
+    if wanted == current:
+        return
+    if wanted.startswith(PREFIX) and current not in SUPPORTED:
+        raise ConfigurationError(
+            f"Prefixes cannot work with the attention implementation '{current}'. "
+            f'Load the model with attn_implementation="{SUPPORTED[0]}" (possible: {", ".join(SUPPORTED)}).'
+        )
+    model.set_attn_implementation(wanted)
+
+
+def _holds_prefixes(model: nn.Module) -> bool:
+    kinds = [PREFIX + kind for kind in KINDS if KINDS[kind].acts_in_attention]
+    layers = (module for module in model.modules() if isinstance(module, AdaptedLayer))
+    return any(len(getattr(layer, kind)) for layer in layers for kind in kinds)
+
+
+def _with_prefixes(implementation: str) -> Callable[..., tuple[torch.Tensor, torch.Tensor | None]]:
+    """The attention function of an implementation, and the prefixes of the attention module added to its output."""
+
+    def attend(
+        module: nn.Module,
+        query: torch.Tensor,
+        key: torch.Tensor,
+        value: torch.Tensor,
+        attention_mask: torch.Tensor | None,
+        **options: Any,
+    ) -> tuple[torch.Tensor, torch.Tensor | None]:
+        # Every model file has its own eager function.
+        eager = getattr(sys.modules[type(module).__module__], "eager_attention_forward", None)
+        base = ALL_ATTENTION_FUNCTIONS.get_interface(implementation, eager)
+        output, weights = base(module, query, key, value, attention_mask, **options)
+        for layer in module.children():
+            for prefix, gates in layer.applied_in_attention() if isinstance(layer, AdaptedLayer) else ():
+                added = prefix.attend(query, num_key_heads=key.shape[1], scaling=options.get("scaling"), mask=gates)
+                output = output + added.to(output.dtype)
+        return output, weights
+
+    return attend
+
+
+for _name in SUPPORTED:
+    AttentionInterface.register(PREFIX + _name, _with_prefixes(_name))
+    AttentionMaskInterface.register(PREFIX + _name, ALL_MASK_ATTENTION_FUNCTIONS[_name])

@@ -1,0 +1,63 @@
+"""Compare two methods on runs that share task, split and seed."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from statistics import fmean
+
+# Differences of points below this are ties: two shares of a test split are equal or much further apart.
+_TIE = 1e-9
+
+
+@dataclass(frozen=True)
+class Paired:
+    """One method against another over pairs of runs.
+
+    Args:
+        wins: pairs in which the first scores higher.
+        ties: pairs with equal scores.
+        losses: the others.
+        difference: mean of first minus second, in points.
+        p: two-sided, of a paired t-test; None for fewer than 2 pairs or where all differences are equal.
+    """
+
+    wins: int
+    ties: int
+    losses: int
+    difference: float
+    p: float | None
+
+    @property
+    def pairs(self) -> int:
+        """How many runs both methods have."""
+        return self.wins + self.ties + self.losses
+
+
+def compare_pairs(own: Mapping[object, float], other: Mapping[object, float]) -> Paired | None:
+    """Compare scores where both methods have one.
+
+    Args:
+        own: (task, seed) -> score of the method.
+        other: the same of the reference.
+
+    Returns:
+        None if there is no pair.
+    """
+    keys = [key for key in own if key in other]
+    if not keys:
+        return None
+    differences = [own[key] - other[key] for key in keys]
+    return Paired(
+        wins=sum(d > _TIE for d in differences),
+        ties=sum(abs(d) <= _TIE for d in differences),
+        losses=sum(d < -_TIE for d in differences),
+        difference=fmean(differences),
+        p=_p_value([own[key] for key in keys], [other[key] for key in keys], differences),
+    )
+
+
+def _p_value(own: list[float], other: list[float], differences: list[float]) -> float | None:
+    if len(differences) < 2 or max(differences) - min(differences) <= _TIE:
+        return None
+    from scipy.stats import ttest_rel
+
+    return float(ttest_rel(own, other).pvalue)

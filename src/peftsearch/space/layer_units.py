@@ -1,0 +1,158 @@
+"""Sizes from a budget: every layer has a share of it, which the kinds of the layer divide among them."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from peftsearch.space.configuration import Choice, Configuration, Placement
+from peftsearch.space.search_space import SearchSpace
+
+# The kind whose cost is fixed, paid before the others divide the rest.
+FIXED = "bitfit"
+
+
+@dataclass(frozen=True, eq=False)
+class Unit:
+    """One kind at all its sites of one layer, with one size.
+
+    Args:
+        kind: name of the kind.
+        placements: where it stands.
+        costs: size -> parameters of all placements together; sizes ascend.
+    """
+
+    kind: str
+    placements: tuple[Placement, ...]
+    costs: Mapping[int, int]
+
+    @classmethod
+    def of(cls, space: SearchSpace, placements: Sequence[Placement]) -> "Unit":
+        """The placements of one kind at the sizes that all of them can have."""
+        sizes = sorted(set.intersection(*(set(space.ranks[p]) for p in placements)))
+        costs = {n: sum(space.costs[Choice(p.site, p.kind, n)] for p in placements) for n in sizes}
+        return cls(placements[0].kind, tuple(placements), costs)
+
+    @property
+    def smallest(self) -> int:
+        """The smallest size."""
+        return min(self.costs)
+
+    def cost(self, size: int) -> int:
+        """Parameters at a size; 0 is absent."""
+        return self.costs[size] if size else 0
+
+    def largest_within(self, parameters: int) -> int:
+        """The largest size of at most so many parameters, or the smallest one if none is."""
+        return max((n for n, cost in self.costs.items() if cost <= parameters), default=self.smallest)
+
+    def larger(self, size: int) -> int | None:
+        """The next larger size; None at the largest."""
+        return next((n for n in self.costs if n > size), None)
+
+    def smaller(self, size: int) -> int | None:
+        """The next smaller size; None at the smallest."""
+        return next((n for n in reversed(self.costs) if n < size), None)
+
+
+@dataclass(frozen=True)
+class LayerUnits:
+    """What a layer is to hold.
+
+    Args:
+        units: one for each kind of the layer's strategy.
+        share: parameters.
+    """
+
+    units: tuple[Unit, ...]
+    share: int
+
+
+def divide_share(layer: LayerUnits) -> dict[Unit, int]:
+    """Sizes of a layer's units: BitFit's cost comes first, the others get equal parts of the rest.
+
+    BitFit is left out where it exceeds the share, unless it is the layer's only kind. Every other unit has its
+    smallest size at least, so that the sizes may exceed a small share.
+    """
+    fixed = [unit for unit in layer.units if unit.kind == FIXED]
+    others = [unit for unit in layer.units if unit.kind != FIXED]
+    if others and sum(unit.cost(unit.smallest) for unit in fixed) > layer.share:
+        fixed = []
+    left = layer.share - sum(unit.cost(unit.smallest) for unit in fixed)
+    return {unit: unit.smallest for unit in fixed} | {u: u.largest_within(left // len(others)) for u in others}
+
+
+def fill_layers(layers: Iterable[LayerUnits], budget: int) -> Configuration:
+    """Divide every layer's share, then repair the sum: at most the budget, and no step of a size left that fits it."""
+    filling = _Filling(list(layers), budget)
+    filling.reduce()
+    filling.drop()
+    filling.raise_sizes()
+    return Configuration.of(
+        Choice(p.site, p.kind, size) for unit, size in filling.sizes.items() if size for p in unit.placements
+    )
+
+
+class _Filling:
+    """Sizes of all units while they are repaired; 0 is absent.
+
+    Args:
+        layers: from the bottom up.
+        budget: parameters.
+    """
+
+    def __init__(self, layers: list[LayerUnits], budget: int):
+        divided = [divide_share(layer) for layer in layers]
+        self.sizes = {unit: size for sizes in divided for unit, size in sizes.items()}
+        self.layer_of = {unit: i for i, sizes in enumerate(divided) for unit in sizes}
+        self.shares = [layer.share for layer in layers]
+        self.used = [sum(unit.cost(size) for unit, size in sizes.items()) for sizes in divided]
+        self.left = budget - sum(self.used)
+
+    def resize(self, unit: Unit, size: int) -> None:
+        more = unit.cost(size) - unit.cost(self.sizes[unit])
+        self.sizes[unit] = size
+        self.used[self.layer_of[unit]] += more
+        self.left -= more
+
+    def lack(self, unit: Unit) -> int:
+        """Parameters that the unit's layer is below its share."""
+        return self.shares[self.layer_of[unit]] - self.used[self.layer_of[unit]]
+
+    def reduce(self) -> None:
+        """While the budget is exceeded, lower the largest size; of equals the one of the fullest layer."""
+        while self.left < 0:
+            able = [unit for unit, size in self.sizes.items() if unit.smaller(size) is not None]
+            if not able:
+                return
+            unit = max(able, key=lambda u: (self.sizes[u], -self.lack(u)))
+            self.resize(unit, unit.smaller(self.sizes[unit]))
+
+    def drop(self) -> None:
+        """While the budget is exceeded, drop the dearest unit: first of layers with several, at last of the others.
+
+        Of equals the layer with the smallest share loses, then the lowest.
+        """
+        while self.left < 0:
+            present = [unit for unit, size in self.sizes.items() if size]
+            self.resize(max(present, key=self._drop_order), 0)
+
+    def _drop_order(self, unit: Unit) -> tuple[bool, int, int, int]:
+        layer = self.layer_of[unit]
+        is_alone = self.used[layer] == unit.cost(self.sizes[unit])
+        return not is_alone, unit.cost(self.sizes[unit]), -self.shares[layer], -layer
+
+    def raise_sizes(self) -> None:
+        """While a step fits, give one to the layer furthest below its share, there the cheapest.
+
+        Of equal layers the upper one comes first.
+        """
+        while True:
+            able = [unit for unit in self.sizes if self._step(unit) <= self.left]
+            if not able:
+                return
+            unit = max(able, key=lambda u: (self.lack(u), self.layer_of[u], -self._step(u)))
+            self.resize(unit, unit.larger(self.sizes[unit]))
+
+    def _step(self, unit: Unit) -> float:
+        """Parameters of the next larger size; infinite at the largest."""
+        size = unit.larger(self.sizes[unit])
+        return float("inf") if size is None else unit.cost(size) - unit.cost(self.sizes[unit])
