@@ -118,6 +118,17 @@ def test_of_equal_scores_the_smaller_wins_and_failures_never():
     assert best_within(trials, 2) is None
 
 
+def test_a_score_that_is_not_a_number_is_a_failure(tmp_path):
+    scores = iter([float("nan"), 1.0])
+    trials = run_trials(
+        Fixed([configuration(1), configuration(3)]),
+        score=lambda proposal, number: next(scores),
+        space=make_problem().space,
+        record=tmp_path / "t.jsonl",
+    )
+    assert [trial.score for trial in trials] == [None, 1.0] and "nan" in trials[0].error
+
+
 def test_another_fidelity_is_another_proposal():
     assert Proposal(configuration(1), Fidelity(0.5)) != Proposal(configuration(1))
 

@@ -41,6 +41,30 @@ def test_a_flat_sample_leaves_nothing_that_fits(budget):
         assert left >= 0 and (left < 10 or not absent)
 
 
+@pytest.mark.parametrize("coding_class", [Autopeft, Flat, Noah])
+def test_a_configuration_has_one_point_that_stands_for_it(coding_class):
+    coding = coding_class(make_space(), 300, SITES)
+    for seed in range(200):
+        configuration = coding.decode(coding.sample_any(random.Random(seed)))
+        point = coding.encode(configuration)
+        assert coding.decode(point) == configuration and coding.encode(coding.decode(point)) == point
+
+
+def test_unused_decisions_do_not_make_another_point():
+    coding = Autopeft(make_space(), 1000, SITES)
+    assert coding.encode(coding.decode((2, 1, 0, 0, 0, 0))) == coding.encode(Configuration()) == (0,) * 6
+    noah = Noah(make_space(), 1000, SITES)
+    assert noah.encode(noah.decode((1, 0, 2, 2, 2, 2, 1, 1, 1, 1))) == (1, 0, 2, 0, 0, 0, 0, 0, 0, 0)
+
+
+@pytest.mark.parametrize("coding_class", [Autopeft, Flat, Noah])
+def test_samples_of_any_size_fit_and_are_not_all_large(coding_class):
+    space = make_space()
+    coding = coding_class(space, 200, SITES)
+    costs = [space.cost(coding.decode(coding.sample_any_size(random.Random(seed)))) for seed in range(40)]
+    assert 0 < min(costs) <= 80 and max(costs) <= 200
+
+
 def test_repair_keeps_what_fits_and_meets_the_budget():
     space = make_space()
     coding = Flat(space, 100, SITES)

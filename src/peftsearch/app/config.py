@@ -11,7 +11,7 @@ import yaml
 from peftsearch.app.limits import RUN, TRAINING, check_limits
 from peftsearch.errors import RunFolderError
 from peftsearch.limits import ABOVE_ZERO, SettingError, require
-from peftsearch.methods.settings import METHODS, MethodSettings
+from peftsearch.methods.settings import METHODS, Driver, MethodSettings
 from peftsearch.methods.settings.bipeft import BipeftSettings
 from peftsearch.space.budget import Budget
 from peftsearch.space.presets import PRESETS, Preset
@@ -44,6 +44,8 @@ class RunConfig:
         max_train_samples: use only so many training examples; 0 for all.
         inherit: start the training from the supernet's weights instead of fresh ones.
         baseline: also train uniform LoRA of at most the same budget.
+        pareto: also train every configuration of the search's Pareto front of parameters and score; for methods that
+            train whole configurations, such as autopeft.
         learning_rate_grid: comma-separated rates, of which each method gets its best on validation.
         resume: continue the run in the output folder; finished stages are not repeated.
         overwrite: delete the run in the output folder first.
@@ -68,6 +70,7 @@ class RunConfig:
     max_train_samples: int = 0
     inherit: bool = False
     baseline: bool = True
+    pareto: bool = False
     learning_rate_grid: str = ""
     resume: bool = False
     overwrite: bool = False
@@ -83,6 +86,8 @@ class RunConfig:
         check_limits("training.", self.training, TRAINING)
         check_limits("method.", self.method, self.method.LIMITS)
         require(not (self.resume and self.overwrite), "resume", True, "only without --overwrite")
+        has_front = METHODS[self.method_name].driver is Driver.TRIALS
+        require(has_front or not self.pareto, "pareto", True, f"false with the method '{self.method_name}'")
         self.learning_rates  # noqa: B018  reads them
 
     def _check_space(self) -> None:

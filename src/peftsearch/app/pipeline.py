@@ -10,6 +10,7 @@ from torch import nn
 
 from peftsearch.app.attachment import FreshModules, InheritedModules
 from peftsearch.app.config import RunConfig, check_same_run, read_config
+from peftsearch.app.pareto import train_front
 from peftsearch.app.recipe import Recipe, choose_recipe
 from peftsearch.app.results import Outcome, SearchPart, make_results
 from peftsearch.app.run_folder import (
@@ -56,11 +57,12 @@ def run_search(config: RunConfig) -> Path:
     recipe = Recipe("train", attachment)
     outcome = _train_and_prove(workspace, scope, recipe, folder / "training", budget=budget)
     baseline = _train_baseline(workspace, scope, folder, budget) if config.baseline else None
+    front = _train_front(workspace, scope, folder) if config.pareto else []
     ladder = tuple(
         {"budget": budget, "parameters": scope.space.cost(configuration), "modules": len(configuration)}
         for budget, configuration in sorted(found.configurations.items())
     )
-    part = SearchPart(found.seconds, found.steps, baseline, tuple(notes), ladder)
+    part = SearchPart(config.space_name, found.seconds, found.steps, baseline, tuple(notes), ladder, tuple(front))
     results = make_results(workspace, scope, outcome, method=config.method_name, search=part)
     return _finish(workspace, outcome, recipe, folder, results)
 
@@ -177,6 +179,15 @@ def _train_baseline(workspace: Workspace, scope: Scope, folder: Path, budget: in
     logger.info("Baseline: uniform LoRA with %s parameters.", cost(configuration, scope.sites))
     recipe = Recipe("baseline", FreshModules(configuration))
     return _train_and_prove(workspace, scope, recipe, folder / "baseline", budget=budget)
+
+
+def _train_front(workspace: Workspace, scope: Scope, folder: Path) -> list[dict[str, Any]]:
+    budget = max(scope.usable_budgets().values())
+    return train_front(
+        workspace,
+        folder,
+        train=lambda recipe, name: _train_and_prove(workspace, scope, recipe, folder / name, budget=budget),
+    )
 
 
 def _finish(workspace: Workspace, outcome: Outcome, recipe: Recipe, folder: Path, results: dict[str, Any]) -> Path:

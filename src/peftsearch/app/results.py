@@ -51,18 +51,22 @@ class SearchPart:
     """What only a search adds to the results; a manual configuration has none of it.
 
     Args:
+        space: name of the space that was searched; None without a search.
         seconds: wall time of the search.
-        steps: search steps taken.
+        steps: search steps or trials taken.
         baseline: uniform LoRA of at most the same budget, if it was trained.
         notes: what the user should know.
         ladder: budget, parameters and modules of each configuration that was found.
+        pareto: what `train_front` says of each configuration of the Pareto front, if it was trained.
     """
 
+    space: str | None = None
     seconds: float = 0.0
     steps: int = 0
     baseline: Outcome | None = None
     notes: tuple[str, ...] = ()
     ladder: tuple[dict[str, Any], ...] = ()
+    pareto: tuple[dict[str, Any], ...] = ()
 
 
 def make_results(
@@ -73,7 +77,7 @@ def make_results(
     smallest = min(scope.budgets, key=scope.budgets.get) if scope.budgets else None
     return {
         "method": method,
-        "space": config.space_name if search.steps else None,
+        "space": search.space,
         "seed": config.seed,
         "seeds": config.seeds,
         "model": config.model,
@@ -91,10 +95,11 @@ def make_results(
         "learning_rate": outcome.runs[0].learning_rate,
         "seconds": {"search": search.seconds, "train": outcome.seconds},
         "search_steps": search.steps,
-        "search_cost": search.seconds / outcome.seconds if search.steps else None,
+        "search_cost": search.seconds / outcome.seconds if search.space else None,
         "baseline": None if search.baseline is None else _describe_baseline(workspace, search.baseline),
         "truncated_examples": workspace.num_truncated(),
         "ladder": list(search.ladder),
+        "pareto": list(search.pareto),
         "notes": list(search.notes),
         "versions": versions(),
     }

@@ -8,6 +8,7 @@ from pathlib import Path
 import torch
 from torch.utils.data import Subset
 
+from peftsearch.app.pareto import write_front
 from peftsearch.app.searched import Searched
 from peftsearch.app.workspace import Scope, Workspace
 from peftsearch.methods.settings import METHODS
@@ -25,6 +26,7 @@ def search_by_trials(workspace: Workspace, scope: Scope, folder: Path) -> Search
     proposer = METHODS[config.method_name].load()(make_problem(workspace, scope), config.method)
     scorer = TrainingScorer(workspace, scope, folder / "search" / "trials")
     trials = run_trials(proposer, score=scorer, space=scope.space, record=folder / "search" / "trials.jsonl")
+    write_front(trials, folder)
     # Trials of an interrupted search count with the time that they took then.
     seconds = max(time.perf_counter() - started, sum(trial.seconds for trial in trials))
     return Searched(proposer.results(trials), len(trials), seconds, failure_notes(trials))

@@ -2,8 +2,9 @@
 
 import json
 import logging
+import math
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -62,6 +63,8 @@ def _serve(proposal: Proposal, trials: Sequence[Trial], *, score: Scorer, number
     parameters, started = space.cost(proposal.configuration), time.perf_counter()
     try:
         value = float(score(proposal, number))
+        if not math.isfinite(value):
+            raise TrainingError(f"The score is {value}, not a finite number.")
     except Exception as error:  # whatever breaks one training must not end the search
         logger.warning("Trial %d failed: %s", number, error)
         reason = f"{type(error).__name__}: {error}"
@@ -87,10 +90,11 @@ def _show(bar: tqdm, trial: Trial) -> None:
 def _append(record: Path, number: int, trial: Trial) -> None:
     record.parent.mkdir(parents=True, exist_ok=True)
     with record.open("a", encoding="utf-8") as file:
-        file.write(json.dumps(_to_row(number, trial)) + "\n")
+        file.write(json.dumps(to_row(number, trial)) + "\n")
 
 
-def _to_row(number: int, trial: Trial) -> dict[str, Any]:
+def to_row(number: int, trial: Trial) -> dict[str, Any]:
+    """A trial as plain data for JSON."""
     fidelity = trial.proposal.fidelity
     return {
         "trial": number,
@@ -116,6 +120,10 @@ def _parse(record: Path) -> Iterator[Trial]:
         lines.pop()
     for line in lines:
         row = json.loads(line)
-        configuration = Configuration.of(Choice(*choice) for choice in row["choices"])
-        proposal = Proposal(configuration, Fidelity(row["share"], row["epochs"]))
+        proposal = Proposal(configuration_of(row), Fidelity(row["share"], row["epochs"]))
         yield Trial(proposal, row["parameters"], row["score"], row["seconds"], row["error"])
+
+
+def configuration_of(row: Mapping[str, Any]) -> Configuration:
+    """The configuration of a trial that `to_row` wrote."""
+    return Configuration.of(Choice(*choice) for choice in row["choices"])

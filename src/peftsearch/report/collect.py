@@ -19,6 +19,8 @@ class RunRecord:
         configuration: what was found or trained.
         sites: every site of the model, as in `sites.json`.
         search_log: one row a search step; empty without a search.
+        trials: rows of `search/trials.jsonl`; empty unless the search was by trials.
+        front: those of them on the Pareto front.
         training_logs: rows of each training by the name of its folder.
         settings: `config.yaml` as text.
     """
@@ -28,6 +30,8 @@ class RunRecord:
     configuration: Configuration
     sites: list[dict[str, Any]]
     search_log: list[dict[str, Any]]
+    trials: list[dict[str, Any]]
+    front: list[dict[str, Any]]
     training_logs: dict[str, list[dict[str, Any]]]
     settings: str
 
@@ -43,6 +47,7 @@ def collect(run: Path) -> RunRecord:
             raise RunFolderError(
                 f"'{run}' has no {name}. Give the folder of a finished run, or finish it with --resume."
             )
+    front = run / "search" / "pareto.json"
     logs = sorted((run / "training").glob("seed-*/log.jsonl"))
     return RunRecord(
         folder=run,
@@ -50,6 +55,8 @@ def collect(run: Path) -> RunRecord:
         configuration=Configuration.load(run / "configuration.json"),
         sites=json.loads((run / "sites.json").read_text(encoding="utf-8")),
         search_log=_rows(run / "search" / "log.jsonl"),
+        trials=_rows(run / "search" / "trials.jsonl"),
+        front=json.loads(front.read_text(encoding="utf-8")) if front.is_file() else [],
         training_logs={path.parent.name: _rows(path) for path in logs},
         settings=(run / "config.yaml").read_text(encoding="utf-8"),
     )

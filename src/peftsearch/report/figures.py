@@ -107,6 +107,30 @@ def _plot(axis: Axes, rows: list[dict[str, Any]], names: tuple[str, ...]) -> Non
         axis.plot([x for x, _ in points], [y for _, y in points], label=name.replace("_", " "), linewidth=1.2)
 
 
+def draw_front(record: RunRecord) -> str | None:
+    """Score against parameters of every trial, and the Pareto front; None where few were trained."""
+    scored = [row for row in record.trials if row["score"] is not None]
+    if len(scored) < 2 or not record.front:
+        return None
+    figure, axis = pyplot.subplots(figsize=(7, 3.5))
+    _scatter(axis, scored, marker=".", color=COLOURS[4], label="trial")
+    front = [(row["parameters"], row["score"]) for row in record.front]
+    axis.step([x for x, _ in front], [y for _, y in front], where="post", color=COLOURS[5], linewidth=1.2)
+    _scatter(axis, record.front, marker="o", color=COLOURS[5], label="Pareto front")
+    if record.results["budget"]:
+        axis.axvline(record.results["budget"]["parameters"], color="black", linestyle=":", label="budget")
+    metric = record.results["selection_metric"]
+    axis.set(xscale="log", xlabel="parameters", ylabel=f"validation {metric.replace('_', ' ')} in the search")
+    axis.legend(frameon=False, fontsize=7)
+    figure.tight_layout()
+    return figure_to_svg(figure)
+
+
+def _scatter(axis: Axes, rows: list[dict[str, Any]], **style: Any) -> None:
+    points = [(row["parameters"], row["score"]) for row in rows]
+    axis.plot([x for x, _ in points], [y for _, y in points], linestyle="none", **style)
+
+
 def draw_training(record: RunRecord) -> str | None:
     """Loss and validation score over the steps of every training."""
     metric = f"validation_{record.results['selection_metric']}"

@@ -8,8 +8,8 @@ from jinja2 import Environment
 from markupsafe import Markup
 
 from peftsearch.report.collect import RunRecord, collect
-from peftsearch.report.figures import draw_map, draw_search, draw_training
-from peftsearch.report.table import summary_rows, verdict
+from peftsearch.report.figures import draw_front, draw_map, draw_search, draw_training
+from peftsearch.report.table import front_rows, summary_rows, verdict
 
 
 def write_report(run: Path) -> Path:
@@ -31,7 +31,12 @@ def write_report(run: Path) -> Path:
 
 
 def _draw(record: RunRecord) -> dict[str, str | None]:
-    return {"map": draw_map(record), "search": draw_search(record), "training": draw_training(record)}
+    return {
+        "map": draw_map(record),
+        "search": draw_search(record),
+        "front": draw_front(record),
+        "training": draw_training(record),
+    }
 
 
 def _render(record: RunRecord, figures: dict[str, str]) -> str:
@@ -40,6 +45,7 @@ def _render(record: RunRecord, figures: dict[str, str]) -> str:
     return environment.from_string(template).render(
         results=record.results,
         rows=summary_rows(record),
+        front=front_rows(record),
         verdict=verdict(record.results),
         # matplotlib escapes text in its SVG.
         figures={name: Markup(svg) for name, svg in figures.items()},

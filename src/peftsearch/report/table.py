@@ -28,6 +28,14 @@ def summary_rows(record: RunRecord) -> list[tuple[str, str]]:
     return rows
 
 
+def front_rows(record: RunRecord) -> list[tuple[str, ...]]:
+    """Parameters, modules, validation and test score, and folder of each configuration of the trained front."""
+    return [
+        (f"{row['parameters']:,}", str(row["modules"]), _score(row["validation"]), _score(row["test"]), row["folder"])
+        for row in record.results.get("pareto", [])
+    ]
+
+
 def _parameters(results: dict[str, Any]) -> str:
     budget = results["budget"]
     limit = f" of {budget['parameters']:,} allowed ({budget['requested']})" if budget else ""

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from copy import copy
 from dataclasses import dataclass
 
-from peftsearch.errors import BudgetError
+from peftsearch.errors import BudgetError, ConfigurationError
 from peftsearch.registry import Registry
 from peftsearch.space.configuration import Configuration
 from peftsearch.space.search_space import SearchSpace
@@ -56,6 +56,17 @@ class Coding(ABC):
     def decode(self, point: Point) -> Configuration:
         """The configuration that a point stands for; several points may stand for the same one."""
 
+    def encode(self, configuration: Configuration) -> Point:
+        """The one point that is taken for a configuration: `decode` gives the configuration back.
+
+        Args:
+            configuration: what some point stands for.
+
+        Raises:
+            ConfigurationError: if the coding cannot tell; flat, autopeft and noah can.
+        """
+        raise ConfigurationError(f"The coding {type(self).__name__} cannot find the point of a configuration.")
+
     def fits(self, point: Point) -> bool:
         """Whether a point stands for at least one module and for at most the budget."""
         configuration = self.decode(point)
@@ -75,6 +86,10 @@ class Coding(ABC):
             f"None of {MAX_DRAWS:,} points drawn from this space has at most {self.budget:,} parameters. "
             "Raise the budget, or take a space with single modules such as s2."
         )
+
+    def sample_any_size(self, rng: random.Random) -> Point:
+        """Draw a point that fits, also a small one, which `sample` need not do."""
+        return self.sample(rng)
 
     def sample_any(self, rng: random.Random) -> Point:
         """Draw every variable uniformly, whatever the size."""

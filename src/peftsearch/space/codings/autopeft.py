@@ -34,5 +34,15 @@ class Autopeft(Coding):
             Choice(p.site, p.kind, sizes[kind]) for p, kind, block in self.placements if sizes[kind] and is_kept[block]
         )
 
+    def encode(self, configuration: Configuration) -> Point:
+        size = {choice.kind: choice.rank for choice in configuration}
+        chosen = {choice.placement for choice in configuration}
+        kept = {block for placement, _, block in self.placements if placement in chosen}
+        sizes = self.variables[: len(self.kinds)]
+        return (
+            *(variable.values.index(size.get(kind, 0)) for variable, kind in zip(sizes, self.kinds, strict=True)),
+            *(int(block in kept) for block in range(len(self.blocks))),
+        )
+
 
 CODINGS.add("autopeft", Autopeft)

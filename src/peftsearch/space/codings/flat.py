@@ -1,5 +1,6 @@
 """No ties: one variable for each placement."""
 
+import math
 import random
 from collections.abc import Iterable
 
@@ -20,6 +21,15 @@ class Flat(Coding):
     def decode(self, point: Point) -> Configuration:
         chosen = zip(self.placements, point, self.variables, strict=True)
         return Configuration.of(Choice(p.site, p.kind, v.values[i]) for p, i, v in chosen if i)
+
+    def encode(self, configuration: Configuration) -> Point:
+        rank = {choice.placement: choice.rank for choice in configuration}
+        return tuple(v.values.index(rank.get(p, 0)) for p, v in zip(self.placements, self.variables, strict=True))
+
+    def sample_any_size(self, rng: random.Random) -> Point:
+        """Draw a size, log-uniformly from the cheapest choice to the budget, and a configuration that uses it."""
+        low, high = math.log(self.space.costs[self.space.cheapest]), math.log(self.budget)
+        return self.within(max(round(math.exp(low)), int(math.exp(rng.uniform(low, high))))).sample(rng)
 
     def sample(self, rng: random.Random) -> Point:
         """Draw choices uniformly and add what fits, until nothing does: a configuration that uses its budget.

@@ -47,6 +47,20 @@ class Noah(Coding):
             if self._is_deep_enough(depths[kind], *self.blocks[block])
         )
 
+    def encode(self, configuration: Configuration) -> Point:
+        rank = {choice.placement: choice.rank for choice in configuration}
+        size = {(kind, block): rank[p] for p, kind, block in self.placements if p in rank}
+        depths = [
+            self._depth([self.blocks[block] for k, block in size if k == kind]) for kind in range(len(self.kinds))
+        ]
+        cells = ((kind, block) for kind in range(len(self.kinds)) for block in range(len(self.blocks)))
+        sizes = self.variables[-1].values
+        return (*depths, *(sizes.index(size.get(cell, sizes[0])) for cell in cells))
+
+    def _depth(self, blocks: list[tuple[str, int]]) -> int:
+        """Index of the smallest depth that reaches all of some blocks."""
+        return next(i for i, depth in enumerate(DEPTHS) if all(self._is_deep_enough(depth, *b) for b in blocks))
+
     def _is_deep_enough(self, depth: float, stack: str, layer: int) -> bool:
         return layer < round(depth * self.layers[stack] + 1e-9)
 

@@ -1,0 +1,107 @@
+"""Expected hypervolume improvement where one objective, the cost, is known exactly before a trial."""
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+# Below this, log(1 - |z| Phi(z) / phi(z)) loses its digits to cancellation and its limit -2 log|z| is exact to 1e-8.
+_FAR_BELOW = -1e4
+
+
+@dataclass(frozen=True)
+class Reference:
+    """The corner that hypervolume is measured from; only points that are cheaper and score better have any.
+
+    Args:
+        cost: on the same axis as the costs, such as log10(parameters).
+        score: on the same axis as the scores.
+    """
+
+    cost: float
+    score: float
+
+
+@dataclass(frozen=True)
+class Evaluated:
+    """What has been tried: costs are exact, scores uncertain.
+
+    Args:
+        costs: (points,), ascending.
+        scores: (draws, points), possible true scores; one draw where they are known.
+    """
+
+    costs: Tensor
+    scores: Tensor
+
+
+def log_expected_improvement(mean: Tensor, deviation: Tensor, threshold: Tensor) -> Tensor:
+    """Log of E[max(0, f - threshold)] for a normal f, finite however unlikely an improvement is.
+
+    Source: Ament et al. 2023, eq. 9.
+    """
+    z = (mean - threshold) / deviation
+    upper = z.clamp_min(-1)
+    likely = (torch.exp(_log_density(upper)) + upper * torch.special.ndtr(upper)).log()
+    lower = z.clamp(_FAR_BELOW, -1)
+    ratio = math.sqrt(math.pi / 2) * torch.special.erfcx(-lower / math.sqrt(2))
+    unlikely = torch.log1p(lower * ratio)
+    unlikely = torch.where(z < _FAR_BELOW, -2 * z.clamp_max(-1).neg().log(), unlikely) + _log_density(z)
+    return torch.where(z > -1, likely, unlikely) + deviation.log()
+
+
+def _log_density(z: Tensor) -> Tensor:
+    return -0.5 * z**2 - 0.5 * math.log(2 * math.pi)
+
+
+def log_expected_hypervolume_improvement(
+    mean: Tensor, deviation: Tensor, *, costs: Tensor, evaluated: Evaluated, reference: Reference
+) -> Tensor:
+    """Log of the expected growth of the dominated area, averaged over the draws of what has been tried.
+
+    Along the cost axis the best score so far is a staircase. A candidate of cost c can lift it from c to the
+    reference, so its expected gain is the sum over the stairs of width times ordinary expected improvement over the
+    stair. Summed as logarithms.
+
+    Args:
+        mean: (draws, candidates), of the candidates' scores.
+        deviation: the same, above 0.
+        costs: (candidates,).
+
+    Shape: (candidates,); -inf for a candidate that costs the reference or more.
+    """
+    starts, heights = staircase(evaluated, reference)
+    ends = torch.cat([starts[1:], starts.new_tensor([reference.cost])])
+    widths = (ends - torch.maximum(starts, costs.unsqueeze(-1))).clamp_min(0)  # (candidates, stairs)
+    gains = log_expected_improvement(mean.unsqueeze(-1), deviation.unsqueeze(-1), heights.unsqueeze(1))
+    by_draw = torch.logsumexp(widths.log() + gains, dim=-1)
+    return torch.logsumexp(by_draw, dim=0) - math.log(len(by_draw))
+
+
+def staircase(evaluated: Evaluated, reference: Reference) -> tuple[Tensor, Tensor]:
+    """The best score for each cost: where each stair starts, and how high it is in each draw.
+
+    Shape: (stairs,) and (draws, stairs). The first stair starts at -inf with the reference's score; stairs that start
+    at the reference or beyond have none of its width.
+    """
+    costs, scores = evaluated.costs.clamp_max(reference.cost), evaluated.scores
+    starts = torch.cat([costs.new_tensor([-math.inf]), costs])
+    floor = scores.new_full((len(scores), 1), reference.score)
+    heights = torch.cat([floor, scores], dim=1).cummax(dim=1).values
+    # A stair of no width in every draw changes no sum, and there is one for each dominated point.
+    is_step = torch.ones_like(starts, dtype=torch.bool)
+    is_step[1:] = (heights[:, 1:] > heights[:, :-1]).any(dim=0)
+    return starts[is_step], heights[:, is_step]
+
+
+def reference_score(front: list[float], scores: list[float]) -> float:
+    """The worst score of the Pareto front, less a tenth of the range of all scores.
+
+    Source: `infer_reference_point` of BoTorch, whose range is the front's.
+
+    Args:
+        front: scores of the Pareto front.
+        scores: every score.
+    """
+    return min(front) - 0.1 * ((max(scores) - min(scores)) or 1.0)
