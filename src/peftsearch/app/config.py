@@ -37,7 +37,7 @@ class RunConfig:
         space: search space; see `peftsearch list spaces`. By default the one that the method was published with.
         method_name: see `peftsearch list methods`.
         method: settings of the method.
-        configuration: what `train` trains: a file, a run folder, or a manual method such as lora, adalora, full, head.
+        configuration: what `train` trains: a file, a run folder, or a manual method of `peftsearch list methods`.
         output: run folder; by default runs/TASK-METHOD-BUDGET.
         seed: of the split, the search and the first training.
         seeds: number of trainings, with seeds counted up from `seed`.
