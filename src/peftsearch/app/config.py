@@ -18,7 +18,7 @@ from peftsearch.space.presets import PRESETS, Preset
 from peftsearch.training.settings import TrainingSettings
 
 # Settings that say how to start a run, not what it is; resuming may change them.
-_NOT_PART_OF_A_RUN = ("output", "resume", "overwrite", "dry_run")
+_NOT_PART_OF_A_RUN = ("output", "resume", "overwrite", "dry_run", "verify")
 
 
 @dataclass(frozen=True)
@@ -50,6 +50,7 @@ class RunConfig:
         resume: continue the run in the output folder; finished stages are not repeated.
         overwrite: delete the run in the output folder first.
         dry_run: check everything, show the plan and stop.
+        verify: at the end, load, count and score the saved result once more in a new process.
         training: settings of every training.
     """
 
@@ -75,6 +76,7 @@ class RunConfig:
     resume: bool = False
     overwrite: bool = False
     dry_run: bool = False
+    verify: bool = True
     training: TrainingSettings = field(default_factory=TrainingSettings)
 
     def __post_init__(self) -> None:

@@ -5,9 +5,9 @@ from pathlib import Path
 import transformers
 from torch import nn
 
-from peftsearch.export.export_format import ExportFormat, register_format
-from peftsearch.export.refusal import refuse
-from peftsearch.export.source import Source
+from peftsearch.exports.export_format import ExportFormat, register_format
+from peftsearch.exports.refusal import refuse
+from peftsearch.exports.source import Source
 
 
 def write(source: Source, folder: Path) -> tuple[str, ...]:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from peft import PeftModel
+from safetensors import SafetensorError
 from transformers import PreTrainedModel
 
 from peftsearch.errors import ModelError, RunFolderError
@@ -35,7 +36,7 @@ def load_adapter(base: PreTrainedModel, folder: Path, *, name: str) -> PeftModel
         name: of the model, for messages.
 
     Raises:
-        ModelError: if the model lacks places of the adapter, or has others sizes there.
+        ModelError: if the model lacks places of the adapter, or has other sizes there.
         RunFolderError: if the adapter cannot be read.
     """
     modules = dict(base.named_modules())
@@ -47,13 +48,13 @@ def load_adapter(base: PreTrainedModel, folder: Path, *, name: str) -> PeftModel
         )
     try:
         return PeftModel.from_pretrained(base, str(folder))
-    except RuntimeError as error:
+    except (RuntimeError, ValueError) as error:
         raise ModelError(
             f"The adapter in '{folder}' belongs to another model than '{name}': {_explain(str(error))}. Give the "
             "model that it was trained on."
         ) from error
-    except (OSError, ValueError) as error:
-        raise RunFolderError(f"Cannot read the adapter in '{folder}': {str(error).splitlines()[0]}.") from error
+    except (OSError, SafetensorError, KeyError, TypeError) as error:
+        raise RunFolderError(f"Cannot read the adapter in '{folder}': {error}.") from error
 
 
 def _explain(message: str) -> str:

@@ -11,10 +11,10 @@ TOLERANCE = 1e-4
 
 @torch.no_grad()
 def outputs(model: nn.Module) -> torch.Tensor:
-    """Logits of a model in evaluation mode on fixed random tokens: (2, labels) or (2, tokens, vocabulary)."""
+    """Logits of a model in evaluation mode on fixed random tokens: (1, labels) or (1, tokens, vocabulary)."""
     size = min(model.config.get_text_config().vocab_size, 30_000)
     generator = torch.Generator().manual_seed(0)
-    ids = torch.randint(size // 4, size, (2, 12), generator=generator).to(next(model.parameters()).device)
+    ids = torch.randint(size // 4, size, (1, 24), generator=generator).to(next(model.parameters()).device)
     inputs = {"input_ids": ids, "attention_mask": torch.ones_like(ids)}
     if model.config.is_encoder_decoder:
         inputs["decoder_input_ids"] = ids[:, :5]

@@ -10,8 +10,8 @@ from peft.tuners.tuners_utils import DUMMY_TARGET_MODULES
 from safetensors.torch import save_file
 from torch import nn
 
-from peftsearch.export.lora_form import LoraForm
-from peftsearch.export.source import Source
+from peftsearch.exports.lora_form import LoraForm
+from peftsearch.exports.source import Source
 
 _PREFIX = "base_model.model."
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from torch import nn
 
-from peftsearch.export.source import Source
+from peftsearch.exports.source import Source
 from peftsearch.registry import Registry
 
 

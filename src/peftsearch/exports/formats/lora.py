@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
-from peftsearch.export.export_format import ExportFormat, register_format
-from peftsearch.export.lora_files import reload_lora, write_lora
-from peftsearch.export.lora_form import read_lora_form
-from peftsearch.export.source import Source
+from peftsearch.exports.export_format import ExportFormat, register_format
+from peftsearch.exports.lora_files import reload_lora, write_lora
+from peftsearch.exports.lora_form import read_lora_form
+from peftsearch.exports.source import Source
 
 
 def write(source: Source, folder: Path) -> tuple[str, ...]:

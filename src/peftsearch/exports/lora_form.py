@@ -11,8 +11,8 @@ from torch import nn
 from transformers.pytorch_utils import Conv1D
 
 from peftsearch.errors import ExportError
-from peftsearch.export.refusal import refuse
-from peftsearch.export.source import Source
+from peftsearch.exports.refusal import refuse
+from peftsearch.exports.source import Source
 from peftsearch.modules.adapted_layer import AdaptedLayer
 from peftsearch.modules.kinds.bitfit import Bitfit
 from peftsearch.modules.kinds.lora import Lora

@@ -6,9 +6,9 @@ from typing import Any
 
 from safetensors.torch import save_file
 
-from peftsearch.export.adapterhub import Layout
-from peftsearch.export.lora_form import read_head
-from peftsearch.export.source import Source
+from peftsearch.exports.adapterhub import Layout
+from peftsearch.exports.lora_form import read_head
+from peftsearch.exports.source import Source
 
 # Name of the adapter and of its head.
 NAME = "peftsearch"

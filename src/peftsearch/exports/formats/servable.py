@@ -3,11 +3,11 @@
 from dataclasses import replace
 from pathlib import Path
 
-from peftsearch.export.export_format import ExportFormat, register_format
-from peftsearch.export.lora_files import reload_lora, write_lora
-from peftsearch.export.lora_form import LoraForm, read_lora_only
-from peftsearch.export.refusal import refuse
-from peftsearch.export.source import Source
+from peftsearch.exports.export_format import ExportFormat, register_format
+from peftsearch.exports.lora_files import reload_lora, write_lora
+from peftsearch.exports.lora_form import LoraForm, read_lora_only
+from peftsearch.exports.refusal import refuse
+from peftsearch.exports.source import Source
 
 _WHAT = "a servable LoRA adapter"
 

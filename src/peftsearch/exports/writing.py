@@ -9,9 +9,9 @@ from importlib.metadata import version
 from pathlib import Path
 
 from peftsearch.errors import ExportError
-from peftsearch.export.equality import check_equal, outputs
-from peftsearch.export.export_format import FORMATS
-from peftsearch.export.source import Source
+from peftsearch.exports.equality import check_equal, outputs
+from peftsearch.exports.export_format import FORMATS
+from peftsearch.exports.source import Source
 
 # Marks a folder as ours, so that it may be overwritten.
 MARKER = "export.json"

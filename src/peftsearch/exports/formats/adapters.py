@@ -8,13 +8,13 @@ import torch
 from safetensors.torch import save_file
 
 from peftsearch.errors import ExportError
-from peftsearch.export.adapterhub import BOTTLENECK_SWITCHES, LAYOUTS, LORA_SWITCHES, Found, Layout, find_place
-from peftsearch.export.adapterhub_files import NAME, describe, write_head, write_json
-from peftsearch.export.bottleneck import Bottleneck, bottleneck_of
-from peftsearch.export.export_format import ExportFormat, register_format
-from peftsearch.export.lora_form import Update, update_of
-from peftsearch.export.refusal import refuse
-from peftsearch.export.source import Source
+from peftsearch.exports.adapterhub import BOTTLENECK_SWITCHES, LAYOUTS, LORA_SWITCHES, Found, Layout, find_place
+from peftsearch.exports.adapterhub_files import NAME, describe, write_head, write_json
+from peftsearch.exports.bottleneck import Bottleneck, bottleneck_of
+from peftsearch.exports.export_format import ExportFormat, register_format
+from peftsearch.exports.lora_form import Update, update_of
+from peftsearch.exports.refusal import refuse
+from peftsearch.exports.source import Source
 from peftsearch.modules.peft_module import PeftModule
 
 _WHAT = "an AdapterHub adapter"

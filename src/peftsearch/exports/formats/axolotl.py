@@ -5,11 +5,11 @@ from typing import Any
 
 import yaml
 
-from peftsearch.export.export_format import ExportFormat, register_format
-from peftsearch.export.lora_files import rank_pattern
-from peftsearch.export.lora_form import LoraForm, read_lora_only
-from peftsearch.export.refusal import refuse
-from peftsearch.export.source import Source
+from peftsearch.exports.export_format import ExportFormat, register_format
+from peftsearch.exports.lora_files import rank_pattern
+from peftsearch.exports.lora_form import LoraForm, read_lora_only
+from peftsearch.exports.refusal import refuse
+from peftsearch.exports.source import Source
 
 _WHAT = "axolotl settings"
 _NOTE = "These settings hold the structure and no weights; axolotl has the rank patterns since July 2026 (#3673)."
