@@ -44,7 +44,7 @@ def _settings(source: Source, form: LoraForm) -> dict[str, Any]:
         "lora_modules_to_save": sorted(form.norms),
         "lora_fan_in_fan_out": form.fan_in_fan_out,
     }
-    return {name: value for name, value in settings.items() if value not in ({}, [], False)}
+    return {name: value for name, value in settings.items() if value not in ({}, [])}
 
 
 def _reasons(source: Source, form: LoraForm) -> dict[str, str]:
