@@ -10,15 +10,16 @@ install: .venv/installed
 .venv/installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
 	$(BIN)/pip install --quiet --disable-pip-version-check torch -c constraints.txt
-	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[demo,gguf,bo,dev]'
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[demo,gguf,bo,ray,dev]'
 	touch $@
 
 demo: install
 	$(OFFLINE) $(BIN)/peftsearch search --model demo --task demo --budget 0.1% --learning_rate 5e-3 \
 		--num_train_epochs 3 --output runs/demo --overwrite
 
+# A worker a core, each with one thread: torch processes that share cores with more threads slow each other down.
 test: install
-	$(OFFLINE) $(BIN)/python -m pytest
+	$(OFFLINE) OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --dist worksteal
 
 test-slow: install
 	$(OFFLINE) $(BIN)/python -m pytest -m slow
