@@ -9,7 +9,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import yaml
 
-TOKEN = "hf_thisIsTheSecretOfTheTests"
+TOKEN = "the-secret-of-the-tests"
 
 
 @dataclass
@@ -57,8 +57,9 @@ class FakeHub:
         return 200, {"errors": [{"message": f"{name} is missing"} for name in problems], "warnings": []}
 
     def preupload(self, path, body):
-        files = json.loads(body)["files"]
-        return 200, {"files": [{"path": f["path"], "uploadMode": _mode(f["path"])} for f in files]}
+        paths = [file["path"] for file in json.loads(body)["files"]]
+        known = {"shouldIgnore": False, "oid": None}
+        return 200, {"files": [{"path": path, "uploadMode": _mode(path), **known} for path in paths]}
 
     def batch(self, path, body):
         objects = json.loads(body)["objects"]
