@@ -32,6 +32,7 @@ from peftsearch.methods.settings import METHODS
 from peftsearch.report.collect import collect
 from peftsearch.report.html import write_report
 from peftsearch.report.model_card import write_card
+from peftsearch.training.trackers import check_tracker
 
 logger = logging.getLogger(__name__)
 
@@ -117,7 +118,7 @@ def load_run(run: Path) -> nn.Module:
 
 def describe(config: RunConfig) -> str:
     """What a run would do, after everything has been checked that can be before the first step."""
-    check_push(config)
+    _check_services(config)
     workspace = Workspace.open(config)
     scope = Scope.of(workspace.fresh_model(config.seed), preset=config.preset, budget=config.budget)
     space, sizes = scope.space, {name: len(examples) for name, examples in workspace.task.splits.items()}
@@ -137,10 +138,16 @@ def _open(config: RunConfig) -> tuple[Workspace, Scope]:
     check_run_folder(folder, resume=config.resume, overwrite=config.overwrite)
     if config.resume and (folder / "config.yaml").exists():
         check_same_run(config, read_config(folder / "config.yaml"))
-    check_push(config)
+    _check_services(config)
     workspace = Workspace.open(config)
     scope = Scope.of(workspace.fresh_model(config.seed), preset=config.preset, budget=config.budget)
     return workspace, scope
+
+
+def _check_services(config: RunConfig) -> None:
+    """Check what a run reports to and is pushed to."""
+    check_tracker(config.training.report_to)
+    check_push(config)
 
 
 def _start(workspace: Workspace, scope: Scope) -> Path:
