@@ -22,11 +22,17 @@ def check_tracker(name: str) -> None:
         PeftSearchError: if its package is not installed.
     """
     packages = _PACKAGES.get(name, ())
-    if packages and not any(find_spec(package) for package in packages):
+    if packages and not any(_is_installed(package) for package in packages):
         raise PeftSearchError(
             f"--report_to {name} needs the package {packages[0]}, which is not installed. Run pip install "
             f"{packages[0]}, or use --report_to none."
         )
+
+
+def _is_installed(package: str) -> bool:
+    spec = find_spec(package)
+    # A folder of that name, such as wandb's own logs, is found as well, but has no origin.
+    return spec is not None and spec.origin is not None
 
 
 class OwnWandbRun(TrainerCallback):
