@@ -38,6 +38,13 @@ def test_a_card_of_ours_survives_saving_into_its_folder_again(adapted, tmp_path)
     assert (tmp_path / "README.md").read_bytes() == before
 
 
+def test_a_card_that_somebody_wrote_keeps_its_words(adapted, tmp_path):
+    (tmp_path / "README.md").write_text("---\nlicense: mit\n---\n# My films\n")
+    adapted.save_pretrained(str(tmp_path))
+    card = ModelCard.load(tmp_path / "README.md")
+    assert card.text.strip().startswith("# My films") and card.data.license == "mit"
+
+
 def test_the_path_of_a_local_base_model_is_not_published(adapted, tmp_path):
     adapted.base_model.model.config._name_or_path = adapted.base_model.model.name_or_path = str(tmp_path)
     adapted.save_pretrained(str(tmp_path / "adapter"))

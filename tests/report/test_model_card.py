@@ -94,6 +94,7 @@ def test_a_whole_model_is_a_model_of_transformers(tmp_path):
     (run / "model").mkdir()
     card = make_run_card(collect(run), usage=usage_of(collect(run), run / "model"))
     assert card.data.library_name == "transformers" and "PeftModel" not in card.text
+    assert card.data.base_model == "acme/bert" and "base_model:adapter:acme/bert" not in card.data.tags
 
 
 def test_one_training_is_said_to_prove_little(tmp_path):

@@ -13,6 +13,7 @@ from huggingface_hub import ModelCard, ModelCardData
 from huggingface_hub.utils import HFValidationError, validate_repo_id
 
 CARD = "README.md"
+_PEFTS_TITLE = "# Model Card for Model ID"
 _MARK = re.compile(r"<!-- peftsearch (\{.*\}) -->")
 _MARKDOWN = re.compile(r"([\\`*_{}\[\]<>#|~!$])")
 
@@ -67,7 +68,9 @@ def escape(value: object) -> str:
 
 
 def rewrite_card(folder: Path, sites: dict[str, dict[str, int]], base_model: str | None) -> None:
-    """Put a card that tells how to load the adapter in the place of peft's, or repair ours; without a card do nothing.
+    """Put a card that tells how to load the adapter in the place of peft's empty one, or repair ours.
+
+    A card that somebody else wrote stays, and where there is none, none is made.
 
     Args:
         sites: exact module name -> kind -> rank.
@@ -78,6 +81,8 @@ def rewrite_card(folder: Path, sites: dict[str, dict[str, int]], base_model: str
         return
     card = ModelCard(path.read_text(encoding="utf-8"), ignore_metadata_errors=True)
     origin = Origin.of_card(card.text)
+    if origin is None and _PEFTS_TITLE not in card.text:
+        return
     if origin is None:
         kinds = sorted({kind for ranks in sites.values() for kind in ranks})
         origin = Origin(hub_id(base_model), ("peftsearch", *kinds))

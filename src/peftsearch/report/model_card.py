@@ -69,7 +69,8 @@ def make_run_card(record: RunRecord, *, usage: Usage) -> ModelCard:
         library_name=usage.library,
         datasets=[name] if (name := dataset_id(record.results)) else None,
         pipeline_tag="text-classification" if record.results["saved"]["num_labels"] else None,
-        tags=origin.all_tags,
+        # The hub tells adapters from fine-tuned models by the library.
+        tags=origin.all_tags if usage.library == "peft" else list(origin.tags),
         metrics=sorted({result.metric_type for result in _eval_results(record.results)}),
         model_name=_title(record.results),
         eval_results=_eval_results(record.results),
