@@ -42,5 +42,9 @@ class TrainingError(PeftSearchError):
     """Training that cannot go on, such as a loss that is not a number."""
 
 
+class HubError(PeftSearchError):
+    """A hub that is not reached, or that refuses the token, the name or the files."""
+
+
 class RunFolderError(PeftSearchError):
     """An output folder that must not be written to, or that lacks what is asked of it."""

@@ -7,7 +7,7 @@ import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from peftsearch.app.command_parser import CommandParser
+from peftsearch.app.command_parser import CommandParser, refuse_token
 from peftsearch.errors import PeftSearchError, UnknownNameError
 
 USAGE = """usage: peftsearch COMMAND ...
@@ -20,6 +20,7 @@ commands:
   compare    compare methods on several tasks within one budget, against uniform LoRA
   evaluate   score a finished run on its test or validation split
   report     write report.html of a run again
+  push       upload a finished run to the Hugging Face hub
   plan       show sites, space and budget of a model from its configuration alone
   list       list methods, kinds, spaces, tasks or families
   doctor     check the installation
@@ -120,6 +121,20 @@ def _report(argv: list[str]) -> int:
     return 0
 
 
+def _push(argv: list[str]) -> int:
+    parser = CommandParser("push", "Upload a finished run to the Hugging Face hub.")
+    parser.add_argument("run", type=Path, help="run folder")
+    parser.add_argument("--hub_model_id", required=True, help="name of the repository, such as me/my-adapter")
+    parser.add_argument("--hub_private_repo", action="store_true", help="make it private when it is created")
+    refuse_token(argv)
+    arguments = parser.parse_args(argv)
+    _quieten()
+    from peftsearch.app.hub import push_run
+
+    print(push_run(arguments.run, arguments.hub_model_id, private=arguments.hub_private_repo))
+    return 0
+
+
 def _plan(argv: list[str]) -> int:
     parser = CommandParser("plan", "Sites, space and budget of a model, no weights.")
     parser.add_argument("--model", required=True, help="'demo', a folder (config.json is enough), .gguf or a hub id")
@@ -177,6 +192,7 @@ COMMANDS: dict[str, Callable[[list[str]], int]] = {
     "compare": _compare,
     "evaluate": _evaluate,
     "report": _report,
+    "push": _push,
     "plan": _plan,
     "list": _list,
     "doctor": _doctor,

@@ -15,6 +15,7 @@ from peftsearch.report.comparison import Comparison, Facts
 from peftsearch.report.comparison_html import as_html
 from peftsearch.report.comparison_text import as_csv, as_markdown, as_text
 from peftsearch.tasks.load import TaskRequest, load_task
+from peftsearch.training.trackers import check_tracker
 
 TABLE = "comparison.json"
 
@@ -43,6 +44,7 @@ class Checked:
             PeftSearchError: for the first thing that is wrong; nothing has been written.
         """
         check_same_comparison(config)
+        check_tracker(config.training.report_to)
         if config.workers > 1:
             import_ray()
         units = make_units(config)

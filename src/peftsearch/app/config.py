@@ -18,7 +18,15 @@ from peftsearch.space.presets import PRESETS, Preset
 from peftsearch.training.settings import TrainingSettings
 
 # Settings that say how to start a run, not what it is; resuming may change them.
-_NOT_PART_OF_A_RUN = ("output", "resume", "overwrite", "dry_run")
+HOW_TO_START = (
+    "output",
+    "resume",
+    "overwrite",
+    "dry_run",
+    "push_to_hub",
+    "hub_model_id",
+    "hub_private_repo",
+)
 
 
 @dataclass(frozen=True)
@@ -50,6 +58,9 @@ class RunConfig:
         resume: continue the run in the output folder; finished stages are not repeated.
         overwrite: delete the run in the output folder first.
         dry_run: check everything, show the plan and stop.
+        push_to_hub: upload the finished run to the Hugging Face hub; needs `hub_model_id`.
+        hub_model_id: name of the hub's repository, such as "me/my-adapter".
+        hub_private_repo: make the repository private when it is created.
         training: settings of every training.
     """
 
@@ -75,6 +86,9 @@ class RunConfig:
     resume: bool = False
     overwrite: bool = False
     dry_run: bool = False
+    push_to_hub: bool = False
+    hub_model_id: str | None = None
+    hub_private_repo: bool = False
     training: TrainingSettings = field(default_factory=TrainingSettings)
 
     def __post_init__(self) -> None:
@@ -86,6 +100,8 @@ class RunConfig:
         check_limits("training.", self.training, TRAINING)
         check_limits("method.", self.method, self.method.LIMITS)
         require(not (self.resume and self.overwrite), "resume", True, "only without --overwrite")
+        needed = "given with push_to_hub, such as 'me/my-adapter'"
+        require(not self.push_to_hub or bool(self.hub_model_id), "hub_model_id", self.hub_model_id, needed)
         has_front = METHODS[self.method_name].driver is Driver.TRIALS
         require(has_front or not self.pareto, "pareto", True, f"false with the method '{self.method_name}'")
         self.learning_rates  # noqa: B018  reads them
@@ -142,7 +158,7 @@ class RunConfig:
 
     def to_yaml(self) -> str:
         """The settings as a file for `--config`."""
-        document = {name: value for name, value in asdict(self).items() if name not in _NOT_PART_OF_A_RUN}
+        document = {name: value for name, value in asdict(self).items() if name not in HOW_TO_START}
         document["method"] = {"name": document.pop("method_name"), **document["method"]}
         return yaml.safe_dump(document, sort_keys=False, allow_unicode=True)
 

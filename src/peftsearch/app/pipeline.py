@@ -10,6 +10,7 @@ from torch import nn
 
 from peftsearch.app.attachment import FreshModules, InheritedModules
 from peftsearch.app.config import RunConfig, check_same_run, read_config
+from peftsearch.app.hub import check_push, push_if_asked
 from peftsearch.app.pareto import train_front
 from peftsearch.app.recipe import Recipe, choose_recipe
 from peftsearch.app.results import Outcome, SearchPart, make_results
@@ -28,7 +29,10 @@ from peftsearch.app.workspace import Scope, Workspace
 from peftsearch.errors import BudgetError, ConfigurationError, RunFolderError
 from peftsearch.methods.manual import baseline_lora, cost
 from peftsearch.methods.settings import METHODS
+from peftsearch.report.collect import collect
 from peftsearch.report.html import write_report
+from peftsearch.report.model_card import write_card
+from peftsearch.training.trackers import check_tracker
 
 logger = logging.getLogger(__name__)
 
@@ -114,6 +118,7 @@ def load_run(run: Path) -> nn.Module:
 
 def describe(config: RunConfig) -> str:
     """What a run would do, after everything has been checked that can be before the first step."""
+    _check_services(config)
     workspace = Workspace.open(config)
     scope = Scope.of(workspace.fresh_model(config.seed), preset=config.preset, budget=config.budget)
     space, sizes = scope.space, {name: len(examples) for name, examples in workspace.task.splits.items()}
@@ -133,9 +138,16 @@ def _open(config: RunConfig) -> tuple[Workspace, Scope]:
     check_run_folder(folder, resume=config.resume, overwrite=config.overwrite)
     if config.resume and (folder / "config.yaml").exists():
         check_same_run(config, read_config(folder / "config.yaml"))
+    _check_services(config)
     workspace = Workspace.open(config)
     scope = Scope.of(workspace.fresh_model(config.seed), preset=config.preset, budget=config.budget)
     return workspace, scope
+
+
+def _check_services(config: RunConfig) -> None:
+    """Check what a run reports to and is pushed to."""
+    check_tracker(config.training.report_to)
+    check_push(config)
 
 
 def _start(workspace: Workspace, scope: Scope) -> Path:
@@ -201,5 +213,7 @@ def _finish(workspace: Workspace, outcome: Outcome, recipe: Recipe, folder: Path
         shutil.rmtree(target)
     shutil.copytree(source, target)
     write_json(folder / "results.json", results | {"saved": asdict(SavedRun.of(workspace, recipe))})
+    write_card(collect(folder), target)
     write_report(folder)
+    push_if_asked(workspace.config, folder)
     return folder

@@ -3,9 +3,11 @@
 from dataclasses import dataclass
 from typing import Any
 
+from peftsearch.app.command import command_of
 from peftsearch.app.run_folder import versions
 from peftsearch.app.train_stage import Proof, TrainedRun, summarise
 from peftsearch.app.workspace import Scope, Workspace
+from peftsearch.models.load import hub_id_of
 from peftsearch.space import Configuration
 
 
@@ -80,8 +82,11 @@ def make_results(
         "space": search.space,
         "seed": config.seed,
         "seeds": config.seeds,
+        "command": command_of("search" if search.space else "train", config),
         "model": config.model,
+        "base_model": hub_id_of(config.model),
         "task": task.name,
+        "labels": list(task.labels),
         "split": task.split_record(),
         "backbone_parameters": scope.backbone_parameters,
         "budget": {"requested": smallest, "parameters": scope.budgets[smallest]} if smallest else None,

@@ -203,6 +203,7 @@ class Bipeft(GateStrategy):
             "stage": self.stage(step),
             "temperature": self.temperature(step),
             "expected_parameters": float(self._sizes().sum()),
+            "budget_parameters": self.budgets[0],
             "live_modules": int(self.is_live.sum()),
             "live_parameters": int((largest * self.is_live).sum()),
             "stability": self.stability,

@@ -188,14 +188,14 @@ class GateSearch(FormTrainer):
             yield from loader
 
     def _log_step(self, step: int, loss: torch.Tensor, architecture_loss: torch.Tensor | None) -> None:
-        self.log(
-            {
-                "loss_weights": float(loss.detach()),
-                "loss_architecture": None if architecture_loss is None else float(architecture_loss),
-                **self.strategy.status(step),
-                "seconds": time.perf_counter() - self._started,
-            }
-        )
+        row = {
+            "loss_weights": float(loss.detach()),
+            "loss_architecture": None if architecture_loss is None else float(architecture_loss),
+            **self.strategy.status(step),
+            "seconds": time.perf_counter() - self._started,
+        }
+        # Trackers complain about what is no number in every step.
+        self.log({name: value for name, value in row.items() if value is not None})
 
 
 class EndEpoch(TrainerCallback):

@@ -94,6 +94,7 @@ class S3Delta(GateStrategy):
         probability = self.probability()
         return {
             "expected_parameters": float(self.sizes @ probability),
+            "budget_parameters": self.budgets[0],
             "live_modules": len(self.placements),
             "likely_modules": int((probability >= 0.5).sum()),
             "best_score": None if self._best_logits is None else self.best_score,

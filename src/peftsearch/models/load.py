@@ -23,6 +23,7 @@ from transformers import (
 )
 
 from peftsearch.errors import ModelError
+from peftsearch.modules.adapter_card import hub_id
 
 logger = logging.getLogger(__name__)
 
@@ -137,6 +138,15 @@ def _check_sizes(name: str, head: tuple[str, ...], mismatched: Any) -> None:
             f"The weights of '{name}' do not have the sizes that its config.json gives, for example '{wrong[0]}'. "
             "Check that both belong together."
         )
+
+
+# What the package of the demo model says that it holds.
+_DEMO_HUB_ID = "sentence-transformers/all-MiniLM-L6-v2"
+
+
+def hub_id_of(name: str) -> str | None:
+    """The hub id of a model that "demo" or a hub id names; None for a folder or a file."""
+    return _DEMO_HUB_ID if name == "demo" else None if name == "demo-decoder" else hub_id(name)
 
 
 def empty_model(name: str) -> PreTrainedModel:

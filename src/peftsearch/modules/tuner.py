@@ -5,6 +5,7 @@ rest goes through peft's public `register_peft_method`.
 """
 
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from peft import PeftConfig
@@ -16,6 +17,7 @@ from torch import nn
 
 from peftsearch.errors import ConfigurationError
 from peftsearch.modules.adapted_layer import PREFIX, AdaptedLayer
+from peftsearch.modules.adapter_card import rewrite_card
 from peftsearch.modules.attention import choose_attention
 from peftsearch.modules.peft_module import KINDS
 from peftsearch.space import Role
@@ -87,6 +89,11 @@ class PeftSearchConfig(PeftConfig):
         document["target_modules"] = sorted(self.sites) or DUMMY_TARGET_MODULES
         document["modules_to_save"] = sorted(set(self.modules_to_save or ())) or None
         return document
+
+    def save_pretrained(self, save_directory: str, **options: Any) -> None:
+        """Write `adapter_config.json`, and our card over the one that peft has just written."""
+        super().save_pretrained(save_directory, **options)
+        rewrite_card(Path(save_directory), self.sites, self.base_model_name_or_path)
 
 
 def _check_sites(sites: Any) -> None:
