@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 OFFLINE := HF_HUB_OFFLINE=1 TOKENIZERS_PARALLELISM=false
 
-.PHONY: install demo test test-slow check clean
+.PHONY: install demo test test-slow test-exports check clean
 
 install: .venv/installed
 
@@ -23,6 +23,10 @@ test: install
 
 test-slow: install
 	$(OFFLINE) $(BIN)/python -m pytest -m slow
+
+# Exports in fresh environments without peftsearch; needs a package index, and 2 GB in build/ until `make clean`.
+test-exports: install
+	$(OFFLINE) PYTHONPATH=tests:tests/exports $(BIN)/python tests/exports/in_fresh_environments.py
 
 check: install
 	$(BIN)/ruff check .

@@ -36,6 +36,9 @@ def test_a_search_on_minilm_learns_and_its_adapter_is_what_was_reported(tmp_path
     rows = [json.loads(line) for line in (result.folder / "search" / "log.jsonl").read_text().splitlines()]
     sizes = [row["expected_parameters"] for row in rows if "expected_parameters" in row]
     assert 12 < len(sizes) <= 24 and sizes[-1] < 0.7 * sizes[0]
+    # By default, a new process has counted and scored the adapter once more.
+    assert metrics["verified"]["parameters"] == metrics["parameters"]
+    assert metrics["verified"]["validation"] == pytest.approx(metrics["validation"]["all"])
     # The most frequent class is 57% of the data.
     assert metrics["test"]["value"] > 60
     done = subprocess.run(
@@ -54,6 +57,7 @@ def test_a_benchmark_task_is_read_from_a_folder(tmp_path, data_dir):
         training={"num_train_epochs": 1, "per_device_train_batch_size": 8, "max_seq_length": 64},
         output=str(tmp_path / "run"),
         baseline=False,
+        verify=False,
     )
     assert result.metrics["split"]["sizes"] == {"train": 32, "validation": 138, "test": 139}
     assert result.metrics["parameters"] <= 22_713

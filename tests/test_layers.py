@@ -15,7 +15,7 @@ LAYERS = [
     {"space"},
     {"modules"},
     {"models", "tasks"},
-    {"supernet"},
+    {"supernet", "exports"},
     {"training"},
     {"methods"},
     {"report"},

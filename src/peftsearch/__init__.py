@@ -7,7 +7,7 @@ from typing import Any
 from peftsearch.registration import register_with_peft
 
 __version__ = version("peftsearch")
-__all__ = ["compare", "evaluate", "load", "plan", "search", "train"]
+__all__ = ["compare", "evaluate", "export", "load", "plan", "search", "train"]
 
 register_with_peft()
 

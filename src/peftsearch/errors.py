@@ -48,3 +48,7 @@ class HubError(PeftSearchError):
 
 class RunFolderError(PeftSearchError):
     """An output folder that must not be written to, or that lacks what is asked of it."""
+
+
+class ExportError(PeftSearchError):
+    """An export that cannot be exact, or that must not be written where it was asked for."""

@@ -63,6 +63,7 @@ def settings(reviews, tiny_folder, tmp_path):
             "label": "stars",
             "budget": "600",
             "output": str(tmp_path / "run"),
+            "verify": False,
             "method": {"max_triggers": 3, "warmup": 0.3, "weight_warmup": 1, "window": 1},
             "training": training | {"max_seq_length": 32},
         } | changes

@@ -41,7 +41,14 @@ def test_plan_shows_sites_by_role(capsys):
 
 @pytest.mark.parametrize(
     "what,name",
-    [("methods", "bipeft"), ("kinds", "lnfit"), ("spaces", "s3delta_l"), ("tasks", "glue/rte"), ("families", "t5")],
+    [
+        ("methods", "bipeft"),
+        ("kinds", "lnfit"),
+        ("spaces", "s3delta_l"),
+        ("tasks", "glue/rte"),
+        ("families", "t5"),
+        ("exports", "servable"),
+    ],
 )
 def test_list_names_everything(capsys, what, name):
     code, out, _ = run(capsys, "list", what)
@@ -92,6 +99,9 @@ COMMON = ["--model", "demo", "--task", "demo", "--budget", "1%"]
         (["list", "spces"], "Did you mean 'spaces'?"),
         (["plan"], "required: --model. See `peftsearch plan --help`"),
         (["report", "nowhere"], "results.json"),
+        (["export", "nowhere", "--format", "lora", "--output", "out"], "neither a finished run"),
+        (["export", "nowhere", "--format", "lorra", "--output", "out"], "Did you mean 'lora'?"),
+        (["export", "nowhere", "--format", "lora"], "required: --output"),
         (["plan", "--model", "demo", "--budget", "lots"], "Cannot read the budget"),
     ],
 )

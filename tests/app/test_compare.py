@@ -41,6 +41,7 @@ def comparison(reviews, tiny_folder, tmp_path):
             "seeds": 2,
             "output": str(tmp_path / "cmp"),
             "threads": 1,
+            "verify": False,
             "training": training,
         } | changes
 

@@ -9,13 +9,27 @@ from torch import nn
 from peftsearch.app.compare_config import make_compare_config
 from peftsearch.app.comparison import run_compare
 from peftsearch.app.config import make_config
+from peftsearch.app.export import run_export
 from peftsearch.app.pipeline import load_run, run_evaluate, run_search, run_train
 from peftsearch.app.plan import Plan, plan
 from peftsearch.app.run_folder import read_json
+from peftsearch.exports.writing import Export
 from peftsearch.report.comparison import Comparison
 from peftsearch.space import Configuration
 
-__all__ = ["Comparison", "Plan", "Result", "compare", "evaluate", "load", "plan", "search", "train"]
+__all__ = [
+    "Comparison",
+    "Export",
+    "Plan",
+    "Result",
+    "compare",
+    "evaluate",
+    "export",
+    "load",
+    "plan",
+    "search",
+    "train",
+]
 
 
 @dataclass(frozen=True)
@@ -73,6 +87,25 @@ def evaluate(run: str | Path, *, split: str = "test") -> dict[str, float]:
 def load(run: str | Path) -> nn.Module:
     """The trained model of a run folder, on a new copy of its pretrained model."""
     return load_run(Path(run))
+
+
+def export(run: str | Path, *, format: str, output: str | Path, model: str = "", overwrite: bool = False) -> Export:
+    """Write a run's result, or an adapter, in a format that other tools load; see `peftsearch list exports`.
+
+    Args:
+        run: a run folder, or the folder of an adapter.
+        format: such as "lora" or "merged".
+        output: folder to write.
+        model: the pretrained model, if it is no longer where the run or the adapter says.
+        overwrite: replace an earlier export in `output`.
+
+    Raises:
+        ExportError: with the reasons where the export would not be exact, or if `output` is taken.
+
+    Example:
+        export("runs/demo", format="lora", output="lora")
+    """
+    return run_export(Path(run), format=format, output=Path(output), model=model, overwrite=overwrite)
 
 
 def _result(folder: Path) -> Result:

@@ -20,9 +20,10 @@ commands:
   compare    compare methods on several tasks within one budget, against uniform LoRA
   evaluate   score a finished run on its test or validation split
   report     write report.html of a run again
+  export     write a run's result as plain LoRA, a merged checkpoint or another tool's format
   push       upload a finished run to the Hugging Face hub
   plan       show sites, space and budget of a model from its configuration alone
-  list       list methods, kinds, spaces, tasks or families
+  list       list methods, kinds, spaces, tasks, families or exports
   doctor     check the installation
 
 Each command has --help. Start with:  peftsearch search --model demo --task demo --budget 0.1% --output runs/demo
@@ -135,6 +136,25 @@ def _push(argv: list[str]) -> int:
     return 0
 
 
+def _export(argv: list[str]) -> int:
+    parser = CommandParser("export", "Write a run's result, or an adapter, in a format that other tools load.")
+    parser.add_argument("run", type=Path, help="run folder, or folder of an adapter")
+    parser.add_argument("--format", required=True, help="see `peftsearch list exports`")
+    parser.add_argument("--output", type=Path, required=True, help="folder to write")
+    parser.add_argument("--model", default="", help="the pretrained model, if it is not where the run says")
+    parser.add_argument("--overwrite", action="store_true", help="replace an earlier export")
+    arguments = parser.parse_args(argv)
+    _quieten()
+    from peftsearch.app.export import run_export
+
+    found = run_export(**vars(arguments))
+    equal = "" if found.difference is None else f", outputs equal within {found.difference:.1g}"
+    print(f"{found.folder}: {found.format}{equal}")
+    for note in found.notes:
+        print(note)
+    return 0
+
+
 def _plan(argv: list[str]) -> int:
     parser = CommandParser("plan", "Sites, space and budget of a model, no weights.")
     parser.add_argument("--model", required=True, help="'demo', a folder (config.json is enough), .gguf or a hub id")
@@ -193,6 +213,7 @@ COMMANDS: dict[str, Callable[[list[str]], int]] = {
     "evaluate": _evaluate,
     "report": _report,
     "push": _push,
+    "export": _export,
     "plan": _plan,
     "list": _list,
     "doctor": _doctor,

@@ -119,6 +119,7 @@ def run_settings(config: CompareConfig, cell: Cell, *, rate: float | None = None
         "baseline": False,
         "learning_rate_grid": config.learning_rate_grid if len(rates) > 1 else "",
         "resume": cell.folder.exists(),
+        "verify": config.verify,
         "training": training,
     }
     return make_config(settings)

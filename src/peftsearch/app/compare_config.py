@@ -22,7 +22,7 @@ REFERENCE = "lora"
 WITHOUT_BUDGET = ("full", "head")
 SETTINGS_FILE = "comparison.yaml"
 # Settings that say how to do a comparison, not what it is; doing it again may change them.
-_HOW = ("output", "workers", "threads", "ray_address", "overwrite", "dry_run")
+_HOW = ("output", "workers", "threads", "ray_address", "overwrite", "dry_run", "verify")
 _LIMITS = {
     "seed": between(0, 2**31 - 1),
     "seeds": at_least(1),
@@ -108,6 +108,7 @@ class CompareConfig:
         ray_address: a running ray cluster ("auto" finds it); without one, and without RAY_ADDRESS, this machine.
         overwrite: delete the comparison in the output folder first.
         dry_run: check everything, show the plan and stop.
+        verify: at the end of each run, load, count and score its result once more in a new process.
         training: settings of every training.
     """
 
@@ -127,6 +128,7 @@ class CompareConfig:
     ray_address: str = ""
     overwrite: bool = False
     dry_run: bool = False
+    verify: bool = True
     training: TrainingSettings = field(default_factory=TrainingSettings)
 
     def __post_init__(self) -> None:

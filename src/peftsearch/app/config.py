@@ -23,6 +23,7 @@ HOW_TO_START = (
     "resume",
     "overwrite",
     "dry_run",
+    "verify",
     "push_to_hub",
     "hub_model_id",
     "hub_private_repo",
@@ -61,6 +62,7 @@ class RunConfig:
         push_to_hub: upload the finished run to the Hugging Face hub; needs `hub_model_id`.
         hub_model_id: name of the hub's repository, such as "me/my-adapter".
         hub_private_repo: make the repository private when it is created.
+        verify: at the end, load, count and score the saved result once more in a new process.
         training: settings of every training.
     """
 
@@ -89,6 +91,7 @@ class RunConfig:
     push_to_hub: bool = False
     hub_model_id: str | None = None
     hub_private_repo: bool = False
+    verify: bool = True
     training: TrainingSettings = field(default_factory=TrainingSettings)
 
     def __post_init__(self) -> None:

@@ -37,12 +37,20 @@ def _families() -> dict[str, str]:
     return {n: f"{FAMILIES[n].description} (model types {', '.join(FAMILIES[n].model_types)})" for n in FAMILIES}
 
 
+def _exports() -> dict[str, str]:
+    import peftsearch.exports  # noqa: F401
+    from peftsearch.exports.export_format import FORMATS
+
+    return {name: FORMATS[name].description for name in FORMATS}
+
+
 LISTINGS: dict[str, Callable[[], dict[str, str]]] = {
     "methods": _methods,
     "kinds": _kinds,
     "spaces": _spaces,
     "tasks": _tasks,
     "families": _families,
+    "exports": _exports,
 }
 
 

@@ -10,6 +10,7 @@ from torch import nn
 
 from peftsearch.app.attachment import FreshModules, InheritedModules
 from peftsearch.app.config import RunConfig, check_same_run, read_config
+from peftsearch.app.export import export_lora_beside
 from peftsearch.app.hub import check_push, push_if_asked
 from peftsearch.app.pareto import train_front
 from peftsearch.app.recipe import Recipe, choose_recipe
@@ -25,6 +26,7 @@ from peftsearch.app.run_folder import (
 )
 from peftsearch.app.search_stage import search_configuration
 from peftsearch.app.train_stage import SavedRun, prove, score, train_over_seeds
+from peftsearch.app.verification import verify
 from peftsearch.app.workspace import Scope, Workspace
 from peftsearch.errors import BudgetError, ConfigurationError, RunFolderError
 from peftsearch.methods.manual import baseline_lora, cost
@@ -203,16 +205,22 @@ def _train_front(workspace: Workspace, scope: Scope, folder: Path) -> list[dict[
 
 
 def _finish(workspace: Workspace, outcome: Outcome, recipe: Recipe, folder: Path, results: dict[str, Any]) -> Path:
-    """Put the best seed's result where users look for it, then write the results and the report."""
-    best = outcome.runs[outcome.best(workspace.task.selection_metric)].seed
-    source = folder / "training" / f"seed-{best}" / recipe.attachment.saved_as
+    """Put the best seed's result where users look for it, check it there, then write the results and the report."""
+    best = outcome.best(workspace.task.selection_metric)
+    source = folder / "training" / f"seed-{outcome.runs[best].seed}" / recipe.attachment.saved_as
     if not source.is_dir():
         raise RunFolderError(f"'{source}' is missing. Train again with --overwrite.")
     target = folder / recipe.attachment.saved_as
     if target.exists():
         shutil.rmtree(target)
     shutil.copytree(source, target)
-    write_json(folder / "results.json", results | {"saved": asdict(SavedRun.of(workspace, recipe))})
+    saved = SavedRun.of(workspace, recipe)
+    results |= {"saved": asdict(saved), "verified": None}
+    if workspace.config.verify:
+        results["verified"] = verify(saved, folder, outcome.proofs[best])
+    refused = export_lora_beside(saved, folder)
+    results["notes"] += [f"lora/ was not written. {refused}"] if refused else []
+    write_json(folder / "results.json", results)
     write_card(collect(folder), target)
     write_report(folder)
     push_if_asked(workspace.config, folder)

@@ -6,14 +6,15 @@ from pathlib import Path
 from statistics import fmean, stdev
 from typing import Any
 
-from peft import PeftModel
 from torch import nn
+from transformers import PreTrainedModel
 
 from peftsearch.app.attachment import MODEL
 from peftsearch.app.recipe import Recipe
 from peftsearch.app.run_folder import read_json, write_json
 from peftsearch.app.workspace import Workspace
 from peftsearch.errors import BudgetError, RunFolderError, TrainingError
+from peftsearch.exports.loading import load_adapter
 from peftsearch.methods.gate_driver import planned_steps
 from peftsearch.models.load import load_model
 from peftsearch.modules.attach import count_peft_parameters
@@ -129,6 +130,10 @@ class SavedRun:
         form = workspace.form
         return cls(workspace.config.model, form.num_labels, form.problem_type, recipe.attachment.saved_as)
 
+    def load_base(self) -> PreTrainedModel:
+        """A new copy of the pretrained model, with a task head that is not trained."""
+        return load_model(self.model, num_labels=self.num_labels, problem_type=self.problem_type).model
+
     def load(self, folder: Path) -> tuple[nn.Module, int]:
         """Load the result in a folder onto a new copy of the pretrained model.
 
@@ -138,16 +143,12 @@ class SavedRun:
         weights = folder / self.saved_as
         if not weights.is_dir():
             raise RunFolderError(f"'{weights}' does not exist. Is '{folder}' a finished run?")
-        is_full = self.saved_as == MODEL
-        loaded = load_model(
-            self.model,
-            num_labels=self.num_labels,
-            problem_type=self.problem_type,
-            weights=weights if is_full else None,
-        )
-        if is_full:
+        if self.saved_as == MODEL:
+            loaded = load_model(
+                self.model, num_labels=self.num_labels, problem_type=self.problem_type, weights=weights
+            )
             return loaded.model, loaded.backbone_parameters
-        model = PeftModel.from_pretrained(loaded.model, str(weights))
+        model = load_adapter(self.load_base(), weights, name=self.model)
         return model, count_peft_parameters(model)
 
 

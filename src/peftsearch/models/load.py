@@ -129,6 +129,19 @@ def load_model(
     return LoadedModel(name, model, head, _count_outside(model, head))
 
 
+def load_as(auto_class: Any, name: str, **options: Any) -> PreTrainedModel:
+    """A pretrained model by one of transformers' auto classes, in float32 on the CPU.
+
+    Args:
+        options: of `from_pretrained`, such as `num_labels`.
+
+    Raises:
+        ModelError: if it cannot be loaded.
+    """
+    with _explained(name):
+        return auto_class.from_pretrained(**_location(name), dtype=torch.float32, **options)
+
+
 def _check_sizes(name: str, head: tuple[str, ...], mismatched: Any) -> None:
     """Refuse weights of other sizes than the configuration's, except in the head."""
     keys = [key[0] if isinstance(key, tuple) else key for key in mismatched]

@@ -95,4 +95,6 @@ def print_summary(run: Path) -> None:
     for note in record.results["notes"]:
         console.print(escape(note))
     console.print(escape(verdict(record.results)))
-    console.print(f"Run folder: {escape(str(run))} (adapter/, results.json, report.html)", soft_wrap=True)
+    there = [f"{name}/" for name in ("adapter", "lora", "model") if (run / name).is_dir()]
+    files = ", ".join([*there, "results.json", "report.html"])
+    console.print(f"Run folder: {escape(str(run))} ({files})", soft_wrap=True)

@@ -1,0 +1,145 @@
+"""The format of AdapterHub's `adapters` library, for what it can hold."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import save_file
+
+from peftsearch.errors import ExportError
+from peftsearch.exports.adapterhub import BOTTLENECK_SWITCHES, LAYOUTS, LORA_SWITCHES, Found, Layout, find_place
+from peftsearch.exports.adapterhub_files import NAME, describe, write_head, write_json
+from peftsearch.exports.bottleneck import Bottleneck, bottleneck_of
+from peftsearch.exports.export_format import ExportFormat, register_format
+from peftsearch.exports.lora_form import Update, update_of
+from peftsearch.exports.refusal import refuse
+from peftsearch.exports.source import Source
+from peftsearch.modules.peft_module import PeftModule
+
+_WHAT = "an AdapterHub adapter"
+_INSTEAD = "Export it as lora or merged if that is possible, or use the adapter itself with `import peftsearch`."
+
+
+@dataclass(frozen=True)
+class Contents:
+    """What goes into the files.
+
+    Args:
+        loras: each update with its place.
+        bottlenecks: each bottleneck by location and layer, with its place.
+        reasons: site -> why the library cannot hold what is there.
+    """
+
+    loras: list[tuple[Found, Update]] = field(default_factory=list)
+    bottlenecks: dict[tuple[str, int], tuple[Found, Bottleneck]] = field(default_factory=dict)
+    reasons: dict[str, str] = field(default_factory=dict)
+
+
+def write(source: Source, folder: Path) -> tuple[str, ...]:
+    """Write `adapter_config.json`, `adapter.safetensors` and, with a task head, `head_config.json` and its weights.
+
+    The library has one LoRA rank in an adapter, so smaller ones are padded with zeros; bottlenecks have their own.
+
+    Raises:
+        ExportError: for a model without a layout, and with the sites and kinds that the library cannot hold.
+    """
+    layout = LAYOUTS.get(source.base.config.model_type)
+    if layout is None or not source.has_adapter:
+        held = f"adapters on models of the types {', '.join(LAYOUTS)}"
+        raise ExportError(f"AdapterHub's format is written for {held}, not for '{source.name}'. {_INSTEAD}")
+    contents = _read(source, layout)
+    refuse(_WHAT, contents.reasons, instead=_INSTEAD)
+    if not contents.loras and not contents.bottlenecks:
+        raise ExportError(f"This configuration cannot become {_WHAT}: it holds no LoRA and no bottleneck. {_INSTEAD}")
+    config = source.base.config
+    num_layers = config.num_hidden_layers + (config.num_decoder_layers if config.is_encoder_decoder else 0)
+    configs = _lora_configs(contents, num_layers) + _bottleneck_configs(contents, source, num_layers)
+    write_json(folder / "adapter_config.json", describe(source, {"architecture": "union", "configs": configs}))
+    save_file(_tensors(contents), folder / "adapter.safetensors")
+    if layout.head:
+        write_head(source, layout, folder)
+    return ("Load it with adapters 1.3.0 and transformers 4.57, use_safetensors=True; see docs/export.md.",)
+
+
+def _read(source: Source, layout: Layout) -> Contents:
+    contents = Contents()
+    for path, layer in source.layers():
+        for kind, module in layer.modules_of(source.adapter).items():
+            if reason := _place(contents, layout, source, path, module):
+                contents.reasons[path] = f"{kind} ({reason})"
+    return contents
+
+
+def _place(contents: Contents, layout: Layout, source: Source, path: str, module: PeftModule) -> str | None:
+    """Add a module to the contents, or say why that is impossible."""
+    bottleneck, update = bottleneck_of(module), update_of(module, source.base.get_submodule(path).get_base_layer())
+    if bottleneck is None and (update is None or not update.rank):
+        return "the library has no such module, or another one by that name"
+    config = source.base.config
+    place = find_place(layout.bottlenecks if bottleneck else layout.loras, path, config)
+    if place is None:
+        return "the library has none there"
+    if bottleneck is None:
+        contents.loras.append((place, update))
+    elif bottleneck.is_parallel and not layout.normalises_after:
+        return "the library's reads the block's input before the norm, ours after it"
+    elif (place.location, place.layer) in contents.bottlenecks:
+        return "the library has one bottleneck at a place"
+    else:
+        contents.bottlenecks[place.location, place.layer] = place, bottleneck
+    return None
+
+
+def _lora_configs(contents: Contents, num_layers: int) -> list[dict[str, Any]]:
+    """The one entry that the library allows, if there is LoRA; what it switches on beyond ours starts as nothing."""
+    if not contents.loras:
+        return []
+    places = [place for place, _ in contents.loras]
+    rank = _largest_rank(contents)
+    return [
+        {
+            "architecture": "lora",
+            **{switch: any(p.location == switch for p in places) for switch in LORA_SWITCHES},
+            "attn_matrices": sorted({place.matrix for place in places} - {""}),
+            "leave_out": sorted(set(range(num_layers)) - {place.layer for place in places}),
+            "r": rank,
+            "alpha": rank,
+            "init_weights": "lora",
+        }
+    ]
+
+
+def _largest_rank(contents: Contents) -> int:
+    return max((update.rank for _, update in contents.loras), default=0)
+
+
+def _bottleneck_configs(contents: Contents, source: Source, num_layers: int) -> list[dict[str, Any]]:
+    """One entry for each layer and location."""
+    width = source.base.config.hidden_size
+    return [
+        {
+            "architecture": None,
+            **{switch: switch == location for switch in BOTTLENECK_SWITCHES},
+            "leave_out": [other for other in range(num_layers) if other != layer],
+            # The library takes width // factor; the half keeps rounding away from the edge.
+            "reduction_factor": width / (bottleneck.rank + 0.5),
+            "non_linearity": "gelu_new",
+            "is_parallel": bottleneck.is_parallel,
+        }
+        for (location, layer), (_, bottleneck) in sorted(contents.bottlenecks.items())
+    ]
+
+
+def _tensors(contents: Contents) -> dict[str, torch.Tensor]:
+    tensors = {}
+    for place, update in contents.loras:
+        padded = update.padded(_largest_rank(contents))
+        tensors[f"{place.host}.loras.{NAME}.lora_A"] = padded.A
+        tensors[f"{place.host}.loras.{NAME}.lora_B"] = padded.B
+    for place, bottleneck in contents.bottlenecks.values():
+        tensors |= {f"{place.host}.adapters.{NAME}.{name}": t for name, t in bottleneck.tensors.items()}
+    return {name: tensor.contiguous().clone() for name, tensor in sorted(tensors.items())}
+
+
+register_format(ExportFormat("adapters", "AdapterHub's `adapters` library: LoRA and bottlenecks, task head", write))

@@ -1,0 +1,23 @@
+"""A plain peft LoRA adapter, for everything that loads those."""
+
+from pathlib import Path
+
+from peftsearch.exports.export_format import ExportFormat, register_format
+from peftsearch.exports.lora_files import reload_lora, write_lora
+from peftsearch.exports.lora_form import read_lora_form
+from peftsearch.exports.source import Source
+
+
+def write(source: Source, folder: Path) -> tuple[str, ...]:
+    """Write the adapter as LoRA with a rank for each site; norms and the task head are saved in full.
+
+    Raises:
+        ExportError: with the sites and kinds that prevent it.
+    """
+    write_lora(source, read_lora_form(source), folder)
+    return ()
+
+
+register_format(
+    ExportFormat("lora", "plain peft LoRA with rank patterns; norms and head saved in full", write, reload_lora)
+)

@@ -1,0 +1,47 @@
+"""A plain transformers checkpoint with the adapter folded into the weights."""
+
+from pathlib import Path
+
+import transformers
+from torch import nn
+
+from peftsearch.exports.export_format import ExportFormat, register_format
+from peftsearch.exports.refusal import refuse
+from peftsearch.exports.source import Source
+
+
+def write(source: Source, folder: Path) -> tuple[str, ...]:
+    """Merge the adapter and save the model, with its tokenizer if there is one.
+
+    Raises:
+        ExportError: with the sites and kinds that cannot be merged.
+    """
+    model = source.model
+    if source.has_adapter:
+        refuse("a merged checkpoint", _reasons(source), instead="Export it as lora if that is possible.")
+        model = model.merge_and_unload()
+    model.save_pretrained(str(folder))
+    tokenizer = source.load_tokenizer()
+    if tokenizer is None:
+        return ("The model has no tokenizer, so none was saved.",)
+    tokenizer.save_pretrained(str(folder))
+    return ()
+
+
+def _reasons(source: Source) -> dict[str, str]:
+    return {
+        path: f"{kind} ({reason})"
+        for path, layer in source.layers()
+        for kind, module in layer.modules_of(source.adapter).items()
+        if (reason := module.unmergeable_reason(layer.get_base_layer()))
+    }
+
+
+def reload(source: Source, folder: Path) -> nn.Module:
+    """Load the checkpoint with transformers alone."""
+    config = transformers.AutoConfig.from_pretrained(folder)
+    model_class = getattr(transformers, config.architectures[0])
+    return model_class.from_pretrained(folder)
+
+
+register_format(ExportFormat("merged", "plain transformers checkpoint, with the tokenizer", write, reload))

@@ -1,0 +1,66 @@
+"""Put an adapter on a model, and say so where the two do not belong together."""
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+from peft import PeftModel
+from safetensors import SafetensorError
+from transformers import PreTrainedModel
+
+from peftsearch.errors import ModelError, RunFolderError
+
+_MISMATCH = re.compile(r"size mismatch for (\S+): .*?torch\.Size\((\[.*?\])\).*?torch\.Size\((\[.*?\])\)", re.DOTALL)
+# Places named in a message.
+_NAMED = 3
+
+
+def read_adapter_config(folder: Path) -> dict[str, Any]:
+    """`adapter_config.json` of an adapter.
+
+    Raises:
+        RunFolderError: if it is missing or malformed.
+    """
+    try:
+        document = json.loads((folder / "adapter_config.json").read_text(encoding="utf-8"))
+        return dict(document)
+    except (OSError, ValueError, TypeError) as error:
+        raise RunFolderError(f"Cannot read the adapter in '{folder}': {error}.") from error
+
+
+def load_adapter(base: PreTrainedModel, folder: Path, *, name: str) -> PeftModel:
+    """Put the adapter in a folder on a pretrained model.
+
+    Args:
+        name: of the model, for messages.
+
+    Raises:
+        ModelError: if the model lacks places of the adapter, or has other sizes there.
+        RunFolderError: if the adapter cannot be read.
+    """
+    modules = dict(base.named_modules())
+    missing = sorted(path for path in read_adapter_config(folder).get("sites", {}) if path not in modules)
+    if missing:
+        raise ModelError(
+            f"The adapter in '{folder}' belongs to another model than '{name}', which lacks {len(missing)} of its "
+            f"sites: {', '.join(missing[:_NAMED])}. Give the model that it was trained on."
+        )
+    try:
+        return PeftModel.from_pretrained(base, str(folder))
+    except (RuntimeError, ValueError) as error:
+        raise ModelError(
+            f"The adapter in '{folder}' belongs to another model than '{name}': {_explain(str(error))}. Give the "
+            "model that it was trained on."
+        ) from error
+    except (OSError, SafetensorError, KeyError, TypeError) as error:
+        raise RunFolderError(f"Cannot read the adapter in '{folder}': {error}.") from error
+
+
+def _explain(message: str) -> str:
+    """The shapes in torch's message, or its first line."""
+    found = _MISMATCH.findall(message)
+    if not found:
+        return message.strip().splitlines()[0].rstrip(".")
+    more = f" and {len(found) - _NAMED} more" if len(found) > _NAMED else ""
+    return "; ".join(f"{key} is {own} in the adapter and {there} there" for key, own, there in found[:_NAMED]) + more

@@ -1,0 +1,90 @@
+"""Write an export so that it is exact, or not there at all."""
+
+import json
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+
+from peftsearch.errors import ExportError
+from peftsearch.exports.equality import check_equal, outputs
+from peftsearch.exports.export_format import FORMATS
+from peftsearch.exports.source import Source
+
+# Marks a folder as ours, so that it may be overwritten.
+MARKER = "export.json"
+_PACKAGES = ("peftsearch", "torch", "transformers", "peft")
+
+
+@dataclass(frozen=True)
+class Export:
+    """What was written.
+
+    Args:
+        format: its name.
+        folder: where it lies.
+        notes: what the user should know.
+        difference: largest difference of an output from the adapter's; None where only other tools can load it.
+    """
+
+    format: str
+    folder: Path
+    notes: tuple[str, ...]
+    difference: float | None
+
+
+def check_target(folder: Path, *, overwrite: bool) -> None:
+    """Check that an export may be written to a folder.
+
+    Raises:
+        ExportError: if it exists and is not an empty folder, or an earlier export with `overwrite`.
+    """
+    if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
+        return
+    if not overwrite:
+        raise ExportError(f"The output '{folder}' exists. Replace it with --overwrite, or give another --output.")
+    if not (folder / MARKER).is_file():
+        raise ExportError(
+            f"'{folder}' does not hold an export (it has no {MARKER}), so --overwrite leaves it alone. "
+            "Give another --output."
+        )
+
+
+def write_export(source: Source, name: str, folder: Path) -> Export:
+    """Write a source in a format, after `check_target`; load it again and compare its outputs with the source's.
+
+    The source's model may be changed.
+
+    Raises:
+        UnknownNameError: for a format that does not exist.
+        ExportError: with the reasons why the result would not be exact; nothing is left behind then.
+    """
+    entry = FORMATS[name]
+    expected = outputs(source.model)
+    with _replacing(folder) as new:
+        notes = entry.write(source, new)
+        difference = None
+        if entry.reload is not None:
+            difference = check_equal(expected, outputs(entry.reload(source, new)), what=name)
+        document = {"format": name, "model": source.name, "versions": {p: version(p) for p in _PACKAGES}}
+        (new / MARKER).write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
+    return Export(name, folder, notes, difference)
+
+
+@contextmanager
+def _replacing(folder: Path) -> Iterator[Path]:
+    """An empty folder that takes the place of another once all went well."""
+    new = folder.with_name(folder.name + ".tmp")
+    try:
+        shutil.rmtree(new, ignore_errors=True)
+        new.mkdir(parents=True)
+        yield new
+        if folder.exists():
+            shutil.rmtree(folder)
+        new.replace(folder)
+    except OSError as error:
+        raise ExportError(f"Cannot write the export to '{folder}': {error}.") from error
+    finally:
+        shutil.rmtree(new, ignore_errors=True)

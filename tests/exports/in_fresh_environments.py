@@ -1,0 +1,132 @@
+"""Export from MiniLM, a tiny T5 and a tiny Llama, and load the results in environments without peftsearch.
+
+`make test-exports` runs it. The environments stay in build/exports for the next time; `make clean` removes them.
+"""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+import transformers
+from export_cases import source_on, spread
+from safetensors.torch import save_file
+from tiny_models import CONFIGS, build
+
+import peftsearch.exports  # noqa: F401  registers the formats
+from peftsearch.exports.source import Source
+from peftsearch.exports.writing import write_export
+from peftsearch.models.discover import find_sites
+from peftsearch.models.load import load_model
+from peftsearch.space import Role
+
+ROOT = Path(__file__).parents[2]
+BUILD = ROOT / "build" / "exports"
+CASES = BUILD / "cases"
+LOADER = Path(__file__).with_name("load_exports.py")
+IN_PEFT, IN_ADAPTERS = ("lora", "servable", "merged", "axolotl"), ("adapters",)
+ENVIRONMENTS = {
+    "peft": (["-c", str(ROOT / "constraints.txt"), "transformers", "peft", "safetensors", "pyyaml"], IN_PEFT),
+    "adapters": (["adapters==1.3.0"], IN_ADAPTERS),
+}
+ATTENTION = {Role.QUERY, Role.KEY, Role.VALUE, Role.CROSS_QUERY, Role.CROSS_VALUE}
+NUM_LABELS = 3
+
+
+@dataclass(frozen=True)
+class Structure:
+    """What is attached, and what can be made of it.
+
+    Args:
+        kinds: some of each.
+        roles: where; everywhere by default.
+        formats: that must work.
+    """
+
+    kinds: tuple[str, ...]
+    formats: tuple[str, ...]
+    roles: frozenset[Role] = frozenset(Role)
+
+
+def structures(family: str) -> dict[str, Structure]:
+    norms = ("lora", "lnfit") if family != "minilm" else ("lora", "bitfit", "lnfit")
+    return {
+        "attention": Structure(("lora",), (*IN_PEFT, *IN_ADAPTERS), frozenset(ATTENTION)),
+        "everywhere": Structure(norms, ("lora", "merged")),
+        "bottlenecks": Structure(("serial_adapter", "low_rank_adapter"), IN_ADAPTERS),
+    }
+
+
+def save_bases() -> dict[str, Path]:
+    """Pretrained models without a trained head."""
+    folders = {family: BUILD / "bases" / family for family in ("minilm", "t5", "llama")}
+    torch.manual_seed(0)
+    load_model("demo", num_labels=NUM_LABELS).model.base_model.save_pretrained(folders["minilm"])
+    build(CONFIGS["t5"]()).save_pretrained(folders["t5"])
+    build(CONFIGS["llama"]()).base_model.save_pretrained(folders["llama"])
+    return folders
+
+
+def make_source(family: str, folder: Path, structure: Structure) -> Source:
+    num_labels = None if family == "t5" else NUM_LABELS
+    base = load_model(str(folder), num_labels=num_labels).model
+    sites = [site for site in find_sites(base) if site.role in structure.roles]
+    return source_on(base, spread(sites, structure.kinds), name=str(folder))
+
+
+def write_case(family: str, folder: Path, name: str, structure: Structure) -> None:
+    """Every export of a structure, with inputs and the outputs that we compute."""
+    case = CASES / f"{family}-{name}"
+    for entry in structure.formats:
+        source = make_source(family, folder, structure)
+        inputs = make_inputs(source)
+        with torch.no_grad():
+            logits = source.model.eval()(**inputs).logits
+        ranks = {p: len(m["lora"].A) for p, layer in source.layers() if "lora" in (m := layer.modules_of("default"))}
+        write_export(source, entry, case / entry)
+    save_file(inputs | {"logits": logits.contiguous()}, case / "tensors.safetensors")
+    num_labels = None if family == "t5" else NUM_LABELS
+    (case / "case.json").write_text(json.dumps({"base": str(folder), "num_labels": num_labels, "ranks": ranks}))
+
+
+def make_inputs(source: Source) -> dict[str, torch.Tensor]:
+    """Two sequences, the second one padded."""
+    config = source.base.config
+    ids = torch.randint(100, 250, (2, 9), generator=torch.Generator().manual_seed(3))
+    ids[1, 6:] = config.pad_token_id
+    inputs = {"input_ids": ids, "attention_mask": (ids != config.pad_token_id).long()}
+    return inputs | ({"decoder_input_ids": ids[:, :4].clone()} if config.is_encoder_decoder else {})
+
+
+def make_environment(name: str, packages: list[str]) -> Path:
+    """A virtual environment; torch comes first, whose pinned version has a small CPU build."""
+    folder = BUILD / f"{name}-environment"
+    python = folder / "bin" / "python"
+    if not (folder / "installed").is_file():
+        subprocess.run([sys.executable, "-m", "venv", "--clear", str(folder)], check=True)
+        install = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+        subprocess.run([*install, "torch==2.13.0"], check=True)
+        subprocess.run([*install, *packages], check=True)
+        (folder / "installed").touch()
+    return python
+
+
+def main() -> None:
+    transformers.logging.set_verbosity_error()
+    transformers.logging.disable_progress_bar()
+    shutil.rmtree(CASES, ignore_errors=True)
+    for family, folder in save_bases().items():
+        for name, structure in structures(family).items():
+            write_case(family, folder, name, structure)
+    clean = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"} | {"HF_HUB_OFFLINE": "1"}
+    for name, (packages, formats) in ENVIRONMENTS.items():
+        python = make_environment(name, packages)
+        subprocess.run([str(python), "-W", "ignore", str(LOADER), str(CASES), *formats], check=True, env=clean)
+
+
+if __name__ == "__main__":
+    main()
