@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 OFFLINE := HF_HUB_OFFLINE=1 TOKENIZERS_PARALLELISM=false
 
-.PHONY: install demo test test-slow check clean
+.PHONY: install demo test test-slow test-peft check clean
 
 install: .venv/installed
 
@@ -22,6 +22,10 @@ test: install
 
 test-slow: install
 	$(OFFLINE) $(BIN)/python -m pytest -m slow
+
+# peft's own test-suite on our tuner, see docs/peft.md.
+test-peft: install
+	$(OFFLINE) PYTHONPATH=tests $(BIN)/python -m peft_suite
 
 check: install
 	$(BIN)/ruff check .

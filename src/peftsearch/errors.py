@@ -44,3 +44,7 @@ class TrainingError(PeftSearchError):
 
 class RunFolderError(PeftSearchError):
     """An output folder that must not be written to, or that lacks what is asked of it."""
+
+
+class VersionError(PeftSearchError):
+    """A version of another package that peftsearch does not work with."""

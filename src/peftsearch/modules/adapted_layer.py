@@ -11,7 +11,7 @@ from transformers.pytorch_utils import Conv1D
 
 import peftsearch.modules.kinds  # noqa: F401  registers every kind
 from peftsearch.errors import ConfigurationError
-from peftsearch.modules.peft_module import KINDS, UNMASKED, Mask, PeftModule, layer_widths
+from peftsearch.modules.peft_module import KINDS, UNMASKED, Mask, PeftModule, is_plain, layer_widths
 from peftsearch.modules.tap import Tap
 from peftsearch.space import Role
 
@@ -68,6 +68,12 @@ class AdaptedLayer(nn.Module, BaseTunerLayer):
         found = ((kind, self._modules[PREFIX + kind]._modules.get(adapter)) for kind in ORDERED_KINDS)
         return {kind: module for kind, module in found if module is not None}
 
+    def randomise(self, adapter: str) -> None:
+        """Draw every tensor of an adapter at random, so that it changes the output."""
+        for module in self.modules_of(adapter).values():
+            for parameter in module.parameters():
+                nn.init.normal_(parameter, std=0.2)
+
     def remove_module(self, adapter: str, kind: str) -> None:
         """Take one module out for good."""
         del self._container(kind)[adapter]
@@ -114,7 +120,10 @@ class AdaptedLayer(nn.Module, BaseTunerLayer):
 
     def unmergeable_reason(self, adapter: str) -> str | None:
         """Why an adapter cannot be merged into the base layer; None if it can."""
-        reasons = (m.unmergeable_reason(self.get_base_layer()) for m in self.modules_of(adapter).values())
+        base, modules = self.get_base_layer(), self.modules_of(adapter).values()
+        if modules and not is_plain(base):
+            return f"the weight of the {type(base).__name__} is quantised or sharded; load the model in full to merge"
+        reasons = (module.unmergeable_reason(base) for module in modules)
         return next((reason for reason in reasons if reason), None)
 
     @torch.no_grad()
