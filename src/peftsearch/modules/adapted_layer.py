@@ -10,7 +10,7 @@ from torch import nn
 from transformers.pytorch_utils import Conv1D
 
 import peftsearch.modules.kinds  # noqa: F401  registers every kind
-from peftsearch.errors import ConfigurationError
+from peftsearch.errors import MergeError
 from peftsearch.modules.peft_module import KINDS, UNMASKED, Mask, PeftModule, is_plain, layer_widths
 from peftsearch.modules.tap import Tap
 from peftsearch.space import Role
@@ -131,11 +131,11 @@ class AdaptedLayer(nn.Module, BaseTunerLayer):
         """Fold adapters into the base layer's weight and bias.
 
         Raises:
-            ConfigurationError: if a module cannot be merged, or the result is not finite with `safe_merge`.
+            MergeError: if a module cannot be merged, or the result is not finite with `safe_merge`.
         """
         for adapter in check_adapters_to_merge(self, adapter_names):
             if reason := self.unmergeable_reason(adapter):
-                raise ConfigurationError(f"The adapter '{adapter}' cannot be merged: {reason}.")
+                raise MergeError(f"The adapter '{adapter}' cannot be merged: {reason}.")
             self._merge_one(adapter, safe_merge)
 
     def _merge_one(self, adapter: str, safe_merge: bool) -> None:
@@ -143,7 +143,7 @@ class AdaptedLayer(nn.Module, BaseTunerLayer):
         exact = self._merged_parameters(adapter)
         merged = {name: exact[name].to(p.dtype) for name, p in base.named_parameters(recurse=False)}
         if safe_merge and not all(torch.isfinite(tensor).all() for tensor in merged.values()):
-            raise ConfigurationError(f"NaNs detected in the merged weights. The adapter {adapter} seems to be broken.")
+            raise MergeError(f"NaNs detected in the merged weights. The adapter {adapter} seems to be broken.")
         self._unmerged.append({name: getattr(base, name).data for name in merged})
         for name, tensor in merged.items():
             getattr(base, name).data = tensor

@@ -15,7 +15,7 @@ from peft.utils import register_peft_method
 from peft.utils.peft_types import PeftType
 from torch import nn
 
-from peftsearch.errors import ConfigurationError
+from peftsearch.errors import ConfigurationError, MergeError
 from peftsearch.modules.adapted_layer import PREFIX, AdaptedLayer
 from peftsearch.modules.attention import choose_attention
 from peftsearch.modules.peft_module import KINDS
@@ -236,9 +236,7 @@ class PeftSearchModel(BaseTuner):
         refused = self.unmergeable_sites(adapter_names)
         if refused:
             reasons = "; ".join(f"{name}: {reason}" for name, reason in sorted(refused.items())[:5])
-            raise ConfigurationError(
-                f"Merging is impossible at {len(refused)} site(s): {reasons}. Keep the adapter unmerged."
-            )
+            raise MergeError(f"Merging is impossible at {len(refused)} site(s): {reasons}. Keep the adapter unmerged.")
 
 
 def _check_shapes(model: nn.Module, state_dict: dict[str, torch.Tensor]) -> None:
