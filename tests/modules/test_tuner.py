@@ -113,6 +113,6 @@ def test_random_initial_weights_change_the_output(sites_and_model):
     sites, model = sites_and_model
     ids = torch.arange(5, 12)[None]
     before = model.eval()(ids).logits
-    config = make_peft_config(Configuration.of([Choice("encoder.0.key", "ia3")]), sites=sites)
+    config = make_peft_config(Configuration.of([Choice("encoder.0.value", "lora", 2)]), sites=sites)
     config.init_weights = False
     assert (get_peft_model(model, config).eval()(ids).logits - before).abs().max() > 1e-6
