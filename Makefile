@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 OFFLINE := HF_HUB_OFFLINE=1 TOKENIZERS_PARALLELISM=false
 
-.PHONY: install demo test test-slow test-exports check clean
+.PHONY: install demo test test-slow test-peft test-exports check clean
 
 install: .venv/installed
 
@@ -27,6 +27,10 @@ test-slow: install
 # Exports in fresh environments without peftsearch; needs a package index, and 2 GB in build/ until `make clean`.
 test-exports: install
 	$(OFFLINE) PYTHONPATH=tests:tests/exports $(BIN)/python tests/exports/in_fresh_environments.py
+
+# peft's own test-suite on our tuner, see docs/peft.md.
+test-peft: install
+	$(OFFLINE) PYTHONPATH=tests $(BIN)/python -m peft_suite
 
 check: install
 	$(BIN)/ruff check .

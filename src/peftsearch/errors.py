@@ -26,6 +26,10 @@ class ConfigurationError(PeftSearchError):
     """A configuration that contradicts itself, the model or the schema."""
 
 
+class MergeError(ConfigurationError, ValueError):
+    """An adapter that cannot be merged; also a ValueError, which those who call peft expect."""
+
+
 class SiteError(PeftSearchError):
     """Sites of a model that cannot be found, or are found in some layers only."""
 
@@ -52,3 +56,7 @@ class RunFolderError(PeftSearchError):
 
 class ExportError(PeftSearchError):
     """An export that cannot be exact, or that must not be written where it was asked for."""
+
+
+class VersionError(PeftSearchError):
+    """A version of another package that peftsearch does not work with."""

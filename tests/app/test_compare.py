@@ -188,7 +188,9 @@ def test_other_settings_in_the_same_folder_are_refused(comparison, tmp_path):
 
 def test_a_comparison_file_gives_the_settings_back(comparison):
     config = make_compare_config(comparison())
-    again = make_compare_config(yaml.safe_load(config.to_yaml()) | {"output": config.output, "threads": 1, "verify": False})
+    again = make_compare_config(
+        yaml.safe_load(config.to_yaml()) | {"output": config.output, "threads": 1, "verify": False}
+    )
     assert again == config
 
 

@@ -2,6 +2,7 @@
 
 import json
 
+import peft
 import pytest
 import torch
 from peft import PeftModel
@@ -65,7 +66,16 @@ def test_the_same_seed_gives_the_same_adapter(settings, tmp_path):
         folder = search(**settings(output=str(tmp_path / name), baseline=False)).folder
         files.append((folder / "configuration.json").read_bytes())
         files.append((folder / "adapter" / "adapter_model.safetensors").read_bytes())
-    assert files[:2] == files[2:]
+        files.append((folder / "adapter" / "adapter_config.json").read_bytes())
+    assert files[:3] == files[3:]
+
+
+def test_the_adapter_says_how_it_came_about(settings):
+    folder = search(**settings(seed=3)).folder
+    for saved, method in (("adapter", "bipeft"), ("baseline/seed-3/adapter", "lora")):
+        found = json.loads((folder / saved / "adapter_config.json").read_text())["provenance"]
+        assert {"method": method, "budget": 600, "seed": 3}.items() <= found.items()
+        assert found["versions"]["peft"] == peft.__version__
 
 
 def test_a_ladder_gives_a_nested_configuration_for_each_budget(settings):

@@ -60,7 +60,7 @@ def run_search(config: RunConfig) -> Path:
         logger.warning(note)
     modules = found.configuration
     attachment = InheritedModules(modules, found.inherited) if found.inherited else FreshModules(modules)
-    recipe = Recipe("train", attachment)
+    recipe = Recipe("train", attachment, method=config.method_name)
     outcome = _train_and_prove(workspace, scope, recipe, folder / "training", budget=budget)
     baseline = _train_baseline(workspace, scope, folder, budget) if config.baseline else None
     front = _train_front(workspace, scope, folder) if config.pareto else []
@@ -178,7 +178,7 @@ def _train_and_prove(
     workspace: Workspace, scope: Scope, recipe: Recipe, folder: Path, *, budget: int | None
 ) -> Outcome:
     """Train over seeds in a folder; the configuration is that of the seed with the best validation score."""
-    runs = train_over_seeds(workspace, recipe, folder)
+    runs = train_over_seeds(workspace, replace(recipe, budget=budget), folder)
     proofs = [prove(workspace, recipe, folder / f"seed-{run.seed}", run=run, budget=budget) for run in runs]
     found = [recipe.attachment.found(folder / f"seed-{run.seed}" / recipe.attachment.saved_as, scope) for run in runs]
     outcome = Outcome(found[0], runs, proofs)
@@ -191,7 +191,7 @@ def _train_baseline(workspace: Workspace, scope: Scope, folder: Path, budget: in
         logger.warning("The budget of %s parameters holds no LoRA module, so there is no LoRA baseline.", budget)
         return None
     logger.info("Baseline: uniform LoRA with %s parameters.", cost(configuration, scope.sites))
-    recipe = Recipe("baseline", FreshModules(configuration))
+    recipe = Recipe("baseline", FreshModules(configuration), method="lora")
     return _train_and_prove(workspace, scope, recipe, folder / "baseline", budget=budget)
 
 

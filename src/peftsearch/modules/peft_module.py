@@ -129,9 +129,15 @@ def layer_widths(base_layer: nn.Module) -> tuple[int, int]:
     """Widths of a layer's input and output, in features."""
     if isinstance(base_layer, Conv1D):
         return base_layer.weight.shape[0], base_layer.weight.shape[1]
-    if isinstance(base_layer, nn.Linear):
+    if hasattr(base_layer, "in_features"):  # nn.Linear and the layers of quantised models
         return base_layer.in_features, base_layer.out_features
     return base_layer.weight.shape[0], base_layer.weight.shape[0]
+
+
+def is_plain(base_layer: nn.Module) -> bool:
+    """Whether the layer's weight is an ordinary tensor of numbers, and not quantised, packed or sharded."""
+    weight = getattr(base_layer, "weight", None)
+    return weight is not None and weight.is_floating_point() and type(weight.data) is torch.Tensor
 
 
 def add_projection(y: torch.Tensor, hidden: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:

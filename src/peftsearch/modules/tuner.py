@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import torch
 from peft import PeftConfig
 from peft.mapping import PEFT_TYPE_TO_CONFIG_MAPPING
 from peft.tuners.tuners_utils import DUMMY_TARGET_MODULES, BaseTuner
@@ -15,7 +16,7 @@ from peft.utils import register_peft_method
 from peft.utils.peft_types import PeftType
 from torch import nn
 
-from peftsearch.errors import ConfigurationError
+from peftsearch.errors import ConfigurationError, MergeError
 from peftsearch.modules.adapted_layer import PREFIX, AdaptedLayer
 from peftsearch.modules.adapter_card import rewrite_card
 from peftsearch.modules.attention import choose_attention
@@ -53,6 +54,9 @@ class PeftSearchConfig(PeftConfig):
         inputs: module name -> name of the module whose input the kinds that read a block's input take there.
         roles: module name -> role of the site, where a kind reads it.
         modules_to_save: names of modules that are trained and saved in full, such as the task head.
+        init_weights: as in peft's other methods, False draws every tensor at random instead of starting at the base
+            model; for tests.
+        provenance: how the structure came about: method, budget, seed, versions. Nothing reads it.
         schema_version: of `sites`; a newer one than this release knows is refused.
 
     Raises:
@@ -67,6 +71,8 @@ class PeftSearchConfig(PeftConfig):
     exclude_modules: list[str] | str | None = None
     modules_to_save: list[str] | None = None
     bias: str = "none"
+    init_weights: bool = True
+    provenance: dict[str, Any] | None = None
     schema_version: int = SCHEMA_VERSION
 
     def __post_init__(self) -> None:
@@ -75,6 +81,7 @@ class PeftSearchConfig(PeftConfig):
         check_schema_version(self.schema_version)
         _check_sites(self.sites)
         _check_names("inputs", self.inputs, _paths_of_kinds(self.sites, "reads_block_input"))
+        _check_inputs(self.inputs)
         _check_names("roles", self.roles, _paths_of_kinds(self.sites, "reads_role"))
         _check_roles(self.roles)
         # peft reads target_modules in several places; with no site at all (head only) it needs its dummy name.
@@ -122,6 +129,12 @@ def _check_names(field_name: str, names: Any, needed: set[str]) -> None:
         raise ConfigurationError(f"'{field_name}' {problem} the site '{wrong}'.")
 
 
+def _check_inputs(inputs: dict[str, str]) -> None:
+    for path, other in inputs.items():
+        if path == other:
+            raise ConfigurationError(f"'inputs' gives '{path}' itself; name the layer that reads the block's input.")
+
+
 def _check_roles(roles: dict[str, str]) -> None:
     for path, role in roles.items():
         if role not in set(Role):
@@ -139,6 +152,16 @@ class PeftSearchModel(BaseTuner):
     def _check_target_module_exists(peft_config: PeftSearchConfig, key: str) -> bool:
         return key in peft_config.sites
 
+    def _prepare_model(self, peft_config: PeftSearchConfig, model: nn.Module) -> None:
+        """Refuse sites that the model lacks, before anything is changed; peft would leave them out without a word."""
+        missing = sorted(peft_config.sites.keys() - dict(model.named_modules()).keys())
+        if missing:
+            raise ConfigurationError(
+                f"{len(missing)} of the adapter's {len(peft_config.sites)} sites are not in this "
+                f"{type(model).__name__}, such as '{missing[0]}'. Load the adapter onto the model that it was made "
+                f"for: {peft_config.base_model_name_or_path or 'adapter_config.json does not name it'}."
+            )
+
     def _create_and_replace(
         self,
         peft_config: PeftSearchConfig,
@@ -153,6 +176,8 @@ class PeftSearchModel(BaseTuner):
         ranks = peft_config.sites[current_key]
         role = Role(peft_config.roles[current_key]) if current_key in peft_config.roles else None
         layer.add_modules(adapter_name, ranks, role=role, inference_mode=peft_config.inference_mode)
+        if not peft_config.init_weights:
+            layer.randomise(adapter_name)
         if current_key in peft_config.inputs:
             layer.tap_input_of(self._base_layer_at(peft_config.inputs[current_key]))
         if layer is not target:
@@ -175,6 +200,14 @@ class PeftSearchModel(BaseTuner):
     def _post_injection_hook(self, model: nn.Module, config: PeftSearchConfig, adapter_name: str) -> None:
         super()._post_injection_hook(model, config, adapter_name)
         choose_attention(model)
+
+    @classmethod
+    def _remap_adapter_state_dict_for_load(
+        cls, model: nn.Module, config: PeftSearchConfig, adapter_name: str, state_dict: dict[str, torch.Tensor]
+    ) -> dict[str, torch.Tensor]:
+        remapped = super()._remap_adapter_state_dict_for_load(model, config, adapter_name, state_dict)
+        _check_shapes(model, remapped)
+        return remapped
 
     def delete_adapter(self, adapter_name: str) -> None:
         """Take an adapter out for good."""
@@ -210,9 +243,19 @@ class PeftSearchModel(BaseTuner):
         refused = self.unmergeable_sites(adapter_names)
         if refused:
             reasons = "; ".join(f"{name}: {reason}" for name, reason in sorted(refused.items())[:5])
-            raise ConfigurationError(
-                f"Merging is impossible at {len(refused)} site(s): {reasons}. Keep the adapter unmerged."
-            )
+            raise MergeError(f"Merging is impossible at {len(refused)} site(s): {reasons}. Keep the adapter unmerged.")
+
+
+def _check_shapes(model: nn.Module, state_dict: dict[str, torch.Tensor]) -> None:
+    """Refuse an adapter whose tensors are of another size than the model's modules."""
+    own = {name: parameter.shape for name, parameter in model.named_parameters() if PREFIX in name}
+    wrong = [name for name in own.keys() & state_dict.keys() if own[name] != state_dict[name].shape]
+    if wrong:
+        first = min(wrong)
+        raise ConfigurationError(
+            f"The adapter is for another model: {len(wrong)} of its tensors have another shape, such as '{first}', "
+            f"which is {tuple(state_dict[first].shape)} and must be {tuple(own[first])} here."
+        )
 
 
 if _PEFT_TYPE not in PEFT_TYPE_TO_CONFIG_MAPPING:
