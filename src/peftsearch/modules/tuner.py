@@ -16,7 +16,7 @@ from peft.utils import register_peft_method
 from peft.utils.peft_types import PeftType
 from torch import nn
 
-from peftsearch.errors import ConfigurationError, MergeError
+from peftsearch.errors import ConfigurationError, MergeError, ModelError
 from peftsearch.modules.adapted_layer import PREFIX, AdaptedLayer
 from peftsearch.modules.adapter_card import rewrite_card
 from peftsearch.modules.attention import choose_attention
@@ -252,7 +252,7 @@ def _check_shapes(model: nn.Module, state_dict: dict[str, torch.Tensor]) -> None
     wrong = [name for name in own.keys() & state_dict.keys() if own[name] != state_dict[name].shape]
     if wrong:
         first = min(wrong)
-        raise ConfigurationError(
+        raise ModelError(
             f"The adapter is for another model: {len(wrong)} of its tensors have another shape, such as '{first}', "
             f"which is {tuple(state_dict[first].shape)} and must be {tuple(own[first])} here."
         )
