@@ -1,6 +1,7 @@
 """From a run's settings to its folder: search, train, prove, compare with the baseline, report."""
 
 import logging
+import random
 import shutil
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -29,6 +30,7 @@ from peftsearch.errors import BudgetError, ConfigurationError, RunFolderError
 from peftsearch.methods.manual import baseline_lora, cost
 from peftsearch.methods.settings import METHODS
 from peftsearch.report.html import write_report
+from peftsearch.report.verdict import verdict
 
 logger = logging.getLogger(__name__)
 
@@ -57,12 +59,22 @@ def run_search(config: RunConfig) -> Path:
     recipe = Recipe("train", attachment)
     outcome = _train_and_prove(workspace, scope, recipe, folder / "training", budget=budget)
     baseline = _train_baseline(workspace, scope, folder, budget) if config.baseline else None
+    drawn = _train_random(workspace, scope, folder, budget) if config.random_baseline else None
     front = _train_front(workspace, scope, folder) if config.pareto else []
     ladder = tuple(
         {"budget": budget, "parameters": scope.space.cost(configuration), "modules": len(configuration)}
         for budget, configuration in sorted(found.configurations.items())
     )
-    part = SearchPart(config.space_name, found.seconds, found.steps, baseline, tuple(notes), ladder, tuple(front))
+    part = SearchPart(
+        space=config.space_name,
+        seconds=found.seconds,
+        steps=found.steps,
+        baseline=baseline,
+        random_baseline=drawn,
+        notes=tuple(notes),
+        ladder=ladder,
+        pareto=tuple(front),
+    )
     results = make_results(workspace, scope, outcome, method=config.method_name, search=part)
     return _finish(workspace, outcome, recipe, folder, results)
 
@@ -181,6 +193,15 @@ def _train_baseline(workspace: Workspace, scope: Scope, folder: Path, budget: in
     return _train_and_prove(workspace, scope, recipe, folder / "baseline", budget=budget)
 
 
+def _train_random(workspace: Workspace, scope: Scope, folder: Path, budget: int) -> Outcome:
+    """Train one draw from the space within the budget: what is left of a search without searching."""
+    coding = scope.make_coding().within(budget)
+    configuration = coding.decode(coding.sample(random.Random(f"{workspace.config.seed} baseline")))
+    write_text(folder / "random_baseline" / "configuration.json", configuration.to_json())
+    recipe = Recipe("random baseline", FreshModules(configuration))
+    return _train_and_prove(workspace, scope, recipe, folder / "random_baseline", budget=budget)
+
+
 def _train_front(workspace: Workspace, scope: Scope, folder: Path) -> list[dict[str, Any]]:
     budget = max(scope.usable_budgets().values())
     return train_front(
@@ -200,6 +221,7 @@ def _finish(workspace: Workspace, outcome: Outcome, recipe: Recipe, folder: Path
     if target.exists():
         shutil.rmtree(target)
     shutil.copytree(source, target)
-    write_json(folder / "results.json", results | {"saved": asdict(SavedRun.of(workspace, recipe))})
+    saved = asdict(SavedRun.of(workspace, recipe))
+    write_json(folder / "results.json", results | {"verdict": verdict(results), "saved": saved})
     write_report(folder)
     return folder
