@@ -32,7 +32,7 @@ _STYLE = {
     "axes.spines.top": False,
     "figure.facecolor": PAPER,
     "axes.facecolor": PAPER,
-    "font.size": 9,
+    "font.size": 9.5,
     "grid.color": GRID,
     "hatch.linewidth": 0.6,
     "legend.fontsize": 8,
@@ -112,7 +112,7 @@ class Chart:
         return Markup(svg.replace("<svg ", '<svg aria-hidden="true" focusable="false" ', 1))
 
 
-def new_chart(*, width: float = 4.6, height: float = 2.9) -> tuple[Figure, Axes]:
+def new_chart(*, width: float = 4.3, height: float = 2.9) -> tuple[Figure, Axes]:
     """An empty drawing, in inches; small enough that a phone shows its text in a readable size."""
     figure = Figure(figsize=(width, height), layout="constrained")
     return figure, figure.subplots()

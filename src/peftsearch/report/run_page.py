@@ -111,14 +111,8 @@ def _scores(record: RunRecord) -> Section | None:
 def _entry(entry: Entry) -> tuple[str, ...]:
     validation, test = entry.scores["validation"], entry.scores["test"]
     seeds = (f"{value:.2f}" for value in test["per_seed"])
-    return (
-        entry.name,
-        f"{entry.parameters:,}",
-        f"{entry.learning_rate:g}",
-        text_of(validation),
-        text_of(test),
-        *seeds,
-    )
+    sizes = (f"{entry.parameters:,}", f"{entry.learning_rate:g}")
+    return (entry.name, *sizes, text_of(validation), text_of(test), *seeds)
 
 
 def _ladder(results: dict[str, Any]) -> Table | None:
