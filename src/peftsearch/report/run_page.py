@@ -92,7 +92,7 @@ def _scores(record: RunRecord) -> Section | None:
     results, chart = record.results, score_chart(record)
     seeds = range(results["seed"], results["seed"] + len(results["test"]["per_seed"]))
     metric = results["metric"].replace("_", " ")
-    header = ("configuration", "parameters", "learning rate", f"validation {metric}", f"test {metric}")
+    header = ("configuration", "parameters", "modules", "learning rate", f"validation {metric}", f"test {metric}")
     table = Table("Scores in points", (*header, *(f"test, seed {seed}" for seed in seeds)), tuple(map(_entry, found)))
     text = [_SEEDS] + ([_INTERVAL] if results["baseline"] and len(seeds) > 1 else [])
     text += ["Choose on a Pareto front by validation: the best of several test scores overstates."] * bool(
@@ -111,7 +111,7 @@ def _scores(record: RunRecord) -> Section | None:
 def _entry(entry: Entry) -> tuple[str, ...]:
     validation, test = entry.scores["validation"], entry.scores["test"]
     seeds = (f"{value:.2f}" for value in test["per_seed"])
-    sizes = (f"{entry.parameters:,}", f"{entry.learning_rate:g}")
+    sizes = (f"{entry.parameters:,}", str(entry.modules), f"{entry.learning_rate:g}")
     return (entry.name, *sizes, text_of(validation), text_of(test), *seeds)
 
 

@@ -13,14 +13,18 @@ class Entry:
 
     Args:
         name: what it is.
+        series: what it is one of, such as a Pareto front.
         parameters: trained, task head excluded.
+        modules: how many.
         scores: `validation` and `test` of `results.json`.
         learning_rate: of its trainings.
         seconds: mean of one training; None where it was not noted.
     """
 
     name: str
+    series: str
     parameters: int
+    modules: int
     scores: dict[str, dict[str, Any]]
     learning_rate: float
     seconds: float | None
@@ -33,11 +37,13 @@ def entries(record: RunRecord) -> list[Entry]:
         return []
     own = results | {"seconds": results["seconds"]["train"]}
     name = f"searched ({results['method']})" if results["space"] else results["method"]
-    named = [(name, own), ("uniform LoRA", results["baseline"]), ("random", results.get("random_baseline"))]
-    named += [(f"Pareto front, trial {row['trial']}", row) for row in results.get("pareto", [])]
-    return [
-        Entry(name, row["parameters"], row, row["learning_rate"], row.get("seconds")) for name, row in named if row
-    ]
+    alone = [(name, own), ("uniform LoRA", results["baseline"]), ("random", results.get("random_baseline"))]
+    found = [_entry(name, name, row) for name, row in alone if row]
+    return found + [_entry(row["folder"], "Pareto front", row) for row in results.get("pareto", [])]
+
+
+def _entry(name: str, series: str, row: dict[str, Any]) -> Entry:
+    return Entry(name, series, row["parameters"], row["modules"], row, row["learning_rate"], row.get("seconds"))
 
 
 def score_chart(record: RunRecord) -> Chart | None:
@@ -47,11 +53,14 @@ def score_chart(record: RunRecord) -> Chart | None:
         return None
     metric = record.results["metric"].replace("_", " ")
     figure, axis = new_chart()
-    for i, entry in enumerate(found):
-        test, style = entry.scores["test"], style_of(i)
-        axis.errorbar(entry.parameters, test["value"], test["std"] or 0, capsize=4, label=entry.name, **style)
+    series = list(dict.fromkeys(entry.series for entry in found))
+    for entry in found:
+        test, style, label = entry.scores["test"], style_of(series.index(entry.series)), f"_{entry.name}"
+        axis.errorbar(entry.parameters, test["value"], test["std"] or 0, capsize=4, label=label, **style)
         seeds = test["per_seed"]
         axis.plot([entry.parameters] * len(seeds), seeds, ".", color=style["color"], markersize=3)
+    for i, name in enumerate(series):
+        axis.plot([], [], linestyle="none", label=name, **style_of(i))
     if record.results["budget"]:
         budget = record.results["budget"]["parameters"]
         axis.axvline(budget, color=INK, linestyle="--", linewidth=1, label=f"budget {budget:,}")
