@@ -91,7 +91,7 @@ COMMON = ["--model", "demo", "--task", "demo", "--budget", "1%"]
         (["evaluate", "nowhere", "--splt", "test"], "Did you mean --split?"),
         (["list", "spces"], "Did you mean 'spaces'?"),
         (["plan"], "required: --model. See `peftsearch plan --help`"),
-        (["report", "nowhere"], "results.json"),
+        (["report", "nowhere"], "is not a run folder"),
         (["plan", "--model", "demo", "--budget", "lots"], "Cannot read the budget"),
     ],
 )

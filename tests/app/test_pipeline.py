@@ -15,7 +15,8 @@ from peftsearch.space import Configuration
 
 REQUIRED = {
     "method", "space", "seed", "model", "task", "split", "backbone_parameters", "budget", "parameters",
-    "head_parameters", "modules_by_kind", "validation", "test", "seconds", "search_cost", "baseline", "versions", "verdict",
+    "head_parameters", "modules_by_kind", "validation", "test", "seconds", "search_cost", "baseline",
+    "random_baseline", "versions", "verdict",
 }  # fmt: skip
 
 

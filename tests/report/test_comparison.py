@@ -128,7 +128,8 @@ def test_the_verdict_names_the_best_within_the_budget_and_its_certainty():
 
 
 def test_the_page_has_each_task_with_links_to_its_runs(comparison, tmp_path):
-    found = Comparison.of(facts(tasks=("a",)), [cell("lora", "a", 0, 70.0, folder="a b/lora/seed-0")])
+    cells = [cell("lora", "a", 0, 70.0, folder="a b/lora/seed-0"), cell("bipeft", "a", 0, 70.0, search_seconds=1.0)]
+    found = Comparison.of(facts(tasks=("a",)), cells)
     text = write_comparison(found, tmp_path).read_text(encoding="utf-8")
     assert 'href="a%20b/lora/seed-0/report.html"' in text
     assert {path.name for path in (tmp_path / "figures").glob("*.svg")} == {"parameters.svg", "cost.svg", "task-0.svg"}

@@ -123,7 +123,7 @@ def parameter_axis(axis: Axes, which: str, values: list[float]) -> None:
     side = getattr(axis, f"{which}axis")
     if values and min(values) > 0 and max(values) > 5 * min(values):
         axis.set(**{f"{which}scale": "log"})
-        side.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        side.set_major_locator(LogLocator(subs=(1, 2, 5) if max(values) < 100 * min(values) else (1,)))
         side.set_minor_formatter(NullFormatter())
     elif values and which == "y":
         axis.set_ylim(0, 1.15 * max(values))

@@ -15,7 +15,8 @@ def overview_charts(comparison: Comparison) -> tuple[Chart, ...]:
     rows = [row for row in comparison.rows if row.average is not None and row.parameters]
     if not rows:
         return ()
-    return (_against_parameters(comparison, rows), _against_cost(comparison, rows))
+    found = (_against_parameters(comparison, rows), _against_cost(comparison, rows))
+    return tuple(chart for chart in found if chart)
 
 
 def averages(comparison: Comparison, method: str) -> list[float]:
@@ -46,13 +47,19 @@ def _against_parameters(comparison: Comparison, rows: Sequence[Row]) -> Chart:
     return Chart("parameters", "Score for parameters", figure, header, table, note)
 
 
-def _against_cost(comparison: Comparison, rows: Sequence[Row]) -> Chart:
+def _against_cost(comparison: Comparison, rows: Sequence[Row]) -> Chart | None:
+    searched = [row for row in rows if row.search_seconds is not None]
+    if not searched:
+        return None
     figure, axis = new_chart(height=4.0)
-    _draw(comparison, axis, rows, search_cost)
+    _draw(comparison, axis, searched, search_cost)
+    for row in rows:
+        if row.method == comparison.facts.reference and row.average is not None:
+            axis.axhline(row.average, color=INK, linestyle="--", linewidth=1, label=f"{row.method}, no search")
     axis.set(xlabel="search, in trainings of its result", ylabel="average test score")
     legend_below(figure, axis)
-    note = "Wall time of the search over that of one training; methods without a search stand at 0."
-    table = tuple((row.method, f"{search_cost(row):.2f}", _average(comparison, row)) for row in rows)
+    note = "Wall time of the search over that of one training, of the methods that search."
+    table = tuple((row.method, f"{search_cost(row):.2f}", _average(comparison, row)) for row in searched)
     header = ("method", "search cost", "average test score")
     return Chart("cost", "Score for search cost", figure, header, table, note)
 

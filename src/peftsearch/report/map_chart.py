@@ -104,7 +104,7 @@ def _by_layer(stack: StackMap) -> Chart:
         style = {"color": kind_colour(kind), "hatch": hatch, "edgecolor": BLACK, "linewidth": 0.6}
         axis.bar(range(len(stack.rows)), sizes[kind], bottom=below, label=kind, width=0.75, **style)
         below = [a + b for a, b in zip(below, sizes[kind])]
-    names = [row.name.removeprefix("layer ").replace(" ", "\n") for row in stack.rows]
+    names = [row.name.removeprefix("layer ").replace("embedding", "emb.").replace(" ", "\n") for row in stack.rows]
     shown = range(0, len(names), 1 + len(names) // 14)
     axis.set_xticks(list(shown), [names[i] for i in shown])
     axis.set(xlabel=f"layer of the {stack.name}, input on the left", ylabel="parameters")

@@ -101,7 +101,7 @@ def _scores(record: RunRecord) -> Section | None:
     ladder = _ladder(results)
     return Section(
         "scores",
-        "Did it pay off?",
+        "Did it pay off?" if results["space"] else "Scores",
         tuple(text),
         charts=(chart,) if chart else (),
         tables=(table, *([ladder] if ladder else [])),
@@ -120,7 +120,7 @@ def _ladder(results: dict[str, Any]) -> Table | None:
     if len(rungs) < 2:
         return None
     rows = tuple((f"{r['budget']:,}", f"{r['parameters']:,}", str(r["modules"])) for r in rungs)
-    caption = "The ladder: nested configurations from one search; the smallest was trained"
+    caption = "Ladder of budgets; the smallest was trained"
     return Table(caption, ("budget", "parameters", "modules"), rows)
 
 

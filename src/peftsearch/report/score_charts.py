@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from typing import Any
 
+from matplotlib.ticker import MaxNLocator
+
 from peftsearch.report.charts import INK, Chart, legend_below, new_chart, parameter_axis, style_of
 from peftsearch.report.collect import TRAININGS, RunRecord
 
@@ -109,6 +111,7 @@ def _curve(record: RunRecord, key: str, title: str, name: str) -> Chart | None:
         labelled.add(group)
         axis.plot(*zip(*points), label=label, linewidth=1, markersize=3, **style_of(groups.index(group)))
     axis.set(xlabel="step", ylabel=title.lower())
+    axis.xaxis.set_major_locator(MaxNLocator(integer=True))
     legend_below(figure, axis)
     rows = tuple(
         (f"{_label(record, folder.split('/')[0])}, {folder.split('/')[1].replace('-', ' ')}", *_ends(points))

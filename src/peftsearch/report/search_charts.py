@@ -16,7 +16,7 @@ from peftsearch.report.charts import (
 )
 from peftsearch.report.collect import RunRecord
 
-NUM_LEADING = 8
+NUM_LEADING = 6
 # Rows of a table beside a chart of many steps.
 NUM_ROWS = 12
 
@@ -46,9 +46,8 @@ def _size(record: RunRecord, steps: Rows) -> Chart | None:
     axis.plot([row[by] for row in steps], [row["expected_parameters"] for row in steps], color=COLOURS[0])
     for budget in budgets:
         axis.axhline(budget, color=INK, linestyle="--", linewidth=1)
-        axis.annotate(
-            f"budget {budget:,}", (0.99, budget), (0, 3), ("axes fraction", "data"), "offset points", ha="right"
-        )
+        place = (0.01, budget)
+        axis.annotate(f"budget {budget:,}", place, (0, 3), ("axes fraction", "data"), "offset points", fontsize=8)
     axis.set(xlabel=by, ylabel="expected parameters")
     parameter_axis(axis, "y", [row["expected_parameters"] for row in steps] + budgets)
     header = (by, "expected parameters", "modules left")
@@ -56,7 +55,7 @@ def _size(record: RunRecord, steps: Rows) -> Chart | None:
         (str(row[by]), f"{row['expected_parameters']:,.0f}", str(row.get("live_modules", ""))) for row in thin(steps)
     )
     note = "Each module's probability times its expected size, summed."
-    if budgets and steps[-1]["expected_parameters"] > budgets[0]:
+    if budgets and steps[-1]["expected_parameters"] > 1.01 * budgets[0]:
         note += " The search ended above the budget; what was too much then went by rank of importance."
     return Chart("search-size", "Expected size", figure, header, rows, note)
 
@@ -93,6 +92,7 @@ def _importance(record: RunRecord, steps: Rows) -> Chart | None:
         points = [(x, values[name]) for x, values in history if name in values]
         axis.plot(*zip(*points), label=name, markersize=4, markevery=0.2, linestyle=LINES[i % 4], **style_of(i))
     axis.set(xlabel=by, ylabel="importance")
+    axis.ticklabel_format(axis="y", scilimits=(-2, 4))
     legend_below(figure, axis, columns=1)
     rows = tuple((name, f"{history[0][1].get(name, 0):.3g}", f"{history[-1][1][name]:.3g}") for name in leading)
     note = f"What the method ranks modules by, of the {len(leading)} that lead at the end."
