@@ -85,6 +85,8 @@ def test_a_comparison_is_written_in_every_form_and_goes_on_where_it_stopped(comp
     assert float(rows[0]["average"]) == found.rows[0].average
     html = (folder / "comparison.html").read_text()
     assert "<svg" in html and "triple" in html and "src=" not in html
+    assert 'href="mine/bipeft/seed-1/report.html"' in html
+    assert main(["report", str(folder)]) == 0 and (folder / "comparison.html").read_text() == html
     markdown = (folder / "comparison.md").read_text()
     assert "1,200 parameters" in markdown and "scored once" in markdown and "halved" not in markdown.split("|")[0]
     assert "bipeft" in (folder / "comparison.txt").read_text()

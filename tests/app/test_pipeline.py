@@ -16,7 +16,8 @@ from peftsearch.space import Configuration
 
 REQUIRED = {
     "method", "space", "seed", "model", "task", "split", "backbone_parameters", "budget", "parameters",
-    "head_parameters", "modules_by_kind", "validation", "test", "seconds", "search_cost", "baseline", "versions",
+    "head_parameters", "modules_by_kind", "validation", "test", "seconds", "search_cost", "baseline",
+    "random_baseline", "versions", "verdict",
 }  # fmt: skip
 
 
@@ -50,6 +51,17 @@ def test_the_spaces_with_adapters_and_prefixes_end_in_an_adapter_that_loads(fami
     inputs = {"decoder_input_ids": ids} if family == "t5" else {}
     again = load(result.folder).eval()(ids, **inputs).logits
     assert torch.equal(again, result.model.eval()(ids, **inputs).logits)
+
+
+def test_a_random_configuration_of_the_same_budget_is_trained_on_demand(settings):
+    result = search(**settings(random_baseline=True))
+    drawn, record = result.metrics["random_baseline"], result.folder / "random_baseline"
+    configuration = Configuration.load(record / "configuration.json")
+    assert len(configuration) == drawn["modules"] and 0 < drawn["parameters"] <= 600
+    base = AutoModelForSequenceClassification.from_pretrained(result.metrics["model"])
+    model = PeftModel.from_pretrained(base, str(record / "seed-0" / "adapter"))
+    assert count_peft_parameters(model) == drawn["parameters"]
+    assert configuration != result.configuration and "random" in (result.folder / "report.html").read_text()
 
 
 def test_the_saved_run_scores_what_it_reported(settings):

@@ -99,6 +99,17 @@ def test_the_search_stops_early_and_logs_every_step(tmp_path):
     assert {row["stage"] for row in rows} == {"binary", "rank"}
 
 
+def test_importances_of_the_live_modules_are_logged_up_to_the_last_step(tmp_path):
+    search = build(tmp_path, steps=50)
+    search.train()
+    rows = [json.loads(line) for line in (tmp_path / "importance.jsonl").read_text().splitlines()]
+    assert rows[-1]["step"] == search.state.global_step - 1
+    logged = {(site, kind): v for site, kinds in rows[-1]["importance"].items() for kind, v in kinds.items()}
+    scores = dict(zip(search.strategy.table.placements, search.strategy.scores.tolist()))
+    live = search.supernet.live
+    assert logged == {(p.site, p.kind): pytest.approx(scores[p], rel=1e-3) for p in live}
+
+
 def test_a_search_whose_loss_diverges_stops_with_the_step(tmp_path):
     search = build(tmp_path, learning_rate=1e30)
     with pytest.raises(TrainingError, match=r"step \d"):

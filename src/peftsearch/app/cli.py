@@ -19,7 +19,7 @@ commands:
   train      train a configuration from a file, or a manual one by name
   compare    compare methods on several tasks within one budget, against uniform LoRA
   evaluate   score a finished run on its test or validation split
-  report     write report.html of a run again
+  report     write the page of a run or a comparison again
   export     write a run's result as plain LoRA, a merged checkpoint or another tool's format
   push       upload a finished run to the Hugging Face hub
   plan       show sites, space and budget of a model from its configuration alone
@@ -113,12 +113,19 @@ def _evaluate(argv: list[str]) -> int:
 
 
 def _report(argv: list[str]) -> int:
-    parser = CommandParser("report", "Write report.html of a run again.")
-    parser.add_argument("run", type=Path, help="run folder")
-    arguments = parser.parse_args(argv)
+    parser = CommandParser("report", "Write the page of a run or of a comparison again; of an unfinished one, so far.")
+    parser.add_argument("run", type=Path, help="folder of a run or of a comparison")
+    folder = parser.parse_args(argv).run
+    _quieten()
+    if (folder / "comparison.json").is_file():
+        from peftsearch.app.comparison import read_comparison
+        from peftsearch.report.comparison_html import write_comparison
+
+        print(write_comparison(read_comparison(folder), folder))
+        return 0
     from peftsearch.report.html import write_report
 
-    print(write_report(arguments.run))
+    print(write_report(folder))
     return 0
 
 

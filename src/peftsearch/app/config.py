@@ -53,6 +53,7 @@ class RunConfig:
         max_train_samples: use only so many training examples; 0 for all.
         inherit: start the training from the supernet's weights instead of fresh ones.
         baseline: also train uniform LoRA of at most the same budget.
+        random_baseline: also train a configuration drawn at random from the same space and budget.
         pareto: also train every configuration of the search's Pareto front of parameters and score; for methods that
             train whole configurations, such as autopeft.
         learning_rate_grid: comma-separated rates, of which each method gets its best on validation.
@@ -83,6 +84,7 @@ class RunConfig:
     max_train_samples: int = 0
     inherit: bool = False
     baseline: bool = True
+    random_baseline: bool = False
     pareto: bool = False
     learning_rate_grid: str = ""
     resume: bool = False

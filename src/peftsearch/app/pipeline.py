@@ -1,6 +1,7 @@
 """From a run's settings to its folder: search, train, prove, compare with the baseline, report."""
 
 import logging
+import random
 import shutil
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -34,6 +35,7 @@ from peftsearch.methods.settings import METHODS
 from peftsearch.report.collect import collect
 from peftsearch.report.html import write_report
 from peftsearch.report.model_card import write_card
+from peftsearch.report.verdict import verdict
 from peftsearch.training.trackers import check_tracker
 
 logger = logging.getLogger(__name__)
@@ -63,12 +65,22 @@ def run_search(config: RunConfig) -> Path:
     recipe = Recipe("train", attachment, method=config.method_name)
     outcome = _train_and_prove(workspace, scope, recipe, folder / "training", budget=budget)
     baseline = _train_baseline(workspace, scope, folder, budget) if config.baseline else None
+    drawn = _train_random(workspace, scope, folder, budget) if config.random_baseline else None
     front = _train_front(workspace, scope, folder) if config.pareto else []
     ladder = tuple(
         {"budget": budget, "parameters": scope.space.cost(configuration), "modules": len(configuration)}
         for budget, configuration in sorted(found.configurations.items())
     )
-    part = SearchPart(config.space_name, found.seconds, found.steps, baseline, tuple(notes), ladder, tuple(front))
+    part = SearchPart(
+        space=config.space_name,
+        seconds=found.seconds,
+        steps=found.steps,
+        baseline=baseline,
+        random_baseline=drawn,
+        notes=tuple(notes),
+        ladder=ladder,
+        pareto=tuple(front),
+    )
     results = make_results(workspace, scope, outcome, method=config.method_name, search=part)
     return _finish(workspace, outcome, recipe, folder, results)
 
@@ -195,6 +207,15 @@ def _train_baseline(workspace: Workspace, scope: Scope, folder: Path, budget: in
     return _train_and_prove(workspace, scope, recipe, folder / "baseline", budget=budget)
 
 
+def _train_random(workspace: Workspace, scope: Scope, folder: Path, budget: int) -> Outcome:
+    """Train one draw from the space within the budget: what is left of a search without searching."""
+    coding = scope.make_coding().within(budget)
+    configuration = coding.decode(coding.sample(random.Random(f"{workspace.config.seed} baseline")))
+    write_text(folder / "random_baseline" / "configuration.json", configuration.to_json())
+    recipe = Recipe("random baseline", FreshModules(configuration))
+    return _train_and_prove(workspace, scope, recipe, folder / "random_baseline", budget=budget)
+
+
 def _train_front(workspace: Workspace, scope: Scope, folder: Path) -> list[dict[str, Any]]:
     budget = max(scope.usable_budgets().values())
     return train_front(
@@ -215,7 +236,7 @@ def _finish(workspace: Workspace, outcome: Outcome, recipe: Recipe, folder: Path
         shutil.rmtree(target)
     shutil.copytree(source, target)
     saved = SavedRun.of(workspace, recipe)
-    results |= {"saved": asdict(saved), "verified": None}
+    results |= {"verdict": verdict(results), "saved": asdict(saved), "verified": None}
     if workspace.config.verify:
         results["verified"] = verify(saved, folder, outcome.proofs[best])
     refused = export_lora_beside(saved, folder)

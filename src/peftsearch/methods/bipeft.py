@@ -211,6 +211,10 @@ class Bipeft(GateStrategy):
             "fixed_ranks": int(((self.architecture.fixed >= 0) & self.is_live & self.table.is_ranked).sum()),
         }
 
+    def importances(self) -> dict[Placement, float]:
+        scores = zip(self.table.placements, self.scores.tolist(), self.is_live.tolist())
+        return {placement: score for placement, score, is_live in scores if is_live}
+
     def notes(self) -> list[str]:
         if self.num_triggers:
             return []

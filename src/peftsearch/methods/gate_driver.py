@@ -12,6 +12,7 @@ from torch.utils.data import DataLoader, Dataset, Subset, random_split
 from transformers import TrainerCallback
 
 from peftsearch.methods.gate_strategy import GateStrategy, Observation
+from peftsearch.methods.importance_log import ImportanceLog
 from peftsearch.supernet.sensitivity import ModuleRecords, Record, take_record
 from peftsearch.supernet.supernet import Gates, Supernet
 from peftsearch.tasks.form import Form
@@ -96,6 +97,7 @@ class GateSearch(FormTrainer):
         super().__init__(supernet.model, form=data.form, train=data.weight_half, settings=settings, phase=phase)
         self.supernet, self.strategy, self.data = supernet, strategy, data
         self.add_callback(EndEpoch(self))
+        self.add_callback(ImportanceLog(phase.folder / "importance.jsonl", strategy.importances))
         self._architecture_batches = self._endless_batches(data.architecture_half)
         self._live = LiveParameters(supernet)
         self._started = time.perf_counter()

@@ -35,8 +35,8 @@ class Observation:
 class GateStrategy(Protocol):
     """A search method over gates; steps are counted from 0.
 
-    Methods inherit from it: `prepare` and `end_epoch` do nothing unless a method has a use for them, and a method
-    that never has an architecture step leaves out what belongs to it.
+    Methods inherit from it: `prepare` and `end_epoch` do nothing and `importances` is empty unless a method has a use
+    for them, and a method that never has an architecture step leaves out what belongs to it.
     """
 
     # The loop that runs the method: `GateSearch` or a subclass.
@@ -81,6 +81,10 @@ class GateStrategy(Protocol):
 
     def status(self, step: int) -> Mapping[str, Any]:
         """Numbers for the log and the progress bar."""
+
+    def importances(self) -> Mapping[Placement, float]:
+        """How much the method wants each module that is left, on a scale of its own; for the report."""
+        return {}
 
     def results(self) -> dict[int, Configuration]:
         """The configuration for each requested budget in parameters."""

@@ -69,6 +69,9 @@ class PrunePeft(GateStrategy):
     def status(self, step: int) -> dict[str, Any]:
         return {"live_modules": len(self._layouts), "scored_steps": self._num_steps}
 
+    def importances(self) -> dict[Placement, float]:
+        return {placement: max(scores) for placement, scores in self.unit_scores().items()}
+
     def results(self) -> dict[int, Configuration]:
         """Drop the lowest units until the rest fits, then give what is left to the highest that still fit."""
         ordered = order_units(self.unit_scores())

@@ -100,6 +100,9 @@ class S3Delta(GateStrategy):
             "best_score": None if self._best_logits is None else self.best_score,
         }
 
+    def importances(self) -> dict[Placement, float]:
+        return dict(zip(self.placements, self.probability().tolist()))
+
     def probability(self, logits: torch.Tensor | None = None) -> torch.Tensor:
         """(placements,) p, the probability that each is on; of the present logits unless others are given."""
         logits = self.logits.detach() if logits is None else logits
