@@ -39,8 +39,8 @@ class GateStrategy(Protocol):
     that never has an architecture step leaves out what belongs to it.
     """
 
-    # The loop that runs the method: `GateSearch` or a subclass.
-    search_class: type
+    # The class of its steps: `GateSteps` or a subclass.
+    steps: type
     # How it shares the training set out.
     split: ClassVar[Split]
 
