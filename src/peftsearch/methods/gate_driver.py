@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import torch
 from torch.utils.data import DataLoader, Dataset, Subset, random_split
-from transformers import Trainer
+from transformers import Trainer, TrainingArguments
 
 from peftsearch.methods.gate_steps import GateSteps, endless, gated
 from peftsearch.methods.gate_strategy import GateStrategy
@@ -30,7 +30,7 @@ def all_for_weights(train: Dataset, seed: int) -> tuple[Dataset, Subset]:
     return train, Subset(train, [])
 
 
-def planned_steps(num_examples: int, settings: TrainingSettings, epochs: float) -> int:
+def planned_steps(num_examples: int, settings: TrainingSettings | TrainingArguments, epochs: float) -> int:
     """Optimizer steps of `epochs` passes over `num_examples`."""
     batch = settings.per_device_train_batch_size * settings.gradient_accumulation_steps
     return max(1, math.ceil(math.ceil(num_examples / batch) * epochs))

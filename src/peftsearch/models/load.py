@@ -125,7 +125,7 @@ def load_model(
         model.config.pad_token_id = load_tokenizer(name, config=config).pad_token_id
     head = find_head(model, missing=info["missing_keys"])
     _check_sizes(name, head, info["mismatched_keys"])
-    return LoadedModel(name, model, head, _count_outside(model, head))
+    return LoadedModel(name, model, head, count_outside(model, head))
 
 
 def _check_sizes(name: str, head: tuple[str, ...], mismatched: Any) -> None:
@@ -151,16 +151,16 @@ def empty_model(name: str) -> PreTrainedModel:
 
 def count_backbone_parameters(model: nn.Module) -> int:
     """Parameters outside of the task head, tied ones counted once."""
-    return _count_outside(model, find_head(model))
+    return count_outside(model, find_head(model))
 
 
 def find_head(model: PreTrainedModel, missing: Any = ()) -> tuple[str, ...]:
     """Names of the modules that a task trains in full.
 
-    Text-to-text models have none. Otherwise it is all that stands outside of the base model, and modules inside of it
-    that the checkpoint has no weights for, such as a pooler that starts at random.
+    Language models and bare base models have none. Otherwise it is all that stands outside of the base model, and
+    modules inside of it that the checkpoint has no weights for, such as a pooler that starts at random.
     """
-    if model.config.is_encoder_decoder:
+    if model.get_output_embeddings() is not None or model.base_model is model:
         return ()
     outside = [
         name
@@ -172,7 +172,7 @@ def find_head(model: PreTrainedModel, missing: Any = ()) -> tuple[str, ...]:
     return tuple(sorted(outside) + sorted(name for name in inside if name.endswith("pooler")))
 
 
-def _count_outside(model: nn.Module, head: tuple[str, ...]) -> int:
+def count_outside(model: nn.Module, head: tuple[str, ...]) -> int:
     in_head = {id(p) for name in head for p in model.get_submodule(name).parameters()}
     return sum(p.numel() for p in model.parameters() if id(p) not in in_head)
 
