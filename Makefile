@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 OFFLINE := HF_HUB_OFFLINE=1 TOKENIZERS_PARALLELISM=false
 
-.PHONY: install demo test test-slow check clean
+.PHONY: install demo test test-slow check types docs clean
 
 install: .venv/installed
 
@@ -23,9 +23,12 @@ test: install
 test-slow: install
 	$(OFFLINE) $(BIN)/python -m pytest -m slow
 
-check: install
+check: install types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+
+types: install
+	$(BIN)/basedpyright --pythonpath $(BIN)/python
 
 clean:
 	rm -rf .venv build dist src/*.egg-info

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from importlib.abc import MetaPathFinder
 from importlib.machinery import ModuleSpec
 from types import ModuleType
+from typing import Any
 
 _TUNER = "peftsearch.modules.tuner"
 
@@ -44,7 +45,7 @@ class _AfterPeft(MetaPathFinder):
             spec.loader.exec_module = self._then_register(spec.loader.exec_module)
         return spec
 
-    def _then_register(self, execute: Callable[[ModuleType], None]) -> Callable[[ModuleType], None]:
+    def _then_register(self, execute: Callable[[ModuleType], None]) -> Any:
         def execute_and_register(module: ModuleType) -> None:
             execute(module)
             if self in sys.meta_path:

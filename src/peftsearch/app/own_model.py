@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from typing import cast
 
 from peft import PeftModel
 from transformers import PreTrainedModel
@@ -11,6 +12,7 @@ from peftsearch.models.discover import find_sites
 from peftsearch.models.load import LoadedModel, count_outside, find_head
 from peftsearch.models.task_type import task_type_of
 from peftsearch.modules.attach import attach as attach_at
+from peftsearch.modules.tuner import PeftSearchModel
 from peftsearch.space import Configuration, Site
 
 
@@ -33,7 +35,7 @@ def attach(model: PreTrainedModel, configuration: Configuration, *, head: Sequen
     return attach_at(model, configuration, sites=find_sites(model), head=loaded.head, task_type=task_type_of(model))
 
 
-def as_loaded(model: PreTrainedModel, head: Sequence[str] | None = None) -> LoadedModel:
+def as_loaded(model: object, head: Sequence[str] | None = None) -> LoadedModel:
     """The model with its head and the size of the rest; `head` as in `attach`.
 
     Raises:
@@ -60,7 +62,7 @@ def temporarily_attached(
     try:
         yield adapted
     finally:
-        adapted.base_model.unload()
+        cast(PeftSearchModel, adapted.base_model).unload()
         for name, module in heads.items():
             model.set_submodule(name, module)
         for parameter, requires_grad in was_trainable:

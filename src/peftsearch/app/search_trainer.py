@@ -2,15 +2,15 @@
 
 import copy
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Sized
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch.utils.data import DataLoader, Dataset, RandomSampler
+from torch.utils.data import DataLoader, Dataset, RandomSampler, Subset
 from transformers import DefaultFlowCallback, Trainer, TrainerControl, TrainerState, TrainingArguments, set_seed
 from transformers.trainer_callback import CallbackHandler
-from transformers.trainer_utils import IntervalStrategy, SaveStrategy, TrainOutput, has_length
+from transformers.trainer_utils import IntervalStrategy, SaveStrategy, TrainOutput
 
 from peftsearch.app.config import make_config
 from peftsearch.app.own_model import as_loaded, attach, temporarily_attached
@@ -112,13 +112,13 @@ class SearchMixin(RatesByKind):
                 architecture_batches=endless(lambda: _loader(search, architecture_half)),
                 score=lambda: _score(search),
             )
-            # What the user's Trainer calls training, not the `train` below.
-            super(SearchMixin, search).train()
+            search.train()
         for note in strategy.notes():
             logger.warning(note)
-        self.configuration = strategy.results()[budgets[0]]
-        self.configuration.save(self._folder / "configuration.json")
-        return self.configuration
+        found = strategy.results()[budgets[0]]
+        found.save(self._folder / "configuration.json")
+        self.configuration = found
+        return found
 
     def train(self, resume_from_checkpoint: str | bool | None = None, **kwargs: Any) -> TrainOutput:
         """Search unless that is done, attach what was found, and train it as the Trainer trains any model.
@@ -127,6 +127,7 @@ class SearchMixin(RatesByKind):
             resume_from_checkpoint: as in transformers; what the interrupted run had found is read back.
             kwargs: of the Trainer's own `train`.
         """
+        # Not in the copy of this Trainer that searches: its model is the supernet.
         if self.model is self._loaded.model:
             if self.configuration is None and resume_from_checkpoint:
                 self.configuration = Configuration.load(self._folder / "configuration.json")
@@ -144,20 +145,21 @@ class SearchMixin(RatesByKind):
 
     @property
     def _folder(self) -> Path:
-        return Path(self.args.output_dir) / "search"
+        return Path(str(self.args.output_dir)) / "search"
 
-    def _train_set(self) -> Dataset:
-        if self.train_dataset is None or not has_length(self.train_dataset):
+    def _train_set(self) -> Sized:
+        train = self.train_dataset
+        if not isinstance(train, Sized):
             raise DataError(
-                f"The training set is a {type(self.train_dataset).__name__}, but a search needs one with a length, as "
+                f"The training set is a {type(train).__name__}, but a search needs one with a length, as "
                 "it halves it. Give a Dataset, not an IterableDataset."
             )
-        return self.train_dataset
+        return train
 
     def _searcher(self, steps: type[GateSteps], train: Dataset, supernet: Supernet, num_steps: int) -> GateSteps:
         """A copy of this Trainer that trains the supernet: with this one's loss and data, but its own state."""
-        search = copy.copy(self)
-        search.__class__ = gated(steps, type(self))
+        search = object.__new__(gated(steps, type(self)))
+        vars(search).update(vars(self))
         search.args = _arguments_of_search(self.args, num_steps)
         search.model = search.model_wrapped = supernet.model
         search.train_dataset = train
@@ -186,7 +188,7 @@ def _arguments_of_search(args: TrainingArguments, num_steps: int) -> TrainingArg
     return args
 
 
-def _loader(search: Trainer, dataset: Dataset) -> DataLoader:
+def _loader(search: Trainer, dataset: Subset) -> DataLoader:
     """Batches of the architecture's half, collated as the Trainer's own, in another order on each process."""
     args = search.args
     generator = torch.Generator().manual_seed(args.seed + 1 + search.accelerator.process_index)

@@ -114,7 +114,7 @@ def load_model(
     set_seed(seed)
     options: dict[str, Any] = {} if num_labels is None else {"num_labels": num_labels, "problem_type": problem_type}
     loader = AutoModelForSeq2SeqLM if num_labels is None else AutoModelForSequenceClassification
-    location = _location(name) if weights is None else {"pretrained_model_name_or_path": str(weights)}
+    location: dict[str, Any] = _location(name) if weights is None else {"pretrained_model_name_or_path": str(weights)}
     if "gguf_file" not in location:
         location["use_safetensors"] = True
     # A head of an earlier task may have another number of labels; it is drawn anew.
@@ -149,7 +149,7 @@ def empty_model(name: str) -> PreTrainedModel:
     return model
 
 
-def count_backbone_parameters(model: nn.Module) -> int:
+def count_backbone_parameters(model: PreTrainedModel) -> int:
     """Parameters outside of the task head, tied ones counted once."""
     return count_outside(model, find_head(model))
 
