@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 OFFLINE := HF_HUB_OFFLINE=1 TOKENIZERS_PARALLELISM=false
 
-.PHONY: install demo test test-slow test-peft test-exports check clean
+.PHONY: install demo test test-slow test-peft test-exports check types docs clean
 
 install: .venv/installed
 
@@ -32,9 +32,12 @@ test-exports: install
 test-peft: install
 	$(OFFLINE) PYTHONPATH=tests $(BIN)/python -m peft_suite
 
-check: install
+check: install types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+
+types: install
+	$(BIN)/basedpyright --pythonpath $(BIN)/python
 
 clean:
 	rm -rf .venv build dist src/*.egg-info

@@ -13,6 +13,7 @@ from importlib.abc import MetaPathFinder
 from importlib.machinery import ModuleSpec
 from importlib.metadata import requires, version
 from types import ModuleType
+from typing import Any
 
 from packaging.requirements import Requirement
 
@@ -68,7 +69,7 @@ class _AfterPeft(MetaPathFinder):
             spec.loader.exec_module = self._then_register(spec.loader.exec_module)
         return spec
 
-    def _then_register(self, execute: Callable[[ModuleType], None]) -> Callable[[ModuleType], None]:
+    def _then_register(self, execute: Callable[[ModuleType], None]) -> Any:
         def execute_and_register(module: ModuleType) -> None:
             execute(module)
             if self in sys.meta_path:

@@ -1,5 +1,6 @@
 """The settings of a run: one dataclass, the same from YAML, flags and Python. No torch here."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, is_dataclass, replace
 from difflib import get_close_matches
@@ -249,10 +250,10 @@ def _typed(name: str, value: Any, annotation: Any) -> Any:
         require(isinstance(value, bool), name, value, "true or false")
         return value
     try:
-        number = float(value) if not isinstance(value, bool) else None
+        number = math.nan if value is None or isinstance(value, bool) else float(value)
     except (TypeError, ValueError):
-        number = None
-    require(number is not None and (wanted is float or number.is_integer()), name, value, f"a {_WORDS[wanted]}")
+        number = math.nan
+    require(not math.isnan(number) and (wanted is float or number.is_integer()), name, value, f"a {_WORDS[wanted]}")
     return wanted(number)
 
 

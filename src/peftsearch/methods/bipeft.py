@@ -20,7 +20,8 @@ from peftsearch.methods.bipeft_rules import (
     indicator_stability,
     schedule,
 )
-from peftsearch.methods.gate_driver import GateSearch, split_in_halves
+from peftsearch.methods.gate_driver import split_in_halves
+from peftsearch.methods.gate_steps import GateSteps
 from peftsearch.methods.gate_strategy import GateStrategy, Observation
 from peftsearch.methods.settings.bipeft import BipeftSettings
 from peftsearch.space import Configuration, Placement, SearchSpace
@@ -54,7 +55,7 @@ class Bipeft(GateStrategy):
         planned_steps: steps after which the search ends in any case.
     """
 
-    search_class = GateSearch
+    steps = GateSteps
     split = staticmethod(split_in_halves)
 
     def __init__(self, space: SearchSpace, *, budgets: Sequence[int], settings: BipeftSettings, planned_steps: int):

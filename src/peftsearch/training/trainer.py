@@ -96,7 +96,23 @@ def uses_bf16(setting: str) -> bool:
     return setting == "true"
 
 
-class FormTrainer(Trainer):
+class RatesByKind(Trainer):
+    """A Trainer whose optimizer has one group for each kind of module, at its multiple of the learning rate."""
+
+    def create_optimizer(self, model: nn.Module | None = None) -> torch.optim.Optimizer:
+        """The optimizer of the arguments, over groups by kind."""
+        if self.optimizer is None:
+            model = self.model if model is None else model
+            optimizer_class, options = self.optimizer_cls_and_kwargs or self.get_optimizer_cls_and_kwargs(
+                self.args, model
+            )
+            groups = parameter_groups(model, self.args.learning_rate)
+            decayed = [group | {"weight_decay": self.args.weight_decay} for group in groups]
+            self.optimizer = optimizer_class(decayed, **options)
+        return self.optimizer
+
+
+class FormTrainer(RatesByKind):
     """Train a model on encoded examples.
 
     Args:
@@ -122,13 +138,6 @@ class FormTrainer(Trainer):
         )
         self.remove_callback(PrinterCallback)
         self.form = form
-
-    def create_optimizer(self, model: nn.Module | None = None) -> torch.optim.Optimizer:
-        """AdamW with one group for each kind of module, at its multiple of the learning rate."""
-        if self.optimizer is None:
-            optimizer_class, options = self.get_optimizer_cls_and_kwargs(self.args, self.model)
-            self.optimizer = optimizer_class(parameter_groups(self.model, self.args.learning_rate), **options)
-        return self.optimizer
 
     def _get_train_sampler(self, train_dataset: Dataset | None = None) -> LengthGroupedSampler:
         return length_grouped(train_dataset or self.train_dataset, self.args.train_batch_size, self.args.seed)
