@@ -21,7 +21,7 @@ from peftsearch.methods.gate_steps import GateSteps, endless, gated
 from peftsearch.methods.settings import METHODS, Driver
 from peftsearch.space import Configuration
 from peftsearch.supernet.supernet import Supernet
-from peftsearch.training.trainer import JsonLog, ProgressBar, RatesByKind
+from peftsearch.training.trainer import JsonLog, RatesByKind, ShowProgress
 
 logger = logging.getLogger(__name__)
 
@@ -165,7 +165,7 @@ class SearchMixin(RatesByKind):
         search.train_dataset = train
         search.state, search.control = TrainerState(), TrainerControl()
         search.callback_handler = CallbackHandler(
-            [DefaultFlowCallback(), JsonLog(self._folder / "log.jsonl"), ProgressBar("search")],
+            [DefaultFlowCallback(), JsonLog(self._folder / "log.jsonl"), ShowProgress("search")],
             supernet.model,
             self.processing_class,
             None,

@@ -136,7 +136,9 @@ class Comparison:
     @classmethod
     def from_dict(cls, document: Mapping[str, Any]) -> "Comparison":
         """What `to_dict` gave, summed up anew."""
-        facts = {name: tuple(value) if isinstance(value, list) else value for name, value in document["facts"].items()}
+        facts: dict[str, Any] = {
+            name: tuple(value) if isinstance(value, list) else value for name, value in document["facts"].items()
+        }
         return cls.of(Facts(**facts), [CellResult(**cell) for cell in document["cells"]])
 
     def to_dict(self) -> dict[str, Any]:
