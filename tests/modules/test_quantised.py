@@ -10,7 +10,8 @@ from transformers import BitsAndBytesConfig, LlamaConfig, LlamaForCausalLM
 
 from peftsearch.errors import MergeError
 from peftsearch.models.discover import find_sites
-from peftsearch.modules.tuner import PeftSearchConfig, PeftSearchModel
+from peftsearch.modules.adapter_config import PeftSearchConfig
+from peftsearch.modules.tuner import PeftSearchModel
 
 CONFIGS = {
     4: lambda: BitsAndBytesConfig(load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_compute_dtype=torch.float32),

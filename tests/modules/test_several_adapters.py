@@ -2,10 +2,10 @@
 
 import pytest
 import torch
-from heterogeneous import MERGEABLE, adapted, disturb, heterogeneous, load_base, logits, save_base
+from heterogeneous import IDS, MERGEABLE, adapted, disturb, heterogeneous, load_base, logits, save_base
 from peft import LoraConfig, PeftModel
 
-from peftsearch.errors import MergeError
+from peftsearch.errors import ConfigurationError, MergeError
 from peftsearch.models.discover import find_sites
 from peftsearch.modules.attach import make_peft_config
 
@@ -96,6 +96,12 @@ def test_a_safe_merge_of_broken_weights_is_the_error_that_callers_of_peft_expect
     parameter.data.fill_(torch.nan)
     with pytest.raises(ValueError, match="NaNs detected"):
         model.merge_adapter(safe_merge=True)
+
+
+def test_one_batch_for_several_adapters_is_refused(two):
+    model, _ = two("llama", "CAUSAL_LM")
+    with pytest.raises(ConfigurationError, match="set_adapter"):
+        model(input_ids=IDS, adapter_names=["default", "other"])
 
 
 def test_another_peft_method_on_the_same_model_is_refused_by_peft(two):

@@ -10,8 +10,8 @@ from tiny_models import TINY
 
 from peftsearch.errors import ConfigurationError
 from peftsearch.models.discover import find_sites
+from peftsearch.modules.adapter_config import PeftSearchConfig
 from peftsearch.modules.attach import attach, make_peft_config
-from peftsearch.modules.tuner import PeftSearchConfig
 from peftsearch.space import Choice, Configuration
 
 

@@ -12,7 +12,7 @@ import pytest
 from peft_suite.impossible import reason_for
 from peft_suite.structures import CUSTOM, PAIRS, TRANSFORMERS, OnTargets, Structure, settings_for, sites_of
 from peftsearch.errors import ConfigurationError
-from peftsearch.modules.tuner import PeftSearchConfig
+from peftsearch.modules.adapter_config import PeftSearchConfig
 
 OURS = (PeftSearchConfig, OnTargets)
 TASK_TYPES = {

@@ -4,9 +4,9 @@ from functools import lru_cache
 from typing import Any
 
 from peftsearch.models.discover import find_sites
+from peftsearch.modules.adapter_config import PeftSearchConfig
 from peftsearch.modules.attach import make_peft_config
 from peftsearch.modules.peft_module import KINDS
-from peftsearch.modules.tuner import PeftSearchConfig
 from peftsearch.space import Choice, Configuration, Role, Site
 
 

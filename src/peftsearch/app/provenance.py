@@ -4,7 +4,7 @@ from torch import nn
 
 from peftsearch.app.recipe import Recipe
 from peftsearch.app.run_folder import versions
-from peftsearch.modules.tuner import PeftSearchConfig
+from peftsearch.modules.adapter_config import PeftSearchConfig
 
 _PACKAGES = ("peftsearch", "peft", "transformers", "torch")
 
