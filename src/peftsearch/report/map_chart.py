@@ -62,7 +62,7 @@ def _draw_mark(axis: Axes, mark: Mark, corner: tuple[float, float], width: float
 def text_on(kind: str) -> str:
     """White or black, whichever is read better on the colour of a kind."""
     red, green, blue = (int(kind_colour(kind)[i : i + 2], 16) for i in (1, 3, 5))
-    return "#fefefe" if 0.299 * red + 0.587 * green + 0.114 * blue < 110 else BLACK
+    return "#fefefe" if 0.299 * red + 0.587 * green + 0.114 * blue < 100 else BLACK
 
 
 def size_charts(found: ModelMap) -> tuple[Chart, ...]:
