@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 OFFLINE := HF_HUB_OFFLINE=1 TOKENIZERS_PARALLELISM=false
 
-.PHONY: install demo test test-slow test-peft test-exports check types docs clean
+.PHONY: install demo test test-slow test-peft test-exports examples check types docs clean
 
 install: .venv/installed
 
@@ -32,12 +32,22 @@ test-exports: install
 test-peft: install
 	$(OFFLINE) PYTHONPATH=tests $(BIN)/python -m peft_suite
 
+examples: install
+	$(OFFLINE) $(BIN)/python -m pytest -m slow tests/test_notebook.py tests/test_docs.py
+
 check: install types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 
 types: install
 	$(BIN)/basedpyright --pythonpath $(BIN)/python
+
+docs: .venv/docs-installed
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --site-dir build/site
+
+.venv/docs-installed: .venv/installed
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[docs]'
+	touch $@
 
 clean:
 	rm -rf .venv build dist src/*.egg-info
