@@ -3,22 +3,23 @@ PYTHON ?= python3
 BIN := .venv/bin
 OFFLINE := HF_HUB_OFFLINE=1 TOKENIZERS_PARALLELISM=false
 
-.PHONY: install demo test test-slow test-exports check clean
+.PHONY: install demo test test-slow test-peft test-exports examples check types docs clean
 
 install: .venv/installed
 
 .venv/installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
 	$(BIN)/pip install --quiet --disable-pip-version-check torch -c constraints.txt
-	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[demo,gguf,bo,dev]'
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[demo,gguf,bo,ray,dev]'
 	touch $@
 
 demo: install
 	$(OFFLINE) $(BIN)/peftsearch search --model demo --task demo --budget 0.1% --learning_rate 5e-3 \
 		--num_train_epochs 3 --output runs/demo --overwrite
 
+# A worker a core, each with one thread: torch processes that share cores with more threads slow each other down.
 test: install
-	$(OFFLINE) $(BIN)/python -m pytest
+	$(OFFLINE) OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --dist worksteal
 
 test-slow: install
 	$(OFFLINE) $(BIN)/python -m pytest -m slow
@@ -27,9 +28,26 @@ test-slow: install
 test-exports: install
 	$(OFFLINE) PYTHONPATH=tests:tests/exports $(BIN)/python tests/exports/in_fresh_environments.py
 
-check: install
+# peft's own test-suite on our tuner, see docs/peft.md.
+test-peft: install
+	$(OFFLINE) PYTHONPATH=tests $(BIN)/python -m peft_suite
+
+examples: install
+	$(OFFLINE) $(BIN)/python -m pytest -m slow tests/test_notebook.py tests/test_docs.py
+
+check: install types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+
+types: install
+	$(BIN)/basedpyright --pythonpath $(BIN)/python
+
+docs: .venv/docs-installed
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --site-dir build/site
+
+.venv/docs-installed: .venv/installed
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[docs]'
+	touch $@
 
 clean:
 	rm -rf .venv build dist src/*.egg-info

@@ -16,7 +16,8 @@ import torch
 from torch.utils.data import Dataset
 
 from peftsearch.methods.bipeft import Bipeft
-from peftsearch.methods.gate_driver import GateSearch, SearchData
+from peftsearch.methods.gate_driver import SearchData, make_gate_search
+from peftsearch.methods.gate_steps import GateSteps
 from peftsearch.methods.settings.bipeft import BipeftSettings
 from peftsearch.models.discover import find_sites
 from peftsearch.models.load import load_model
@@ -25,7 +26,7 @@ from peftsearch.modules.kinds import cost_at
 from peftsearch.space import PRESETS, Budget, SearchSpace
 from peftsearch.supernet.supernet import Supernet
 from peftsearch.training.settings import TrainingSettings
-from peftsearch.training.trainer import Phase
+from peftsearch.training.trainer import EncodedSplit, Phase
 
 
 class RandomTokens(Dataset):
@@ -61,13 +62,11 @@ def plain_passes(model: torch.nn.Module, batch: dict[str, torch.Tensor]) -> floa
     return time.perf_counter() - started
 
 
-class Clock(GateSearch):
+class Clock(GateSteps):
     """A search that runs plain passes after each of its own steps and keeps both times."""
 
-    def __init__(self, *args, plain: torch.nn.Module, **kwargs):
-        super().__init__(*args, **kwargs)
-        self.plain = plain.train()
-        self.times: list[tuple[float, float, int]] = []
+    plain: torch.nn.Module
+    times: list[tuple[float, float, int]]
 
     def training_step(self, model, inputs, num_items_in_batch=None):
         started = time.perf_counter()
@@ -80,6 +79,8 @@ class Clock(GateSearch):
 
 class Endless(Bipeft):
     """BIPEFT that goes on after its last trigger, with what is left of the supernet."""
+
+    steps = Clock
 
     def observe(self, step, observation):
         return super().observe(step, observation) if self.num_triggers < self.settings.max_triggers else []
@@ -111,14 +112,14 @@ def run(args: argparse.Namespace) -> list[tuple[float, float, int]]:
     strategy = Endless(space, budgets=[budget], settings=settings, planned_steps=steps)
     data = RandomTokens(args.batch * steps, args.tokens, loaded.model.config.vocab_size)
     with tempfile.TemporaryDirectory() as folder:
-        search = Clock(
+        search = make_gate_search(
             Supernet(model, sites=sites, space=space),
             strategy=strategy,
-            data=SearchData(TokenForm(), data, data),
+            data=SearchData(TokenForm(), data, data, EncodedSplit((), data), "accuracy"),
             settings=TrainingSettings(per_device_train_batch_size=args.batch),
             phase=Phase("search", Path(folder), 0, steps),
-            plain=make_plain(args.model),
         )
+        search.plain, search.times = make_plain(args.model).train(), []
         search.train()
     return search.times
 

@@ -2,18 +2,47 @@
 
 from importlib import import_module
 from importlib.metadata import version
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from peftsearch.registration import register_with_peft
+from peftsearch.space import Configuration
+
+if TYPE_CHECKING:
+    from peftsearch.app.api import Result, compare, evaluate, export, load, plan, search, train
+    from peftsearch.app.own_model import attach
+    from peftsearch.app.search_trainer import SearchMixin, SearchTrainer
 
 __version__ = version("peftsearch")
-__all__ = ["compare", "evaluate", "export", "load", "plan", "search", "train"]
+__all__ = [
+    "Configuration",
+    "Result",
+    "SearchMixin",
+    "SearchTrainer",
+    "attach",
+    "compare",
+    "evaluate",
+    "export",
+    "load",
+    "plan",
+    "search",
+    "train",
+]
 
 register_with_peft()
 
+_ELSEWHERE = {
+    "SearchMixin": "peftsearch.app.search_trainer",
+    "SearchTrainer": "peftsearch.app.search_trainer",
+    "attach": "peftsearch.app.own_model",
+}
+
 
 def __getattr__(name: str) -> Any:
-    """The functions of the Python interface, imported when they are first used."""
+    """What needs torch is imported when it is first used."""
     if name in __all__:
-        return getattr(import_module("peftsearch.app.api"), name)
+        return getattr(import_module(_ELSEWHERE.get(name, "peftsearch.app.api")), name)
     raise AttributeError(f"module 'peftsearch' has no attribute '{name}'")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

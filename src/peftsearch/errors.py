@@ -26,6 +26,10 @@ class ConfigurationError(PeftSearchError):
     """A configuration that contradicts itself, the model or the schema."""
 
 
+class MergeError(ConfigurationError, ValueError):
+    """An adapter that cannot be merged; also a ValueError, which those who call peft expect."""
+
+
 class SiteError(PeftSearchError):
     """Sites of a model that cannot be found, or are found in some layers only."""
 
@@ -42,9 +46,17 @@ class TrainingError(PeftSearchError):
     """Training that cannot go on, such as a loss that is not a number."""
 
 
+class HubError(PeftSearchError):
+    """A hub that is not reached, or that refuses the token, the name or the files."""
+
+
 class RunFolderError(PeftSearchError):
     """An output folder that must not be written to, or that lacks what is asked of it."""
 
 
 class ExportError(PeftSearchError):
     """An export that cannot be exact, or that must not be written where it was asked for."""
+
+
+class VersionError(PeftSearchError):
+    """A version of another package that peftsearch does not work with."""

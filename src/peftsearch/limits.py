@@ -30,7 +30,7 @@ def at_least(low: int) -> Limit:
     return Limit(lambda value: low <= value < math.inf, f"{low} or more")
 
 
-def between(low: int, high: int) -> Limit:
+def between(low: float, high: float) -> Limit:
     """Numbers from `low` to `high`, both included."""
     return Limit(lambda value: low <= value <= high, f"from {low} to {high}")
 

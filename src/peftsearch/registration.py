@@ -1,7 +1,8 @@
 """Make peft know our tuner as soon as both packages are imported, without importing peft for those who don't need it.
 
 `import peftsearch` must be quick (`peftsearch --help`), and `PeftModel.from_pretrained` must work after it. So the
-tuner registers at once where peft is already imported, and right after peft's own import otherwise.
+tuner registers at once where peft is already imported, and right after peft's own import otherwise. The tuner uses
+what peft does not promise to keep, so that other versions of peft are refused then.
 """
 
 import importlib
@@ -10,17 +11,41 @@ import sys
 from collections.abc import Callable
 from importlib.abc import MetaPathFinder
 from importlib.machinery import ModuleSpec
+from importlib.metadata import requires, version
 from types import ModuleType
+from typing import Any
+
+from packaging.requirements import Requirement
+
+from peftsearch.errors import VersionError
 
 _TUNER = "peftsearch.modules.tuner"
 
 
 def register_with_peft() -> None:
-    """Register now, or when peft is imported; a second call changes nothing."""
+    """Register now, or when peft is imported; a second call changes nothing.
+
+    Raises:
+        VersionError: now or then, for a peft outside the range that peftsearch is made for.
+    """
     if "peft" in sys.modules:
-        importlib.import_module(_TUNER)
+        _register()
     elif not any(isinstance(finder, _AfterPeft) for finder in sys.meta_path):
         sys.meta_path.insert(0, _AfterPeft())
+
+
+def _register() -> None:
+    _check_peft_version()
+    importlib.import_module(_TUNER)
+
+
+def _check_peft_version() -> None:
+    needed = next(r for r in map(Requirement, requires("peftsearch") or ()) if r.name == "peft")
+    if not needed.specifier.contains(version("peft"), prereleases=True):
+        raise VersionError(
+            f"peft {version('peft')} is installed, but this peftsearch works with peft{needed.specifier} only. "
+            f"Run: pip install '{needed}'"
+        )
 
 
 class _AfterPeft(MetaPathFinder):
@@ -44,11 +69,11 @@ class _AfterPeft(MetaPathFinder):
             spec.loader.exec_module = self._then_register(spec.loader.exec_module)
         return spec
 
-    def _then_register(self, execute: Callable[[ModuleType], None]) -> Callable[[ModuleType], None]:
+    def _then_register(self, execute: Callable[[ModuleType], None]) -> Any:
         def execute_and_register(module: ModuleType) -> None:
             execute(module)
             if self in sys.meta_path:
                 sys.meta_path.remove(self)
-            importlib.import_module(_TUNER)
+            _register()
 
         return execute_and_register

@@ -98,7 +98,7 @@ COMMON = ["--model", "demo", "--task", "demo", "--budget", "1%"]
         (["evaluate", "nowhere", "--splt", "test"], "Did you mean --split?"),
         (["list", "spces"], "Did you mean 'spaces'?"),
         (["plan"], "required: --model. See `peftsearch plan --help`"),
-        (["report", "nowhere"], "results.json"),
+        (["report", "nowhere"], "is not a run folder"),
         (["export", "nowhere", "--format", "lora", "--output", "out"], "neither a finished run"),
         (["export", "nowhere", "--format", "lorra", "--output", "out"], "Did you mean 'lora'?"),
         (["export", "nowhere", "--format", "lora"], "required: --output"),

@@ -85,6 +85,8 @@ def test_a_comparison_is_written_in_every_form_and_goes_on_where_it_stopped(comp
     assert float(rows[0]["average"]) == found.rows[0].average
     html = (folder / "comparison.html").read_text()
     assert "<svg" in html and "triple" in html and "src=" not in html
+    assert 'href="mine/bipeft/seed-1/report.html"' in html
+    assert main(["report", str(folder)]) == 0 and (folder / "comparison.html").read_text() == html
     markdown = (folder / "comparison.md").read_text()
     assert "1,200 parameters" in markdown and "scored once" in markdown and "halved" not in markdown.split("|")[0]
     assert "bipeft" in (folder / "comparison.txt").read_text()
@@ -188,8 +190,9 @@ def test_other_settings_in_the_same_folder_are_refused(comparison, tmp_path):
 
 def test_a_comparison_file_gives_the_settings_back(comparison):
     config = make_compare_config(comparison())
-    how = {"output": config.output, "threads": 1, "verify": False}
-    again = make_compare_config(yaml.safe_load(config.to_yaml()) | how)
+    again = make_compare_config(
+        yaml.safe_load(config.to_yaml()) | {"output": config.output, "threads": 1, "verify": False}
+    )
     assert again == config
 
 

@@ -34,15 +34,15 @@ def test_the_front_is_written_and_every_configuration_of_it_trained_and_proven(s
         adapter = result.folder / row["folder"] / "seed-1" / "adapter"
         assert count_peft_parameters(PeftModel.from_pretrained(base, str(adapter))) == row["parameters"]
     text = (result.folder / "report.html").read_text()
-    assert "The Pareto front, trained again" in text and "pareto/0" in text
-    assert (result.folder / "figures" / "front.svg").is_file()
+    assert "Choose on a Pareto front by validation" in text and "pareto/0" in text
+    assert (result.folder / "figures" / "trials.svg").is_file()
 
 
 def test_without_the_switch_the_front_is_written_and_not_trained(settings):
     result = search(**settings(method=RANDOM, baseline=False))
     assert (result.folder / "search" / "pareto.json").is_file() and result.metrics["pareto"] == []
     assert not (result.folder / "pareto").exists()
-    assert "trained again" not in (result.folder / "report.html").read_text()
+    assert "pareto/0" not in (result.folder / "report.html").read_text()
 
 
 def test_a_method_without_trials_has_no_front_to_train(settings):

@@ -2,6 +2,7 @@
 
 import json
 
+import peft
 import pytest
 import torch
 from peft import PeftModel
@@ -15,7 +16,8 @@ from peftsearch.space import Configuration
 
 REQUIRED = {
     "method", "space", "seed", "model", "task", "split", "backbone_parameters", "budget", "parameters",
-    "head_parameters", "modules_by_kind", "validation", "test", "seconds", "search_cost", "baseline", "versions",
+    "head_parameters", "modules_by_kind", "validation", "test", "seconds", "search_cost", "baseline",
+    "random_baseline", "versions", "verdict",
 }  # fmt: skip
 
 
@@ -51,6 +53,17 @@ def test_the_spaces_with_adapters_and_prefixes_end_in_an_adapter_that_loads(fami
     assert torch.equal(again, result.model.eval()(ids, **inputs).logits)
 
 
+def test_a_random_configuration_of_the_same_budget_is_trained_on_demand(settings):
+    result = search(**settings(random_baseline=True))
+    drawn, record = result.metrics["random_baseline"], result.folder / "random_baseline"
+    configuration = Configuration.load(record / "configuration.json")
+    assert len(configuration) == drawn["modules"] and 0 < drawn["parameters"] <= 600
+    base = AutoModelForSequenceClassification.from_pretrained(result.metrics["model"])
+    model = PeftModel.from_pretrained(base, str(record / "seed-0" / "adapter"))
+    assert count_peft_parameters(model) == drawn["parameters"]
+    assert configuration != result.configuration and "random" in (result.folder / "report.html").read_text()
+
+
 def test_the_saved_run_scores_what_it_reported(settings):
     result = search(**settings(baseline=False))
     again = evaluate(result.folder)
@@ -65,7 +78,16 @@ def test_the_same_seed_gives_the_same_adapter(settings, tmp_path):
         folder = search(**settings(output=str(tmp_path / name), baseline=False)).folder
         files.append((folder / "configuration.json").read_bytes())
         files.append((folder / "adapter" / "adapter_model.safetensors").read_bytes())
-    assert files[:2] == files[2:]
+        files.append((folder / "adapter" / "adapter_config.json").read_bytes())
+    assert files[:3] == files[3:]
+
+
+def test_the_adapter_says_how_it_came_about(settings):
+    folder = search(**settings(seed=3)).folder
+    for saved, method in (("adapter", "bipeft"), ("baseline/seed-3/adapter", "lora")):
+        found = json.loads((folder / saved / "adapter_config.json").read_text())["provenance"]
+        assert {"method": method, "budget": 600, "seed": 3}.items() <= found.items()
+        assert found["versions"]["peft"] == peft.__version__
 
 
 def test_a_ladder_gives_a_nested_configuration_for_each_budget(settings):

@@ -9,7 +9,8 @@ from torch.utils.data import Dataset
 
 from peftsearch.errors import TrainingError
 from peftsearch.methods.bipeft import Bipeft
-from peftsearch.methods.gate_driver import GateSearch, SearchData
+from peftsearch.methods.gate_driver import SearchData, make_gate_search
+from peftsearch.methods.gate_steps import GateSteps
 from peftsearch.methods.settings.bipeft import BipeftSettings
 from peftsearch.models.discover import find_sites
 from peftsearch.modules.attach import attach
@@ -39,16 +40,14 @@ class Form:
         return batch | {"attention_mask": torch.ones_like(batch["input_ids"])}
 
 
-def build(
-    tmp_path, *, steps: int = 8, method: BipeftSettings | None = None, learning_rate: float = 1e-2
-) -> GateSearch:
+def build(tmp_path, *, steps: int = 8, method: BipeftSettings | None = None, learning_rate: float = 1e-2) -> GateSteps:
     torch.manual_seed(0)
     model = TINY["bert"]()
     sites = find_sites(model)
     space = SearchSpace.build(PRESETS["s2"], sites=sites, cost=cost_at)
     adapted = attach(model, space.largest, sites=sites, head=("classifier",), task_type="SEQ_CLS")
     settings = method or BipeftSettings(max_triggers=4, warmup=2, window=1, threshold=-1.0, weight_warmup=1)
-    return GateSearch(
+    return make_gate_search(
         Supernet(adapted, sites=sites, space=space),
         strategy=Bipeft(space, budgets=[800], settings=settings, planned_steps=steps),
         data=SearchData(Form(), Tokens(8 * steps), Tokens(8 * steps), EncodedSplit((), Tokens(8)), "accuracy"),
@@ -97,6 +96,17 @@ def test_the_search_stops_early_and_logs_every_step(tmp_path):
     sizes = [row["live_modules"] for row in rows]
     assert sizes == sorted(sizes, reverse=True)
     assert {row["stage"] for row in rows} == {"binary", "rank"}
+
+
+def test_importances_of_the_live_modules_are_logged_up_to_the_last_step(tmp_path):
+    search = build(tmp_path, steps=50)
+    search.train()
+    rows = [json.loads(line) for line in (tmp_path / "importance.jsonl").read_text().splitlines()]
+    assert rows[-1]["step"] == search.state.global_step - 1
+    logged = {(site, kind): v for site, kinds in rows[-1]["importance"].items() for kind, v in kinds.items()}
+    scores = dict(zip(search.strategy.table.placements, search.strategy.scores.tolist()))
+    live = search.supernet.live
+    assert logged == {(p.site, p.kind): pytest.approx(scores[p], rel=1e-3) for p in live}
 
 
 def test_a_search_whose_loss_diverges_stops_with_the_step(tmp_path):

@@ -7,9 +7,10 @@ import torch
 from test_gate_driver import Form, Tokens
 from tiny_models import TINY
 
-from peftsearch.methods.gate_driver import GateSearch, SearchData
+from peftsearch.methods.gate_driver import SearchData, make_gate_search
+from peftsearch.methods.gate_steps import GateSteps
 from peftsearch.methods.s3delta import S3Delta
-from peftsearch.methods.second_order import Bilevel, SecondOrderSearch, second_order_gradients, virtual_adamw_step
+from peftsearch.methods.second_order import Bilevel, second_order_gradients, virtual_adamw_step
 from peftsearch.methods.settings.s3delta import S3DeltaSettings
 from peftsearch.models.discover import find_sites
 from peftsearch.modules.attach import attach
@@ -103,16 +104,16 @@ def test_a_virtual_step_is_the_optimizers_own_next_step(steps_before, fused):
     assert all(torch.equal(before[i][name], after[i][name]) for i in before for name in before[i])
 
 
-def build(tmp_path, steps: int = 3, search_class=SecondOrderSearch, **training) -> GateSearch:
+def build(tmp_path, steps: int = 3, order: str = "second", **training) -> GateSteps:
     torch.manual_seed(0)
     model = TINY["bert"]()
     sites = find_sites(model)
     space = SearchSpace.build(PRESETS["s3delta_m"], sites=sites, cost=num_parameters)
     adapted = attach(model, space.largest, sites=sites, head=("classifier",), task_type="SEQ_CLS")
     data = SearchData(Form(), Tokens(8 * steps), Tokens(8 * steps), EncodedSplit((), Tokens(8)), "accuracy")
-    return search_class(
+    return make_gate_search(
         Supernet(adapted, sites=sites, space=space),
-        strategy=S3Delta(space, budgets=[300], settings=S3DeltaSettings(), planned_steps=steps),
+        strategy=S3Delta(space, budgets=[300], settings=S3DeltaSettings(order=order), planned_steps=steps),
         data=data,
         settings=TrainingSettings(per_device_train_batch_size=8, learning_rate=1e-2, **training),
         phase=Phase("search", tmp_path, 0, steps),
@@ -133,10 +134,10 @@ def test_an_architecture_step_restores_weights_gradients_and_moments_exactly(tmp
     assert [tuple(r.shape) for r in record] == [tuple(t.shape) for t in search._live.tensors]
 
 
-@pytest.mark.parametrize("search_class", [GateSearch, SecondOrderSearch])
+@pytest.mark.parametrize("order", ["first", "second"])
 @pytest.mark.parametrize("training", [{"gradient_checkpointing": True}, {"gradient_accumulation_steps": 2}])
-def test_searches_run_with_recomputed_and_with_accumulated_gradients(search_class, training, tmp_path):
-    search = build(tmp_path, search_class=search_class, **training)
+def test_searches_run_with_recomputed_and_with_accumulated_gradients(order, training, tmp_path):
+    search = build(tmp_path, order=order, **training)
     search.strategy.end_epoch = lambda score: None
     search.train()
     assert search.state.global_step == 3

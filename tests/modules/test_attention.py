@@ -113,6 +113,18 @@ def test_the_models_own_attention_comes_back_when_the_last_prefix_goes(family):
     torch.testing.assert_close(logits(model), before)
 
 
+def test_prefixes_follow_when_the_attention_is_changed_after_attaching():
+    model = TINY["llama"]()
+    adapted, _ = prefixed(model)
+    before = logits(adapted)
+    adapted.set_attn_implementation("eager")
+    torch.testing.assert_close(logits(adapted), before, atol=1e-5, rtol=1e-4)
+    assert implementations(model) == {"peftsearch_eager"}
+    adapted.set_attn_implementation("flex_attention")
+    with pytest.raises(ConfigurationError, match="'flex_attention'"):
+        logits(adapted)
+
+
 def test_a_supernet_that_loses_its_prefixes_has_its_own_attention_back():
     model = TINY["bert"]()
     sites = find_sites(model)

@@ -10,9 +10,9 @@ from torch.nn.functional import gelu
 
 from peftsearch.errors import ConfigurationError
 from peftsearch.models.discover import find_sites
+from peftsearch.modules.adapter_config import PeftSearchConfig
 from peftsearch.modules.attach import attach, make_peft_config
 from peftsearch.modules.kinds import num_parameters
-from peftsearch.modules.tuner import PeftSearchConfig
 from peftsearch.space import Choice, Configuration, Placement, Role, SearchSpace, Site
 from peftsearch.supernet.supernet import Supernet
 

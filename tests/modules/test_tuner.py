@@ -4,14 +4,14 @@ import json
 
 import pytest
 import torch
-from peft import PeftConfig, PeftModel
+from peft import PeftConfig, PeftModel, get_peft_model
 from peft.utils.peft_types import PeftType
 from tiny_models import TINY
 
 from peftsearch.errors import ConfigurationError
 from peftsearch.models.discover import find_sites
-from peftsearch.modules.attach import attach
-from peftsearch.modules.tuner import PeftSearchConfig
+from peftsearch.modules.adapter_config import PeftSearchConfig
+from peftsearch.modules.attach import attach, make_peft_config
 from peftsearch.space import Choice, Configuration
 
 
@@ -102,3 +102,17 @@ def test_a_site_that_the_model_lacks_is_named(sites_and_model):
     sites, model = sites_and_model
     with pytest.raises(ConfigurationError, match=r"encoder\.9\.query"):
         attach(model, Configuration.of([Choice("encoder.9.query", "lora", 2)]), sites=sites)
+
+
+def test_a_block_input_that_is_the_site_itself_is_refused():
+    with pytest.raises(ConfigurationError, match="gives 'a' itself"):
+        PeftSearchConfig(sites={"a": {"parallel_adapter": 1}}, inputs={"a": "a"})
+
+
+def test_random_initial_weights_change_the_output(sites_and_model):
+    sites, model = sites_and_model
+    ids = torch.arange(5, 12)[None]
+    before = model.eval()(ids).logits
+    config = make_peft_config(Configuration.of([Choice("encoder.0.value", "lora", 2)]), sites=sites)
+    config.init_weights = False
+    assert (get_peft_model(model, config).eval()(ids).logits - before).abs().max() > 1e-6

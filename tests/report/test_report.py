@@ -1,140 +1,151 @@
-"""The report of a run folder written here by hand."""
+"""The report of run folders written here by hand."""
 
 import json
 import re
 import xml.etree.ElementTree as ElementTree
 
 import pytest
+from run_folder_samples import EVIL, results, write_finished, write_unfinished
 
 from peftsearch.errors import RunFolderError
 from peftsearch.report.collect import collect
 from peftsearch.report.html import write_report
-from peftsearch.report.table import print_summary, summary_rows, verdict
-from peftsearch.space import Choice, Configuration
-
-EVIL = "<script>alert('x')</script>"
-
-
-def score(value: float, std: float | None = None) -> dict:
-    per_seed = [value] if std is None else [value - std, value, value + std]
-    return {"metric": "accuracy", "value": value, "std": std, "per_seed": per_seed, "all": {"accuracy": value}}
-
-
-def results(**changes) -> dict:
-    return {
-        "method": "bipeft",
-        "space": "s2",
-        "seed": 0,
-        "model": EVIL,
-        "task": EVIL,
-        "split": {"rule": EVIL, "sizes": {"train": 10, EVIL: 5}},
-        "backbone_parameters": 1_000_000,
-        "budget": {"requested": "0.1%", "parameters": 1000},
-        "parameters": 990,
-        "head_parameters": 66,
-        "modules": 2,
-        "modules_by_kind": {"bitfit": 1, "lora": 1},
-        "metric": "accuracy",
-        "selection_metric": "accuracy",
-        "validation": score(90.0),
-        "test": score(91.0),
-        "learning_rate": 0.003,
-        "seconds": {"search": 5.0, "train": 10.0},
-        "search_steps": 2,
-        "search_cost": 0.5,
-        "baseline": {"parameters": 900, "validation": score(88.0), "test": score(90.0)},
-        "truncated_examples": {"train": 0, EVIL: 1},
-        "notes": [EVIL],
-        "ladder": [
-            {"budget": 1000, "parameters": 990, "modules": 2},
-            {"budget": 2000, "parameters": 1900, "modules": 3},
-        ],
-        "versions": {"torch": "2"},
-    } | changes
+from peftsearch.report.model_map import make_map
+from peftsearch.report.run_page import make_run_page
+from peftsearch.report.table import print_summary, summary_rows
+from peftsearch.report.verdict import verdict
 
 
 @pytest.fixture
 def run(tmp_path):
-    sites = [
-        {"name": f"encoder.{i}.{role}", "stack": "encoder", "layer": i, "role": role}
-        for i in range(2)
-        for role in ("query", "ffn_norm")
-    ]
-    log = [
-        {
-            "step": i,
-            "expected_parameters": 2000 - 500 * i,
-            "live_modules": 9 - i,
-            "stability": None,
-            "loss_weights": 1.0,
-        }
-        for i in range(3)
-    ]
-    (tmp_path / "search").mkdir()
-    (tmp_path / "training" / "seed-0").mkdir(parents=True)
-    (tmp_path / "search" / "log.jsonl").write_text("\n".join(map(json.dumps, log)))
-    (tmp_path / "training" / "seed-0" / "log.jsonl").write_text(
-        '{"step": 1, "loss": 2.0, "validation_accuracy": 50}\n'
-    )
-    (tmp_path / "results.json").write_text(json.dumps(results()))
-    (tmp_path / "sites.json").write_text(json.dumps(sites))
-    (tmp_path / "config.yaml").write_text(f"model: {EVIL}\n")
-    choices = [Choice("encoder.0.query", "lora", 4), Choice("encoder.1.ffn_norm", "bitfit")]
-    Configuration.of(choices).save(tmp_path / "configuration.json")
-    return tmp_path
+    return write_finished(tmp_path)
 
 
-def test_the_report_shows_the_numbers_and_loads_nothing(run):
-    text = write_report(run).read_text(encoding="utf-8")
-    assert "990 of 1,000 allowed (0.1%)" in text and "search over training 0.50" in text
-    assert not re.search(r"""(src|href)=["']?(https?:)?//""", text)
-
-
-def test_text_from_data_and_names_is_escaped(run):
-    assert "<script" not in write_report(run).read_text(encoding="utf-8")
-
-
-def test_the_map_has_a_tile_with_kind_and_rank_for_each_module(run):
+@pytest.fixture(scope="module")
+def written(tmp_path_factory):
+    """A run with its report, which tests only read."""
+    run = write_finished(tmp_path_factory.mktemp("run"))
     write_report(run)
-    svg = ElementTree.parse(run / "figures" / "map.svg")
+    return run
+
+
+@pytest.fixture(scope="module")
+def text(written) -> str:
+    return (written / "report.html").read_text(encoding="utf-8")
+
+
+def words_of(run) -> str:
+    """Everything on the page of a run, which is not drawn."""
+    return repr(make_run_page(collect(run)))
+
+
+def test_the_report_shows_the_numbers_and_loads_nothing(text):
+    assert "1,000 allowed; 0.040% of the backbone" in text
+    for part in ("uniform LoRA", "random", "Search cost is", "Not counted: the task head (66 parameters)", "1,900"):
+        assert part in text
+    assert not re.search(r"""(src|href)=["']?(https?:)?//""", text) and "@import" not in text
+
+
+def test_the_verdict_stands_at_the_top(text):
+    assert verdict(results()) in text[: text.index("<main")]
+
+
+def test_text_from_data_and_names_is_escaped(text):
+    assert "<script" not in text and "&lt;script&gt;alert(&#39;$x&#39;)" in text
+
+
+def test_the_map_has_every_module_with_kind_rank_and_exact_size(written, text):
+    marks = {(site.name, mark.kind): mark for site, mark in make_map(collect(written)).marks}
+    # LoRA of rank 4 on a map of 32 to 32 has 4 * (32 + 32) parameters, a bias 32.
+    assert {key: (mark.rank, mark.parameters) for key, mark in marks.items()} == {
+        ("encoder.0.query", "lora"): (4, 256),
+        ("encoder.1.ffn_norm", "bitfit"): (None, 32),
+    }
+    assert "lora of rank 4, 256 parameters" in text
+
+
+def test_the_map_shows_what_the_space_held_and_the_search_left_out(written):
+    cells = [cell for row in make_map(collect(written)).stacks[0].rows for cell in row.cells]
+    left_out = {(cell.site.name, m.kind) for cell in cells for m in cell.marks if not m.is_chosen}
+    assert ("encoder.1.query", "lora") in left_out and ("encoder.final_norm", "lnfit") in left_out
+
+
+def test_every_figure_is_there_as_svg_and_png(written):
+    names = {path.stem for path in (written / "figures").glob("*.svg")}
+    assert names == {path.stem for path in (written / "figures").glob("*.png")}
+    assert {
+        "map", "kinds", "layers-encoder", "scores", "search-size", "search-modules", "search-importance",
+        "search-loss", "search-stability", "trials", "trials-best", "training-loss", "training-validation",
+    } == names  # fmt: skip
+    svg = ElementTree.parse(written / "figures" / "map.svg")
     texts = {"".join(element.itertext()).strip() for element in svg.iter() if element.tag.endswith("text")}
-    assert {"4", "1", "lora", "bitfit", "encoder"} <= texts
+    assert {"Lo 4", "Bi", "encoder", "layer 1"} <= texts
 
 
-def test_equal_runs_give_equal_bytes(run):
-    first = write_report(run).read_bytes()
-    assert write_report(run).read_bytes() == first
+def test_every_figure_has_its_numbers_as_a_table(text):
+    figures = re.findall(r"<figure.*?</figure>", text, re.DOTALL)
+    assert len(figures) == 12 and all("<table>" in figure and "<td>" in figure for figure in figures)
 
 
-def test_one_seed_is_not_called_a_gain_beyond_noise():
-    text = verdict(results())
-    assert "gained 1.00 points" in text and "cannot tell" in text
+def test_ids_are_unique_in_the_page(text):
+    ids = re.findall(r'\bid="([^"]+)"', text)
+    assert len(ids) == len(set(ids))
 
 
-def test_the_verdict_compares_the_gain_with_its_standard_error():
-    def with_deviation(std: float) -> dict:
-        return results(test=score(91.0, std), baseline={"parameters": 1, "test": score(90.0, std)})
-
-    assert "is more than twice the standard error" in verdict(with_deviation(0.1))
-    # sqrt(2 * 3^2 / 3) = 2.45
-    assert "is not more than twice the standard error between trainings (2.45)" in verdict(with_deviation(3.0))
+def test_equal_runs_give_equal_bytes(written, run):
+    write_report(run)
+    pictures = {f"figures/{path.name}" for path in (written / "figures").iterdir()}
+    assert all((run / name).read_bytes() == (written / name).read_bytes() for name in {"report.html"} | pictures)
 
 
-def test_a_loss_is_said_plainly():
-    assert verdict(results(test=score(89.0))).startswith("No gain over uniform LoRA: the search lost 1.00 points")
+def test_several_seeds_get_deviations_and_an_explained_interval(run):
+    scores = {"value": 91.0, "std": 0.5, "per_seed": [90.5, 91.0, 91.5]}
+    other = {"value": 90.0, "std": 0.5, "per_seed": [89.5, 90.0, 90.5]}
+    baseline = results()["baseline"] | {"test": other}
+    (run / "results.json").write_text(json.dumps(results(test=scores, baseline=baseline)))
+    text = words_of(run)
+    assert "91.00 ± 0.50" in text and "test, seed 2" in text and "95% confidence interval" in text
 
 
-def test_a_tie_is_not_called_a_loss():
-    text = verdict(results(test=score(90.0)))
-    assert "both score the same, 90.00 test accuracy" in text and "lost" not in text
+def test_a_run_without_a_search_has_no_baseline_and_no_search_part(run):
+    document = results(space=None, baseline=None, random_baseline=None, search_cost=None, method="lora", ladder=[])
+    (run / "results.json").write_text(json.dumps(document))
+    for path in (run / "search").iterdir():
+        path.unlink()
+    text = words_of(run)
+    assert "Nothing was searched" in text and "The search as it ran" not in text
 
 
-def test_the_terminal_shows_the_same_rows(run, capsys):
+def test_an_unfinished_run_shows_what_there_is(tmp_path):
+    text = write_report(write_unfinished(tmp_path)).read_text(encoding="utf-8")
+    for part in ("Unfinished", "30 steps and 0 trials so far", "lora of rank 4", "Training loss", "Expected size"):
+        assert part in text
+    assert "Did it pay off?" not in text
+
+
+def test_a_run_that_has_only_begun_has_a_page(tmp_path):
+    (tmp_path / "config.yaml").write_text("model: demo\nseeds: 1\nmethod: {name: bipeft}\n")
+    assert "0 steps and 0 trials so far" in words_of(tmp_path)
+
+
+def test_the_terminal_shows_the_same_rows_and_ends_with_the_verdict(run, capsys):
     print_summary(run)
     out = capsys.readouterr().out
     assert "bipeft" in out and dict(summary_rows(collect(run)))["test accuracy"] == "91.00"
+    assert " ".join(out.split()).endswith(verdict(results()))
 
 
-def test_a_folder_without_results_is_refused(tmp_path):
-    with pytest.raises(RunFolderError, match="has no results.json"):
+def test_a_folder_that_is_no_run_is_refused(tmp_path):
+    with pytest.raises(RunFolderError, match="is not a run folder"):
         write_report(tmp_path)
+
+
+def test_a_damaged_file_is_named_as_such(run):
+    (run / "results.json").write_text('{"method": ')
+    with pytest.raises(RunFolderError, match="cannot be read"):
+        write_report(run)
+
+
+def test_names_with_markup_are_in_the_terminal_as_they_are(run, capsys):
+    print_summary(run)
+    assert EVIL.replace(" ", "") in "".join(capsys.readouterr().out.replace("│", "").split())

@@ -1,5 +1,7 @@
 """What training adds to transformers' Trainer: groups by kind, the best epoch, halves, batches of like length."""
 
+from types import SimpleNamespace
+
 import pytest
 import torch
 from tiny_models import TINY
@@ -11,7 +13,7 @@ from peftsearch.modules.attach import attach
 from peftsearch.modules.peft_module import KINDS
 from peftsearch.space import Choice, Configuration
 from peftsearch.training.settings import TrainingSettings
-from peftsearch.training.trainer import BACKBONE_SCALE, length_grouped, parameter_groups, uses_bf16
+from peftsearch.training.trainer import BACKBONE_SCALE, FormTrainer, Phase, length_grouped, parameter_groups, uses_bf16
 
 
 class Lengths(Dataset):
@@ -38,6 +40,13 @@ def test_every_kind_is_a_group_at_its_own_multiple_of_the_rate():
     assert sum(p.numel() for p in groups["lora"]["params"]) == 2 * (32 + 32)
     grouped = sum(len(group["params"]) for group in groups.values())
     assert grouped == sum(p.requires_grad for p in adapted.parameters())
+
+
+def test_the_weight_decay_of_the_settings_reaches_every_group(tmp_path):
+    settings = TrainingSettings(weight_decay=0.25)
+    phase = Phase("train", tmp_path, 0)
+    trainer = FormTrainer(TINY["bert"](), form=SimpleNamespace(collate=None), train=[], settings=settings, phase=phase)
+    assert {group["weight_decay"] for group in trainer.create_optimizer().param_groups} == {0.25}
 
 
 def test_full_fine_tuning_has_a_smaller_rate():

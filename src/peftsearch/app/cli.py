@@ -7,7 +7,7 @@ import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from peftsearch.app.command_parser import CommandParser
+from peftsearch.app.command_parser import CommandParser, refuse_token
 from peftsearch.errors import PeftSearchError, UnknownNameError
 
 USAGE = """usage: peftsearch COMMAND ...
@@ -19,8 +19,9 @@ commands:
   train      train a configuration from a file, or a manual one by name
   compare    compare methods on several tasks within one budget, against uniform LoRA
   evaluate   score a finished run on its test or validation split
-  report     write report.html of a run again
+  report     write the page of a run or a comparison again
   export     write a run's result as plain LoRA, a merged checkpoint or another tool's format
+  push       upload a finished run to the Hugging Face hub
   plan       show sites, space and budget of a model from its configuration alone
   list       list methods, kinds, spaces, tasks, families or exports
   doctor     check the installation
@@ -112,12 +113,33 @@ def _evaluate(argv: list[str]) -> int:
 
 
 def _report(argv: list[str]) -> int:
-    parser = CommandParser("report", "Write report.html of a run again.")
-    parser.add_argument("run", type=Path, help="run folder")
-    arguments = parser.parse_args(argv)
+    parser = CommandParser("report", "Write the page of a run or of a comparison again; of an unfinished one, so far.")
+    parser.add_argument("run", type=Path, help="folder of a run or of a comparison")
+    folder = parser.parse_args(argv).run
+    _quieten()
+    if (folder / "comparison.json").is_file():
+        from peftsearch.app.comparison import read_comparison
+        from peftsearch.report.comparison_html import write_comparison
+
+        print(write_comparison(read_comparison(folder), folder))
+        return 0
     from peftsearch.report.html import write_report
 
-    print(write_report(arguments.run))
+    print(write_report(folder))
+    return 0
+
+
+def _push(argv: list[str]) -> int:
+    parser = CommandParser("push", "Upload a finished run to the Hugging Face hub.")
+    parser.add_argument("run", type=Path, help="run folder")
+    parser.add_argument("--hub_model_id", required=True, help="name of the repository, such as me/my-adapter")
+    parser.add_argument("--hub_private_repo", action="store_true", help="make it private when it is created")
+    refuse_token(argv)
+    arguments = parser.parse_args(argv)
+    _quieten()
+    from peftsearch.app.hub import push_run
+
+    print(push_run(arguments.run, arguments.hub_model_id, private=arguments.hub_private_repo))
     return 0
 
 
@@ -197,6 +219,7 @@ COMMANDS: dict[str, Callable[[list[str]], int]] = {
     "compare": _compare,
     "evaluate": _evaluate,
     "report": _report,
+    "push": _push,
     "export": _export,
     "plan": _plan,
     "list": _list,

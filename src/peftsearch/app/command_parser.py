@@ -1,7 +1,7 @@
 """Flags of the commands that take a few, and one wording for every mistake in flags."""
 
 import argparse
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
 from typing import NoReturn
 
@@ -27,6 +27,16 @@ class CommandParser(argparse.ArgumentParser):
         """
         known = [option for action in self._actions for option in action.option_strings]
         raise SettingError(explain(message, known, self.prog))
+
+
+def refuse_token(argv: Sequence[str]) -> None:
+    """Refuse a token in the command line, where others can read it, without repeating it.
+
+    Raises:
+        SettingError: if there is one.
+    """
+    if any(word.partition("=")[0] in ("--hub_token", "--token") for word in argv):
+        raise SettingError("A token is not taken from the command line. Log in with `hf auth login`, or set HF_TOKEN.")
 
 
 def explain(message: str, known: Iterable[str], command: str) -> str:

@@ -190,6 +190,7 @@ def read_cell(config: CompareConfig, cell: Cell) -> CellResult:
         "method": cell.method,
         "seed": cell.seed,
         "space": config.space or METHODS[cell.method].space if is_search else None,
+        "folder": cell.folder.relative_to(config.folder).as_posix(),
     }
     if cell.is_finished:
         return CellResult(**known, **_measured(read_json(cell.results), is_search=is_search))

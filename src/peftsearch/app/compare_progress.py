@@ -1,13 +1,13 @@
-"""One progress bar over the cells of a comparison."""
+"""Progress over the cells of a comparison."""
 
 from collections.abc import Sequence
 from typing import Any
 
-from tqdm.auto import tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
 
 from peftsearch.app.compare_cells import Cell, Unit, count_done
 from peftsearch.app.run_folder import read_json
+from peftsearch.training.progress import open_progress
 
 
 class Progress:
@@ -19,7 +19,7 @@ class Progress:
 
     def __init__(self, units: Sequence[Unit]):
         self.cells = [cell for unit in units for cell in unit.cells]
-        self.bar = tqdm(total=len(self.cells), initial=count_done(units), desc="compare", unit="run")
+        self.progress = open_progress("compare", unit="run", total=len(self.cells), done=count_done(units))
         # Log messages appear above the bar.
         self._messages = logging_redirect_tqdm()
         self._known = {cell.folder for cell in self.cells if cell.is_done}
@@ -30,18 +30,18 @@ class Progress:
 
     def __exit__(self, *error: Any) -> None:
         self._messages.__exit__(*error)
-        self.bar.close()
+        self.progress.close()
 
     def started(self, cell: Cell) -> None:
         """Name the cell that runs."""
-        self.bar.set_description(cell.name)
+        self.progress.rename(cell.name)
 
     def finished(self, cell: Cell) -> None:
         """Count a cell and show its score."""
         self._known.add(cell.folder)
-        self.bar.update(1)
         score = f"{read_json(cell.results)['test']['value']:.2f}" if cell.is_finished else "failed"
-        self.bar.set_postfix_str(f"{cell.name}: {score}")
+        self.progress.show({"last": f"{cell.name}: {score}"})
+        self.progress.update()
 
     def look(self, running: Sequence[str]) -> None:
         """Count what others have finished since the last look.
@@ -52,4 +52,4 @@ class Progress:
         for cell in self.cells:
             if cell.folder not in self._known and cell.is_done:
                 self.finished(cell)
-        self.bar.set_description("; ".join(running) or "compare")
+        self.progress.rename("; ".join(running) or "compare")

@@ -2,6 +2,7 @@
 
 import time
 from dataclasses import dataclass
+from pathlib import Path
 
 from peftsearch.app.compare_cells import Unit, make_units, read_cell, run_settings
 from peftsearch.app.compare_config import REFERENCE, SETTINGS_FILE, CompareConfig, check_same_comparison
@@ -10,11 +11,13 @@ from peftsearch.app.compare_workers import import_ray, run_here, run_on_ray
 from peftsearch.app.config import RunConfig
 from peftsearch.app.plan import Plan, plan
 from peftsearch.app.run_folder import make_run_folder, read_json, write_json, write_text
+from peftsearch.errors import RunFolderError
 from peftsearch.methods.settings import METHODS
 from peftsearch.report.comparison import Comparison, Facts
-from peftsearch.report.comparison_html import as_html
+from peftsearch.report.comparison_html import write_comparison
 from peftsearch.report.comparison_text import as_csv, as_markdown, as_text
 from peftsearch.tasks.load import TaskRequest, load_task
+from peftsearch.training.trackers import check_tracker
 
 TABLE = "comparison.json"
 
@@ -43,6 +46,7 @@ class Checked:
             PeftSearchError: for the first thing that is wrong; nothing has been written.
         """
         check_same_comparison(config)
+        check_tracker(config.training.report_to)
         if config.workers > 1:
             import_ray()
         units = make_units(config)
@@ -80,6 +84,19 @@ def run_compare(config: CompareConfig) -> Comparison:
     finally:
         table.write()
     return table.read()
+
+
+def read_comparison(folder: Path) -> Comparison:
+    """The comparison in a folder, as it was written last.
+
+    Raises:
+        RunFolderError: if it cannot be read.
+    """
+    document = read_json(folder / TABLE)
+    try:
+        return Comparison.from_dict(document)
+    except (KeyError, TypeError) as error:
+        raise RunFolderError(f"'{folder / TABLE}' is not one of a comparison: {error}. Run it again.") from error
 
 
 def describe(config: CompareConfig) -> str:
@@ -132,6 +149,7 @@ class Table:
         write_json(folder / TABLE, comparison.to_dict())
         for suffix, render in _FORMS.items():
             write_text(folder / f"comparison.{suffix}", render(comparison))
+        write_comparison(comparison, folder)
 
     def _facts(self) -> Facts:
         config, sizes = self.checked.config, self.checked.plan
@@ -150,4 +168,4 @@ class Table:
         )
 
 
-_FORMS = {"txt": as_text, "md": as_markdown, "csv": as_csv, "html": as_html}
+_FORMS = {"txt": as_text, "md": as_markdown, "csv": as_csv}

@@ -1,5 +1,6 @@
 """The settings of a run: one dataclass, the same from YAML, flags and Python. No torch here."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, is_dataclass, replace
 from difflib import get_close_matches
@@ -18,7 +19,16 @@ from peftsearch.space.presets import PRESETS, Preset
 from peftsearch.training.settings import TrainingSettings
 
 # Settings that say how to start a run, not what it is; resuming may change them.
-_NOT_PART_OF_A_RUN = ("output", "resume", "overwrite", "dry_run", "verify")
+HOW_TO_START = (
+    "output",
+    "resume",
+    "overwrite",
+    "dry_run",
+    "verify",
+    "push_to_hub",
+    "hub_model_id",
+    "hub_private_repo",
+)
 
 
 @dataclass(frozen=True)
@@ -44,12 +54,16 @@ class RunConfig:
         max_train_samples: use only so many training examples; 0 for all.
         inherit: start the training from the supernet's weights instead of fresh ones.
         baseline: also train uniform LoRA of at most the same budget.
+        random_baseline: also train a configuration drawn at random from the same space and budget.
         pareto: also train every configuration of the search's Pareto front of parameters and score; for methods that
             train whole configurations, such as autopeft.
         learning_rate_grid: comma-separated rates, of which each method gets its best on validation.
         resume: continue the run in the output folder; finished stages are not repeated.
         overwrite: delete the run in the output folder first.
         dry_run: check everything, show the plan and stop.
+        push_to_hub: upload the finished run to the Hugging Face hub; needs `hub_model_id`.
+        hub_model_id: name of the hub's repository, such as "me/my-adapter".
+        hub_private_repo: make the repository private when it is created.
         verify: at the end, load, count and score the saved result once more in a new process.
         training: settings of every training.
     """
@@ -71,11 +85,15 @@ class RunConfig:
     max_train_samples: int = 0
     inherit: bool = False
     baseline: bool = True
+    random_baseline: bool = False
     pareto: bool = False
     learning_rate_grid: str = ""
     resume: bool = False
     overwrite: bool = False
     dry_run: bool = False
+    push_to_hub: bool = False
+    hub_model_id: str | None = None
+    hub_private_repo: bool = False
     verify: bool = True
     training: TrainingSettings = field(default_factory=TrainingSettings)
 
@@ -88,6 +106,8 @@ class RunConfig:
         check_limits("training.", self.training, TRAINING)
         check_limits("method.", self.method, self.method.LIMITS)
         require(not (self.resume and self.overwrite), "resume", True, "only without --overwrite")
+        needed = "given with push_to_hub, such as 'me/my-adapter'"
+        require(not self.push_to_hub or bool(self.hub_model_id), "hub_model_id", self.hub_model_id, needed)
         has_front = METHODS[self.method_name].driver is Driver.TRIALS
         require(has_front or not self.pareto, "pareto", True, f"false with the method '{self.method_name}'")
         self.learning_rates  # noqa: B018  reads them
@@ -144,7 +164,7 @@ class RunConfig:
 
     def to_yaml(self) -> str:
         """The settings as a file for `--config`."""
-        document = {name: value for name, value in asdict(self).items() if name not in _NOT_PART_OF_A_RUN}
+        document = {name: value for name, value in asdict(self).items() if name not in HOW_TO_START}
         document["method"] = {"name": document.pop("method_name"), **document["method"]}
         return yaml.safe_dump(document, sort_keys=False, allow_unicode=True)
 
@@ -230,10 +250,10 @@ def _typed(name: str, value: Any, annotation: Any) -> Any:
         require(isinstance(value, bool), name, value, "true or false")
         return value
     try:
-        number = float(value) if not isinstance(value, bool) else None
+        number = math.nan if value is None or isinstance(value, bool) else float(value)
     except (TypeError, ValueError):
-        number = None
-    require(number is not None and (wanted is float or number.is_integer()), name, value, f"a {_WORDS[wanted]}")
+        number = math.nan
+    require(not math.isnan(number) and (wanted is float or number.is_integer()), name, value, f"a {_WORDS[wanted]}")
     return wanted(number)
 
 

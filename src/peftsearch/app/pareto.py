@@ -36,8 +36,10 @@ def train_front(workspace: Workspace, folder: Path, *, train: Train) -> list[dic
     if not rows:
         logger.warning("The search trained no configuration, so there is no Pareto front to train (--pareto).")
     names = [f"pareto/{i}" for i in range(len(rows))]
+    method = workspace.config.method_name
     outcomes = [
-        train(Recipe(name, FreshModules(configuration_of(row))), name) for name, row in zip(names, rows, strict=True)
+        train(Recipe(name, FreshModules(configuration_of(row)), method=method), name)
+        for name, row in zip(names, rows, strict=True)
     ]
     return [
         {

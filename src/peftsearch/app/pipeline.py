@@ -1,6 +1,7 @@
 """From a run's settings to its folder: search, train, prove, compare with the baseline, report."""
 
 import logging
+import random
 import shutil
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -11,6 +12,7 @@ from torch import nn
 from peftsearch.app.attachment import FreshModules, InheritedModules
 from peftsearch.app.config import RunConfig, check_same_run, read_config
 from peftsearch.app.export import export_lora_beside
+from peftsearch.app.hub import check_push, push_if_asked
 from peftsearch.app.pareto import train_front
 from peftsearch.app.recipe import Recipe, choose_recipe
 from peftsearch.app.results import Outcome, SearchPart, make_results
@@ -30,7 +32,11 @@ from peftsearch.app.workspace import Scope, Workspace
 from peftsearch.errors import BudgetError, ConfigurationError, RunFolderError
 from peftsearch.methods.manual import baseline_lora, cost
 from peftsearch.methods.settings import METHODS
+from peftsearch.report.collect import collect
 from peftsearch.report.html import write_report
+from peftsearch.report.model_card import write_card
+from peftsearch.report.verdict import verdict
+from peftsearch.training.trackers import check_tracker
 
 logger = logging.getLogger(__name__)
 
@@ -56,15 +62,25 @@ def run_search(config: RunConfig) -> Path:
         logger.warning(note)
     modules = found.configuration
     attachment = InheritedModules(modules, found.inherited) if found.inherited else FreshModules(modules)
-    recipe = Recipe("train", attachment)
+    recipe = Recipe("train", attachment, method=config.method_name)
     outcome = _train_and_prove(workspace, scope, recipe, folder / "training", budget=budget)
     baseline = _train_baseline(workspace, scope, folder, budget) if config.baseline else None
+    drawn = _train_random(workspace, scope, folder, budget) if config.random_baseline else None
     front = _train_front(workspace, scope, folder) if config.pareto else []
     ladder = tuple(
         {"budget": budget, "parameters": scope.space.cost(configuration), "modules": len(configuration)}
         for budget, configuration in sorted(found.configurations.items())
     )
-    part = SearchPart(config.space_name, found.seconds, found.steps, baseline, tuple(notes), ladder, tuple(front))
+    part = SearchPart(
+        space=config.space_name,
+        seconds=found.seconds,
+        steps=found.steps,
+        baseline=baseline,
+        random_baseline=drawn,
+        notes=tuple(notes),
+        ladder=ladder,
+        pareto=tuple(front),
+    )
     results = make_results(workspace, scope, outcome, method=config.method_name, search=part)
     return _finish(workspace, outcome, recipe, folder, results)
 
@@ -116,6 +132,7 @@ def load_run(run: Path) -> nn.Module:
 
 def describe(config: RunConfig) -> str:
     """What a run would do, after everything has been checked that can be before the first step."""
+    _check_services(config)
     workspace = Workspace.open(config)
     scope = Scope.of(workspace.fresh_model(config.seed), preset=config.preset, budget=config.budget)
     space, sizes = scope.space, {name: len(examples) for name, examples in workspace.task.splits.items()}
@@ -135,9 +152,16 @@ def _open(config: RunConfig) -> tuple[Workspace, Scope]:
     check_run_folder(folder, resume=config.resume, overwrite=config.overwrite)
     if config.resume and (folder / "config.yaml").exists():
         check_same_run(config, read_config(folder / "config.yaml"))
+    _check_services(config)
     workspace = Workspace.open(config)
     scope = Scope.of(workspace.fresh_model(config.seed), preset=config.preset, budget=config.budget)
     return workspace, scope
+
+
+def _check_services(config: RunConfig) -> None:
+    """Check what a run reports to and is pushed to."""
+    check_tracker(config.training.report_to)
+    check_push(config)
 
 
 def _start(workspace: Workspace, scope: Scope) -> Path:
@@ -166,7 +190,7 @@ def _train_and_prove(
     workspace: Workspace, scope: Scope, recipe: Recipe, folder: Path, *, budget: int | None
 ) -> Outcome:
     """Train over seeds in a folder; the configuration is that of the seed with the best validation score."""
-    runs = train_over_seeds(workspace, recipe, folder)
+    runs = train_over_seeds(workspace, replace(recipe, budget=budget), folder)
     proofs = [prove(workspace, recipe, folder / f"seed-{run.seed}", run=run, budget=budget) for run in runs]
     found = [recipe.attachment.found(folder / f"seed-{run.seed}" / recipe.attachment.saved_as, scope) for run in runs]
     outcome = Outcome(found[0], runs, proofs)
@@ -179,8 +203,17 @@ def _train_baseline(workspace: Workspace, scope: Scope, folder: Path, budget: in
         logger.warning("The budget of %s parameters holds no LoRA module, so there is no LoRA baseline.", budget)
         return None
     logger.info("Baseline: uniform LoRA with %s parameters.", cost(configuration, scope.sites))
-    recipe = Recipe("baseline", FreshModules(configuration))
+    recipe = Recipe("baseline", FreshModules(configuration), method="lora")
     return _train_and_prove(workspace, scope, recipe, folder / "baseline", budget=budget)
+
+
+def _train_random(workspace: Workspace, scope: Scope, folder: Path, budget: int) -> Outcome:
+    """Train one draw from the space within the budget: what is left of a search without searching."""
+    coding = scope.make_coding().within(budget)
+    configuration = coding.decode(coding.sample(random.Random(f"{workspace.config.seed} baseline")))
+    write_text(folder / "random_baseline" / "configuration.json", configuration.to_json())
+    recipe = Recipe("random baseline", FreshModules(configuration))
+    return _train_and_prove(workspace, scope, recipe, folder / "random_baseline", budget=budget)
 
 
 def _train_front(workspace: Workspace, scope: Scope, folder: Path) -> list[dict[str, Any]]:
@@ -203,11 +236,13 @@ def _finish(workspace: Workspace, outcome: Outcome, recipe: Recipe, folder: Path
         shutil.rmtree(target)
     shutil.copytree(source, target)
     saved = SavedRun.of(workspace, recipe)
-    results |= {"saved": asdict(saved), "verified": None}
+    results |= {"verdict": verdict(results), "saved": asdict(saved), "verified": None}
     if workspace.config.verify:
         results["verified"] = verify(saved, folder, outcome.proofs[best])
     refused = export_lora_beside(saved, folder)
     results["notes"] += [f"lora/ was not written. {refused}"] if refused else []
     write_json(folder / "results.json", results)
+    write_card(collect(folder), target)
     write_report(folder)
+    push_if_asked(workspace.config, folder)
     return folder

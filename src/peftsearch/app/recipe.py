@@ -35,11 +35,15 @@ class Recipe:
         name: for the progress bar.
         attachment: how a model is made trainable.
         notes: what the user should know about it.
+        method: that chose it; the name if empty.
+        budget: that it was chosen for, in parameters; None without one.
     """
 
     name: str
     attachment: Attachment
     notes: tuple[str, ...] = ()
+    method: str = ""
+    budget: int | None = None
 
 
 def choose_recipe(config: RunConfig, scope: Scope) -> Recipe:

@@ -3,9 +3,11 @@
 from dataclasses import dataclass
 from typing import Any
 
+from peftsearch.app.command import command_of
 from peftsearch.app.run_folder import versions
 from peftsearch.app.train_stage import Proof, TrainedRun, summarise
 from peftsearch.app.workspace import Scope, Workspace
+from peftsearch.models.load import hub_id_of
 from peftsearch.space import Configuration
 
 
@@ -55,6 +57,7 @@ class SearchPart:
         seconds: wall time of the search.
         steps: search steps or trials taken.
         baseline: uniform LoRA of at most the same budget, if it was trained.
+        random_baseline: a configuration drawn at random within the same budget, if it was trained.
         notes: what the user should know.
         ladder: budget, parameters and modules of each configuration that was found.
         pareto: what `train_front` says of each configuration of the Pareto front, if it was trained.
@@ -64,6 +67,7 @@ class SearchPart:
     seconds: float = 0.0
     steps: int = 0
     baseline: Outcome | None = None
+    random_baseline: Outcome | None = None
     notes: tuple[str, ...] = ()
     ladder: tuple[dict[str, Any], ...] = ()
     pareto: tuple[dict[str, Any], ...] = ()
@@ -80,8 +84,11 @@ def make_results(
         "space": search.space,
         "seed": config.seed,
         "seeds": config.seeds,
+        "command": command_of("search" if search.space else "train", config),
         "model": config.model,
+        "base_model": hub_id_of(config.model),
         "task": task.name,
+        "labels": list(task.labels),
         "split": task.split_record(),
         "backbone_parameters": scope.backbone_parameters,
         "budget": {"requested": smallest, "parameters": scope.budgets[smallest]} if smallest else None,
@@ -96,7 +103,8 @@ def make_results(
         "seconds": {"search": search.seconds, "train": outcome.seconds},
         "search_steps": search.steps,
         "search_cost": search.seconds / outcome.seconds if search.space else None,
-        "baseline": None if search.baseline is None else _describe_baseline(workspace, search.baseline),
+        "baseline": None if search.baseline is None else _describe_uniform(workspace, search.baseline),
+        "random_baseline": None if search.random_baseline is None else _describe(workspace, search.random_baseline),
         "truncated_examples": workspace.num_truncated(),
         "ladder": list(search.ladder),
         "pareto": list(search.pareto),
@@ -105,13 +113,15 @@ def make_results(
     }
 
 
-def _describe_baseline(workspace: Workspace, baseline: Outcome) -> dict[str, Any]:
+def _describe_uniform(workspace: Workspace, baseline: Outcome) -> dict[str, Any]:
     choices = list(baseline.configuration)
+    roles = sorted({choice.site.rsplit(".", 1)[-1] for choice in choices})
+    return {"name": "uniform LoRA", "rank": choices[0].rank, "roles": roles, **_describe(workspace, baseline)}
+
+
+def _describe(workspace: Workspace, baseline: Outcome) -> dict[str, Any]:
     return {
-        "name": "uniform LoRA",
-        "rank": choices[0].rank,
-        "roles": sorted({choice.site.rsplit(".", 1)[-1] for choice in choices}),
-        "modules": len(choices),
+        "modules": len(baseline.configuration),
         "parameters": baseline.parameters,
         "learning_rate": baseline.runs[0].learning_rate,
         **baseline.scores(workspace),

@@ -10,6 +10,7 @@ from torch import nn
 from transformers import PreTrainedModel
 
 from peftsearch.app.attachment import MODEL
+from peftsearch.app.provenance import write_provenance
 from peftsearch.app.recipe import Recipe
 from peftsearch.app.run_folder import read_json, write_json
 from peftsearch.app.workspace import Workspace
@@ -87,6 +88,7 @@ def _train_once(workspace: Workspace, recipe: Recipe, folder: Path, seed: int, r
         phase=Phase(f"{recipe.name}, seed {seed}, rate {rate:g}", folder, seed, settled=attached.settled),
         callbacks=attached.callbacks,
     )
+    write_provenance(attached.model, recipe, seed)
     attached.model.save_pretrained(str(folder / recipe.attachment.saved_as))
     run = TrainedRun(seed, rate, trained.validation, trained.seconds)
     write_json(record, asdict(run))

@@ -20,7 +20,8 @@ from peftsearch.methods.bipeft_rules import (
     indicator_stability,
     schedule,
 )
-from peftsearch.methods.gate_driver import GateSearch, split_in_halves
+from peftsearch.methods.gate_driver import split_in_halves
+from peftsearch.methods.gate_steps import GateSteps
 from peftsearch.methods.gate_strategy import GateStrategy, Observation
 from peftsearch.methods.settings.bipeft import BipeftSettings
 from peftsearch.space import Configuration, Placement, SearchSpace
@@ -54,7 +55,7 @@ class Bipeft(GateStrategy):
         planned_steps: steps after which the search ends in any case.
     """
 
-    search_class = GateSearch
+    steps = GateSteps
     split = staticmethod(split_in_halves)
 
     def __init__(self, space: SearchSpace, *, budgets: Sequence[int], settings: BipeftSettings, planned_steps: int):
@@ -203,12 +204,17 @@ class Bipeft(GateStrategy):
             "stage": self.stage(step),
             "temperature": self.temperature(step),
             "expected_parameters": float(self._sizes().sum()),
+            "budget_parameters": self.budgets[0],
             "live_modules": int(self.is_live.sum()),
             "live_parameters": int((largest * self.is_live).sum()),
             "stability": self.stability,
             "triggers": self.num_triggers,
             "fixed_ranks": int(((self.architecture.fixed >= 0) & self.is_live & self.table.is_ranked).sum()),
         }
+
+    def importances(self) -> dict[Placement, float]:
+        scores = zip(self.table.placements, self.scores.tolist(), self.is_live.tolist())
+        return {placement: score for placement, score, is_live in scores if is_live}
 
     def notes(self) -> list[str]:
         if self.num_triggers:

@@ -5,14 +5,14 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol
 
 import torch
-from torch.utils.data import Dataset
+from torch.utils.data import Dataset, Subset
 
 from peftsearch.space import Configuration, Placement
 from peftsearch.supernet.sensitivity import ModuleRecords, Record
 from peftsearch.supernet.supernet import Gates, Supernet
 
 # (training set, seed) -> what trains weights, what trains the architecture
-Split = Callable[[Dataset, int], tuple[Dataset, Dataset]]
+Split = Callable[[Dataset, int], tuple[Dataset, Subset]]
 
 
 @dataclass(frozen=True)
@@ -35,12 +35,12 @@ class Observation:
 class GateStrategy(Protocol):
     """A search method over gates; steps are counted from 0.
 
-    Methods inherit from it: `prepare` and `end_epoch` do nothing unless a method has a use for them, and a method
-    that never has an architecture step leaves out what belongs to it.
+    Methods inherit from it: `prepare` and `end_epoch` do nothing and `importances` is empty unless a method has a use
+    for them, and a method that never has an architecture step leaves out what belongs to it.
     """
 
-    # The loop that runs the method: `GateSearch` or a subclass.
-    search_class: type
+    # The class of its steps: `GateSteps` or a subclass.
+    steps: type
     # How it shares the training set out.
     split: ClassVar[Split]
 
@@ -49,24 +49,30 @@ class GateStrategy(Protocol):
 
     def has_architecture_step(self, step: int) -> bool:
         """Whether a step trains the architecture before it trains weights."""
+        ...
 
     def architecture_parameters(self, step: int) -> list[torch.Tensor]:
         """Tensors to differentiate in this step."""
+        ...
 
     def architecture_gates(self, step: int, live: list[Placement], device: torch.device) -> Gates:
         """Gates with gradients to `architecture_parameters`."""
+        ...
 
     def architecture_penalty(self, step: int) -> torch.Tensor:
         """What is added to the loss of the architecture step."""
+        ...
 
     def update_architecture(self, step: int, gradients: list[torch.Tensor]) -> None:
         """Take one optimizer step on `architecture_parameters`."""
 
     def weight_gates(self, step: int, live: list[Placement], device: torch.device) -> Gates:
         """Gates of the weight step."""
+        ...
 
     def observe(self, step: int, observation: Observation) -> list[Placement]:
         """Take in a step's records; return the modules to remove for good."""
+        ...
 
     def end_epoch(self, score: Callable[[Gates], float]) -> None:
         """Take note of the end of an epoch.
@@ -78,12 +84,20 @@ class GateStrategy(Protocol):
 
     def finished(self) -> bool:
         """Whether the search can stop before its planned steps run out."""
+        ...
 
     def status(self, step: int) -> Mapping[str, Any]:
         """Numbers for the log and the progress bar."""
+        ...
+
+    def importances(self) -> Mapping[Placement, float]:
+        """How much the method wants each module that is left, on a scale of its own; for the report."""
+        return {}
 
     def results(self) -> dict[int, Configuration]:
         """The configuration for each requested budget in parameters."""
+        ...
 
     def notes(self) -> list[str]:
         """What the user should know about how the search went."""
+        ...

@@ -9,7 +9,8 @@ from typing import Any
 
 import torch
 
-from peftsearch.methods.gate_driver import GateSearch, all_for_weights
+from peftsearch.methods.gate_driver import all_for_weights
+from peftsearch.methods.gate_steps import GateSteps
 from peftsearch.methods.gate_strategy import GateStrategy, Observation
 from peftsearch.methods.prunepeft_rules import SCORES, STRUCTURES, Layout, order_units, without
 from peftsearch.methods.settings.prunepeft import PrunePeftSettings
@@ -30,7 +31,7 @@ class PrunePeft(GateStrategy):
         planned_steps: steps of the training; it always runs to its end.
     """
 
-    search_class = GateSearch
+    steps = GateSteps
     split = staticmethod(all_for_weights)
 
     def __init__(self, space: SearchSpace, *, budgets: Sequence[int], settings: PrunePeftSettings, planned_steps: int):
@@ -68,6 +69,9 @@ class PrunePeft(GateStrategy):
 
     def status(self, step: int) -> dict[str, Any]:
         return {"live_modules": len(self._layouts), "scored_steps": self._num_steps}
+
+    def importances(self) -> dict[Placement, float]:
+        return {placement: max(scores) for placement, scores in self.unit_scores().items()}
 
     def results(self) -> dict[int, Configuration]:
         """Drop the lowest units until the rest fits, then give what is left to the highest that still fit."""

@@ -10,17 +10,18 @@ from typing import Any
 
 import torch
 
-from peftsearch.methods.gate_driver import GateSearch, split_in_halves
+from peftsearch.methods.gate_driver import split_in_halves
+from peftsearch.methods.gate_steps import GateSteps
 from peftsearch.methods.gate_strategy import GateStrategy, Observation
 from peftsearch.methods.s3delta_rules import binary_concrete, keep_one_on, let_compete, probabilities
-from peftsearch.methods.second_order import SecondOrderSearch
+from peftsearch.methods.second_order import SecondOrderSteps
 from peftsearch.methods.settings.s3delta import S3DeltaSettings
 from peftsearch.modules.peft_module import Mask
 from peftsearch.space import Configuration, Placement, SearchSpace
 from peftsearch.space.repair import EMPTY
 from peftsearch.supernet.supernet import Gates
 
-SEARCHES: dict[str, type[GateSearch]] = {"first": GateSearch, "second": SecondOrderSearch}
+STEPS: dict[str, type[GateSteps]] = {"first": GateSteps, "second": SecondOrderSteps}
 
 
 class S3Delta(GateStrategy):
@@ -38,7 +39,7 @@ class S3Delta(GateStrategy):
     def __init__(self, space: SearchSpace, *, budgets: Sequence[int], settings: S3DeltaSettings, planned_steps: int):
         self.space, self.settings = space, settings
         self.budgets = sorted(set(budgets))
-        self.search_class = SEARCHES[settings.order]
+        self.steps = STEPS[settings.order]
         self.placements: list[Placement] = list(space.ranks)
         sizes = {choice.placement: space.cost_of(choice) for choice in space.largest}
         self.sizes = torch.tensor([sizes[p] for p in self.placements], dtype=torch.float64)
@@ -94,10 +95,14 @@ class S3Delta(GateStrategy):
         probability = self.probability()
         return {
             "expected_parameters": float(self.sizes @ probability),
+            "budget_parameters": self.budgets[0],
             "live_modules": len(self.placements),
             "likely_modules": int((probability >= 0.5).sum()),
             "best_score": None if self._best_logits is None else self.best_score,
         }
+
+    def importances(self) -> dict[Placement, float]:
+        return dict(zip(self.placements, self.probability().tolist()))
 
     def probability(self, logits: torch.Tensor | None = None) -> torch.Tensor:
         """(placements,) p, the probability that each is on; of the present logits unless others are given."""

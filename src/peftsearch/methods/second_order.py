@@ -12,7 +12,7 @@ import torch
 from torch import nn
 from torch.optim.adamw import adamw
 
-from peftsearch.methods.gate_driver import GateSearch
+from peftsearch.methods.gate_steps import GateSteps
 from peftsearch.supernet.sensitivity import Record, take_record
 
 # Length of the step of the finite difference.
@@ -148,8 +148,8 @@ def _fresh_state(parameter: torch.Tensor, is_fused: bool) -> dict[str, torch.Ten
     return {"exp_avg": zeros, "exp_avg_sq": zeros, "step": torch.zeros((), device=zeros.device if is_fused else "cpu")}
 
 
-class SecondOrderSearch(GateSearch):
-    """The search loop with second-order architecture steps: five passes a step instead of two.
+class SecondOrderSteps(GateSteps):
+    """Search steps with second-order architecture steps: five passes a step instead of two.
 
     Only what is trained is copied, that is modules and head. All four passes of an architecture step see one draw of
     the gates, and the training loss is that of the batch on which the weights take their real step next.

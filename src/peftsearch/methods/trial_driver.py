@@ -8,11 +8,10 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from tqdm.auto import tqdm
-
 from peftsearch.errors import RunFolderError, TrainingError
 from peftsearch.methods.trials import Fidelity, Proposal, Proposer, Trial
 from peftsearch.space import Choice, Configuration, SearchSpace
+from peftsearch.training.progress import Progress, open_progress
 
 logger = logging.getLogger(__name__)
 
@@ -37,7 +36,7 @@ def run_trials(proposer: Proposer, *, score: Scorer, space: SearchSpace, record:
     """
     earlier = _read(record)
     trials: list[Trial] = []
-    bar = tqdm(desc="trials", unit="trial", dynamic_ncols=True)
+    progress = open_progress("trials", unit="trial")
     while batch := proposer.propose(trials):
         done: list[Trial] = []
         for proposal in batch:
@@ -47,9 +46,9 @@ def run_trials(proposer: Proposer, *, score: Scorer, space: SearchSpace, record:
             else:
                 done.append(_serve(proposal, [*trials, *done], score=score, number=number, space=space))
                 _append(record, number, done[-1])
-            _show(bar, done[-1])
+            _show(progress, done[-1])
         trials += done
-    bar.close()
+    progress.close()
     if trials and all(trial.score is None for trial in trials):
         raise TrainingError(f"All {len(trials)} trials of the search failed. The first: {trials[0].error}")
     return trials
@@ -81,10 +80,10 @@ def _checked(trial: Trial, proposal: Proposal, record: Path) -> Trial:
     return trial
 
 
-def _show(bar: tqdm, trial: Trial) -> None:
+def _show(progress: Progress, trial: Trial) -> None:
     shown = "failed" if trial.score is None else f"{trial.score:.4g}"
-    bar.set_postfix(score=shown, parameters=trial.parameters)
-    bar.update(1)
+    progress.show({"score": shown, "size": f"{trial.parameters:,}"})
+    progress.update()
 
 
 def _append(record: Path, number: int, trial: Trial) -> None:

@@ -1,5 +1,6 @@
 """What black-box methods propose and are told: whole configurations and their scores."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -85,9 +86,11 @@ class Proposer(Protocol):
         Args:
             trials: of all earlier batches, in the order of their proposals.
         """
+        ...
 
     def results(self, trials: Sequence[Trial]) -> dict[int, Configuration]:
         """The configuration for each budget of the problem in parameters."""
+        ...
 
 
 def rank_key(trial: Trial) -> tuple[bool, float, int]:
@@ -104,7 +107,9 @@ def best_within(trials: Sequence[Trial], budget: int) -> Trial | None:
 def pareto_front(trials: Sequence[Trial]) -> list[Trial]:
     """Trials that no other beats in parameters and score, by ascending parameters; each configuration once."""
     front: list[Trial] = []
+    best = -math.inf
     for trial in sorted(trials, key=lambda t: (t.parameters, -(t.score or 0.0))):
-        if trial.score is not None and (not front or trial.score > front[-1].score):
+        if trial.score is not None and trial.score > best:
             front.append(trial)
+            best = trial.score
     return front

@@ -6,7 +6,8 @@ from typing import Any
 
 import torch
 
-from peftsearch.methods.gate_driver import GateSearch, all_for_weights
+from peftsearch.methods.gate_driver import all_for_weights
+from peftsearch.methods.gate_steps import GateSteps
 from peftsearch.methods.gate_strategy import GateStrategy, Observation
 from peftsearch.space import Placement
 from peftsearch.space.coding import Coding
@@ -21,7 +22,7 @@ class UniformGates(GateStrategy):
     search chooses among those alone.
     """
 
-    search_class = GateSearch
+    steps = GateSteps
     split = staticmethod(all_for_weights)
 
     def __init__(self, coding: Coding, *, seed: int):

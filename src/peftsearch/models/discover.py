@@ -37,8 +37,9 @@ def _with_neighbours(family: Family, sites: list[Site]) -> list[Site]:
     found = []
     for site in sites:
         near = {role: by_place.get((site.stack, site.layer, role)) for role in (Role.FFN_IN, Role.KEY)}
-        if site.role == Role.FFN_OUT and near[Role.FFN_IN].in_width == site.out_width:
-            site = replace(site, input_path=near[Role.FFN_IN].path)
+        first = near[Role.FFN_IN]
+        if site.role == Role.FFN_OUT and first is not None and first.in_width == site.out_width:
+            site = replace(site, input_path=first.path)
         key = near[Role.KEY] or site
         if family.attention_is_open and key.out_width == site.out_width:
             site = replace(site, prefix_width=prefix_width(site.role, site.out_width))

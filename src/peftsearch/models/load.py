@@ -23,6 +23,7 @@ from transformers import (
 )
 
 from peftsearch.errors import ModelError
+from peftsearch.modules.adapter_card import hub_id
 
 logger = logging.getLogger(__name__)
 
@@ -114,7 +115,7 @@ def load_model(
     set_seed(seed)
     options: dict[str, Any] = {} if num_labels is None else {"num_labels": num_labels, "problem_type": problem_type}
     loader = AutoModelForSeq2SeqLM if num_labels is None else AutoModelForSequenceClassification
-    location = _location(name) if weights is None else {"pretrained_model_name_or_path": str(weights)}
+    location: dict[str, Any] = _location(name) if weights is None else {"pretrained_model_name_or_path": str(weights)}
     if "gguf_file" not in location:
         location["use_safetensors"] = True
     # A head of an earlier task may have another number of labels; it is drawn anew.
@@ -125,7 +126,7 @@ def load_model(
         model.config.pad_token_id = load_tokenizer(name, config=config).pad_token_id
     head = find_head(model, missing=info["missing_keys"])
     _check_sizes(name, head, info["mismatched_keys"])
-    return LoadedModel(name, model, head, _count_outside(model, head))
+    return LoadedModel(name, model, head, count_outside(model, head))
 
 
 def load_as(auto_class: Any, name: str, **options: Any) -> PreTrainedModel:
@@ -152,6 +153,15 @@ def _check_sizes(name: str, head: tuple[str, ...], mismatched: Any) -> None:
         )
 
 
+# What the package of the demo model says that it holds.
+_DEMO_HUB_ID = "sentence-transformers/all-MiniLM-L6-v2"
+
+
+def hub_id_of(name: str) -> str | None:
+    """The hub id of a model that "demo" or a hub id names; None for a folder or a file."""
+    return _DEMO_HUB_ID if name == "demo" else None if name == "demo-decoder" else hub_id(name)
+
+
 def empty_model(name: str) -> PreTrainedModel:
     """The model on the meta device from its configuration alone: sizes without weights."""
     config = load_config(name)
@@ -162,18 +172,18 @@ def empty_model(name: str) -> PreTrainedModel:
     return model
 
 
-def count_backbone_parameters(model: nn.Module) -> int:
+def count_backbone_parameters(model: PreTrainedModel) -> int:
     """Parameters outside of the task head, tied ones counted once."""
-    return _count_outside(model, find_head(model))
+    return count_outside(model, find_head(model))
 
 
 def find_head(model: PreTrainedModel, missing: Any = ()) -> tuple[str, ...]:
     """Names of the modules that a task trains in full.
 
-    Text-to-text models have none. Otherwise it is all that stands outside of the base model, and modules inside of it
-    that the checkpoint has no weights for, such as a pooler that starts at random.
+    Language models and bare base models have none. Otherwise it is all that stands outside of the base model, and
+    modules inside of it that the checkpoint has no weights for, such as a pooler that starts at random.
     """
-    if model.config.is_encoder_decoder:
+    if model.get_output_embeddings() is not None or model.base_model is model:
         return ()
     outside = [
         name
@@ -185,7 +195,7 @@ def find_head(model: PreTrainedModel, missing: Any = ()) -> tuple[str, ...]:
     return tuple(sorted(outside) + sorted(name for name in inside if name.endswith("pooler")))
 
 
-def _count_outside(model: nn.Module, head: tuple[str, ...]) -> int:
+def count_outside(model: nn.Module, head: tuple[str, ...]) -> int:
     in_head = {id(p) for name in head for p in model.get_submodule(name).parameters()}
     return sum(p.numel() for p in model.parameters() if id(p) not in in_head)
 

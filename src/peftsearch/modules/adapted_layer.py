@@ -10,8 +10,8 @@ from torch import nn
 from transformers.pytorch_utils import Conv1D
 
 import peftsearch.modules.kinds  # noqa: F401  registers every kind
-from peftsearch.errors import ConfigurationError
-from peftsearch.modules.peft_module import KINDS, UNMASKED, Mask, PeftModule, layer_widths
+from peftsearch.errors import MergeError
+from peftsearch.modules.peft_module import KINDS, UNMASKED, Mask, PeftModule, is_plain, layer_widths
 from peftsearch.modules.tap import Tap
 from peftsearch.space import Role
 
@@ -68,6 +68,12 @@ class AdaptedLayer(nn.Module, BaseTunerLayer):
         found = ((kind, self._modules[PREFIX + kind]._modules.get(adapter)) for kind in ORDERED_KINDS)
         return {kind: module for kind, module in found if module is not None}
 
+    def randomise(self, adapter: str) -> None:
+        """Draw every tensor of an adapter at random, so that it changes the output."""
+        for module in self.modules_of(adapter).values():
+            for parameter in module.parameters():
+                nn.init.normal_(parameter, std=0.2)
+
     def remove_module(self, adapter: str, kind: str) -> None:
         """Take one module out for good."""
         del self._container(kind)[adapter]
@@ -114,7 +120,10 @@ class AdaptedLayer(nn.Module, BaseTunerLayer):
 
     def unmergeable_reason(self, adapter: str) -> str | None:
         """Why an adapter cannot be merged into the base layer; None if it can."""
-        reasons = (m.unmergeable_reason(self.get_base_layer()) for m in self.modules_of(adapter).values())
+        base, modules = self.get_base_layer(), self.modules_of(adapter).values()
+        if modules and not is_plain(base):
+            return f"the weight of the {type(base).__name__} is quantised or sharded; load the model in full to merge"
+        reasons = (module.unmergeable_reason(base) for module in modules)
         return next((reason for reason in reasons if reason), None)
 
     @torch.no_grad()
@@ -122,11 +131,11 @@ class AdaptedLayer(nn.Module, BaseTunerLayer):
         """Fold adapters into the base layer's weight and bias.
 
         Raises:
-            ConfigurationError: if a module cannot be merged, or the result is not finite with `safe_merge`.
+            MergeError: if a module cannot be merged, or the result is not finite with `safe_merge`.
         """
         for adapter in check_adapters_to_merge(self, adapter_names):
             if reason := self.unmergeable_reason(adapter):
-                raise ConfigurationError(f"The adapter '{adapter}' cannot be merged: {reason}.")
+                raise MergeError(f"The adapter '{adapter}' cannot be merged: {reason}.")
             self._merge_one(adapter, safe_merge)
 
     def _merge_one(self, adapter: str, safe_merge: bool) -> None:
@@ -134,7 +143,7 @@ class AdaptedLayer(nn.Module, BaseTunerLayer):
         exact = self._merged_parameters(adapter)
         merged = {name: exact[name].to(p.dtype) for name, p in base.named_parameters(recurse=False)}
         if safe_merge and not all(torch.isfinite(tensor).all() for tensor in merged.values()):
-            raise ConfigurationError(f"NaNs detected in the merged weights. The adapter {adapter} seems to be broken.")
+            raise MergeError(f"NaNs detected in the merged weights. The adapter {adapter} seems to be broken.")
         self._unmerged.append({name: getattr(base, name).data for name in merged})
         for name, tensor in merged.items():
             getattr(base, name).data = tensor

@@ -6,9 +6,9 @@ from peft import PeftModel, get_peft_model
 from torch import nn
 
 from peftsearch.modules.adapted_layer import PREFIX
+from peftsearch.modules.adapter_config import PeftSearchConfig
 from peftsearch.modules.kinds import num_parameters
 from peftsearch.modules.peft_module import KINDS
-from peftsearch.modules.tuner import PeftSearchConfig
 from peftsearch.space import Configuration, Site
 from peftsearch.space.transfer import require_sites
 

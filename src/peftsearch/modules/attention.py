@@ -22,13 +22,19 @@ from peftsearch.modules.peft_module import KINDS
 SUPPORTED = ("sdpa", "eager")
 
 
+def keep_attention(model: nn.Module) -> None:
+    """Choose again where someone has set another implementation since, which would leave the prefixes out."""
+    if not _implementation(model).startswith(PREFIX):
+        choose_attention(model)
+
+
 def choose_attention(model: nn.Module) -> None:
     """Let a model's attention add prefixes if it holds any, or put its own implementation back if it holds none.
 
     Raises:
         ConfigurationError: for prefixes in a model whose attention implementation cannot carry them.
     """
-    current = getattr(getattr(model, "config", None), "_attn_implementation", None) or ""
+    current = _implementation(model)
     wanted = PREFIX + current.removeprefix(PREFIX) if _holds_prefixes(model) else current.removeprefix(PREFIX)
     if wanted == current:
         return
@@ -38,6 +44,10 @@ def choose_attention(model: nn.Module) -> None:
             f'Load the model with attn_implementation="{SUPPORTED[0]}" (possible: {", ".join(SUPPORTED)}).'
         )
     model.set_attn_implementation(wanted)
+
+
+def _implementation(model: nn.Module) -> str:
+    return getattr(getattr(model, "config", None), "_attn_implementation", None) or ""
 
 
 def _holds_prefixes(model: nn.Module) -> bool:

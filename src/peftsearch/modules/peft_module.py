@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from typing import ClassVar, NamedTuple
+from typing import ClassVar, NamedTuple, TypeVar
 
 import torch
 from torch import nn
@@ -120,18 +120,28 @@ class PeftModule(nn.Module, ABC):
 KINDS: Registry[type[PeftModule]] = Registry("module kind")
 
 
-def register_kind(kind: type[PeftModule]) -> type[PeftModule]:
+Kind = TypeVar("Kind", bound=type[PeftModule])
+
+
+def register_kind(kind: Kind) -> Kind:
     """Class decorator that makes a kind known by its name."""
-    return KINDS.add(kind.kind, kind)
+    KINDS.add(kind.kind, kind)
+    return kind
 
 
 def layer_widths(base_layer: nn.Module) -> tuple[int, int]:
     """Widths of a layer's input and output, in features."""
-    if isinstance(base_layer, Conv1D):
-        return base_layer.weight.shape[0], base_layer.weight.shape[1]
-    if isinstance(base_layer, nn.Linear):
-        return base_layer.in_features, base_layer.out_features
-    return base_layer.weight.shape[0], base_layer.weight.shape[0]
+    own = vars(base_layer)
+    if "in_features" in own:  # nn.Linear and the layers of quantised models
+        return own["in_features"], own["out_features"]
+    shape = base_layer.get_parameter("weight").shape
+    return (shape[0], shape[1]) if isinstance(base_layer, Conv1D) else (shape[0], shape[0])
+
+
+def is_plain(base_layer: nn.Module) -> bool:
+    """Whether the layer's weight is an ordinary tensor of numbers, and not quantised, packed or sharded."""
+    weight = getattr(base_layer, "weight", None)
+    return weight is not None and weight.is_floating_point() and type(weight.data) is torch.Tensor
 
 
 def add_projection(y: torch.Tensor, hidden: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:

@@ -1,17 +1,22 @@
-"""Read a run folder."""
+"""Read a run folder, finished or not."""
 
 import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from peftsearch.errors import RunFolderError
 from peftsearch.space import Configuration
+
+# Folders of a run that hold trainings -> what is trained there.
+TRAININGS = {"training": "searched", "baseline": "uniform LoRA", "random_baseline": "random"}
 
 
 @dataclass(frozen=True)
 class RunRecord:
-    """What a run folder holds.
+    """What a run folder holds; what an unfinished run has not written yet is empty.
 
     Args:
         folder: the run folder.
@@ -19,10 +24,13 @@ class RunRecord:
         configuration: what was found or trained.
         sites: every site of the model, as in `sites.json`.
         search_log: one row a search step; empty without a search.
+        importance: rows of `search/importance.jsonl`.
         trials: rows of `search/trials.jsonl`; empty unless the search was by trials.
         front: those of them on the Pareto front.
-        training_logs: rows of each training by the name of its folder.
+        training_logs: rows of each training by its folder, such as "baseline/seed-0".
+        trained: `trained.json` of each finished training by the same name.
         settings: `config.yaml` as text.
+        config: the same, parsed.
     """
 
     folder: Path
@@ -30,39 +38,78 @@ class RunRecord:
     configuration: Configuration
     sites: list[dict[str, Any]]
     search_log: list[dict[str, Any]]
+    importance: list[dict[str, Any]]
     trials: list[dict[str, Any]]
     front: list[dict[str, Any]]
     training_logs: dict[str, list[dict[str, Any]]]
+    trained: dict[str, dict[str, Any]]
     settings: str
+    config: dict[str, Any]
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether the run has its results."""
+        return bool(self.results)
 
 
 def collect(run: Path) -> RunRecord:
     """Read everything that a report shows.
 
     Raises:
-        RunFolderError: if the folder is not a finished run.
+        RunFolderError: if the folder is not one of a run, or one of its files cannot be read.
     """
-    for name in ("results.json", "configuration.json", "sites.json", "config.yaml"):
-        if not (run / name).is_file():
-            raise RunFolderError(
-                f"'{run}' has no {name}. Give the folder of a finished run, or finish it with --resume."
-            )
-    front = run / "search" / "pareto.json"
-    logs = sorted((run / "training").glob("seed-*/log.jsonl"))
+    if not (run / "config.yaml").is_file():
+        raise RunFolderError(f"'{run}' is not a run folder: it has no config.yaml. Give the --output of a run.")
+    try:
+        return _read(run)
+    except (ValueError, TypeError, AttributeError, yaml.YAMLError) as error:
+        raise RunFolderError(
+            f"A file in '{run}' cannot be read: {error}. Start the run anew with --overwrite."
+        ) from error
+
+
+def _read(run: Path) -> RunRecord:
+    settings = (run / "config.yaml").read_text(encoding="utf-8")
+    configuration, search = run / "configuration.json", run / "search"
+    logs, trained = _of_seeds(run, "log.jsonl"), _of_seeds(run, "trained.json")
     return RunRecord(
         folder=run,
-        results=json.loads((run / "results.json").read_text(encoding="utf-8")),
-        configuration=Configuration.load(run / "configuration.json"),
-        sites=json.loads((run / "sites.json").read_text(encoding="utf-8")),
-        search_log=_rows(run / "search" / "log.jsonl"),
-        trials=_rows(run / "search" / "trials.jsonl"),
-        front=json.loads(front.read_text(encoding="utf-8")) if front.is_file() else [],
-        training_logs={path.parent.name: _rows(path) for path in logs},
-        settings=(run / "config.yaml").read_text(encoding="utf-8"),
+        results=_document(run / "results.json", {}),
+        configuration=Configuration.load(configuration) if configuration.is_file() else Configuration(),
+        sites=_document(run / "sites.json", []),
+        search_log=_rows(search / "log.jsonl"),
+        importance=_rows(search / "importance.jsonl"),
+        trials=_rows(search / "trials.jsonl"),
+        front=_document(search / "pareto.json", []),
+        training_logs={_name(path): _rows(path) for path in logs},
+        trained={_name(path): _document(path, {}) for path in trained},
+        settings=settings,
+        config=yaml.safe_load(settings) or {},
     )
 
 
+def _of_seeds(run: Path, name: str) -> list[Path]:
+    """Files of that name in the folders of trainings, in the order of `TRAININGS` and of the seeds."""
+    found = [sorted((run / folder).glob(f"seed-*/{name}"), key=_seed_of) for folder in TRAININGS]
+    return [path for paths in found for path in paths]
+
+
+def _seed_of(path: Path) -> int:
+    return int(path.parent.name.removeprefix("seed-"))
+
+
+def _name(path: Path) -> str:
+    return f"{path.parent.parent.name}/{path.parent.name}"
+
+
+def _document(path: Path, missing: Any) -> Any:
+    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else missing
+
+
 def _rows(path: Path) -> list[dict[str, Any]]:
+    """Rows of a file of JSON lines; a last line that a run has not written to its end is left out."""
     if not path.is_file():
         return []
-    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+    text = path.read_text(encoding="utf-8")
+    lines = text.splitlines() if text.endswith("\n") else text.splitlines()[:-1]
+    return [json.loads(line) for line in lines if line.strip()]

@@ -1,6 +1,6 @@
 """What a comparison found: a row for each method, the best first."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from statistics import fmean, stdev
 from typing import Any
@@ -25,6 +25,7 @@ class CellResult:
         learning_rate: of the training.
         search_seconds: wall time of the search.
         train_seconds: wall time of the training.
+        folder: of the run, below that of the comparison.
     """
 
     task: str
@@ -39,6 +40,7 @@ class CellResult:
     learning_rate: float | None = None
     search_seconds: float | None = None
     train_seconds: float | None = None
+    folder: str = ""
 
 
 @dataclass(frozen=True)
@@ -130,6 +132,14 @@ class Comparison:
     def of(cls, facts: Facts, cells: Sequence[CellResult]) -> "Comparison":
         """Sum up the cells."""
         return cls(facts, tuple(make_rows(facts, cells)), tuple(cells))
+
+    @classmethod
+    def from_dict(cls, document: Mapping[str, Any]) -> "Comparison":
+        """What `to_dict` gave, summed up anew."""
+        facts: dict[str, Any] = {
+            name: tuple(value) if isinstance(value, list) else value for name, value in document["facts"].items()
+        }
+        return cls.of(Facts(**facts), [CellResult(**cell) for cell in document["cells"]])
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data for JSON."""

@@ -1,9 +1,10 @@
-"""The numbers of a run as rows of text, and a verdict in words."""
+"""The numbers of a run as rows of text, for the terminal."""
 
 from pathlib import Path
 from typing import Any
 
 from peftsearch.report.collect import RunRecord, collect
+from peftsearch.report.verdict import verdict
 
 
 def summary_rows(record: RunRecord) -> list[tuple[str, str]]:
@@ -24,16 +25,12 @@ def summary_rows(record: RunRecord) -> list[tuple[str, str]]:
     if baseline:
         text = f"{_score(baseline['test'])} with {baseline['parameters']:,} parameters (validation "
         rows.append(("uniform LoRA, test", f"{text}{_score(baseline['validation'])})"))
+    drawn = results.get("random_baseline")
+    if drawn:
+        text = f"{_score(drawn['test'])} with {drawn['parameters']:,} parameters (validation "
+        rows.append(("random, test", f"{text}{_score(drawn['validation'])})"))
     rows.append(("seconds", _seconds(results)))
     return rows
-
-
-def front_rows(record: RunRecord) -> list[tuple[str, ...]]:
-    """Parameters, modules, validation and test score, and folder of each configuration of the trained front."""
-    return [
-        (f"{row['parameters']:,}", str(row["modules"]), _score(row["validation"]), _score(row["test"]), row["folder"])
-        for row in record.results.get("pareto", [])
-    ]
 
 
 def _parameters(results: dict[str, Any]) -> str:
@@ -55,31 +52,6 @@ def _seconds(results: dict[str, Any]) -> str:
     return f"search {results['seconds']['search']:.0f}, {train}: search over training {results['search_cost']:.2f}"
 
 
-def verdict(results: dict[str, Any]) -> str:
-    """Whether the search paid off, in one or two sentences, and how sure that is."""
-    baseline = results["baseline"]
-    if not baseline:
-        return f"Test {results['metric']} {_score(results['test'])}."
-    own, other = results["test"], baseline["test"]
-    gain = own["value"] - other["value"]
-    if round(gain, 2) == 0:
-        said = "No gain over uniform LoRA of at most the same budget: both score the same"
-        text = f"{said}, {own['value']:.2f} test {results['metric']}."
-    else:
-        said = "The search gained" if gain > 0 else "No gain over uniform LoRA: the search lost"
-        points = f"{abs(gain):.2f} points of test {results['metric']}"
-        text = f"{said} {points} against uniform LoRA of at most the same budget."
-    return f"{text} {_certainty(own, other, gain)}"
-
-
-def _certainty(own: dict[str, Any], other: dict[str, Any], gain: float) -> str:
-    if own["std"] is None or other["std"] is None:
-        return "One seed cannot tell a gain from noise; use --seeds 3 or more."
-    error = (own["std"] ** 2 / len(own["per_seed"]) + other["std"] ** 2 / len(other["per_seed"])) ** 0.5
-    larger = "more" if abs(gain) > 2 * error else "not more"
-    return f"That is {larger} than twice the standard error between trainings ({error:.2f})."
-
-
 def print_summary(run: Path) -> None:
     """Show a run's numbers in the terminal."""
     from rich.console import Console
@@ -94,7 +66,7 @@ def print_summary(run: Path) -> None:
     console.print(table)
     for note in record.results["notes"]:
         console.print(escape(note))
-    console.print(escape(verdict(record.results)))
     there = [f"{name}/" for name in ("adapter", "lora", "model") if (run / name).is_dir()]
     files = ", ".join([*there, "results.json", "report.html"])
     console.print(f"Run folder: {escape(str(run))} ({files})", soft_wrap=True)
+    console.print(escape(verdict(record.results)))

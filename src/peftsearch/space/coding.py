@@ -5,6 +5,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
 from copy import copy
 from dataclasses import dataclass
+from typing import Any
 
 from peftsearch.errors import BudgetError, ConfigurationError
 from peftsearch.registry import Registry
@@ -29,7 +30,7 @@ class Variable:
     """
 
     name: str
-    values: tuple[object, ...]
+    values: tuple[Any, ...]
     is_ordered: bool = True
 
 

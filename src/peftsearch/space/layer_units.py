@@ -120,11 +120,11 @@ class _Filling:
     def reduce(self) -> None:
         """While the budget is exceeded, lower the largest size; of equals the one of the fullest layer."""
         while self.left < 0:
-            able = [unit for unit, size in self.sizes.items() if unit.smaller(size) is not None]
+            able = {u: smaller for u, size in self.sizes.items() if (smaller := u.smaller(size)) is not None}
             if not able:
                 return
             unit = max(able, key=lambda u: (self.sizes[u], -self.lack(u)))
-            self.resize(unit, unit.smaller(self.sizes[unit]))
+            self.resize(unit, able[unit])
 
     def drop(self) -> None:
         """While the budget is exceeded, drop the dearest unit: first of layers with several, at last of the others.
@@ -146,13 +146,10 @@ class _Filling:
         Of equal layers the upper one comes first.
         """
         while True:
-            able = [unit for unit in self.sizes if self._step(unit) <= self.left]
+            larger = {u: size for u in self.sizes if (size := u.larger(self.sizes[u])) is not None}
+            steps = {u: u.cost(size) - u.cost(self.sizes[u]) for u, size in larger.items()}
+            able = [u for u, step in steps.items() if step <= self.left]
             if not able:
                 return
-            unit = max(able, key=lambda u: (self.lack(u), self.layer_of[u], -self._step(u)))
-            self.resize(unit, unit.larger(self.sizes[unit]))
-
-    def _step(self, unit: Unit) -> float:
-        """Parameters of the next larger size; infinite at the largest."""
-        size = unit.larger(self.sizes[unit])
-        return float("inf") if size is None else unit.cost(size) - unit.cost(self.sizes[unit])
+            unit = max(able, key=lambda u: (self.lack(u), self.layer_of[u], -steps[u]))
+            self.resize(unit, larger[unit])

@@ -11,7 +11,7 @@ from peftsearch.tasks.splits import Splits, check_splits, limit_train, split_lar
 from peftsearch.tasks.tables import Row, read_hub, read_table, require_columns
 from peftsearch.tasks.task import TRAIN, VALIDATION, Example, Goal, Target, Task
 
-_HUB_NAMES = {"glue": "nyu-mll/glue", "superglue": "aps/super_glue"}
+HUB_NAMES = {"glue": "nyu-mll/glue", "superglue": "aps/super_glue"}
 # Per suite and split, the names under which the split may be found.
 _SPLIT_NAMES = {TRAIN: ("train",), VALIDATION: ("validation", "validation_matched")}
 
@@ -112,7 +112,7 @@ def _find_file(folder: Path, split: str) -> Path:
 
 
 def _read_from_hub(benchmark: Benchmark) -> tuple[dict[str, list[Example]], dict[str, object]]:
-    hub_name = _HUB_NAMES[benchmark.suite]
+    hub_name = HUB_NAMES[benchmark.suite]
     found = read_hub(hub_name, benchmark.name)
     tables = {}
     for split, names in _SPLIT_NAMES.items():

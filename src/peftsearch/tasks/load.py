@@ -1,9 +1,7 @@
 """Load a task by name or from the user's data."""
 
+import peftsearch.tasks.builtin  # noqa: F401  registers every built-in task
 from peftsearch.errors import DataError
-
-# Imported for their entries in TASKS.
-from peftsearch.tasks import demo, glue, superglue  # noqa: F401
 from peftsearch.tasks.entry import TASKS, TaskRequest
 from peftsearch.tasks.task import Task
 from peftsearch.tasks.user_data import load_user_data

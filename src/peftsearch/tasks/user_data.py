@@ -60,7 +60,7 @@ def load_user_data(request: TaskRequest) -> Task:
         splits={split: tuple(examples) for split, examples in rows.items()},
         split_rule=splits.rule,
         max_length=MAX_LENGTH,
-        source={"data": [table.name for table in tables], "rows": [len(table.rows) for table in tables]},
+        source=_source(name, tables),
         other_metrics=("macro_f1",) if is_classification else ("spearman",),
         seed=request.seed,
     )
@@ -76,6 +76,12 @@ def _read_tables(data: str) -> tuple[str, list[Table]]:
     paths = [Path(part).expanduser() for part in parts]
     name = paths[0].resolve().parent.name if paths[0].stem == TRAIN else paths[0].stem
     return name, [Table(path.name, read_table(path)) for path in paths]
+
+
+def _source(name: str, tables: Sequence[Table]) -> dict[str, object]:
+    """What was read; with the data set's id if it came from the hub."""
+    read = {"data": [table.name for table in tables], "rows": [len(table.rows) for table in tables]}
+    return {"hub": name, **read} if tables[0].name == f"{name} {TRAIN}" else read
 
 
 def _is_hub_id(name: str) -> bool:

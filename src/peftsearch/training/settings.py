@@ -20,7 +20,7 @@ class TrainingSettings:
         max_seq_length: tokens kept of an example; 0 takes the task's own limit, or the model's if that is smaller.
         bf16: "auto" uses bfloat16 where the device has it natively (GPUs); "true" or "false" decide.
         gradient_checkpointing: trade time for memory.
-        report_to: a tracker of transformers ("wandb", "tensorboard", ...) or "none".
+        report_to: "tensorboard", "wandb", "trackio", "mlflow" or "none"; search and trainings report, trials do not.
     """
 
     learning_rate: float = 1e-3

@@ -4,6 +4,7 @@ import json
 import math
 import re
 from collections import defaultdict
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,6 @@ from typing import Any
 import torch
 from torch import nn
 from torch.utils.data import Dataset
-from tqdm.auto import tqdm
 from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArguments
 from transformers.trainer_pt_utils import LengthGroupedSampler
 
@@ -23,7 +23,9 @@ from peftsearch.tasks.form import Form
 from peftsearch.tasks.task import Example
 from peftsearch.training.allocator import keep_freed_memory
 from peftsearch.training.evaluation import evaluate
+from peftsearch.training.progress import Progress, open_progress
 from peftsearch.training.settings import TrainingSettings
+from peftsearch.training.trackers import tracker_callbacks
 
 # Multiple of the learning rate for the backbone's own weights in full fine-tuning.
 BACKBONE_SCALE = 0.05
@@ -43,7 +45,7 @@ class Phase:
     """What distinguishes one training from another.
 
     Args:
-        name: shown at the progress bar.
+        name: shown beside its progress.
         folder: where the log goes.
         seed: of batches, dropout and sampling.
         max_steps: optimizer steps; 0 follows the settings' epochs.
@@ -74,6 +76,7 @@ def training_arguments(settings: TrainingSettings, phase: Phase) -> TrainingArgu
         bf16=uses_bf16(settings.bf16),
         gradient_checkpointing=settings.gradient_checkpointing,
         report_to=settings.report_to,
+        run_name=phase.name,
         seed=phase.seed,
         data_seed=phase.seed,
         save_strategy="no",
@@ -93,7 +96,23 @@ def uses_bf16(setting: str) -> bool:
     return setting == "true"
 
 
-class FormTrainer(Trainer):
+class RatesByKind(Trainer):
+    """A Trainer whose optimizer has one group for each kind of module, at its multiple of the learning rate."""
+
+    def create_optimizer(self, model: nn.Module | None = None) -> torch.optim.Optimizer:
+        """The optimizer of the arguments, over groups by kind."""
+        if self.optimizer is None:
+            model = self.model if model is None else model
+            optimizer_class, options = self.optimizer_cls_and_kwargs or self.get_optimizer_cls_and_kwargs(
+                self.args, model
+            )
+            groups = parameter_groups(model, self.args.learning_rate)
+            decayed = [group | {"weight_decay": self.args.weight_decay} for group in groups]
+            self.optimizer = optimizer_class(decayed, **options)
+        return self.optimizer
+
+
+class FormTrainer(RatesByKind):
     """Train a model on encoded examples.
 
     Args:
@@ -111,17 +130,14 @@ class FormTrainer(Trainer):
             training_arguments(settings, phase),
             data_collator=form.collate,
             train_dataset=train,
-            callbacks=[JsonLog(phase.folder / "log.jsonl"), ProgressBar(phase.name)],
+            callbacks=[
+                JsonLog(phase.folder / "log.jsonl"),
+                ShowProgress(phase.name),
+                *tracker_callbacks(settings.report_to),
+            ],
         )
         self.remove_callback(PrinterCallback)
         self.form = form
-
-    def create_optimizer(self, model: nn.Module | None = None) -> torch.optim.Optimizer:
-        """AdamW with one group for each kind of module, at its multiple of the learning rate."""
-        if self.optimizer is None:
-            optimizer_class, options = self.get_optimizer_cls_and_kwargs(self.args, self.model)
-            self.optimizer = optimizer_class(parameter_groups(self.model, self.args.learning_rate), **options)
-        return self.optimizer
 
     def _get_train_sampler(self, train_dataset: Dataset | None = None) -> LengthGroupedSampler:
         return length_grouped(train_dataset or self.train_dataset, self.args.train_batch_size, self.args.seed)
@@ -194,30 +210,41 @@ class JsonLog(TrainerCallback):
             file.write(json.dumps(row) + "\n")
 
 
-class ProgressBar(TrainerCallback):
-    """One bar for a training, with the numbers that matter."""
+class ShowProgress(TrainerCallback):
+    """The numbers of a training that matter, while it runs."""
 
     def __init__(self, name: str):
         self.name = name
-        self.bar: tqdm | None = None
+        self.progress: Progress | None = None
 
     def on_train_begin(self, args, state, control, **_) -> None:
-        # Below another bar it disappears when it is full.
-        self.bar = tqdm(total=state.max_steps, desc=self.name, unit="step", dynamic_ncols=True, leave=None)
+        self.progress = open_progress(self.name, unit="step", total=state.max_steps)
 
     def on_step_end(self, args, state, control, **_) -> None:
-        self.bar.update(1)
+        self.progress.update()
 
     def on_log(self, args, state, control, logs=None, **_) -> None:
-        shown = {k: f"{v:.4g}" for k, v in (logs or {}).items() if k in _SHOWN or k.startswith("validation_")}
-        if self.bar is not None and shown:
-            self.bar.set_postfix(shown)
+        if self.progress is not None:
+            self.progress.show(numbers_of(logs or {}))
 
     def on_train_end(self, args, state, control, **_) -> None:
-        self.bar.close()
+        self.progress.close()
 
 
-_SHOWN = ("loss", "expected_parameters", "live_modules", "triggers")
+def numbers_of(row: Mapping[str, Any]) -> dict[str, str]:
+    """What a progress line shows of a row of the log; the size of a search stands against its budget."""
+    shown = {}
+    if "stage" in row:
+        shown["stage"] = row["stage"]
+    if "loss" in row or "loss_weights" in row:
+        shown["loss"] = f"{row.get('loss', row.get('loss_weights')):.4g}"
+    if "expected_parameters" in row and "budget_parameters" in row:
+        shown["size"] = f"{row['expected_parameters']:,.0f}/{row['budget_parameters']:,}"
+    shown |= {word: str(row[name]) for name, word in _COUNTS.items() if name in row}
+    return shown | {name: f"{value:.4g}" for name, value in row.items() if name.startswith("validation_")}
+
+
+_COUNTS = {"live_modules": "modules", "triggers": "triggers"}
 
 
 class KeepBest(TrainerCallback):

@@ -24,6 +24,8 @@ class MethodSettings:
 
     # Name of a setting -> what it may be.
     LIMITS: ClassVar[Mapping[str, Limit]] = {}
+    # Planned passes of a search that trains a supernet; 0 takes the number of the training.
+    epochs: float
 
     def candidate_ranks(self, ranks: tuple[int, ...]) -> tuple[int, ...]:
         """The ranks that the method chooses among, given those of the space."""

@@ -1,0 +1,69 @@
+"""A model that the user has loaded: what can be attached to it, and how it is given back as it was."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import cast
+
+from peft import PeftModel
+from transformers import PreTrainedModel
+
+from peftsearch.errors import ModelError
+from peftsearch.models.discover import find_sites
+from peftsearch.models.load import LoadedModel, count_outside, find_head
+from peftsearch.models.task_type import task_type_of
+from peftsearch.modules.attach import attach as attach_at
+from peftsearch.modules.tuner import PeftSearchModel
+from peftsearch.space import Configuration, Site
+
+
+def attach(model: PreTrainedModel, configuration: Configuration, *, head: Sequence[str] | None = None) -> PeftModel:
+    """Attach a configuration's modules to a transformers model and freeze the rest but the task head.
+
+    Args:
+        model: is changed in place, as by peft's `get_peft_model`.
+        head: names of modules that are trained and saved in full. By default what stands outside of the base model,
+            and nothing of a language model.
+
+    Raises:
+        ConfigurationError: for a choice at a site that the model lacks, or of a kind that does not fit there.
+        ModelError: if the model carries peft modules already.
+
+    Example:
+        model = attach(AutoModelForCausalLM.from_pretrained(name), Configuration.load("configuration.json"))
+    """
+    loaded = as_loaded(model, head)
+    return attach_at(model, configuration, sites=find_sites(model), head=loaded.head, task_type=task_type_of(model))
+
+
+def as_loaded(model: object, head: Sequence[str] | None = None) -> LoadedModel:
+    """The model with its head and the size of the rest; `head` as in `attach`.
+
+    Raises:
+        ModelError: if it is not a plain transformers model.
+    """
+    if isinstance(model, PeftModel) or not isinstance(model, PreTrainedModel):
+        raise ModelError(
+            f"The model is a {type(model).__name__}, but must be a transformers model without peft modules. "
+            "Give the model as from_pretrained returned it, and no peft_config."
+        )
+    found = find_head(model) if head is None else tuple(head)
+    return LoadedModel(model.config.name_or_path or type(model).__name__, model, found, count_outside(model, found))
+
+
+@contextmanager
+def temporarily_attached(
+    loaded: LoadedModel, configuration: Configuration, sites: Iterable[Site]
+) -> Iterator[PeftModel]:
+    """Attach a configuration, and give the model back as it was: its own head, and frozen where it was."""
+    model = loaded.model
+    heads = {name: model.get_submodule(name) for name in loaded.head}
+    was_trainable = [(parameter, parameter.requires_grad) for parameter in model.parameters()]
+    adapted = attach_at(model, configuration, sites=sites, head=loaded.head, task_type=task_type_of(model))
+    try:
+        yield adapted
+    finally:
+        cast(PeftSearchModel, adapted.base_model).unload()
+        for name, module in heads.items():
+            model.set_submodule(name, module)
+        for parameter, requires_grad in was_trainable:
+            parameter.requires_grad_(requires_grad)

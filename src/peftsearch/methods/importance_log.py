@@ -1,0 +1,40 @@
+"""What a gate search thinks of each live module as it runs, in a file of JSON lines."""
+
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from transformers import TrainerCallback
+
+from peftsearch.space import Placement
+
+# Rows of a search that runs to its planned end.
+NUM_ROWS = 50
+
+
+class ImportanceLog(TrainerCallback):
+    """Append step and importances at evenly spaced steps; beside the log, whose rows hold single numbers.
+
+    A row is `{"step": 12, "importance": {"encoder.0.query": {"lora": 0.013}}}`, the step as in the log.
+
+    Args:
+        path: of the file; nothing is written for methods without importances.
+        importances: what the method knows by now.
+    """
+
+    def __init__(self, path: Path, importances: Callable[[], Mapping[Placement, float]]):
+        self.path, self.importances = path, importances
+        path.unlink(missing_ok=True)
+
+    def on_step_end(self, args, state, control, **_) -> None:
+        is_last = state.global_step == state.max_steps or control.should_training_stop
+        if state.is_world_process_zero and (is_last or state.global_step % max(1, state.max_steps // NUM_ROWS) == 0):
+            self._append(state.global_step - 1)
+
+    def _append(self, step: int) -> None:
+        by_site: dict[str, dict[str, float]] = {}
+        for placement, value in self.importances().items():
+            by_site.setdefault(placement.site, {})[placement.kind] = float(f"{value:.4g}")
+        if by_site:
+            with self.path.open("a", encoding="utf-8") as file:
+                file.write(json.dumps({"step": step, "importance": by_site}) + "\n")

@@ -1,0 +1,19 @@
+"""peft's name of what a model is for."""
+
+from transformers import PreTrainedModel
+
+_BY_CLASS_NAME = {
+    "ForSequenceClassification": "SEQ_CLS",
+    "ForTokenClassification": "TOKEN_CLS",
+    "ForQuestionAnswering": "QUESTION_ANS",
+    "ForCausalLM": "CAUSAL_LM",
+    "LMHeadModel": "CAUSAL_LM",
+}
+
+
+def task_type_of(model: PreTrainedModel) -> str | None:
+    """The task type that peft gives adapters of such a model; None where peft has no name for it."""
+    if model.config.is_encoder_decoder and model.can_generate():
+        return "SEQ_2_SEQ_LM"
+    name = type(model).__name__
+    return next((task_type for end, task_type in _BY_CLASS_NAME.items() if name.endswith(end)), None)

@@ -1,0 +1,107 @@
+"""A page of headings, tables and charts: one file that opens anywhere, without a network."""
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from jinja2 import Environment, PackageLoader
+
+from peftsearch.report.charts import COLOURS, Chart
+from peftsearch.report.model_map import ModelMap, code_of, style_index
+from peftsearch.report.verdict import Verdict
+
+
+@dataclass(frozen=True)
+class Table:
+    """Text in columns; the first one names the row.
+
+    Args:
+        caption: what it shows.
+        header: names of the columns.
+        rows: as long as the header.
+        links: for each row, a relative address that its name leads to; empty for none.
+    """
+
+    caption: str
+    header: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    links: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Section:
+    """A heading and what stands below it; sections without content are left out by those who make pages.
+
+    Args:
+        name: id within the page.
+        title: the heading.
+        text: paragraphs.
+        map: what stands where in a model.
+        charts: pictures.
+        tables: shown in full.
+        folded: tables that open on demand.
+        verbatim: text as it is, such as settings; it opens on demand.
+        items: a list of sentences.
+    """
+
+    name: str
+    title: str
+    text: tuple[str, ...] = ()
+    map: ModelMap | None = None
+    charts: tuple[Chart, ...] = ()
+    tables: tuple[Table, ...] = ()
+    folded: tuple[Table, ...] = ()
+    verbatim: str = ""
+    items: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Page:
+    """A whole page.
+
+    Args:
+        title: the first heading.
+        subtitle: what it is about, in a line.
+        verdict: the sentence at the top.
+        facts: the numbers that matter most, as (name, value, remark).
+        notes: what the reader must know before anything else.
+        sections: in their order.
+    """
+
+    title: str
+    subtitle: str
+    verdict: Verdict
+    facts: tuple[tuple[str, str, str], ...]
+    notes: tuple[str, ...]
+    sections: tuple[Section, ...]
+
+    @property
+    def charts(self) -> list[Chart]:
+        """Every chart of the page."""
+        return [chart for section in self.sections for chart in section.charts]
+
+
+def render(page: Page) -> str:
+    """The page as HTML; every text is escaped."""
+    environment = Environment(
+        loader=PackageLoader("peftsearch", "report"), autoescape=True, trim_blocks=True, lstrip_blocks=True
+    )
+    environment.filters |= {"code": code_of, "style": lambda kind: style_index(kind) % len(COLOURS)}
+    return environment.get_template("page.html.jinja").render(page=page)
+
+
+def write_page(page: Page, path: Path, *, also: Sequence[Chart] = ()) -> Path:
+    """Write a page, and its charts and those of `also` as SVG and PNG into `figures/` beside it.
+
+    A reader of the page sees the old or the new one, never half of it.
+    """
+    figures = path.parent / "figures"
+    figures.mkdir(exist_ok=True)
+    for chart in (*also, *page.charts):
+        (figures / f"{chart.name}.svg").write_text(chart.svg, encoding="utf-8")
+        (figures / f"{chart.name}.png").write_bytes(chart.png)
+    temporary = path.with_suffix(".tmp")
+    temporary.write_text(render(page), encoding="utf-8")
+    os.replace(temporary, path)
+    return path

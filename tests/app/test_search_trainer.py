@@ -1,0 +1,198 @@
+"""A search inside of users' own Trainers: their loss, their data, their class."""
+
+import json
+
+import pytest
+import torch
+from peft import PeftModel
+from tiny_models import CONFIGS, TINY, tiny_tokenizer
+from torch.utils.data import Dataset
+from transformers import DataCollatorForLanguageModeling, LlamaForCausalLM, Trainer, TrainerCallback, TrainingArguments
+
+from peftsearch import Configuration, SearchMixin, SearchTrainer, attach
+from peftsearch.errors import BudgetError, ConfigurationError, DataError, ModelError, UnknownNameError
+from peftsearch.modules.attach import count_peft_parameters
+
+BUDGET = 600
+QUICK = {"name": "bipeft", "max_triggers": 3, "warmup": 1, "weight_warmup": 1, "window": 1, "threshold": -1.0}
+
+
+class Parity(Dataset):
+    """Sequences whose first token says the label."""
+
+    def __init__(self, count: int = 32):
+        self.ids = torch.randint(6, 200, (count, 6), generator=torch.Generator().manual_seed(0))
+
+    def __len__(self):
+        return len(self.ids)
+
+    def __getitem__(self, i):
+        return {"input_ids": self.ids[i], "labels": self.ids[i, 0] % 2, "comment": "not for the model"}
+
+
+class Text(Parity):
+    def __getitem__(self, i):
+        return {"input_ids": self.ids[i]}
+
+
+def arguments(folder, **changes) -> TrainingArguments:
+    settings = {
+        "output_dir": str(folder),
+        "num_train_epochs": 2,
+        "per_device_train_batch_size": 4,
+        "learning_rate": 3e-3,
+        "report_to": "none",
+        "disable_tqdm": True,
+        "save_strategy": "no",
+        "use_cpu": True,
+    }
+    return TrainingArguments(**settings | changes)
+
+
+def of_bert(folder, trainer=SearchTrainer, **changes):
+    torch.manual_seed(0)
+    settings = {"budget": BUDGET, "method": QUICK, "train_dataset": Parity(), "eval_dataset": Parity(8)} | changes
+    return trainer(model=TINY["bert"](), args=arguments(folder), **settings)
+
+
+def of_llama(folder, **changes):
+    torch.manual_seed(0)
+    collator = DataCollatorForLanguageModeling(tiny_tokenizer(), mlm=False)
+    settings = {"budget": "2%", "method": QUICK, "train_dataset": Text(), "data_collator": collator} | changes
+    return SearchTrainer(model=LlamaForCausalLM(CONFIGS["llama"]()), args=arguments(folder), **settings)
+
+
+@pytest.mark.parametrize("make", [of_bert, of_llama])
+def test_what_is_found_is_within_the_budget_repeats_trains_saves_and_loads(make, tmp_path):
+    trainer = make(tmp_path / "a")
+    state = {name: tensor.clone() for name, tensor in trainer.model.state_dict().items()}
+    budget = BUDGET if make is of_bert else int(0.02 * sum(p.numel() for p in trainer.model.parameters()))
+    found = trainer.search()
+    assert make(tmp_path / "b").search() == found == Configuration.load(tmp_path / "a/search/configuration.json")
+    rows = [json.loads(line) for line in (tmp_path / "a/search/log.jsonl").read_text().splitlines()]
+    assert max(row["triggers"] for row in rows if "triggers" in row) == 3
+
+    trainer.train()
+    assert 0 < count_peft_parameters(trainer.model) <= budget
+    trainer.save_model(str(tmp_path / "adapter"))
+    base = type(trainer.model.get_base_model())(trainer.model.get_base_model().config)
+    base.load_state_dict(state)
+    loaded = PeftModel.from_pretrained(base, str(tmp_path / "adapter")).eval()
+    ids = torch.arange(6, 14)[None]
+    expected = trainer.model.eval()(input_ids=ids).logits
+    torch.testing.assert_close(loaded(input_ids=ids).logits, expected)
+    with loaded.disable_adapter():
+        assert not torch.allclose(loaded(input_ids=ids).logits, expected)
+
+
+def test_the_model_is_given_back_as_it_was(tmp_path):
+    trainer = of_bert(tmp_path)
+    model = trainer.model
+    model.bert.embeddings.requires_grad_(False)
+    before = {name: (id(p), p.detach().clone(), p.requires_grad) for name, p in model.named_parameters()}
+    args = trainer.args.to_dict()
+    trainer.search()
+    assert trainer.model is model and trainer.optimizer is None and trainer.state.global_step == 0
+    assert trainer.args.to_dict() == args
+    after = dict(model.named_parameters())
+    assert after.keys() == before.keys()
+    for name, (identity, value, requires_grad) in before.items():
+        assert id(after[name]) == identity and after[name].requires_grad == requires_grad
+        assert torch.equal(after[name], value)
+
+
+class Weighted(Trainer):
+    """A loss of its own and a constructor of its own."""
+
+    def __init__(self, *args, weight: float, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.weight, self.calls = weight, []
+
+    def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
+        self.calls.append(torch.is_grad_enabled())
+        outputs = model(input_ids=inputs["input_ids"])
+        loss = self.weight * torch.nn.functional.cross_entropy(outputs.logits, inputs["labels"])
+        return (loss, outputs) if return_outputs else loss
+
+
+class SearchWeighted(SearchMixin, Weighted):
+    pass
+
+
+def test_the_search_uses_the_loss_of_the_users_class(tmp_path):
+    trainer = of_bert(tmp_path, SearchWeighted, weight=100.0)
+    trainer.search()
+    rows = [json.loads(line) for line in (tmp_path / "search/log.jsonl").read_text().splitlines()]
+    first = next(row for row in rows if "loss_weights" in row)
+    # ln 2 is the cross-entropy of an untrained head with two labels.
+    assert first["loss_weights"] == pytest.approx(69.3, rel=0.2)
+    both = [row for row in rows if row.get("loss_architecture")]
+    assert both and len(trainer.calls) == len([row for row in rows if "loss_weights" in row]) + len(both)
+
+
+class Seen(TrainerCallback):
+    def __init__(self):
+        self.steps = 0
+
+    def on_step_end(self, args, state, control, **_):
+        self.steps += 1
+
+
+def test_train_alone_searches_and_the_callbacks_see_the_training_only(tmp_path):
+    seen = Seen()
+    trainer = of_bert(tmp_path, callbacks=[seen])
+    trainer.train()
+    assert trainer.configuration is not None and isinstance(trainer.model, PeftModel)
+    assert seen.steps == trainer.state.global_step == 16  # 32 examples by 4, twice
+    rates = {group["name"]: group["lr"] for group in trainer.optimizer.param_groups}
+    assert "head" in rates and set(rates) - {"head"} == set(trainer.configuration.num_modules_by_kind())
+    with pytest.raises(ConfigurationError, match="already"):
+        trainer.search()
+
+
+def test_training_resumes_with_what_was_found(tmp_path):
+    torch.manual_seed(0)
+    settings = {"budget": BUDGET, "method": QUICK, "train_dataset": Parity()}
+    args = arguments(tmp_path, save_strategy="steps", save_steps=8)
+    whole = SearchTrainer(model=TINY["bert"](), args=args, **settings)
+    start = {name: tensor.clone() for name, tensor in whole.model.state_dict().items()}
+    whole.train()
+    model = TINY["bert"]()
+    model.load_state_dict(start)
+    again = SearchTrainer(model=model, args=args, **settings)
+    again.search = lambda: pytest.fail("searched once more")
+    again.train(resume_from_checkpoint=str(tmp_path / "checkpoint-8"))
+    for (name, first), (_, second) in zip(whole.model.named_parameters(), again.model.named_parameters(), strict=True):
+        torch.testing.assert_close(first, second, msg=name)
+
+
+@pytest.mark.parametrize("method", ["s3delta", "prunepeft"])
+def test_every_gate_method_searches_in_a_trainer(method, tmp_path):
+    found = of_bert(tmp_path, method=method).search()
+    assert len(found)
+
+
+def test_a_method_that_scores_epochs_asks_for_an_evaluation_set(tmp_path):
+    with pytest.raises(DataError, match="eval_dataset"):
+        of_bert(tmp_path, method="s3delta", eval_dataset=None).search()
+
+
+@pytest.mark.parametrize(
+    "changes,error,says",
+    [
+        ({"method": "random"}, ConfigurationError, "bipeft, prunepeft, s3delta"),
+        ({"method": "bipfet"}, UnknownNameError, "Did you mean 'bipeft'"),
+        ({"budget": 3}, BudgetError, "smallest"),
+        ({"budget": "1%,2%"}, BudgetError, "one budget"),
+        ({"optimizers": (torch.optim.SGD([torch.zeros(1)], lr=1.0), None)}, ConfigurationError, "optimizer_cls"),
+    ],
+)
+def test_what_cannot_be_searched_is_refused_at_once(changes, error, says, tmp_path):
+    with pytest.raises(error, match=says):
+        of_bert(tmp_path, **changes)
+
+
+def test_a_model_with_modules_is_refused(tmp_path):
+    model = attach(TINY["bert"](), Configuration())
+    with pytest.raises(ModelError, match="without peft modules"):
+        SearchTrainer(model=model, args=arguments(tmp_path), train_dataset=Parity(), budget=BUDGET)

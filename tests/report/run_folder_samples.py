@@ -1,0 +1,108 @@
+"""Run folders written by hand, with names that would break a page that does not escape them."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from peftsearch.space import Choice, Configuration
+
+EVIL = "<script>alert('$x')</script>"
+
+
+def score(value: float, std: float | None = None) -> dict[str, Any]:
+    per_seed = [value] if std is None else [value - std, value, value + std]
+    return {"metric": "accuracy", "value": value, "std": std, "per_seed": per_seed, "all": {"accuracy": value}}
+
+
+def trained(parameters: int, value: float, std: float | None = None) -> dict[str, Any]:
+    scores = {"validation": score(value - 1, std), "test": score(value, std)}
+    return {"modules": 2, "parameters": parameters, "learning_rate": 0.001, "seconds": 8.0, **scores}
+
+
+def results(**changes) -> dict[str, Any]:
+    return {
+        "method": "bipeft",
+        "space": "s2",
+        "seed": 0,
+        "model": EVIL,
+        "task": EVIL,
+        "split": {"rule": EVIL, "sizes": {"train": 10, EVIL: 5}},
+        "backbone_parameters": 1_000_000,
+        "budget": {"requested": "0.1%", "parameters": 1000},
+        "parameters": 400,
+        "head_parameters": 66,
+        "modules": 2,
+        "modules_by_kind": {"bitfit": 1, "lora": 1},
+        "metric": "accuracy",
+        "selection_metric": "accuracy",
+        "validation": score(90.0),
+        "test": score(91.0),
+        "learning_rate": 0.003,
+        "seconds": {"search": 5.0, "train": 10.0},
+        "search_steps": 30,
+        "search_cost": 0.5,
+        "baseline": trained(900, 90.0),
+        "random_baseline": trained(950, 80.0),
+        "truncated_examples": {"train": 0, EVIL: 1},
+        "notes": [EVIL],
+        "ladder": [
+            {"budget": 1000, "parameters": 400, "modules": 2},
+            {"budget": 2000, "parameters": 1900, "modules": 3},
+        ],
+        "versions": {"torch": "2"},
+    } | changes
+
+
+def site(layer: int, role: str) -> dict[str, Any]:
+    name = f"encoder.{role}" if role == "final_norm" else f"encoder.{layer}.{role}"
+    widths = {"in_width": 32, "out_width": 32, "input_path": "", "prefix_width": 0}
+    return {"name": name, "stack": "encoder", "layer": layer, "role": role, "path": f"m.{layer}.{role}", **widths}
+
+
+def write_lines(path: Path, rows: list[dict[str, Any]]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+
+
+def write_unfinished(folder: Path) -> Path:
+    """A run that was stopped in its first training: no results, a last row of the log cut off."""
+    sites = [site(layer, role) for layer in range(2) for role in ("query", "ffn_norm")] + [site(2, "final_norm")]
+    (folder / "sites.json").write_text(json.dumps(sites))
+    config = {"model": EVIL, "task": EVIL, "seeds": 1, "method": {"name": "bipeft", "threshold": 0.85}}
+    (folder / "config.yaml").write_text(yaml.safe_dump(config))
+    log = [
+        {
+            "step": i,
+            "expected_parameters": 2000 - 50 * i,
+            "live_modules": 9 - i // 5,
+            "stability": None if i < 3 else 0.9,
+            "loss_weights": 1.0 / (i + 1),
+            "loss_architecture": None,
+            "triggers": i // 5,
+        }
+        for i in range(30)
+    ]
+    write_lines(folder / "search" / "log.jsonl", log)
+    importance = [{"step": i, "importance": {"encoder.0.query": {"lora": 0.1 * i, "bitfit": 0.2}}} for i in (0, 29)]
+    write_lines(folder / "search" / "importance.jsonl", importance)
+    choices = [Choice("encoder.0.query", "lora", 4), Choice("encoder.1.ffn_norm", "bitfit")]
+    Configuration.of(choices).save(folder / "configuration.json")
+    (folder / "training" / "seed-0").mkdir(parents=True)
+    rows = '{"step": 1, "loss": 2.0, "validation_accuracy": 50}\n{"step": 2, "loss": 1.5}\n{"step": 3, "lo'
+    (folder / "training" / "seed-0" / "log.jsonl").write_text(rows)
+    return folder
+
+
+def write_finished(folder: Path, **changes) -> Path:
+    """A finished search by gates that also has trials, which no method has together."""
+    write_unfinished(folder)
+    (folder / "results.json").write_text(json.dumps(results(**changes)))
+    trials = [
+        {"trial": i, "parameters": 300 + 100 * i, "score": value, "error": None}
+        for i, value in enumerate((50.0, 60.0, None, 55.0))
+    ]
+    write_lines(folder / "search" / "trials.jsonl", trials)
+    (folder / "search" / "pareto.json").write_text(json.dumps(trials[:2]))
+    return folder

@@ -1,0 +1,102 @@
+"""The model card of a run folder written by hand, read back by the hub's own reader and a Markdown parser."""
+
+import json
+
+import pytest
+from finished_run import results, score, write_run
+from huggingface_hub import ModelCard
+from markdown_it import MarkdownIt
+
+from peftsearch.report.collect import collect
+from peftsearch.report.model_card import make_run_card, usage_of, write_card
+
+EVIL = "<script>alert(1)</script> | [x](http://evil) `a` *b*\n# heading --> \u2028{{ 7 * 7 }}"
+
+
+def card_of(folder, **changes) -> ModelCard:
+    run = write_run(folder / "run", **changes)
+    return ModelCard(write_card(collect(run), run / "adapter").read_text(encoding="utf-8"))
+
+
+def test_the_hub_reads_back_what_was_measured(tmp_path):
+    data = card_of(tmp_path).data
+    assert data.base_model == "acme/bert" and data.library_name == "peft"
+    assert data.datasets == ["nyu-mll/glue"] and data.pipeline_tag == "text-classification"
+    assert data.tags == ["peftsearch", "bipeft", "bitfit", "lora", "base_model:adapter:acme/bert"]
+    found = {result.metric_name: (result.metric_type, result.metric_value) for result in data.eval_results}
+    # Question exact match has no name on the hub; percent become shares.
+    assert found == {
+        "test accuracy, mean of 3": ("accuracy", 0.685),
+        "test macro_f1, mean of 3": ("f1", 0.675),
+    }
+    assert {(r.dataset_type, r.dataset_config) for r in data.eval_results} == {("nyu-mll/glue", "rte")}
+    assert data.metrics == ["accuracy", "f1"] and data.license is None
+
+
+def test_a_model_and_data_of_ones_own_are_not_named_as_the_hubs(tmp_path):
+    split = results()["split"] | {"source": {"data": ["train.csv"]}}
+    data = card_of(tmp_path, base_model=None, model="/home/me/bert", task="my films", split=split).data
+    assert data.base_model is None and data.datasets is None
+    assert not any(tag.startswith("base_model") for tag in data.tags)
+    assert {result.dataset_type for result in data.eval_results} == {"my-films"}
+
+
+def test_the_body_says_where_the_modules_are_and_what_they_score(tmp_path):
+    text = card_of(tmp_path).text
+    assert "| encoder 0 |  | bitfit, lora 4 |" in text
+    assert "| encoder, outside of layers | bitfit |  |" in text
+    assert "| this | 70.00 ± 1.00 | 68.50 ± 2.00 | 66.50, 68.50, 70.50 |" in text
+    assert "1,000 parameters (0.1%)" in text and "uniform LoRA, 900 parameters" in text
+    assert results()["command"] in text and "0 = entailment, 1 = not\\_entailment" in text
+    assert "/home" not in text and "[More Information Needed]" not in text
+
+
+def test_text_from_data_cannot_become_markup(tmp_path):
+    plain = card_of(tmp_path / "plain", labels=["good"], notes=["good"]).text
+    split = results()["split"] | {"rule": EVIL, "sizes": {EVIL: 1}}
+    evil = {"labels": [EVIL], "notes": [EVIL], "model": EVIL, "task": EVIL, "split": split, "base_model": None}
+    evil |= {"command": f"peftsearch\n```\n{EVIL}", "saved": results()["saved"] | {"model": f"{EVIL}\n```"}}
+    shown = card_of(tmp_path / "evil", **evil).text
+    kinds = [[token.type for token in _tokens(text)] for text in (plain, shown)]
+    assert not {"html_inline", "link_open", "image", "em_open", "code_inline"} & set(kinds[1])
+    # One comment is ours, the blocks are the same but for the sizes, of which the plain card has no more.
+    assert kinds[1].count("html_block") == 1
+    assert kinds[0].count("fence") == kinds[1].count("fence") == 3
+    assert kinds[0].count("th_open") == kinds[1].count("th_open")
+    assert kinds[0].count("heading_open") == kinds[1].count("heading_open")
+    assert "49" not in shown.replace("{{", "")
+
+
+def _tokens(text: str) -> list:
+    parsed = MarkdownIt("commonmark").enable("table").parse(text)
+    return [child for token in parsed for child in (token, *(token.children or ()))]
+
+
+def test_equal_runs_write_equal_cards_whatever_the_clock_says(tmp_path):
+    slower = {"seconds": {"search": 9.0, "train": 7.0}, "search_cost": 1.3}
+    assert str(card_of(tmp_path / "a")) == str(card_of(tmp_path / "b", **slower))
+
+
+@pytest.mark.parametrize(
+    "peft_type,packages,imports", [("PEFTSEARCH", "peftsearch", True), ("ADALORA", "peft transformers", False)]
+)
+def test_only_our_own_adapters_need_our_package(tmp_path, peft_type, packages, imports):
+    run = write_run(tmp_path / "run")
+    (run / "adapter" / "adapter_config.json").write_text(json.dumps({"peft_type": peft_type}))
+    usage = usage_of(collect(run), run / "adapter", place="me/mine")
+    assert usage.packages == packages and ("import peftsearch" in usage.code) == imports
+    compile(usage.code, "card", "exec")
+    assert 'from_pretrained(base, "me/mine")' in usage.code
+
+
+def test_a_whole_model_is_a_model_of_transformers(tmp_path):
+    run = write_run(tmp_path / "run", saved=results()["saved"] | {"saved_as": "model"}, modules_by_kind={}, modules=0)
+    (run / "model").mkdir()
+    card = make_run_card(collect(run), usage=usage_of(collect(run), run / "model"))
+    assert card.data.library_name == "transformers" and "PeftModel" not in card.text
+    assert card.data.base_model == "acme/bert" and "base_model:adapter:acme/bert" not in card.data.tags
+
+
+def test_one_training_is_said_to_prove_little(tmp_path):
+    text = card_of(tmp_path, seeds=1, validation=score(70.0), test=score(68.0), baseline=None).text
+    assert "differences of a few points may be chance" in text and "±" not in text
