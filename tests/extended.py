@@ -49,6 +49,7 @@ result = peftsearch.search(
     space="scales",
     budget=200,
     baseline=False,
+    verify=False,  # a new process does not know the space
     training={"num_train_epochs": 1, "max_seq_length": 16},
     output=str(folder / "run"),
 )

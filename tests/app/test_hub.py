@@ -110,7 +110,7 @@ def test_offline_mode_is_named(hub, quick, monkeypatch):
         (["train", "--model", "demo", "--push_to_hub"], "hub_model_id is None, but must be given with push_to_hub"),
         (["train", "--model", "demo", "--hub_token", TOKEN], "set HF_TOKEN"),
         (["push", "nowhere", "--hub_model_id", "me/mine", f"--hub_token={TOKEN}"], "set HF_TOKEN"),
-        (["push", "nowhere", "--hub_model_id", "me/mine"], "has no results.json"),
+        (["push", "nowhere", "--hub_model_id", "me/mine"], "is not a run folder"),
         (["push", "nowhere"], "--hub_model_id"),
     ],
 )

@@ -24,6 +24,8 @@ QUICK = {
     "strategies": 1,
     "validation_examples": 8,
 }
+# The smallest that each can do, where that differs.
+QUICKER = {"design_spaces": {"population": 1}}
 TRAINING = {"num_train_epochs": 1, "per_device_train_batch_size": 8, "learning_rate": 3e-3, "max_seq_length": 16}
 FAMILIES = ("bert", "t5", "llama")
 BUDGETS = ("500", "1500")
@@ -31,7 +33,7 @@ BUDGETS = ("500", "1500")
 
 def quick(method: str) -> dict:
     known = {f.name for f in fields(METHODS[method].settings)}
-    return {"name": method, **{name: value for name, value in QUICK.items() if name in known}}
+    return {"name": method} | {name: value for name, value in QUICK.items() if name in known} | QUICKER.get(method, {})
 
 
 def run(settings, method: str, family: str, budget: str, **changes):

@@ -14,7 +14,7 @@ from peft import (
 )
 from tiny_models import CONFIGS, build
 
-from peftsearch.errors import ConfigurationError
+from peftsearch.errors import ConfigurationError, ModelError
 
 CASES = [("bert", "SEQ_CLS"), ("t5", "SEQ_2_SEQ_LM"), ("llama", "CAUSAL_LM")]
 AUTO_PEFT = {
@@ -92,7 +92,7 @@ def test_an_adapter_of_a_wider_model_is_refused_with_both_shapes(saved):
     _, adapter, _, _ = saved("llama", "CAUSAL_LM")
     config = CONFIGS["llama"]()
     config.hidden_size = 64
-    with pytest.raises(ConfigurationError, match=r"for another model.*which is \(32,\) and must be \(64,\) here"):
+    with pytest.raises(ModelError, match=r"for another model.*which is \(32,\) and must be \(64,\) here"):
         PeftModel.from_pretrained(AUTO_CLASSES["CAUSAL_LM"].from_config(config), adapter)
 
 

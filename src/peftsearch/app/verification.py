@@ -40,7 +40,10 @@ def verify(saved: SavedRun, folder: Path, proof: Proof) -> dict[str, Any]:
     )
     if done.returncode != 0:
         reason = (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1]
-        raise TrainingError(f"The result in '{folder}' cannot be loaded by a new process: {reason}")
+        raise TrainingError(
+            f"The result in '{folder}' cannot be loaded by a new process: {reason} What only this program registers, "
+            "such as a kind of its own, is unknown there; --verify false leaves this check out."
+        )
     measured = json.loads(done.stdout.splitlines()[-1])
     differing = differences(proof, **measured)
     if differing:

@@ -14,7 +14,7 @@ from jinja2 import Environment
 from peftsearch.modules.adapter_card import CARD, Origin, escape, make_card, save_card
 from peftsearch.modules.peft_module import KINDS
 from peftsearch.report.collect import RunRecord
-from peftsearch.report.table import verdict
+from peftsearch.report.verdict import verdict
 from peftsearch.space import Configuration
 from peftsearch.tasks.benchmark import HUB_NAMES
 
@@ -176,7 +176,8 @@ def _body(record: RunRecord, origin: Origin, usage: Usage) -> str:
         scored=_scored(results),
         score=_score,
         seeds=lambda score: ", ".join(f"{value:.2f}" for value in score["per_seed"]),
-        verdict=verdict(results),
+        # Equal runs write equal cards, and no two take the same time.
+        verdict=verdict(results | {"search_cost": None}),
         fence=_fence(results["command"]),
         versions=[(_NAMES.get(name, name), version) for name, version in sorted(results["versions"].items())],
     )

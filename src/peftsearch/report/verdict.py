@@ -29,7 +29,10 @@ def verdict(results: dict[str, Any]) -> str:
 
 
 def judge(results: dict[str, Any]) -> Verdict:
-    """Compare the test scores of `results.json` with those of uniform LoRA, seed by seed."""
+    """Compare the test scores of `results.json` with those of uniform LoRA, seed by seed.
+
+    The sentence names the search's cost unless `search_cost` is None.
+    """
     points = f"points of test {_words(results['metric'])}"
     if results["space"] is None:
         return Verdict(Outcome.OPEN, f"Nothing was searched: {results['method']} scores {_own(results)}.")
@@ -45,21 +48,21 @@ def judge(results: dict[str, Any]) -> Verdict:
     margin = half_width(differences)
     if abs(fmean(differences)) <= margin or gain == 0:
         said = f"No gain beyond noise: the search scored {gain:+.2f} ± {margin:.2f} {points} against uniform LoRA"
-        return Verdict(Outcome.NO_GAIN, f"{said} at the same budget, {cost}.")
+        return Verdict(Outcome.NO_GAIN, f"{said} at the same budget{cost}.")
     if gain < 0:
         said = f"No gain: the search lost {-gain:.2f} ± {margin:.2f} {points} to uniform LoRA"
-        return Verdict(Outcome.NO_GAIN, f"{said} at the same budget, {cost}.")
+        return Verdict(Outcome.NO_GAIN, f"{said} at the same budget{cost}.")
     said = f"The search gained {gain:+.2f} ± {margin:.2f} {points} over uniform LoRA"
-    return Verdict(Outcome.GAIN, f"{said} at the same budget, {cost}.")
+    return Verdict(Outcome.GAIN, f"{said} at the same budget{cost}.")
 
 
 def _of_one_seed(gain: float, points: str, cost: str) -> Verdict:
     hint = "but one seed cannot tell that from noise (--seeds 3 or more can)"
     if gain > 0:
-        said = f"Open: the search scored {gain:+.2f} {points} against uniform LoRA at the same budget, {cost}, {hint}."
+        said = f"Open: the search scored {gain:+.2f} {points} against uniform LoRA at the same budget{cost}, {hint}."
         return Verdict(Outcome.OPEN, said)
     amount = f"scored {gain:+.2f} {points} against" if gain else "scored the same as"
-    return Verdict(Outcome.NO_GAIN, f"No gain: the search {amount} uniform LoRA at the same budget, {cost}, {hint}.")
+    return Verdict(Outcome.NO_GAIN, f"No gain: the search {amount} uniform LoRA at the same budget{cost}, {hint}.")
 
 
 def gains(results: dict[str, Any]) -> list[float]:
@@ -81,8 +84,10 @@ def _own(results: dict[str, Any]) -> str:
     return f"{results['test']['value']:.2f} test {_words(results['metric'])} with {parameters}"
 
 
-def _cost(cost: float) -> str:
-    return f"at {cost:.2f} of a training run" if cost < 1 else f"at {cost:.1f} training runs"
+def _cost(cost: float | None) -> str:
+    if cost is None:
+        return ""
+    return f", at {cost:.2f} of a training run" if cost < 1 else f", at {cost:.1f} training runs"
 
 
 def _words(metric: str) -> str:
