@@ -83,6 +83,7 @@ def _run(file: str, *, source: Path, extra: Path, hub: Path, options: list[str])
     offline = {"HF_HUB_OFFLINE": "1", "HTTPS_PROXY": "http://127.0.0.1:9", "HTTP_PROXY": "http://127.0.0.1:9"}
     command = [sys.executable, "-m", "pytest", "-c", os.devnull, f"--rootdir={source}", "-p", "peft_suite.plugin"]
     command += ["-p", "no:cacheprovider", "-W", "ignore", "-q", "--tb=short", "-rfE", f"--junit-xml={report}"]
+    report.unlink(missing_ok=True)
     start = time.monotonic()
     subprocess.run(
         [*command, str(source / "tests" / f"{file}.py"), *options],
