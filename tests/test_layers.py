@@ -11,7 +11,7 @@ SOURCE = Path(__file__).parents[1] / "src" / "peftsearch"
 # Each layer may import those to its left and its own.
 LAYERS = [
     {"errors"},
-    {"registry", "limits"},
+    {"registry", "limits", "files"},
     {"space"},
     {"modules"},
     {"models", "tasks"},

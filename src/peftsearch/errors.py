@@ -54,6 +54,14 @@ class RunFolderError(PeftSearchError):
     """An output folder that must not be written to, or that lacks what is asked of it."""
 
 
+class StorageError(RunFolderError):
+    """A file that cannot be written, as when the disk is full or the folder is read-only."""
+
+
+class CheckpointError(RunFolderError):
+    """A checkpoint that is damaged, or is of another training."""
+
+
 class ExportError(PeftSearchError):
     """An export that cannot be exact, or that must not be written where it was asked for."""
 

@@ -1,12 +1,12 @@
 """Every registered search method, found through the registry: within its budget, repeatable, resumable."""
 
-import json
 from dataclasses import fields
 
 import pytest
+from stopping import stopped_often
 
 from peftsearch import search
-from peftsearch.methods.settings import METHODS
+from peftsearch.methods.settings import METHODS, Driver
 from peftsearch.space import PRESETS
 
 SEARCHES = [name for name in METHODS if METHODS[name].is_search]
@@ -26,6 +26,8 @@ QUICK = {
 }
 # The smallest that each can do, where that differs.
 QUICKER = {"design_spaces": {"population": 1}}
+# Many trials make many stops.
+STEPS_BETWEEN_STOPS = {"design_spaces": 27}
 TRAINING = {"num_train_epochs": 1, "per_device_train_batch_size": 8, "learning_rate": 3e-3, "max_seq_length": 16}
 FAMILIES = ("bert", "t5", "llama")
 BUDGETS = ("500", "1500")
@@ -56,26 +58,23 @@ def test_the_saved_adapter_is_within_the_budget(method, family, budget, settings
 
 
 @pytest.mark.parametrize("method", SEARCHES)
-def test_the_same_seed_gives_the_same_result_also_after_an_interruption(method, settings, monkeypatch, tmp_path):
-    first = run(settings, method, "bert", "1500", output=str(tmp_path / "first"))
-    steps = {"left": 2}
-
-    def stop(self, *args, **kwargs):
-        steps["left"] -= 1
-        if steps["left"] < 0:
-            raise KeyboardInterrupt
-        return training_step(self, *args, **kwargs)
-
-    from peftsearch.training.trainer import FormTrainer
-
-    training_step = FormTrainer.training_step
-    monkeypatch.setattr(FormTrainer, "training_step", stop)
-    with pytest.raises(KeyboardInterrupt):
-        run(settings, method, "bert", "1500", output=str(tmp_path / "second"))
-    monkeypatch.undo()
-    second = run(settings, method, "bert", "1500", output=str(tmp_path / "second"), resume=True)
+def test_the_same_seed_gives_the_same_result_also_when_stopped_every_few_steps(
+    method, settings, monkeypatch, tmp_path
+):
+    changes = {"training": TRAINING | {"save_steps": 1, "per_device_train_batch_size": 4}}
+    first = run(settings, method, "bert", "1500", output=str(tmp_path / "first"), **changes)
+    second, num_stops = stopped_often(
+        lambda resume: run(
+            settings, method, "bert", "1500", output=str(tmp_path / "second"), resume=resume, **changes
+        ),
+        monkeypatch,
+        every=STEPS_BETWEEN_STOPS.get(method, 8 if METHODS[method].driver is Driver.TRIALS else 3),
+    )
+    assert num_stops >= 2
     assert first.configuration == second.configuration
-    for split in ("validation", "test"):
-        assert first.metrics[split] == second.metrics[split]
-    saved = [json.loads((r.folder / "results.json").read_text())["parameters"] for r in (first, second)]
-    assert saved[0] == saved[1]
+    assert {s: first.metrics[s] for s in ("validation", "test")} == {
+        s: second.metrics[s] for s in ("validation", "test")
+    }
+    tensors = [(found.folder / "adapter" / "adapter_model.safetensors").read_bytes() for found in (first, second)]
+    assert tensors[0] == tensors[1]
+    assert not list(second.folder.rglob("checkpoints"))

@@ -34,12 +34,12 @@ def trained(family: str, allocation: Allocation, steps: int = 10):
     optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=1e-2)
     ids = torch.randint(6, 200, (8, 7))
     labels = ids if model.config.is_encoder_decoder else torch.randint(0, 2, (8,))
-    callback = AllocateRanks(schedule)
+    callback = AllocateRanks(schedule, model)
     for step in range(steps):
         optimizer.zero_grad()
         model(input_ids=ids, labels=labels).loss.backward()
         optimizer.step()
-        callback.on_optimizer_step(None, TrainerState(global_step=step), TrainerControl(), model=model)
+        callback.on_optimizer_step(None, TrainerState(global_step=step), TrainerControl())
     return model
 
 
@@ -114,4 +114,6 @@ def test_a_norm_is_refused():
 
 def test_a_training_of_another_length_is_refused():
     with pytest.raises(TrainingError, match="planned for 10 steps, but the training has 20"):
-        AllocateRanks(Schedule.of(SETTINGS, 10)).on_train_begin(None, TrainerState(max_steps=20), TrainerControl())
+        AllocateRanks(Schedule.of(SETTINGS, 10), model=None).on_train_begin(
+            None, TrainerState(max_steps=20), TrainerControl()
+        )

@@ -130,7 +130,7 @@ class AdaLora:
             head=loaded.head,
             task_type=workspace.task_type,
         )
-        return Attached(model, (AllocateRanks(schedule),), schedule.settled)
+        return Attached(model, (AllocateRanks(schedule, model),), schedule.settled)
 
     def found(self, saved: Path, scope: Scope) -> Configuration:
         return read_ranks(saved, scope.sites)

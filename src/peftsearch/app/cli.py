@@ -2,6 +2,8 @@
 
 import json
 import logging
+import shlex
+import signal
 import sys
 import warnings
 from collections.abc import Callable, Sequence
@@ -34,7 +36,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run a command.
 
     Returns:
-        0 on success, 1 if runs of a comparison failed, 2 on an error with a message, 130 when interrupted.
+        0 on success, 1 if runs of a comparison failed, 2 on an error with a message; when stopped, 128 and the
+        signal's number: 130 for Ctrl-C, 143 for SIGTERM.
     """
     argv = list(sys.argv[1:] if argv is None else argv)
     if not argv or argv[0] in ("-h", "--help"):
@@ -52,10 +55,20 @@ def main(argv: Sequence[str] | None = None) -> int:
     except PeftSearchError as error:
         print(f"peftsearch: {error}", file=sys.stderr)
         return 2
-    except KeyboardInterrupt:
-        hint = _HINTS.get(argv[0], "")
-        print(f"\npeftsearch: interrupted.{hint}", file=sys.stderr)
-        return 130
+    except KeyboardInterrupt as error:
+        hint = f" Go on with:\n  {_resume_command(argv)}" if argv[0] in _RESUMABLE else ""
+        print(f"\npeftsearch: {str(error) or 'interrupted'}.{hint}", file=sys.stderr)
+        return 128 + getattr(error, "number", signal.SIGINT)
+
+
+def _resume_command(argv: Sequence[str]) -> str:
+    """What to type to go on."""
+    kept: list[str] = []
+    for before, word in zip(["", *argv], argv):
+        is_start = word.partition("=")[0] in _STARTS
+        is_value_of_start = before in _STARTS and word in ("true", "false")
+        kept += [] if is_start or is_value_of_start else [word]
+    return shlex.join(["peftsearch", *kept, "--resume"])
 
 
 def _search(argv: list[str]) -> int:
@@ -72,11 +85,13 @@ def _run(command: str, argv: list[str]) -> int:
     config = parse_run(command, argv)
     _quieten()
     from peftsearch.app import pipeline
+    from peftsearch.training import interruption
 
     if config.dry_run:
         print(pipeline.describe(config))
         return 0
-    folder = {"search": pipeline.run_search, "train": pipeline.run_train}[command](config)
+    with interruption.heeded():
+        folder = {"search": pipeline.run_search, "train": pipeline.run_train}[command](config)
     from peftsearch.report.table import print_summary
 
     print_summary(folder)
@@ -90,11 +105,13 @@ def _compare(argv: list[str]) -> int:
     _quieten()
     from peftsearch.app import comparison
     from peftsearch.report.comparison_text import as_text
+    from peftsearch.training import interruption
 
     if config.dry_run:
         print(comparison.describe(config))
         return 0
-    found = comparison.run_compare(config)
+    with interruption.heeded():
+        found = comparison.run_compare(config)
     print(as_text(found), end="")
     print(f"Comparison: {config.folder} (comparison.html, .md, .csv, .json, .txt)")
     return 1 if any(row.errors for row in found.rows) else 0
@@ -207,11 +224,9 @@ def _quieten() -> None:
     transformers.logging.disable_progress_bar()
 
 
-_HINTS = {
-    "search": " Run the same command with --resume to go on.",
-    "train": " Run the same command with --resume to go on.",
-    "compare": " Run the same command again to go on.",
-}
+# Flags that say how a run starts; at most one of them can be given.
+_STARTS = ("--overwrite", "--resume")
+_RESUMABLE = ("search", "train", "compare")
 
 COMMANDS: dict[str, Callable[[list[str]], int]] = {
     "search": _search,

@@ -11,8 +11,9 @@ from peftsearch.app.compare_config import REFERENCE, WITHOUT_BUDGET, CompareConf
 from peftsearch.app.compare_tasks import ComparedTask
 from peftsearch.app.config import RunConfig, make_config
 from peftsearch.app.pipeline import run_search, run_train
-from peftsearch.app.run_folder import read_json, write_json
+from peftsearch.app.run_folder import read_json
 from peftsearch.errors import BudgetError, PeftSearchError
+from peftsearch.files import write_json
 from peftsearch.methods.manual import baseline_lora
 from peftsearch.methods.settings import METHODS
 from peftsearch.models.discover import find_sites

@@ -9,8 +9,9 @@ from typing import Any
 import yaml
 
 from peftsearch.app.compare_tasks import TaskList
-from peftsearch.app.config import RunConfig, as_mapping, build_settings, read_yaml
+from peftsearch.app.config import RunConfig, as_mapping, build_settings, differences, read_yaml
 from peftsearch.app.limits import TRAINING, check_limits
+from peftsearch.app.run_folder import LOCK
 from peftsearch.errors import BudgetError, RunFolderError
 from peftsearch.limits import at_least, between, require
 from peftsearch.methods.settings import METHODS
@@ -22,7 +23,7 @@ REFERENCE = "lora"
 WITHOUT_BUDGET = ("full", "head")
 SETTINGS_FILE = "comparison.yaml"
 # Settings that say how to do a comparison, not what it is; doing it again may change them.
-_HOW = ("output", "workers", "threads", "ray_address", "overwrite", "dry_run", "verify")
+_HOW = ("output", "workers", "threads", "ray_address", "resume", "overwrite", "dry_run", "verify")
 _LIMITS = {
     "seed": between(0, 2**31 - 1),
     "seeds": at_least(1),
@@ -106,6 +107,8 @@ class CompareConfig:
         workers: methods and tasks that run at the same time; more than 1 needs ray.
         threads: CPU threads of each worker; 0 shares the cores out.
         ray_address: a running ray cluster ("auto" finds it); without one, and without RAY_ADDRESS, this machine.
+        resume: go on with the comparison in the output folder, which must be there; without it one that is there goes
+            on too.
         overwrite: delete the comparison in the output folder first.
         dry_run: check everything, show the plan and stop.
         verify: at the end of each run, load, count and score its result once more in a new process.
@@ -126,6 +129,7 @@ class CompareConfig:
     workers: int = 1
     threads: int = 0
     ray_address: str = ""
+    resume: bool = False
     overwrite: bool = False
     dry_run: bool = False
     verify: bool = True
@@ -134,6 +138,7 @@ class CompareConfig:
     def __post_init__(self) -> None:
         check_limits("", self, _LIMITS)
         check_limits("training.", self.training, TRAINING)
+        require(not (self.resume and self.overwrite), "resume", True, "only without --overwrite")
         if len(self.budget.split(",")) > 1 or not self.budget.strip():
             raise BudgetError(
                 f"budget is '{self.budget}', but a comparison needs exactly one. Give --budget, for example 0.1%."
@@ -212,12 +217,13 @@ def check_same_comparison(config: CompareConfig) -> None:
     if config.folder.exists() and not config.folder.is_dir():
         raise RunFolderError(f"The output '{config.folder}' is a file. Give a folder with --output.")
     if not path.is_file():
+        if config.resume:
+            raise RunFolderError(f"There is no comparison in '{config.folder}' to go on with. Leave --resume out.")
         _refuse_foreign_folder(config.folder)
         return
     if config.overwrite:
         return
-    now, then = yaml.safe_load(config.to_yaml()), read_yaml(path)
-    differing = [f"{n}: was {then.get(n)!r}, is {now.get(n)!r}" for n in now | then if now.get(n) != then.get(n)]
+    differing = differences(read_yaml(path), yaml.safe_load(config.to_yaml()))
     if differing:
         raise RunFolderError(
             f"The comparison in '{config.folder}' was started with other settings ({'; '.join(differing)}). "
@@ -226,7 +232,7 @@ def check_same_comparison(config: CompareConfig) -> None:
 
 
 def _refuse_foreign_folder(folder: Path) -> None:
-    if folder.exists() and any(folder.iterdir()):
+    if folder.exists() and any(child.name != LOCK for child in folder.iterdir()):
         raise RunFolderError(
             f"The folder '{folder}' is not empty and holds no comparison (it has no {SETTINGS_FILE}). "
             "Give another folder with --output."

@@ -10,8 +10,9 @@ from peftsearch.app.compare_progress import Progress
 from peftsearch.app.compare_workers import import_ray, run_here, run_on_ray
 from peftsearch.app.config import RunConfig
 from peftsearch.app.plan import Plan, plan
-from peftsearch.app.run_folder import make_run_folder, read_json, write_json, write_text
+from peftsearch.app.run_folder import alone_in, make_run_folder, read_json
 from peftsearch.errors import RunFolderError
+from peftsearch.files import write_json, write_text
 from peftsearch.methods.settings import METHODS
 from peftsearch.report.comparison import Comparison, Facts
 from peftsearch.report.comparison_html import write_comparison
@@ -73,6 +74,13 @@ def run_compare(config: CompareConfig) -> Comparison:
         the comparison; runs that failed are in it. See docs/compare.md for the files.
     """
     checked = Checked.of(config)
+    with alone_in(config.folder):
+        check_same_comparison(config)
+        return _compare(checked)
+
+
+def _compare(checked: Checked) -> Comparison:
+    config = checked.config
     _start(config, checked.units)
     table = Table(checked)
     run = run_here if config.workers == 1 else run_on_ray

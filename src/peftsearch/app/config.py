@@ -29,6 +29,8 @@ HOW_TO_START = (
     "hub_model_id",
     "hub_private_repo",
 )
+# Settings of a training that change nothing in its result.
+HOW_TO_TRAIN = ("training.save_steps", "training.save_total_limit", "training.report_to")
 
 
 @dataclass(frozen=True)
@@ -290,12 +292,21 @@ def check_same_run(config: RunConfig, earlier: RunConfig) -> None:
     Raises:
         RunFolderError: with the settings that differ.
     """
-    now, then = yaml.safe_load(config.to_yaml()), yaml.safe_load(earlier.to_yaml())
-    differing = [
-        f"{name}: was {then.get(name)!r}, is {now.get(name)!r}" for name in now if now[name] != then.get(name)
-    ]
+    differing = differences(yaml.safe_load(earlier.to_yaml()), yaml.safe_load(config.to_yaml()))
     if differing:
         raise RunFolderError(
             f"The run in '{config.output_folder}' was started with other settings ({'; '.join(differing)}). "
             "Resume with the same ones, or start anew with --overwrite or another --output."
         )
+
+
+def differences(then: Mapping[str, Any], now: Mapping[str, Any], prefix: str = "") -> list[str]:
+    """The settings that differ and are not only about how to run, in words, each by its full name."""
+    found = []
+    for name in then | now:
+        before, after = then.get(name), now.get(name)
+        if isinstance(before, Mapping) and isinstance(after, Mapping):
+            found += differences(before, after, f"{prefix}{name}.")
+        elif before != after and prefix + name not in HOW_TO_TRAIN:
+            found.append(f"{prefix}{name}: was {before!r}, is {after!r}")
+    return found

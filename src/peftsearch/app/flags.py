@@ -18,6 +18,8 @@ _SHORT_TRAINING = (
     "num_train_epochs",
     "per_device_train_batch_size",
     "max_seq_length",
+    "save_steps",
+    "save_total_limit",
     "report_to",
 )
 _SHORT_METHOD = ("rank", "roles")

@@ -4,11 +4,13 @@ from pathlib import Path
 
 from peftsearch.app.searched import Searched
 from peftsearch.app.workspace import Scope, Workspace
+from peftsearch.files import new_folder
 from peftsearch.methods.gate_driver import SearchData, planned_steps, run_gate_search
 from peftsearch.methods.settings import METHODS
 from peftsearch.modules.attach import attach
 from peftsearch.space import Configuration
 from peftsearch.supernet.supernet import Supernet
+from peftsearch.training.micro_batches import memory_notes
 from peftsearch.training.trainer import Phase
 
 
@@ -36,7 +38,8 @@ def search_with_gates(workspace: Workspace, scope: Scope, folder: Path) -> Searc
     results = strategy.results()
     if config.inherit:
         save_inherited(workspace, scope, supernet, results[min(results)], folder / "search" / "inherited")
-    return Searched(results, done.steps, done.seconds, tuple(strategy.notes()))
+    notes = (*strategy.notes(), *memory_notes("search", done.num_pieces, config.training.per_device_train_batch_size))
+    return Searched(results, done.steps, done.seconds, notes)
 
 
 def make_supernet(workspace: Workspace, scope: Scope) -> Supernet:
@@ -63,4 +66,5 @@ def save_inherited(
     for name, parameter in model.named_parameters():
         if name in trained_head:
             parameter.data.copy_(trained_head[name])
-    model.save_pretrained(str(folder))
+    with new_folder(folder) as new:
+        model.save_pretrained(str(new))

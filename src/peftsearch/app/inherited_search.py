@@ -6,10 +6,11 @@ from pathlib import Path
 from peft import PeftModel
 
 from peftsearch.app.gate_search import make_supernet, save_inherited
-from peftsearch.app.run_folder import read_json, write_json
+from peftsearch.app.run_folder import read_json
 from peftsearch.app.searched import Searched
 from peftsearch.app.trial_search import failure_notes, make_problem
 from peftsearch.app.workspace import Scope, Workspace
+from peftsearch.files import new_folder, write_json
 from peftsearch.methods.gate_driver import SearchData, planned_steps, run_gate_search
 from peftsearch.methods.settings import METHODS
 from peftsearch.methods.trial_driver import run_trials
@@ -17,6 +18,7 @@ from peftsearch.methods.trials import Problem, Proposal
 from peftsearch.methods.uniform_gates import UniformGates
 from peftsearch.supernet.gates import configuration_gates
 from peftsearch.supernet.supernet import Supernet
+from peftsearch.training.checkpoints import Checkpoints
 from peftsearch.training.evaluation import evaluate
 from peftsearch.training.trainer import Phase
 
@@ -57,8 +59,10 @@ def _trained_supernet(workspace: Workspace, scope: Scope, problem: Problem, fold
         settings=config.training,
         phase=Phase("supernet", folder, config.seed, planned_steps(len(parts[0]), config.training, epochs)),
     )
-    supernet.model.save_pretrained(str(folder / "supernet"))
+    with new_folder(folder / "supernet") as new:
+        supernet.model.save_pretrained(str(new))
     write_json(record, {"steps": done.steps, "seconds": done.seconds})
+    Checkpoints(folder).discard()
     return supernet, done.seconds
 
 

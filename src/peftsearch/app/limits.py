@@ -28,6 +28,8 @@ TRAINING = {
     "weight_decay": at_least(0),
     "max_grad_norm": at_least(0),
     "max_seq_length": at_least(0),
+    "save_steps": at_least(0),
+    "save_total_limit": at_least(1),
     "bf16": one_of("auto", "true", "false"),
     "report_to": one_of("none", "tensorboard", "wandb", "trackio", "mlflow"),
 }

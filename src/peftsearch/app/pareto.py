@@ -8,8 +8,9 @@ from typing import Any
 from peftsearch.app.attachment import FreshModules
 from peftsearch.app.recipe import Recipe
 from peftsearch.app.results import Outcome
-from peftsearch.app.run_folder import read_json, write_json
+from peftsearch.app.run_folder import read_json
 from peftsearch.app.workspace import Workspace
+from peftsearch.files import write_json
 from peftsearch.methods.trial_driver import configuration_of, to_row
 from peftsearch.methods.trials import Trial, pareto_front
 

@@ -16,20 +16,13 @@ from peftsearch.app.hub import check_push, push_if_asked
 from peftsearch.app.pareto import train_front
 from peftsearch.app.recipe import Recipe, choose_recipe
 from peftsearch.app.results import Outcome, SearchPart, make_results
-from peftsearch.app.run_folder import (
-    check_run_folder,
-    environment,
-    make_run_folder,
-    read_json,
-    write_json,
-    write_sites,
-    write_text,
-)
+from peftsearch.app.run_folder import alone_in, check_run_folder, environment, make_run_folder, read_json, write_sites
 from peftsearch.app.search_stage import search_configuration
 from peftsearch.app.train_stage import SavedRun, prove, score, train_over_seeds
 from peftsearch.app.verification import verify
 from peftsearch.app.workspace import Scope, Workspace
 from peftsearch.errors import BudgetError, ConfigurationError, RunFolderError
+from peftsearch.files import new_folder, write_json, write_text
 from peftsearch.methods.manual import baseline_lora, cost
 from peftsearch.methods.settings import METHODS
 from peftsearch.report.collect import collect
@@ -54,7 +47,12 @@ def run_search(config: RunConfig) -> Path:
     if not config.budget_texts:
         raise BudgetError("A search needs a budget. Give --budget, for example 0.1%, 100k or 5bp.")
     workspace, scope = _open(config)
-    budget = min(scope.usable_budgets().values())
+    with alone_in(Path(config.output_folder)):
+        return _search(workspace, scope)
+
+
+def _search(workspace: Workspace, scope: Scope) -> Path:
+    config, budget = workspace.config, min(scope.usable_budgets().values())
     folder = _start(workspace, scope)
     found = search_configuration(workspace, scope, folder)
     notes = _budget_notes(scope) + list(found.notes)
@@ -93,6 +91,11 @@ def run_train(config: RunConfig) -> Path:
     _check_cost(recipe, scope, budget)
     for note in recipe.notes:
         logger.warning(note)
+    with alone_in(Path(config.output_folder)):
+        return _train(workspace, scope, recipe, budget)
+
+
+def _train(workspace: Workspace, scope: Scope, recipe: Recipe, budget: int | None) -> Path:
     folder = _start(workspace, scope)
     outcome = _train_and_prove(workspace, scope, recipe, folder / "training", budget=budget)
     write_text(folder / "configuration.json", outcome.configuration.to_json())
@@ -148,14 +151,19 @@ def describe(config: RunConfig) -> str:
 
 def _open(config: RunConfig) -> tuple[Workspace, Scope]:
     """Load and check everything that can be checked before a file is written."""
-    folder = Path(config.output_folder)
-    check_run_folder(folder, resume=config.resume, overwrite=config.overwrite)
-    if config.resume and (folder / "config.yaml").exists():
-        check_same_run(config, read_config(folder / "config.yaml"))
+    _check_folder(config)
     _check_services(config)
     workspace = Workspace.open(config)
     scope = Scope.of(workspace.fresh_model(config.seed), preset=config.preset, budget=config.budget)
     return workspace, scope
+
+
+def _check_folder(config: RunConfig) -> None:
+    """Check that the run may write to its folder, and is the one in it if it goes on."""
+    folder = Path(config.output_folder)
+    check_run_folder(folder, resume=config.resume, overwrite=config.overwrite)
+    if config.resume and (folder / "config.yaml").exists():
+        check_same_run(config, read_config(folder / "config.yaml"))
 
 
 def _check_services(config: RunConfig) -> None:
@@ -165,9 +173,11 @@ def _check_services(config: RunConfig) -> None:
 
 
 def _start(workspace: Workspace, scope: Scope) -> Path:
-    """Make the run folder and write what the run was asked for."""
+    """Make the run folder, which is this process's alone, and write what the run was asked for."""
     config = workspace.config
     folder = Path(config.output_folder)
+    # Another process may have filled it since the first check.
+    _check_folder(config)
     make_run_folder(folder, resume=config.resume)
     write_text(folder / "config.yaml", config.to_yaml())
     write_json(folder / "environment.json", environment())
@@ -232,9 +242,8 @@ def _finish(workspace: Workspace, outcome: Outcome, recipe: Recipe, folder: Path
     if not source.is_dir():
         raise RunFolderError(f"'{source}' is missing. Train again with --overwrite.")
     target = folder / recipe.attachment.saved_as
-    if target.exists():
-        shutil.rmtree(target)
-    shutil.copytree(source, target)
+    with new_folder(target) as new:
+        shutil.copytree(source, new, dirs_exist_ok=True)
     saved = SavedRun.of(workspace, recipe)
     results |= {"verdict": verdict(results), "saved": asdict(saved), "verified": None}
     if workspace.config.verify:

@@ -9,6 +9,7 @@ from peftsearch.app.train_stage import Proof, TrainedRun, summarise
 from peftsearch.app.workspace import Scope, Workspace
 from peftsearch.models.load import hub_id_of
 from peftsearch.space import Configuration
+from peftsearch.training.micro_batches import memory_notes
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,10 @@ class Outcome:
     def seconds(self) -> float:
         """Mean wall time of one training."""
         return sum(run.seconds for run in self.runs) / len(self.runs)
+
+    def memory_notes(self, batch_size: int) -> tuple[str, ...]:
+        """What the user should know where memory did not hold a batch."""
+        return memory_notes("training", max(run.num_pieces for run in self.runs), batch_size)
 
     def best(self, metric: str) -> int:
         """Index of the seed with the best validation score."""
@@ -108,7 +113,7 @@ def make_results(
         "truncated_examples": workspace.num_truncated(),
         "ladder": list(search.ladder),
         "pareto": list(search.pareto),
-        "notes": list(search.notes),
+        "notes": [*search.notes, *outcome.memory_notes(config.training.per_device_train_batch_size)],
         "versions": versions(),
     }
 

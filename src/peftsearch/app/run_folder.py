@@ -5,16 +5,21 @@ import os
 import platform
 import shutil
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from peftsearch.errors import RunFolderError
+from filelock import FileLock, Timeout
+
+from peftsearch.errors import RunFolderError, StorageError
+from peftsearch.files import write_json
 from peftsearch.space import Role, Site
 
 _PACKAGES = ("peftsearch", "torch", "transformers", "peft", "accelerate", "datasets", "safetensors")
+LOCK = ".lock"
 
 
 def check_run_folder(path: Path, *, resume: bool, overwrite: bool) -> None:
@@ -25,7 +30,7 @@ def check_run_folder(path: Path, *, resume: bool, overwrite: bool) -> None:
     """
     if path.exists() and not path.is_dir():
         raise RunFolderError(f"The output '{path}' is a file. Give a folder with --output.")
-    if not path.exists() or not any(path.iterdir()) or resume:
+    if not path.exists() or not _content(path) or resume:
         return
     if not overwrite:
         raise RunFolderError(
@@ -35,18 +40,49 @@ def check_run_folder(path: Path, *, resume: bool, overwrite: bool) -> None:
     _refuse_foreign_folder(path)
 
 
-def make_run_folder(path: Path, *, resume: bool) -> None:
-    """Make the folder ready for a run, after `check_run_folder`: empty unless the run goes on.
+@contextmanager
+def alone_in(path: Path) -> Iterator[None]:
+    """Have an output folder to oneself; it is made if need be.
+
+    The lock is the system's and ends with the process, however that ends; the file of its name alone means nothing.
 
     Raises:
-        RunFolderError: if it cannot be made.
+        StorageError: if the folder cannot be made or written to.
+        RunFolderError: if another process runs in it.
     """
     try:
-        if path.exists() and not resume:
-            shutil.rmtree(path)
         path.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(path / LOCK, timeout=0)
+        lock.acquire()
+    except Timeout as error:
+        raise RunFolderError(
+            f"Another process runs in the output folder '{path}'. Wait for it, or give another folder with --output."
+        ) from error
     except OSError as error:
-        raise RunFolderError(f"Cannot create the output folder '{path}': {error}.") from error
+        raise StorageError(f"Cannot write to the output folder '{path}': {error.strerror or error}.") from error
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def make_run_folder(path: Path, *, resume: bool) -> None:
+    """Make the folder ready for a run, inside of `alone_in`: empty unless the run goes on.
+
+    Raises:
+        StorageError: if it cannot be emptied.
+    """
+    if resume:
+        return
+    try:
+        for child in _content(path):
+            shutil.rmtree(child) if child.is_dir() and not child.is_symlink() else child.unlink()
+    except OSError as error:
+        raise StorageError(f"Cannot empty the output folder '{path}': {error}.") from error
+
+
+def _content(path: Path) -> list[Path]:
+    return [child for child in path.iterdir() if child.name != LOCK]
 
 
 def _refuse_foreign_folder(path: Path) -> None:
@@ -56,22 +92,6 @@ def _refuse_foreign_folder(path: Path) -> None:
             f"The folder '{path}' does not hold a run (it has no config.yaml), so --overwrite leaves it alone. "
             "Give another folder with --output."
         )
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write a file so that a reader sees the old or the new one, never half of it."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(path.name + ".tmp")
-    with temporary.open("w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
-
-
-def write_json(path: Path, document: Any) -> None:
-    """Write readable JSON; see `write_text`."""
-    write_text(path, json.dumps(document, indent=2, ensure_ascii=False) + "\n")
 
 
 def read_json(path: Path) -> Any:

@@ -6,12 +6,14 @@ from pathlib import Path
 
 from peftsearch.app.gate_search import search_with_gates
 from peftsearch.app.inherited_search import search_with_inherited_weights
-from peftsearch.app.run_folder import read_json, write_json, write_text
+from peftsearch.app.run_folder import read_json
 from peftsearch.app.searched import Searched
 from peftsearch.app.trial_search import search_by_trials
 from peftsearch.app.workspace import Scope, Workspace
+from peftsearch.files import write_json, write_text
 from peftsearch.methods.settings import METHODS, Driver
 from peftsearch.space import Configuration
+from peftsearch.training.checkpoints import Checkpoints
 
 
 @dataclass(frozen=True)
@@ -60,6 +62,7 @@ def search_configuration(workspace: Workspace, scope: Scope, folder: Path) -> Fo
                 "configurations": names,
             },
         )
+        Checkpoints(folder / "search").discard()
     document = read_json(record)
     configurations = {
         int(budget): Configuration.load(folder / name) for budget, name in document["configurations"].items()

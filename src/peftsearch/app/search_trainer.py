@@ -21,6 +21,8 @@ from peftsearch.methods.gate_steps import GateSteps, endless, gated
 from peftsearch.methods.settings import METHODS, Driver
 from peftsearch.space import Configuration
 from peftsearch.supernet.supernet import Supernet
+from peftsearch.training.log_file import LogFile
+from peftsearch.training.micro_batches import MicroBatches
 from peftsearch.training.trainer import JsonLog, RatesByKind, ShowProgress
 
 logger = logging.getLogger(__name__)
@@ -111,6 +113,7 @@ class SearchMixin(RatesByKind):
                 strategy=strategy,
                 architecture_batches=endless(lambda: _loader(search, architecture_half)),
                 score=lambda: _score(search),
+                micro_batches=MicroBatches(),
             )
             search.train()
         for note in strategy.notes():
@@ -165,7 +168,7 @@ class SearchMixin(RatesByKind):
         search.train_dataset = train
         search.state, search.control = TrainerState(), TrainerControl()
         search.callback_handler = CallbackHandler(
-            [DefaultFlowCallback(), JsonLog(self._folder / "log.jsonl"), ShowProgress("search")],
+            [DefaultFlowCallback(), JsonLog(LogFile(self._folder / "log.jsonl")), ShowProgress("search")],
             supernet.model,
             self.processing_class,
             None,

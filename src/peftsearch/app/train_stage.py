@@ -12,13 +12,15 @@ from transformers import PreTrainedModel
 from peftsearch.app.attachment import MODEL
 from peftsearch.app.provenance import write_provenance
 from peftsearch.app.recipe import Recipe
-from peftsearch.app.run_folder import read_json, write_json
+from peftsearch.app.run_folder import read_json
 from peftsearch.app.workspace import Workspace
 from peftsearch.errors import BudgetError, RunFolderError, TrainingError
 from peftsearch.exports.loading import load_adapter
+from peftsearch.files import new_folder, write_json
 from peftsearch.methods.gate_driver import planned_steps
 from peftsearch.models.load import load_model
 from peftsearch.modules.attach import count_peft_parameters
+from peftsearch.training.checkpoints import Checkpoints
 from peftsearch.training.evaluation import evaluate
 from peftsearch.training.fine_tuning import fine_tune
 from peftsearch.training.settings import TrainingSettings
@@ -37,12 +39,14 @@ class TrainedRun:
         learning_rate: the one used.
         validation: metrics of the kept epoch.
         seconds: wall time of the training.
+        num_pieces: pieces that each batch was cut into, since memory did not hold it.
     """
 
     seed: int
     learning_rate: float
     validation: dict[str, float]
     seconds: float
+    num_pieces: int = 1
 
 
 def train_over_seeds(workspace: Workspace, recipe: Recipe, folder: Path) -> list[TrainedRun]:
@@ -67,7 +71,8 @@ def _choose_rate(workspace: Workspace, recipe: Recipe, folder: Path, rates: list
     best = max(runs, key=lambda run: run.validation[metric])
     chosen = folder / f"seed-{seed}"
     if not (chosen / "trained.json").exists():
-        shutil.copytree(folders[best.learning_rate], chosen, dirs_exist_ok=True)
+        with new_folder(chosen) as new:
+            shutil.copytree(folders[best.learning_rate], new, dirs_exist_ok=True)
     return best
 
 
@@ -89,9 +94,11 @@ def _train_once(workspace: Workspace, recipe: Recipe, folder: Path, seed: int, r
         callbacks=attached.callbacks,
     )
     write_provenance(attached.model, recipe, seed)
-    attached.model.save_pretrained(str(folder / recipe.attachment.saved_as))
-    run = TrainedRun(seed, rate, trained.validation, trained.seconds)
+    with new_folder(folder / recipe.attachment.saved_as) as new:
+        attached.model.save_pretrained(str(new))
+    run = TrainedRun(seed, rate, trained.validation, trained.seconds, trained.num_pieces)
     write_json(record, asdict(run))
+    Checkpoints(folder).discard()
     return run
 
 

@@ -15,6 +15,7 @@ from peftsearch.methods.settings import METHODS
 from peftsearch.methods.trial_driver import run_trials
 from peftsearch.methods.trials import Fidelity, Problem, Proposal, Trial
 from peftsearch.modules.attach import attach
+from peftsearch.training.checkpoints import Checkpoints
 from peftsearch.training.fine_tuning import fine_tune
 from peftsearch.training.trainer import EncodedSplit, Phase
 
@@ -27,6 +28,7 @@ def search_by_trials(workspace: Workspace, scope: Scope, folder: Path) -> Search
     scorer = TrainingScorer(workspace, scope, folder / "search" / "trials")
     trials = run_trials(proposer, score=scorer, space=scope.space, record=folder / "search" / "trials.jsonl")
     write_front(trials, folder)
+    scorer.discard_checkpoints(len(trials))
     # Trials of an interrupted search count with the time that they took then.
     seconds = max(time.perf_counter() - started, sum(trial.seconds for trial in trials))
     return Searched(proposer.results(trials), len(trials), seconds, failure_notes(trials))
@@ -57,6 +59,7 @@ class TrainingScorer:
         self.workspace, self.scope, self.folder = workspace, scope, folder
 
     def __call__(self, proposal: Proposal, number: int) -> float:
+        self.discard_checkpoints(number)
         workspace, config = self.workspace, self.workspace.config
         loaded = workspace.fresh_model(config.seed)
         model = attach(
@@ -75,9 +78,21 @@ class TrainingScorer:
             validation=workspace.validation,
             metric=metric,
             settings=replace(config.training, num_train_epochs=epochs, report_to="none"),
-            phase=Phase(f"trial {number + 1}", self.folder / str(number), config.seed),
+            phase=Phase(f"trial {number + 1}", self._folder_of(number), config.seed),
         )
         return trained.validation[metric]
+
+    def discard_checkpoints(self, number: int) -> None:
+        """Delete the checkpoints of trials that are on record.
+
+        Args:
+            number: of the first trial that is not.
+        """
+        for earlier in range(number):
+            Checkpoints(self._folder_of(earlier)).discard()
+
+    def _folder_of(self, number: int) -> Path:
+        return self.folder / str(number)
 
 
 def share_of(train: EncodedSplit, fidelity: Fidelity, seed: int) -> EncodedSplit:

@@ -1,9 +1,6 @@
 """Write an export so that it is exact, or not there at all."""
 
 import json
-import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -12,6 +9,7 @@ from peftsearch.errors import ExportError
 from peftsearch.exports.equality import check_equal, outputs
 from peftsearch.exports.export_format import FORMATS
 from peftsearch.exports.source import Source
+from peftsearch.files import new_folder
 
 # Marks a folder as ours, so that it may be overwritten.
 MARKER = "export.json"
@@ -63,7 +61,7 @@ def write_export(source: Source, name: str, folder: Path) -> Export:
     """
     entry = FORMATS[name]
     expected = outputs(source.model)
-    with _replacing(folder) as new:
+    with new_folder(folder) as new:
         notes = entry.write(source, new)
         difference = None
         if entry.reload is not None:
@@ -71,20 +69,3 @@ def write_export(source: Source, name: str, folder: Path) -> Export:
         document = {"format": name, "model": source.name, "versions": {p: version(p) for p in _PACKAGES}}
         (new / MARKER).write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
     return Export(name, folder, notes, difference)
-
-
-@contextmanager
-def _replacing(folder: Path) -> Iterator[Path]:
-    """An empty folder that takes the place of another once all went well."""
-    new = folder.with_name(folder.name + ".tmp")
-    try:
-        shutil.rmtree(new, ignore_errors=True)
-        new.mkdir(parents=True)
-        yield new
-        if folder.exists():
-            shutil.rmtree(folder)
-        new.replace(folder)
-    except OSError as error:
-        raise ExportError(f"Cannot write the export to '{folder}': {error}.") from error
-    finally:
-        shutil.rmtree(new, ignore_errors=True)

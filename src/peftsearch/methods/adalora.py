@@ -16,12 +16,15 @@ from transformers.pytorch_utils import Conv1D
 from peftsearch.errors import BudgetError, ConfigurationError, TrainingError
 from peftsearch.methods.settings.adalora import AdaLoraSettings
 from peftsearch.space import Choice, Configuration, Role, Site
+from peftsearch.training.state_tree import Tree
 
 ATTENTION_ROLES = frozenset({Role.QUERY, Role.KEY, Role.VALUE, Role.QUERY_KEY_VALUE, Role.ATTENTION_OUTPUT})
 DEFAULT_RANK = 8
 # Ranks at the start over those at the end, as in the paper's scripts (3 to 2).
 INITIAL_RANKS = 1.5
 _FEWEST_STEPS = 3
+# What peft's allocator knows of each tensor.
+_SCORES = ("ipt", "exp_avg_ipt", "exp_avg_unc")
 
 
 def triplet_cost(site: Site) -> int:
@@ -166,10 +169,11 @@ class AllocateRanks(TrainerCallback):
 
     Args:
         schedule: what the adapter was attached with.
+        model: what it was attached to.
     """
 
-    def __init__(self, schedule: Schedule):
-        self.schedule = schedule
+    def __init__(self, schedule: Schedule, model: PeftModel):
+        self.schedule, self.model = schedule, model
 
     def on_train_begin(self, args, state, control, **_) -> None:
         if state.max_steps != self.schedule.steps:
@@ -178,9 +182,22 @@ class AllocateRanks(TrainerCallback):
                 "Train on one device."
             )
 
-    def on_optimizer_step(self, args, state, control, model=None, **_) -> None:
+    def on_optimizer_step(self, args, state, control, **_) -> None:
         # The trainer counts the step after this call.
-        model.base_model.update_and_allocate(state.global_step + 1)
+        self.model.base_model.update_and_allocate(state.global_step + 1)
+
+    def state(self) -> Tree:
+        """The scores of ranks, smoothed, and which are left."""
+        allocator = self.model.base_model.rankallocator
+        pattern = self.model.peft_config[self.model.active_adapter].rank_pattern
+        return {"scores": [getattr(allocator, name) for name in _SCORES], "pattern": pattern}
+
+    def load_state(self, state: Tree) -> None:
+        """Go on with earlier scores and ranks."""
+        allocator, device = self.model.base_model.rankallocator, self.model.device
+        for name, scores in zip(_SCORES, state["scores"], strict=True):
+            setattr(allocator, name, {key: tensor.to(device) for key, tensor in scores.items()})
+        self.model.peft_config[self.model.active_adapter].rank_pattern = state["pattern"]
 
 
 def read_ranks(adapter: Path, sites: Iterable[Site]) -> Configuration:

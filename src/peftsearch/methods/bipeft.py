@@ -31,6 +31,7 @@ from peftsearch.supernet.gates import differentiable_gates, fixed_gates
 from peftsearch.supernet.relaxation import RELAXATIONS
 from peftsearch.supernet.sensitivity import SENSITIVITIES
 from peftsearch.supernet.supernet import Gates
+from peftsearch.training.state_tree import Tree
 
 ADAM_BETAS = (0.5, 0.999)
 
@@ -66,7 +67,7 @@ class Bipeft(GateStrategy):
         self.relaxation = RELAXATIONS[settings.sampling]
         self.sensitivity = SENSITIVITIES[settings.sensitivity]
         self._optimizer = torch.optim.Adam(
-            [w for stage in self.architecture.stages for w in self.architecture.parameters(stage)],
+            self._logits(),
             lr=settings.learning_rate,
             betas=ADAM_BETAS,
             weight_decay=settings.weight_decay,
@@ -192,6 +193,46 @@ class Bipeft(GateStrategy):
     def _live_scores(self) -> torch.Tensor:
         """(placements,) scores, -inf for removed ones."""
         return self.scores.masked_fill(~self.is_live, -torch.inf)
+
+    # -- checkpoints
+
+    def state(self) -> Tree:
+        return {
+            "logits": self._logits(),
+            "fixed": self.architecture.fixed,
+            "optimizer": self._optimizer.state_dict(),
+            "is_live": self.is_live,
+            "scores": self.scores,
+            "indicators": list(self.indicators),
+            "num_triggers": self.num_triggers,
+            "stability": self.stability,
+            "rank_history": self._rank_history,
+            "last_ranks": self._last_ranks,
+            "snapshots": {budget: self._state_of(snapshot) for budget, snapshot in self._snapshots.items()},
+        }
+
+    @torch.no_grad()
+    def load_state(self, state: Tree) -> None:
+        for own, saved in zip(self._logits(), state["logits"], strict=True):
+            own.copy_(saved)
+        self._optimizer.load_state_dict(state["optimizer"])
+        self.architecture.fixed, self.is_live, self.scores = state["fixed"], state["is_live"], state["scores"]
+        self.indicators.extend(state["indicators"])
+        self.num_triggers, self.stability = state["num_triggers"], state["stability"]
+        self._rank_history, self._last_ranks = state["rank_history"], state["last_ranks"]
+        self._snapshots = {budget: self._snapshot_of(saved) for budget, saved in state["snapshots"].items()}
+
+    def _logits(self) -> list[torch.Tensor]:
+        return [w for stage in self.architecture.stages for w in self.architecture.parameters(stage)]
+
+    def _state_of(self, snapshot: Snapshot) -> Tree:
+        live = [self.table.index[placement] for placement in snapshot.live]
+        return {"live": live, "ranks": list(snapshot.ranks.values()), "scores": list(snapshot.scores.values())}
+
+    def _snapshot_of(self, state: Tree) -> Snapshot:
+        placements = self.table.placements
+        live = [placements[i] for i in state["live"]]
+        return Snapshot(live, dict(zip(placements, state["ranks"])), dict(zip(placements, state["scores"])))
 
     # -- the end
 

@@ -1,8 +1,9 @@
 """Run a method that searches by gating a supernet on the encoded examples of a task."""
 
 import math
-import time
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cache
 
 import torch
 from torch.utils.data import DataLoader, Dataset, Subset, random_split
@@ -11,10 +12,15 @@ from transformers import Trainer, TrainingArguments
 from peftsearch.methods.gate_steps import GateSteps, endless, gated
 from peftsearch.methods.gate_strategy import GateStrategy
 from peftsearch.methods.importance_log import ImportanceLog
+from peftsearch.space import Placement
 from peftsearch.supernet.supernet import Supernet
 from peftsearch.tasks.form import Form
 from peftsearch.training.evaluation import evaluate
+from peftsearch.training.log_file import LogFile
+from peftsearch.training.micro_batches import Batch
+from peftsearch.training.resuming import skip_passes
 from peftsearch.training.settings import TrainingSettings
+from peftsearch.training.state_tree import Tree
 from peftsearch.training.trainer import EncodedSplit, FormTrainer, Phase, length_grouped
 
 
@@ -62,11 +68,13 @@ class Searched:
 
     Args:
         steps: search steps taken.
-        seconds: wall time.
+        seconds: wall time, earlier parts of the search included.
+        num_pieces: pieces that each batch was cut into at the end, since memory did not hold it.
     """
 
     steps: int
     seconds: float
+    num_pieces: int = 1
 
 
 def make_gate_search(
@@ -77,21 +85,77 @@ def make_gate_search(
     settings: TrainingSettings,
     phase: Phase,
 ) -> GateSteps:
-    """A trainer of encoded examples that takes the strategy's steps; its `train` runs the search.
+    """A trainer of encoded examples that takes the strategy's steps; its `resume` runs the search, or goes on with it.
 
     Args:
         settings, phase: as for every training; `phase.max_steps` is the planned length.
     """
     trainer_class = gated(strategy.steps, FormTrainer)
     trainer = trainer_class(supernet.model, form=data.form, train=data.weight_half, settings=settings, phase=phase)
+    batches = RepeatableBatches(lambda: _architecture_loader(trainer, data))
     trainer.begin_search(
         supernet,
         strategy=strategy,
-        architecture_batches=endless(lambda: _architecture_loader(trainer, data)),
+        architecture_batches=batches,
         score=lambda: _score_on_validation(trainer, data),
+        micro_batches=trainer.micro_batches,
     )
-    trainer.add_callback(ImportanceLog(phase.folder / "importance.jsonl", strategy.importances))
+    importances = LogFile(phase.folder / "importance.jsonl")
+    trainer.add_callback(ImportanceLog(importances, strategy.importances))
+    trainer.parts |= {"search": SearchState(trainer, batches), "importances": importances}
     return trainer
+
+
+class RepeatableBatches(Iterator[Batch]):
+    """Batches without end that can be had again from any of them on.
+
+    Args:
+        make_loader: called when the first batch is wanted; its sampler draws from a generator of its own.
+    """
+
+    def __init__(self, make_loader: Callable[[], DataLoader]):
+        self._loader = cache(make_loader)
+        self._batches = endless(self._loader)
+        self._num_taken = 0
+
+    def __next__(self) -> Batch:
+        self._num_taken += 1
+        return next(self._batches)
+
+    def state(self) -> int:
+        """How many batches have been taken."""
+        return self._num_taken
+
+    def load_state(self, state: int) -> None:
+        """Pass over as many."""
+        if state:
+            # The next pass starts when its first batch is wanted.
+            passes, rest = divmod(state - 1, len(self._loader()))
+            skip_passes(self._loader().sampler, passes)
+            for _ in range(rest + 1):
+                next(self._batches)
+        self._num_taken = state
+
+
+class SearchState:
+    """What a search has besides the weights: modules that are left, the method's own state, the other half's batches.
+
+    Args:
+        search: gets the state when it has an optimizer.
+        batches: for the architecture.
+    """
+
+    def __init__(self, search: GateSteps, batches: RepeatableBatches):
+        self.search, self.batches = search, batches
+
+    def state(self) -> Tree:
+        live = [[placement.site, placement.kind] for placement in self.search.supernet.live]
+        return {"live": live, "strategy": self.search.strategy.state(), "batches": self.batches.state()}
+
+    def load_state(self, state: Tree) -> None:
+        self.search.keep_only({Placement(*row) for row in state["live"]})
+        self.search.strategy.load_state(state["strategy"])
+        self.batches.load_state(state["batches"])
 
 
 def _architecture_loader(trainer: Trainer, data: SearchData) -> DataLoader:
@@ -123,9 +187,11 @@ def run_gate_search(
     settings: TrainingSettings,
     phase: Phase,
 ) -> Searched:
-    """Run a search to its end; afterwards `strategy.results()` holds the configurations."""
-    started = time.perf_counter()
+    """Run a search to its end, from its last checkpoint if it was interrupted.
+
+    Afterwards `strategy.results()` holds the configurations.
+    """
     strategy.prepare(supernet)
     search = make_gate_search(supernet, strategy=strategy, data=data, settings=settings, phase=phase)
-    search.train()
-    return Searched(search.state.global_step, time.perf_counter() - started)
+    search.resume()
+    return Searched(search.state.global_step, search.seconds, search.micro_batches.num_pieces)

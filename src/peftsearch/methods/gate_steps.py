@@ -9,11 +9,11 @@ from torch import nn
 from transformers import Trainer, TrainerCallback
 
 from peftsearch.methods.gate_strategy import GateStrategy, Observation
+from peftsearch.space import Placement
 from peftsearch.supernet.sensitivity import ModuleRecords, Record, take_record
 from peftsearch.supernet.supernet import Gates, Supernet
+from peftsearch.training.micro_batches import Batch, MicroBatches, num_items
 from peftsearch.training.trainer import require_finite
-
-Batch = dict[str, Any]
 
 
 class LiveParameters:
@@ -45,6 +45,7 @@ class GateSteps(Trainer):
         strategy: GateStrategy,
         architecture_batches: Iterator[Batch],
         score: Callable[[], float],
+        micro_batches: MicroBatches,
     ) -> None:
         """Get ready for `train`.
 
@@ -53,7 +54,9 @@ class GateSteps(Trainer):
             strategy: the method, prepared.
             architecture_batches: without end; see `endless`.
             score: the selecting metric of the model as it stands, larger is better.
+            micro_batches: how batches of the architecture are cut; those of the weights are the other class's own.
         """
+        self.micro_batches = micro_batches
         self.supernet, self.strategy = supernet, strategy
         self._architecture_batches, self._score = architecture_batches, score
         self._live = LiveParameters(supernet)
@@ -89,12 +92,33 @@ class GateSteps(Trainer):
         gates = self.strategy.architecture_gates(step, self.supernet.live, self.args.device)
         # The backward pass is inside too: gradient checkpointing runs the forward pass again in it.
         with self.supernet.gated(gates):
-            loss = self._loss_of(model, next(self._architecture_batches))
-            total = loss + self.strategy.architecture_penalty(step).to(loss.device)
-            gradients = torch.autograd.grad(total, [*parameters, *self._live.tensors], allow_unused=True)
+            loss, gradients = self._differentiate(
+                model,
+                next(self._architecture_batches),
+                by=[*parameters, *self._live.tensors],
+                penalty=self.strategy.architecture_penalty(step),
+            )
         own, of_weights = gradients[: len(parameters)], gradients[len(parameters) :]
         self._update_architecture(step, own)
-        return take_record(self._live.tensors, of_weights), loss.detach()
+        return take_record(self._live.tensors, of_weights), loss
+
+    def _differentiate(
+        self, model: nn.Module, batch: Batch, *, by: list[torch.Tensor], penalty: torch.Tensor
+    ) -> tuple[torch.Tensor, list[torch.Tensor | None]]:
+        """The loss of a batch, and the gradients of loss and penalty; in pieces where memory does not hold it all."""
+        items = num_items(batch)
+
+        def pass_through(piece: Batch) -> tuple[torch.Tensor, Sequence[torch.Tensor | None]]:
+            share = num_items(piece) / items
+            loss = self._loss_of(model, piece) * share
+            total = loss + penalty.to(loss.device) * share
+            # All pieces share the graph of the gates.
+            keep = self.micro_batches.num_pieces > 1
+            return loss.detach(), torch.autograd.grad(total, by, allow_unused=True, retain_graph=keep)
+
+        passes = self.micro_batches.each(batch, pass_through, undo=lambda: None)
+        gradients = [_add([found[i] for _, found in passes]) for i in range(len(by))]
+        return _add([loss for loss, _ in passes]), gradients
 
     def _loss_of(self, model: nn.Module, batch: dict[str, Any]) -> torch.Tensor:
         batch = self._prepare_inputs(batch)
@@ -113,8 +137,15 @@ class GateSteps(Trainer):
             step, Observation(live.placements, live.records, weight_record, validation_record)
         )
         if removed:
-            self._forget(self.supernet.remove(removed))
-            self._live = LiveParameters(self.supernet)
+            self._remove(removed)
+
+    def keep_only(self, placements: set[Placement]) -> None:
+        """Remove every other module, as an interrupted search had done."""
+        self._remove([placement for placement in self.supernet.live if placement not in placements])
+
+    def _remove(self, placements: Sequence[Placement]) -> None:
+        self._forget(self.supernet.remove(placements))
+        self._live = LiveParameters(self.supernet)
 
     def _forget(self, parameters: list[nn.Parameter]) -> None:
         """Drop removed parameters and their moments from the optimizer."""
@@ -139,6 +170,12 @@ class GateSteps(Trainer):
         }
         # Trackers complain about what is no number in every step.
         self.log({name: value for name, value in row.items() if value is not None})
+
+
+def _add(tensors: Sequence[torch.Tensor | None]) -> torch.Tensor | None:
+    """The sum of those that there are."""
+    present = [tensor for tensor in tensors if tensor is not None]
+    return sum(present[1:], start=present[0]) if present else None
 
 
 class EndEpoch(TrainerCallback):

@@ -10,6 +10,7 @@ from torch.utils.data import Dataset, Subset
 from peftsearch.space import Configuration, Placement
 from peftsearch.supernet.sensitivity import ModuleRecords, Record
 from peftsearch.supernet.supernet import Gates, Supernet
+from peftsearch.training.state_tree import Tree
 
 # (training set, seed) -> what trains weights, what trains the architecture
 Split = Callable[[Dataset, int], tuple[Dataset, Subset]]
@@ -93,6 +94,14 @@ class GateStrategy(Protocol):
     def importances(self) -> Mapping[Placement, float]:
         """How much the method wants each module that is left, on a scale of its own; for the report."""
         return {}
+
+    def state(self) -> Tree:
+        """All that changes while it searches, so that an interrupted search can go on; see `state_tree`."""
+        ...
+
+    def load_state(self, state: Tree) -> None:
+        """Be as when `state` was called; the strategy is otherwise new, and prepared."""
+        ...
 
     def results(self) -> dict[int, Configuration]:
         """The configuration for each requested budget in parameters."""

@@ -1,12 +1,11 @@
 """What a gate search thinks of each live module as it runs, in a file of JSON lines."""
 
-import json
 from collections.abc import Callable, Mapping
-from pathlib import Path
 
 from transformers import TrainerCallback
 
 from peftsearch.space import Placement
+from peftsearch.training.log_file import LogFile
 
 # Rows of a search that runs to its planned end.
 NUM_ROWS = 50
@@ -18,13 +17,16 @@ class ImportanceLog(TrainerCallback):
     A row is `{"step": 12, "importance": {"encoder.0.query": {"lora": 0.013}}}`, the step as in the log.
 
     Args:
-        path: of the file; nothing is written for methods without importances.
+        file: nothing is written for methods without importances.
         importances: what the method knows by now.
     """
 
-    def __init__(self, path: Path, importances: Callable[[], Mapping[Placement, float]]):
-        self.path, self.importances = path, importances
-        path.unlink(missing_ok=True)
+    def __init__(self, file: LogFile, importances: Callable[[], Mapping[Placement, float]]):
+        self.file, self.importances = file, importances
+
+    def on_train_begin(self, args, state, control, **_) -> None:
+        if state.global_step == 0:
+            self.file.clear()
 
     def on_step_end(self, args, state, control, **_) -> None:
         is_last = state.global_step == state.max_steps or control.should_training_stop
@@ -36,5 +38,4 @@ class ImportanceLog(TrainerCallback):
         for placement, value in self.importances().items():
             by_site.setdefault(placement.site, {})[placement.kind] = float(f"{value:.4g}")
         if by_site:
-            with self.path.open("a", encoding="utf-8") as file:
-                file.write(json.dumps({"step": step, "importance": by_site}) + "\n")
+            self.file.append({"step": step, "importance": by_site})

@@ -19,6 +19,7 @@ from peftsearch.space import Configuration, Placement, SearchSpace
 from peftsearch.space.repair import EMPTY
 from peftsearch.supernet.sensitivity import Record
 from peftsearch.supernet.supernet import Gates, Supernet
+from peftsearch.training.state_tree import Tree
 
 
 class PrunePeft(GateStrategy):
@@ -40,9 +41,11 @@ class PrunePeft(GateStrategy):
         self._layouts: dict[Placement, Layout] = {}
         self._sums: Record = []  # for each tensor of the modules, the sum over steps of its scalars' scores
         self._num_steps = 0
+        self._device = torch.device("cpu")
 
     def prepare(self, supernet: Supernet) -> None:
         """Note how modules fall into components, and start no factor at zero."""
+        self._device = supernet.model.device
         modules = {placement: supernet.module(placement) for placement in supernet.live}
         self._layouts = {placement: Layout.of(module) for placement, module in modules.items()}
         for module in modules.values():
@@ -72,6 +75,12 @@ class PrunePeft(GateStrategy):
 
     def importances(self) -> dict[Placement, float]:
         return {placement: max(scores) for placement, scores in self.unit_scores().items()}
+
+    def state(self) -> Tree:
+        return {"sums": self._sums, "steps": self._num_steps}
+
+    def load_state(self, state: Tree) -> None:
+        self._sums, self._num_steps = [total.to(self._device) for total in state["sums"]], state["steps"]
 
     def results(self) -> dict[int, Configuration]:
         """Drop the lowest units until the rest fits, then give what is left to the highest that still fit."""

@@ -20,6 +20,7 @@ from peftsearch.modules.peft_module import Mask
 from peftsearch.space import Configuration, Placement, SearchSpace
 from peftsearch.space.repair import EMPTY
 from peftsearch.supernet.supernet import Gates
+from peftsearch.training.state_tree import Tree
 
 STEPS: dict[str, type[GateSteps]] = {"first": GateSteps, "second": SecondOrderSteps}
 
@@ -103,6 +104,22 @@ class S3Delta(GateStrategy):
 
     def importances(self) -> dict[Placement, float]:
         return dict(zip(self.placements, self.probability().tolist()))
+
+    def state(self) -> Tree:
+        return {
+            "logits": self.logits,
+            "optimizer": self._optimizer.state_dict(),
+            "schedule": self._schedule.state_dict(),
+            "best_score": self.best_score,
+            "best_logits": self._best_logits,
+        }
+
+    @torch.no_grad()
+    def load_state(self, state: Tree) -> None:
+        self.logits.copy_(state["logits"])
+        self._optimizer.load_state_dict(state["optimizer"])
+        self._schedule.load_state_dict(state["schedule"])
+        self.best_score, self._best_logits = state["best_score"], state["best_logits"]
 
     def probability(self, logits: torch.Tensor | None = None) -> torch.Tensor:
         """(placements,) p, the probability that each is on; of the present logits unless others are given."""

@@ -12,8 +12,10 @@ import torch
 from torch import nn
 from torch.optim.adamw import adamw
 
+from peftsearch.errors import TrainingError
 from peftsearch.methods.gate_steps import GateSteps
 from peftsearch.supernet.sensitivity import Record, take_record
+from peftsearch.training.micro_batches import is_out_of_memory
 
 # Length of the step of the finite difference.
 DIFFERENCE = 0.01
@@ -148,6 +150,20 @@ def _fresh_state(parameter: torch.Tensor, is_fused: bool) -> dict[str, torch.Ten
     return {"exp_avg": zeros, "exp_avg_sq": zeros, "step": torch.zeros((), device=zeros.device if is_fused else "cpu")}
 
 
+@contextmanager
+def _told_when_memory_runs_out() -> Iterator[None]:
+    try:
+        yield
+    except (RuntimeError, MemoryError) as error:
+        if not is_out_of_memory(error):
+            raise
+        raise TrainingError(
+            "Out of memory in a second-order architecture step, which is not cut into pieces. Lower "
+            "--per_device_train_batch_size and raise --training.gradient_accumulation_steps, or set "
+            "--method.order first."
+        ) from error
+
+
 class SecondOrderSteps(GateSteps):
     """Search steps with second-order architecture steps: five passes a step instead of two.
 
@@ -169,7 +185,7 @@ class SecondOrderSteps(GateSteps):
             validation_loss=lambda: self._loss_of(model, batch) + penalty,
             take_weight_step=lambda gradients: virtual_adamw_step(optimizer, gradients),
         )
-        with self.supernet.gated(gates):
+        with self.supernet.gated(gates), _told_when_memory_runs_out():
             found = second_order_gradients(problem)
         self._update_architecture(step, found.own)
         position = {id(weight): i for i, (weight, _) in enumerate(weights)}

@@ -8,7 +8,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from peftsearch.errors import RunFolderError, TrainingError
+from peftsearch.errors import RunFolderError, StorageError, TrainingError
+from peftsearch.files import append_line, write_bytes
 from peftsearch.methods.trials import Fidelity, Proposal, Proposer, Trial
 from peftsearch.space import Choice, Configuration, SearchSpace
 from peftsearch.training.progress import Progress, open_progress
@@ -64,6 +65,8 @@ def _serve(proposal: Proposal, trials: Sequence[Trial], *, score: Scorer, number
         value = float(score(proposal, number))
         if not math.isfinite(value):
             raise TrainingError(f"The score is {value}, not a finite number.")
+    except StorageError:  # the next trial could not be recorded either
+        raise
     except Exception as error:  # whatever breaks one training must not end the search
         logger.warning("Trial %d failed: %s", number, error)
         reason = f"{type(error).__name__}: {error}"
@@ -87,9 +90,7 @@ def _show(progress: Progress, trial: Trial) -> None:
 
 
 def _append(record: Path, number: int, trial: Trial) -> None:
-    record.parent.mkdir(parents=True, exist_ok=True)
-    with record.open("a", encoding="utf-8") as file:
-        file.write(json.dumps(to_row(number, trial)) + "\n")
+    append_line(record, json.dumps(to_row(number, trial)))
 
 
 def to_row(number: int, trial: Trial) -> dict[str, Any]:
@@ -115,7 +116,7 @@ def _parse(record: Path) -> Iterator[Trial]:
     """Trials of a record; a last line that was cut off by a kill is dropped from the file."""
     lines = record.read_bytes().splitlines(keepends=True)
     if lines and not lines[-1].endswith(b"\n"):
-        record.write_bytes(b"".join(lines[:-1]))
+        write_bytes(record, b"".join(lines[:-1]))
         lines.pop()
     for line in lines:
         row = json.loads(line)

@@ -13,6 +13,7 @@ from peftsearch.space import Placement
 from peftsearch.space.coding import Coding
 from peftsearch.supernet.gates import configuration_gates
 from peftsearch.supernet.supernet import Gates
+from peftsearch.training.state_tree import Tree
 
 
 class UniformGates(GateStrategy):
@@ -47,3 +48,11 @@ class UniformGates(GateStrategy):
 
     def status(self, step: int) -> Mapping[str, Any]:
         return {"sampled_parameters": self._parameters}
+
+    def state(self) -> Tree:
+        return {"random": self._rng.getstate(), "parameters": self._parameters}
+
+    def load_state(self, state: Tree) -> None:
+        version, numbers, gauss = state["random"]
+        self._rng.setstate((version, tuple(numbers), gauss))
+        self._parameters = state["parameters"]

@@ -1,12 +1,12 @@
 """A page of headings, tables and charts: one file that opens anywhere, without a network."""
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from jinja2 import Environment, PackageLoader
 
+from peftsearch.files import write_bytes, write_text
 from peftsearch.report.charts import COLOURS, Chart
 from peftsearch.report.model_map import ModelMap, code_of, style_index
 from peftsearch.report.verdict import Verdict
@@ -97,11 +97,8 @@ def write_page(page: Page, path: Path, *, also: Sequence[Chart] = ()) -> Path:
     A reader of the page sees the old or the new one, never half of it.
     """
     figures = path.parent / "figures"
-    figures.mkdir(exist_ok=True)
     for chart in (*also, *page.charts):
-        (figures / f"{chart.name}.svg").write_text(chart.svg, encoding="utf-8")
-        (figures / f"{chart.name}.png").write_bytes(chart.png)
-    temporary = path.with_suffix(".tmp")
-    temporary.write_text(render(page), encoding="utf-8")
-    os.replace(temporary, path)
+        write_text(figures / f"{chart.name}.svg", chart.svg)
+        write_bytes(figures / f"{chart.name}.png", chart.png)
+    write_text(path, render(page))
     return path

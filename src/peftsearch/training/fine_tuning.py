@@ -1,6 +1,5 @@
 """Plain fine-tuning of a model, whatever is attached to it."""
 
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -9,6 +8,7 @@ from transformers import TrainerCallback
 
 from peftsearch.modules.reparametrisation import fold, reparametrise
 from peftsearch.tasks.form import Form
+from peftsearch.training.resuming import Resumable
 from peftsearch.training.settings import TrainingSettings
 from peftsearch.training.trainer import EncodedSplit, FormTrainer, KeepBest, Phase
 
@@ -19,11 +19,13 @@ class Trained:
 
     Args:
         validation: metrics of the epoch that was kept.
-        seconds: wall time, evaluation on the validation split included.
+        seconds: wall time, evaluation on the validation split and earlier parts of the training included.
+        num_pieces: pieces that each batch was cut into at the end, since memory did not hold it.
     """
 
     validation: dict[str, float]
     seconds: float
+    num_pieces: int = 1
 
 
 def fine_tune(
@@ -39,22 +41,25 @@ def fine_tune(
 ) -> Trained:
     """Train a model in place and leave it with the weights of its best epoch on the validation split.
 
-    Prefixes are trained through a bottleneck, which is folded into them at the end.
+    Prefixes are trained through a bottleneck, which is folded into them at the end. A training of the same phase that
+    was interrupted goes on from its last checkpoint; whoever has the result on the disk deletes the checkpoints.
 
     Args:
         metric: name of the metric that selects the epoch; larger is better.
-        callbacks: called before the epoch is scored.
+        callbacks: called before the epoch is scored; their state is saved too if they are `Resumable`.
 
     Raises:
         TrainingError: if the loss stops being a number.
     """
-    started = time.perf_counter()
     reparametrise(model)
     trainer = FormTrainer(model, form=form, train=train.encoded, settings=settings, phase=phase)
     for callback in callbacks:
         trainer.add_callback(callback)
+        if isinstance(callback, Resumable):
+            trainer.parts[type(callback).__name__] = callback
     keep_best = KeepBest(trainer, validation=validation, metric=metric, settled=phase.settled)
     trainer.add_callback(keep_best)
-    trainer.train()
+    trainer.parts["best"] = keep_best
+    trainer.resume()
     fold(model)
-    return Trained(keep_best.best, time.perf_counter() - started)
+    return Trained(keep_best.best, trainer.seconds, trainer.micro_batches.num_pieces)

@@ -20,6 +20,8 @@ class TrainingSettings:
         max_seq_length: tokens kept of an example; 0 takes the task's own limit, or the model's if that is smaller.
         bf16: "auto" uses bfloat16 where the device has it natively (GPUs); "true" or "false" decide.
         gradient_checkpointing: trade time for memory.
+        save_steps: optimizer steps between two checkpoints, from which --resume goes on; 0 saves only when stopped.
+        save_total_limit: checkpoints kept of each training while it runs.
         report_to: "tensorboard", "wandb", "trackio", "mlflow" or "none"; search and trainings report, trials do not.
     """
 
@@ -35,4 +37,6 @@ class TrainingSettings:
     max_seq_length: int = 0
     bf16: str = "auto"
     gradient_checkpointing: bool = False
+    save_steps: int = 50
+    save_total_limit: int = 2
     report_to: str = "none"

@@ -1,11 +1,11 @@
 """The trainer of every phase: transformers' Trainer with rates by kind, our evaluation and our log."""
 
-import json
 import math
 import re
 from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,9 +22,14 @@ from peftsearch.modules.peft_module import KINDS
 from peftsearch.tasks.form import Form
 from peftsearch.tasks.task import Example
 from peftsearch.training.allocator import keep_freed_memory
+from peftsearch.training.checkpoints import Checkpoints
 from peftsearch.training.evaluation import evaluate
+from peftsearch.training.log_file import LogFile
+from peftsearch.training.micro_batches import MicroBatches, hold_gradients, num_items
 from peftsearch.training.progress import Progress, open_progress
+from peftsearch.training.resuming import ResumingTrainer
 from peftsearch.training.settings import TrainingSettings
+from peftsearch.training.state_tree import Tree
 from peftsearch.training.trackers import tracker_callbacks
 
 # Multiple of the learning rate for the backbone's own weights in full fine-tuning.
@@ -112,8 +117,8 @@ class RatesByKind(Trainer):
         return self.optimizer
 
 
-class FormTrainer(RatesByKind):
-    """Train a model on encoded examples.
+class FormTrainer(RatesByKind, ResumingTrainer):
+    """Train a model on encoded examples; `resume` goes on where an interrupted training of the same phase stopped.
 
     Args:
         model: with its trainable parameters marked.
@@ -125,32 +130,56 @@ class FormTrainer(RatesByKind):
 
     def __init__(self, model: nn.Module, *, form: Form, train: Dataset, settings: TrainingSettings, phase: Phase):
         keep_freed_memory()
+        log = LogFile(phase.folder / "log.jsonl")
         super().__init__(
             model,
             training_arguments(settings, phase),
             data_collator=form.collate,
             train_dataset=train,
-            callbacks=[
-                JsonLog(phase.folder / "log.jsonl"),
-                ShowProgress(phase.name),
-                *tracker_callbacks(settings.report_to),
-            ],
+            callbacks=[JsonLog(log), ShowProgress(phase.name), *tracker_callbacks(settings.report_to)],
         )
         self.remove_callback(PrinterCallback)
         self.form = form
+        self._sampler = length_grouped(train, self.args.train_batch_size, self.args.seed)
+        self.watch(
+            Checkpoints(phase.folder, settings.save_total_limit), every=settings.save_steps, sampler=self._sampler
+        )
+        self.micro_batches = MicroBatches()
+        self.parts |= {"log": log, "micro_batches": self.micro_batches}
+        # So that the Trainer counts the labels and leaves the mean to `compute_loss`.
+        self.model_accepts_loss_kwargs = True
 
     def _get_train_sampler(self, train_dataset: Dataset | None = None) -> LengthGroupedSampler:
-        return length_grouped(train_dataset or self.train_dataset, self.args.train_batch_size, self.args.seed)
+        return self._sampler
 
     def training_step(self, model: nn.Module, inputs: dict[str, Any], num_items_in_batch: Any = None) -> torch.Tensor:
-        """One forward and backward pass.
+        """One forward and backward pass, or one for each piece of the batch where memory does not hold all of it.
 
         Raises:
             TrainingError: if the loss is not finite.
         """
-        loss = super().training_step(model, inputs, num_items_in_batch)
+        step = partial(super().training_step, model, num_items_in_batch=num_items_in_batch)
+        undo = hold_gradients([p for p in model.parameters() if p.requires_grad])
+        loss = sum(self.micro_batches.each(inputs, step, undo=undo))
         require_finite(loss, self.state.global_step + 1)
         return loss
+
+    def compute_loss(
+        self, model: nn.Module, inputs: dict[str, Any], return_outputs: bool = False, num_items_in_batch: Any = None
+    ) -> Any:
+        """The mean loss of a batch, or its share in the mean over all batches of an optimizer step.
+
+        transformers leaves that share to the model, and its classification models leave it out.
+
+        Args:
+            num_items_in_batch: labels that count in all batches of the step; None for the mean of this one.
+        """
+        outputs = model(**inputs)
+        loss = outputs["loss"]
+        if num_items_in_batch is not None:
+            # Processes take the mean of their gradients.
+            loss = loss * (self.accelerator.num_processes * num_items(inputs) / num_items_in_batch)
+        return (loss, outputs) if return_outputs else loss
 
 
 def require_finite(loss: torch.Tensor, step: int) -> None:
@@ -199,15 +228,15 @@ def _kind_of(name: str) -> str | None:
 class JsonLog(TrainerCallback):
     """Append every log entry to a file of JSON lines."""
 
-    def __init__(self, path: Path):
-        self.path = path
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text("")
+    def __init__(self, file: LogFile):
+        self.file = file
+
+    def on_train_begin(self, args, state, control, **_) -> None:
+        if state.global_step == 0:
+            self.file.clear()
 
     def on_log(self, args, state, control, logs=None, **_) -> None:
-        row = {"step": state.global_step, "epoch": state.epoch, **(logs or {})}
-        with self.path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(row) + "\n")
+        self.file.append({"step": state.global_step, "epoch": state.epoch, **(logs or {})})
 
 
 class ShowProgress(TrainerCallback):
@@ -218,7 +247,7 @@ class ShowProgress(TrainerCallback):
         self.progress: Progress | None = None
 
     def on_train_begin(self, args, state, control, **_) -> None:
-        self.progress = open_progress(self.name, unit="step", total=state.max_steps)
+        self.progress = open_progress(self.name, unit="step", total=state.max_steps, done=state.global_step)
 
     def on_step_end(self, args, state, control, **_) -> None:
         self.progress.update()
@@ -277,6 +306,14 @@ class KeepBest(TrainerCallback):
             self._weights = {
                 n: p.detach().to("cpu", copy=True) for n, p in model.named_parameters() if p.requires_grad
             }
+
+    def state(self) -> Tree:
+        """Score and weights of the best epoch so far."""
+        return {"best": self.best, "weights": self._weights}
+
+    def load_state(self, state: Tree) -> None:
+        """Go on with an earlier best epoch."""
+        self.best, self._weights = state["best"], state["weights"]
 
     def on_train_end(self, args, state, control, model=None, **_) -> None:
         with torch.no_grad():

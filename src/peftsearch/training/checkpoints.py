@@ -1,0 +1,130 @@
+"""The checkpoints of one training: written whole, checked when read, the newest good one found.
+
+A checkpoint is a folder `step-N` with `tensors.safetensors`, `state.json`, the Trainer's `trainer_state.json`, and
+`sha256.json`, which holds the SHA-256 of the other three.
+"""
+
+import hashlib
+import json
+import logging
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from transformers import TrainerState
+
+from peftsearch.errors import CheckpointError
+from peftsearch.files import new_folder
+from peftsearch.training.state_tree import Tree, join, split
+
+logger = logging.getLogger(__name__)
+
+FOLDER = "checkpoints"
+_TENSORS, _STATE, _TRAINER, _SUMS = "tensors.safetensors", "state.json", "trainer_state.json", "sha256.json"
+
+
+@dataclass(frozen=True)
+class Checkpoints:
+    """The checkpoints of the training that logs to a folder.
+
+    Args:
+        training: the training's folder; they are in a folder below it.
+        keep: how many are kept, the newest.
+    """
+
+    training: Path
+    keep: int = 2
+
+    @cached_property
+    def folder(self) -> Path:
+        """Where they are."""
+        return self.training / FOLDER
+
+    def write(self, tree: Tree, state: TrainerState) -> Path:
+        """Write the checkpoint of a step and delete those that are too old.
+
+        Raises:
+            StorageError: if it cannot be written; the earlier ones are still there.
+        """
+        plain, tensors = split(tree)
+        path = self.folder / f"step-{state.global_step}"
+        with new_folder(path) as new:
+            save_file(tensors, new / _TENSORS)
+            (new / _STATE).write_text(json.dumps(plain), encoding="utf-8")
+            # What the log file holds anyway would make every checkpoint longer than the one before.
+            replace(state, log_history=[], stateful_callbacks={}).save_to_json(str(new / _TRAINER))
+            (new / _SUMS).write_text(json.dumps(_sums(new)), encoding="utf-8")
+        for old in self._newest_first()[self.keep :]:
+            shutil.rmtree(old)
+        return path
+
+    def latest(self) -> Path | None:
+        """The newest checkpoint that is as it was written; None if there is none.
+
+        A damaged one is named in a warning and passed over.
+        """
+        for path in self._newest_first():
+            try:
+                check(path)
+            except CheckpointError as error:
+                logger.warning("%s It is passed over for the one before it.", error)
+            else:
+                return path
+        return None
+
+    def discard(self) -> None:
+        """Delete all of them, once the result of the training is on the disk."""
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def _newest_first(self) -> list[Path]:
+        return sorted(self._all(), key=step_of, reverse=True)
+
+    def _all(self) -> Iterator[Path]:
+        if self.folder.is_dir():
+            yield from (path for path in self.folder.glob("step-*") if path.name.removeprefix("step-").isdigit())
+
+
+def step_of(path: Path) -> int:
+    """Optimizer steps that had been taken at a checkpoint."""
+    return int(path.name.removeprefix("step-"))
+
+
+def check(path: Path) -> None:
+    """Compare a checkpoint with its sums.
+
+    Raises:
+        CheckpointError: if a file is missing, cut short or changed.
+    """
+    try:
+        expected = json.loads((path / _SUMS).read_text(encoding="utf-8"))
+        found = _sums(path)
+    except (OSError, ValueError) as error:
+        raise CheckpointError(f"The checkpoint '{path}' is damaged: {error}.") from error
+    differing = [name for name in found if not isinstance(expected, dict) or expected.get(name) != found[name]]
+    if differing:
+        raise CheckpointError(f"The checkpoint '{path}' is damaged: {', '.join(differing)} changed after writing.")
+
+
+def read(path: Path) -> Tree:
+    """Read the tree of a checkpoint.
+
+    Raises:
+        CheckpointError: if it cannot be read.
+    """
+    try:
+        plain = json.loads((path / _STATE).read_text(encoding="utf-8"))
+        return join(plain, load_file(path / _TENSORS))
+    except (OSError, ValueError, SafetensorError) as error:
+        raise CheckpointError(f"The checkpoint '{path}' cannot be read: {error}.") from error
+
+
+def _sums(path: Path) -> dict[str, str]:
+    sums = {}
+    for name in (_TENSORS, _STATE, _TRAINER):
+        with (path / name).open("rb") as file:
+            sums[name] = hashlib.file_digest(file, "sha256").hexdigest()
+    return sums

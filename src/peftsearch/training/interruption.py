@@ -1,0 +1,82 @@
+"""SIGTERM and Ctrl-C: stop at the end of the step with everything saved; a second one stops at once."""
+
+import logging
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+logger = logging.getLogger(__name__)
+
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+class Interrupted(KeyboardInterrupt):
+    """The run was asked to stop, and stops where it can go on later.
+
+    Args:
+        number: of the signal.
+    """
+
+    def __init__(self, number: int):
+        super().__init__(f"stopped by {signal.Signals(number).name}")
+        self.number = number
+
+
+class _Requests:
+    """What has been asked for, and whether it can wait for the end of a step."""
+
+    def __init__(self) -> None:
+        self.number: int | None = None
+        self.can_wait = False
+
+    def __call__(self, number: int, frame: FrameType | None) -> None:
+        is_second, self.number = self.number is not None, number
+        if is_second or not self.can_wait:
+            raise Interrupted(number)
+        logger.warning("Stopping after this step, with everything saved. Once more stops at once.")
+
+
+_requests = _Requests()
+
+
+@contextmanager
+def heeded() -> Iterator[None]:
+    """Heed SIGTERM and SIGINT inside of the scope; in another thread than the main one nothing is changed."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    _requests.number = None
+    before = {number: signal.signal(number, _requests) for number in _SIGNALS}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        _requests.number = None
+
+
+@contextmanager
+def at_step_ends() -> Iterator[None]:
+    """Let what asks to stop wait for `stop_if_asked` inside of the scope."""
+    _requests.can_wait = True
+    try:
+        yield
+    finally:
+        _requests.can_wait = False
+
+
+def is_asked() -> bool:
+    """Whether the run has been asked to stop."""
+    return _requests.number is not None
+
+
+def stop_if_asked() -> None:
+    """Stop here if that was asked for.
+
+    Raises:
+        Interrupted: to be let through to the command line.
+    """
+    if _requests.number is not None:
+        raise Interrupted(_requests.number)

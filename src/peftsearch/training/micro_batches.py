@@ -1,0 +1,122 @@
+"""A step that does not fit into memory is taken again in smaller pieces, whose gradients add up to the same."""
+
+import gc
+import logging
+import math
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
+
+import torch
+from accelerate.utils.memory import clear_device_cache, should_reduce_batch_size
+
+from peftsearch.errors import TrainingError
+
+logger = logging.getLogger(__name__)
+
+Batch = dict[str, Any]
+T = TypeVar("T")
+# Label that losses pass over.
+IGNORED = -100
+
+
+class MicroBatches:
+    """How many pieces every batch is cut into: twice as many whenever memory runs out, and never fewer."""
+
+    def __init__(self) -> None:
+        self.num_pieces = 1
+
+    def each(self, batch: Batch, step: Callable[[Batch], T], *, undo: Callable[[], None]) -> list[T]:
+        """Take a step on every piece of a batch; where memory runs out, all of it again on smaller pieces.
+
+        Args:
+            undo: takes back what the pieces of a failed attempt have left behind.
+
+        Raises:
+            TrainingError: if not even one example fits.
+        """
+        while True:
+            pieces = cut(batch, self.num_pieces)
+            try:
+                return [step(piece) for piece in pieces]
+            except (RuntimeError, MemoryError) as error:
+                if not is_out_of_memory(error):
+                    raise
+            # Not inside of the except block, where the error still holds on to the tensors of the pass.
+            undo()
+            self._halve(max(map(num_rows, pieces)))
+
+    def _halve(self, size: int) -> None:
+        if size == 1:
+            raise TrainingError(
+                "Out of memory with a single example a pass. Shorten --max_seq_length, set "
+                "--training.gradient_checkpointing true, or use a smaller model."
+            )
+        self.num_pieces *= 2
+        gc.collect()
+        clear_device_cache()
+        logger.warning(
+            "Out of memory with %d examples a pass; going on with half as many and their gradients added up.", size
+        )
+
+    def state(self) -> int:
+        """The number of pieces."""
+        return self.num_pieces
+
+    def load_state(self, state: int) -> None:
+        """Go on with as many pieces as before."""
+        self.num_pieces = state
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an error says that memory ran out, on a device or on the CPU."""
+    is_own = isinstance(error, MemoryError | torch.OutOfMemoryError)
+    return is_own or (isinstance(error, Exception) and should_reduce_batch_size(error))
+
+
+def num_rows(batch: Batch) -> int:
+    """Examples of a batch."""
+    return len(next(iter(batch.values())))
+
+
+def num_items(batch: Batch) -> int:
+    """What the loss of a batch is the mean of: labels that count, or examples where there are none."""
+    labels = batch.get("labels")
+    return int((labels != IGNORED).sum()) if isinstance(labels, torch.Tensor) else num_rows(batch)
+
+
+def cut(batch: Batch, num_pieces: int) -> list[Batch]:
+    """Pieces of almost the same number of examples, none of them empty; one piece is the batch itself."""
+    if num_pieces == 1:
+        return [batch]
+    rows = num_rows(batch)
+    edges = [rows * i // num_pieces for i in range(num_pieces + 1)]
+    return [
+        {name: values[start:end] for name, values in batch.items()}
+        for start, end in zip(edges, edges[1:])
+        if end > start
+    ]
+
+
+def hold_gradients(parameters: Sequence[torch.nn.Parameter]) -> Callable[[], None]:
+    """Take note of gradients that earlier passes of the same optimizer step have left.
+
+    Returns:
+        a function that puts them back.
+    """
+    held = [None if p.grad is None else p.grad.clone() for p in parameters]
+
+    def put_back() -> None:
+        for parameter, gradient in zip(parameters, held, strict=True):
+            parameter.grad = gradient
+
+    return put_back
+
+
+def memory_notes(what: str, num_pieces: int, batch_size: int) -> tuple[str, ...]:
+    """What the user should know of a search or training whose batches were cut."""
+    if num_pieces == 1:
+        return ()
+    return (
+        f"The {what} ran out of memory with {batch_size} examples a pass and went on with "
+        f"{math.ceil(batch_size / num_pieces)}; gradients were added up, so its steps are still over {batch_size}.",
+    )

@@ -1,0 +1,181 @@
+"""A Trainer that goes on from its last checkpoint as if it had never stopped: to the bit on the CPU."""
+
+import logging
+import random
+import time
+from pathlib import Path
+from typing import Protocol, runtime_checkable
+
+import numpy
+import torch
+from torch import nn
+from torch.utils.data import Sampler
+from transformers import Trainer, TrainerCallback
+
+from peftsearch.errors import CheckpointError
+from peftsearch.training import interruption
+from peftsearch.training.checkpoints import Checkpoints, read, step_of
+from peftsearch.training.state_tree import Tree
+
+logger = logging.getLogger(__name__)
+
+
+@runtime_checkable
+class Resumable(Protocol):
+    """A part of a training that has a state besides weights, optimizer and schedule."""
+
+    def state(self) -> Tree:
+        """All that `load_state` needs, as it stands after an optimizer step."""
+        ...
+
+    def load_state(self, state: Tree) -> None:
+        """Be as when `state` was called; the object is otherwise new."""
+        ...
+
+
+class ResumingTrainer(Trainer):
+    """A Trainer with checkpoints of its trained weights, optimizer, schedule, random numbers, order of data and parts.
+
+    `resume` is called instead of `train`. The Trainer's own checkpoints are pickled; these are not.
+    """
+
+    def watch(self, checkpoints: Checkpoints, *, every: int, sampler: Sampler) -> None:
+        """Get ready for `resume`.
+
+        Args:
+            checkpoints: where they are.
+            every: optimizer steps between two of them; 0 writes one only when the training is asked to stop.
+            sampler: of the training set; each pass draws from a generator of its own.
+        """
+        self.checkpoints, self.save_every, self._sampler = checkpoints, every, sampler
+        # name -> what else has a state; loaded in this order, before the weights
+        self.parts: dict[str, Resumable] = {}
+        self._started, self._seconds_before = time.perf_counter(), 0.0
+        self._tree: Tree = None
+
+    @property
+    def seconds(self) -> float:
+        """Wall time of the training, that before interruptions included."""
+        return self._seconds_before + time.perf_counter() - self._started
+
+    def resume(self) -> None:
+        """Train from the newest good checkpoint, or from the start if there is none.
+
+        Raises:
+            Interrupted: after a checkpoint, if the run was asked to stop.
+            StorageError: if a checkpoint cannot be written.
+            CheckpointError: if the checkpoint is of another training.
+        """
+        # The last callback: what is saved is what the others have made of a step.
+        self.add_callback(_Save(self))
+        latest = self.checkpoints.latest()
+        if latest is not None:
+            logger.info("Going on from step %d ('%s').", step_of(latest), latest)
+        with interruption.at_step_ends():
+            self.train(resume_from_checkpoint=str(latest) if latest else None)
+
+    # -- what is saved
+
+    def save_checkpoint(self) -> Path:
+        """Write a checkpoint of the present step."""
+        tree = {
+            "weights": dict(self._trained()),
+            "optimizer": self.optimizer.state_dict(),
+            "schedule": self.lr_scheduler.state_dict(),
+            "random": _random_state(),
+            "passes": int(self.state.epoch),
+            "seconds": self.seconds,
+            "parts": {name: part.state() for name, part in self.parts.items()},
+        }
+        return self.checkpoints.write(tree, self.state)
+
+    def _trained(self) -> dict[str, torch.Tensor]:
+        return {name: p for name, p in self.model.named_parameters() if p.requires_grad}
+
+    # -- where the Trainer loads its own checkpoints
+
+    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: nn.Module | None = None) -> None:
+        self._tree = read(Path(resume_from_checkpoint))
+
+    def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
+        tree = self._tree
+        if tree is None:
+            return
+        try:
+            for name, part in self.parts.items():
+                part.load_state(tree["parts"][name])
+            self._load_weights(tree["weights"])
+            self.optimizer.load_state_dict(tree["optimizer"])
+            self.lr_scheduler.load_state_dict(tree["schedule"])
+            skip_passes(self._sampler, tree["passes"])
+            self._seconds_before = tree["seconds"]
+        except (KeyError, ValueError, TypeError, RuntimeError) as error:
+            raise CheckpointError(
+                f"The checkpoint '{checkpoint}' is of another training or version: {error}. Delete the folder "
+                f"'{self.checkpoints.folder}' to repeat this training from its start."
+            ) from error
+
+    @torch.no_grad()
+    def _load_weights(self, weights: dict[str, torch.Tensor]) -> None:
+        trained = self._trained()
+        if trained.keys() != weights.keys():
+            raise ValueError(f"{sorted(trained.keys() ^ weights.keys())[0]} is trained in one of them only")
+        for name, parameter in trained.items():
+            parameter.copy_(weights[name])
+
+    def _load_rng_state(self, checkpoint: str | None) -> None:
+        # The Trainer calls this when the data stands where it stood.
+        if self._tree is not None:
+            _set_random_state(self._tree["random"])
+            self._tree = None
+
+
+def skip_passes(sampler: Sampler, passes: int) -> None:
+    """Let a new sampler that draws from its own generator be where it was after so many passes over its data."""
+    for _ in range(passes):
+        iter(sampler)
+
+
+class _Save(TrainerCallback):
+    """Save now and then, and stop if that was asked for.
+
+    The last step of an epoch is saved after all that its end brings.
+    """
+
+    def __init__(self, trainer: ResumingTrainer):
+        self.trainer = trainer
+
+    def on_step_end(self, args, state, control, **_) -> None:
+        is_end_of_epoch = float(state.epoch).is_integer()
+        if not control.should_training_stop and not is_end_of_epoch:
+            self._save(state)
+
+    def on_epoch_end(self, args, state, control, **_) -> None:
+        if not control.should_training_stop:
+            self._save(state)
+
+    def _save(self, state) -> None:
+        every, is_asked = self.trainer.save_every, interruption.is_asked()
+        if state.is_world_process_zero and (is_asked or every and state.global_step % every == 0):
+            path = self.trainer.save_checkpoint()
+            if is_asked:
+                logger.warning("Saved step %d in '%s'.", state.global_step, path)
+        interruption.stop_if_asked()
+
+
+def _random_state() -> Tree:
+    return {
+        "python": random.getstate(),
+        "numpy": [part.tolist() if hasattr(part, "tolist") else part for part in numpy.random.get_state()],
+        "torch": torch.get_rng_state(),
+        "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
+    }
+
+
+def _set_random_state(state: Tree) -> None:
+    version, numbers, gauss = state["python"]
+    random.setstate((version, tuple(numbers), gauss))
+    numpy.random.set_state(tuple(state["numpy"]))
+    torch.set_rng_state(state["torch"])
+    if len(state["cuda"]) == torch.cuda.device_count():
+        torch.cuda.set_rng_state_all(state["cuda"])
