@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 OFFLINE := HF_HUB_OFFLINE=1 TOKENIZERS_PARALLELISM=false
 
-.PHONY: install demo test test-slow test-peft test-exports examples check types docs clean
+.PHONY: install demo test test-slow test-faults test-peft test-exports examples check types docs clean
 
 install: .venv/installed
 
@@ -20,6 +20,11 @@ demo: install
 # A worker a core, each with one thread: torch processes that share cores with more threads slow each other down.
 test: install
 	$(OFFLINE) OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --dist worksteal
+
+# Real runs that are killed, starved of memory and disk, and fed nonsense: see docs/reliability.md.
+test-faults: install
+	$(OFFLINE) OMP_NUM_THREADS=1 PEFTSEARCH_FUZZ_CASES=400 $(BIN)/python -m pytest -m "" --numprocesses 2 \
+		--dist worksteal tests/faults
 
 test-slow: install
 	$(OFFLINE) $(BIN)/python -m pytest -m slow

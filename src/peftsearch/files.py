@@ -99,6 +99,19 @@ def new_folder(path: Path) -> Iterator[Path]:
         _flush_folder(path.parent)
 
 
+def read_limited(path: Path, *, max_bytes: int) -> str:
+    """Read a text file that somebody else may have made.
+
+    Raises:
+        OSError: if it cannot be read.
+        ValueError: if it is larger than any such file can be, or not UTF-8.
+    """
+    size = path.stat().st_size
+    if size > max_bytes:
+        raise ValueError(f"it has {size:,} bytes, more than the {max_bytes:,} that are read")
+    return path.read_text(encoding="utf-8")
+
+
 def _flush(descriptor: int) -> None:
     os.fsync(descriptor)
 

@@ -1,6 +1,7 @@
 """What a setting may be, and one wording for every value that it may not. No torch here."""
 
 import math
+import reprlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -48,4 +49,9 @@ SHARE_BELOW_ONE = Limit(lambda value: 0 <= value < 1, "from 0 to below 1")
 def require(holds: bool, name: str, value: Any, allowed: str) -> None:
     """Raise a `SettingError` unless `holds`."""
     if not holds:
-        raise SettingError(f"{name} is {value!r:.200}, but must be {allowed}.")
+        raise SettingError(f"{name} is {show(value)}, but must be {allowed}.")
+
+
+def show(value: Any) -> str:
+    """A value in a message. Short also for one that a small YAML file makes endless by naming its parts again."""
+    return reprlib.repr(value)

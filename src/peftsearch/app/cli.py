@@ -53,7 +53,9 @@ def main(argv: Sequence[str] | None = None) -> int:
             raise UnknownNameError("command", argv[0], COMMANDS)
         return COMMANDS[argv[0]](argv[1:])
     except PeftSearchError as error:
-        print(f"peftsearch: {error}", file=sys.stderr)
+        # Half of a surrogate pair, out of a file, cannot be printed as it is.
+        message = f"peftsearch: {error}".encode("utf-8", "backslashreplace").decode("utf-8")
+        print(message, file=sys.stderr)
         return 2
     except KeyboardInterrupt as error:
         hint = f" Go on with:\n  {_resume_command(argv)}" if argv[0] in _RESUMABLE else ""
@@ -88,7 +90,7 @@ def _run(command: str, argv: list[str]) -> int:
     from peftsearch.training import interruption
 
     if config.dry_run:
-        print(pipeline.describe(config))
+        print({"search": pipeline.describe_search, "train": pipeline.describe_train}[command](config))
         return 0
     with interruption.heeded():
         folder = {"search": pipeline.run_search, "train": pipeline.run_train}[command](config)

@@ -24,7 +24,7 @@ def parse_compare(argv: Sequence[str]) -> CompareConfig:
     parser = make_compare_parser()
     try:
         given = parser.parse_args(argv, defaults=False).as_dict()
-    except ArgumentError as error:
+    except (ArgumentError, ValueError) as error:
         known = [option for action in parser._actions for option in action.option_strings]
         raise SettingError(explain(str(error), known, parser.prog)) from error
     given.pop("config", None)

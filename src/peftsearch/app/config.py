@@ -11,7 +11,8 @@ import yaml
 
 from peftsearch.app.limits import RUN, TRAINING, check_limits
 from peftsearch.errors import RunFolderError
-from peftsearch.limits import ABOVE_ZERO, SettingError, require
+from peftsearch.files import read_limited
+from peftsearch.limits import ABOVE_ZERO, SettingError, require, show
 from peftsearch.methods.settings import METHODS, Driver, MethodSettings
 from peftsearch.methods.settings.bipeft import BipeftSettings
 from peftsearch.space.budget import Budget
@@ -29,6 +30,8 @@ HOW_TO_START = (
     "hub_model_id",
     "hub_private_repo",
 )
+# No settings file is as large.
+_MAX_YAML_BYTES = 1_000_000
 # Settings of a training that change nothing in its result.
 HOW_TO_TRAIN = ("training.save_steps", "training.save_total_limit", "training.report_to")
 
@@ -215,7 +218,7 @@ def as_mapping(name: str, value: Any) -> dict[str, Any]:
         SettingError: if it is no mapping.
     """
     if not isinstance(value, Mapping):
-        raise SettingError(f"'{name}' is {value!r:.200}, but must be a mapping of settings.")
+        raise SettingError(f"'{name}' is {show(value)}, but must be a mapping of settings.")
     return dict(value)
 
 
@@ -265,7 +268,11 @@ _WORDS = {int: "whole number", float: "number"}
 def _text(name: str, value: Any) -> str:
     require(not isinstance(value, bool), name, value, "text (in YAML, write it in quotes)")
     require(isinstance(value, str | int | float), name, value, "text")
-    return str(value)
+    text = str(value)
+    # Neither can be in the name of a file, and settings are names of files more often than not.
+    is_plain = "\0" not in text and not any("\ud800" <= letter <= "\udfff" for letter in text)
+    require(is_plain, name, value, "text without zero bytes and halves of surrogate pairs")
+    return text
 
 
 def read_yaml(path: str | Path) -> dict[str, Any]:
@@ -275,8 +282,8 @@ def read_yaml(path: str | Path) -> dict[str, Any]:
         SettingError: if it is missing, not YAML, or not a mapping.
     """
     try:
-        document = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError, RecursionError) as error:
+        document = yaml.safe_load(read_limited(Path(path), max_bytes=_MAX_YAML_BYTES))
+    except (OSError, ValueError, yaml.YAMLError, RecursionError) as error:
         raise SettingError(f"Cannot read the settings file '{path}': {str(error).splitlines()[0]}.") from error
     return as_mapping(str(path), document or {})
 

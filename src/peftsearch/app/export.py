@@ -16,7 +16,6 @@ from transformers import (
 
 import peftsearch.exports  # noqa: F401  registers the formats
 from peftsearch.app.attachment import MODEL
-from peftsearch.app.run_folder import read_json
 from peftsearch.app.train_stage import SavedRun
 from peftsearch.errors import ExportError, ModelError, RunFolderError
 from peftsearch.exports.export_format import FORMATS
@@ -73,7 +72,7 @@ def export_lora_beside(saved: SavedRun, folder: Path) -> str:
 def open_source(run: Path, *, model: str = "") -> Source:
     """Load what is to be exported; arguments and errors as in `run_export`."""
     if (run / "results.json").is_file():
-        saved = SavedRun(**read_json(run / "results.json")["saved"])
+        saved = SavedRun.read(run)
         return source_of(replace(saved, model=model or saved.model), run)
     if (run / "adapter_config.json").is_file():
         return _source_of_adapter(run, model)

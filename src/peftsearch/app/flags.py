@@ -44,7 +44,7 @@ def parse_run(command: str, argv: Sequence[str]) -> RunConfig:
     parser = make_parser(command, method)
     try:
         given = parser.parse_args(argv, defaults=False).as_dict()
-    except ArgumentError as error:
+    except (ArgumentError, ValueError) as error:
         known = [option for action in parser._actions for option in action.option_strings]
         raise SettingError(explain(str(error), known + _SHORT, parser.prog)) from error
     given.pop("config", None)

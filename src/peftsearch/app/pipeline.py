@@ -16,7 +16,7 @@ from peftsearch.app.hub import check_push, push_if_asked
 from peftsearch.app.pareto import train_front
 from peftsearch.app.recipe import Recipe, choose_recipe
 from peftsearch.app.results import Outcome, SearchPart, make_results
-from peftsearch.app.run_folder import alone_in, check_run_folder, environment, make_run_folder, read_json, write_sites
+from peftsearch.app.run_folder import alone_in, check_run_folder, environment, make_run_folder, write_sites
 from peftsearch.app.search_stage import search_configuration
 from peftsearch.app.train_stage import SavedRun, prove, score, train_over_seeds
 from peftsearch.app.verification import verify
@@ -40,15 +40,19 @@ def run_search(config: RunConfig) -> Path:
     Returns:
         the run folder; see docs/run_folder.md.
     """
+    _check_is_search(config)
+    workspace, scope = _open(config)
+    with alone_in(Path(config.output_folder)):
+        return _search(workspace, scope)
+
+
+def _check_is_search(config: RunConfig) -> None:
     if not METHODS[config.method_name].is_search:
         raise ConfigurationError(
             f"'{config.method_name}' does not search. Use `peftsearch train --configuration {config.method_name}`."
         )
     if not config.budget_texts:
         raise BudgetError("A search needs a budget. Give --budget, for example 0.1%, 100k or 5bp.")
-    workspace, scope = _open(config)
-    with alone_in(Path(config.output_folder)):
-        return _search(workspace, scope)
 
 
 def _search(workspace: Workspace, scope: Scope) -> Path:
@@ -130,14 +134,27 @@ def load_run(run: Path) -> nn.Module:
     Raises:
         RunFolderError: if the folder is not a finished run.
     """
-    return SavedRun(**read_json(run / "results.json")["saved"]).load(run)[0]
+    return SavedRun.read(run).load(run)[0]
 
 
-def describe(config: RunConfig) -> str:
-    """What a run would do, after everything has been checked that can be before the first step."""
-    _check_services(config)
-    workspace = Workspace.open(config)
-    scope = Scope.of(workspace.fresh_model(config.seed), preset=config.preset, budget=config.budget)
+def describe_search(config: RunConfig) -> str:
+    """What a search would do, after everything has been checked that can be before the first step."""
+    _check_is_search(config)
+    workspace, scope = _open(config)
+    return _describe(workspace, scope)
+
+
+def describe_train(config: RunConfig) -> str:
+    """What a training would do, after everything has been checked that can be before the first step."""
+    workspace, scope = _open(config)
+    recipe = choose_recipe(config, scope)
+    _check_cost(recipe, scope, min(scope.budgets.values(), default=None))
+    parameters = recipe.attachment.num_parameters(scope)
+    return f"{_describe(workspace, scope)}\ntrains    {recipe.name}: {parameters:,} parameters"
+
+
+def _describe(workspace: Workspace, scope: Scope) -> str:
+    config = workspace.config
     space, sizes = scope.space, {name: len(examples) for name, examples in workspace.task.splits.items()}
     lines = [
         f"task      {workspace.task.name}: {sizes}, metric {workspace.task.reported_metric}",

@@ -9,7 +9,7 @@ from typing import Any
 from torch import nn
 from transformers import PreTrainedModel
 
-from peftsearch.app.attachment import MODEL
+from peftsearch.app.attachment import ADAPTER, MODEL
 from peftsearch.app.provenance import write_provenance
 from peftsearch.app.recipe import Recipe
 from peftsearch.app.run_folder import read_json
@@ -138,6 +138,25 @@ class SavedRun:
         """How the results of a recipe are saved."""
         form = workspace.form
         return cls(workspace.config.model, form.num_labels, form.problem_type, recipe.attachment.saved_as)
+
+    @classmethod
+    def read(cls, run: Path) -> "SavedRun":
+        """How the result of a finished run is saved.
+
+        Raises:
+            RunFolderError: if the folder is not a finished run, or of another version.
+        """
+        document = read_json(run / "results.json")
+        try:
+            saved = cls(**document["saved"])
+        except (KeyError, TypeError) as error:
+            raise RunFolderError(
+                f"'{run / 'results.json'}' does not say how to load the result ({error}); another version wrote it. "
+                "Run it again."
+            ) from error
+        if saved.saved_as not in (ADAPTER, MODEL):
+            raise RunFolderError(f"'{run / 'results.json'}' names '{saved.saved_as}', but results are in {ADAPTER}/.")
+        return saved
 
     def load_base(self) -> PreTrainedModel:
         """A new copy of the pretrained model, with a task head that is not trained."""

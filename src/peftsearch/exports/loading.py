@@ -10,6 +10,8 @@ from safetensors import SafetensorError
 from transformers import PreTrainedModel
 
 from peftsearch.errors import ModelError, RunFolderError
+from peftsearch.files import read_limited
+from peftsearch.space.configuration import MAX_BYTES
 
 _MISMATCH = re.compile(r"size mismatch for (\S+): .*?torch\.Size\((\[.*?\])\).*?torch\.Size\((\[.*?\])\)", re.DOTALL)
 # Places named in a message.
@@ -23,9 +25,12 @@ def read_adapter_config(folder: Path) -> dict[str, Any]:
         RunFolderError: if it is missing or malformed.
     """
     try:
-        document = json.loads((folder / "adapter_config.json").read_text(encoding="utf-8"))
-        return dict(document)
-    except (OSError, ValueError, TypeError) as error:
+        document = dict(json.loads(read_limited(folder / "adapter_config.json", max_bytes=MAX_BYTES)))
+        for name in ("base_model_name_or_path", "task_type"):
+            if not isinstance(document.get(name), str | None):
+                raise ValueError(f"'{name}' must be text, found {document[name]!r:.100}")
+        return document
+    except (OSError, ValueError, TypeError, RecursionError) as error:
         raise RunFolderError(f"Cannot read the adapter in '{folder}': {error}.") from error
 
 
@@ -40,7 +45,8 @@ def load_adapter(base: PreTrainedModel, folder: Path, *, name: str) -> PeftModel
         RunFolderError: if the adapter cannot be read.
     """
     modules = dict(base.named_modules())
-    missing = sorted(path for path in read_adapter_config(folder).get("sites", {}) if path not in modules)
+    sites = read_adapter_config(folder).get("sites") or {}
+    missing = sorted(path for path in sites if path not in modules) if isinstance(sites, dict) else []
     if missing:
         raise ModelError(
             f"The adapter in '{folder}' belongs to another model than '{name}', which lacks {len(missing)} of its "

@@ -19,6 +19,17 @@ from peftsearch.modules.adapter_config import NAME, PEFT_TYPE, PeftSearchConfig,
 from peftsearch.modules.attention import choose_attention, keep_attention
 from peftsearch.space import Role
 
+# Ranks up to this are allowed whatever the width of a layer: prefixes can be longer than small layers are wide.
+FREE_RANK = 256
+
+
+def _check_ranks(path: str, ranks: dict[str, int], layer: nn.Module) -> None:
+    """Refuse ranks beyond the width of a layer, before a small file allocates endless memory."""
+    widest = max([FREE_RANK, *(size for parameter in layer.parameters() for size in parameter.shape)])
+    for kind, rank in ranks.items():
+        if rank > widest:
+            raise ConfigurationError(f"Rank {rank:,} of {kind} at '{path}' is above {widest:,}, its largest width.")
+
 
 class PeftSearchModel(BaseTuner):
     """peft's view of a configuration: which layers to wrap, and what to refuse when merging."""
@@ -53,6 +64,7 @@ class PeftSearchModel(BaseTuner):
     ) -> None:
         layer = target if isinstance(target, AdaptedLayer) else AdaptedLayer(target)
         ranks = peft_config.sites[current_key]
+        _check_ranks(current_key, ranks, layer.get_base_layer())
         role = Role(peft_config.roles[current_key]) if current_key in peft_config.roles else None
         layer.add_modules(adapter_name, ranks, role=role, inference_mode=peft_config.inference_mode)
         if not peft_config.init_weights:

@@ -8,8 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from peftsearch.errors import ConfigurationError
+from peftsearch.files import read_limited
 
 SCHEMA_VERSION = 1
+# Of a configuration file: ten times what all modules of a model with 1,000 layers need.
+MAX_BYTES = 20_000_000
 
 
 @dataclass(frozen=True, order=True)
@@ -86,7 +89,7 @@ class Configuration:
         """
         try:
             document = json.loads(text)
-        except (json.JSONDecodeError, RecursionError) as error:
+        except (ValueError, RecursionError) as error:
             raise ConfigurationError(f"The configuration is not valid JSON: {error}.") from error
         if not isinstance(document, dict) or not isinstance(document.get("choices"), list):
             raise ConfigurationError("A configuration is a JSON object with a list 'choices'.")
@@ -105,8 +108,8 @@ class Configuration:
             ConfigurationError: if the file is missing or malformed.
         """
         try:
-            text = Path(path).read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
+            text = read_limited(Path(path), max_bytes=MAX_BYTES)
+        except (OSError, ValueError) as error:
             raise ConfigurationError(f"Cannot read the configuration file '{path}': {error}.") from error
         return cls.from_json(text)
 

@@ -25,7 +25,7 @@ def read_table(path: Path) -> list[Row]:
         rows = READERS[suffix](path)
     except UnicodeDecodeError as error:
         raise DataError(f"'{path}' is not UTF-8 text ({error}). Convert it to UTF-8.") from error
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise DataError(f"'{path}' can't be read as {suffix[1:]}: {error}") from error
     if not rows:
         raise DataError(f"'{path}' is empty: at least one row is needed.")

@@ -12,7 +12,7 @@ from torch import nn
 from torch.utils.data import Sampler
 from transformers import Trainer, TrainerCallback
 
-from peftsearch.errors import CheckpointError
+from peftsearch.errors import CheckpointError, TrainingError
 from peftsearch.training import interruption
 from peftsearch.training.checkpoints import Checkpoints, read, step_of
 from peftsearch.training.state_tree import Tree
@@ -65,14 +65,19 @@ class ResumingTrainer(Trainer):
             Interrupted: after a checkpoint, if the run was asked to stop.
             StorageError: if a checkpoint cannot be written.
             CheckpointError: if the checkpoint is of another training.
+            TrainingError: if the loss stops being a number, or memory does not hold one example.
         """
         # The last callback: what is saved is what the others have made of a step.
         self.add_callback(_Save(self))
-        latest = self.checkpoints.latest()
+        self._last = latest = self.checkpoints.latest()
         if latest is not None:
             logger.info("Going on from step %d ('%s').", step_of(latest), latest)
-        with interruption.at_step_ends():
-            self.train(resume_from_checkpoint=str(latest) if latest else None)
+        try:
+            with interruption.at_step_ends():
+                self.train(resume_from_checkpoint=str(latest) if latest else None)
+        except TrainingError as error:
+            kept = f"The last checkpoint before that is '{self._last}'." if self._last else "There is no checkpoint."
+            raise TrainingError(f"{error} {kept}") from error
 
     # -- what is saved
 
@@ -87,7 +92,8 @@ class ResumingTrainer(Trainer):
             "seconds": self.seconds,
             "parts": {name: part.state() for name, part in self.parts.items()},
         }
-        return self.checkpoints.write(tree, self.state)
+        self._last = self.checkpoints.write(tree, self.state)
+        return self._last
 
     def _trained(self) -> dict[str, torch.Tensor]:
         return {name: p for name, p in self.model.named_parameters() if p.requires_grad}

@@ -1,0 +1,76 @@
+"""What checkpoints cost: seconds of writing them every 50 steps over the seconds of a search, in one process.
+
+python benchmarks/checkpoints.py
+"""
+
+import argparse
+import tempfile
+import time
+from pathlib import Path
+from statistics import median
+
+from peftsearch.app.config import make_config
+from peftsearch.app.gate_search import make_supernet
+from peftsearch.app.workspace import Scope, Workspace
+from peftsearch.methods.gate_driver import SearchData, make_gate_search
+from peftsearch.methods.settings import METHODS
+from peftsearch.training.trainer import Phase
+
+
+def main() -> None:
+    """Run a search, and time every checkpoint and every step."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--steps", type=int, default=200)
+    parser.add_argument("--batch", type=int, default=32)
+    parser.add_argument("--save_steps", type=int, default=50)
+    arguments = parser.parse_args()
+    training = {"per_device_train_batch_size": arguments.batch, "save_steps": arguments.save_steps}
+    config = make_config({"model": "demo", "task": "demo", "budget": "0.1%", "training": training})
+    workspace = Workspace.open(config)
+    scope = Scope.of(workspace.fresh_model(0), preset=config.preset, budget=config.budget)
+    method = METHODS["bipeft"].load()
+    halves = method.split(workspace.train.encoded, 0)
+    strategy = method(
+        scope.space,
+        budgets=list(scope.usable_budgets().values()),
+        settings=config.method,
+        planned_steps=arguments.steps,
+    )
+    supernet = make_supernet(workspace, scope)
+    with tempfile.TemporaryDirectory() as folder:
+        search = make_gate_search(
+            supernet,
+            strategy=strategy,
+            data=SearchData(workspace.form, *halves, workspace.validation, workspace.task.selection_metric),
+            settings=config.training,
+            phase=Phase("search", Path(folder), 0, arguments.steps),
+        )
+        taken, sizes = _time_checkpoints(search)
+        started = time.perf_counter()
+        search.resume()
+        seconds = time.perf_counter() - started
+    share = sum(taken) / (seconds - sum(taken))
+    print(f"{arguments.steps} steps of {arguments.batch} examples: {seconds:.1f} s")
+    print(f"{len(taken)} checkpoints of {median(sizes) / 1e6:.1f} MB: median {median(taken):.3f} s")
+    print(f"share of the search's time: {100 * share:.2f}%")
+
+
+def _time_checkpoints(search) -> tuple[list[float], list[int]]:
+    """Seconds and bytes of each checkpoint, filled while the search runs."""
+    taken: list[float] = []
+    sizes: list[int] = []
+    save = search.save_checkpoint
+
+    def timed() -> Path:
+        started = time.perf_counter()
+        path = save()
+        taken.append(time.perf_counter() - started)
+        sizes.append(sum(file.stat().st_size for file in path.iterdir()))
+        return path
+
+    search.save_checkpoint = timed
+    return taken, sizes
+
+
+if __name__ == "__main__":
+    main()
