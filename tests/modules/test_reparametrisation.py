@@ -67,3 +67,15 @@ def test_folding_what_has_no_bottleneck_changes_nothing(adapted):
     before = {name: p.detach().clone() for name, p in adapted.named_parameters()}
     fold(adapted)
     assert all(torch.equal(p, before[name]) for name, p in adapted.named_parameters())
+
+
+def test_a_step_of_adam_moves_a_prefix_no_further_than_twice_its_rate(adapted):
+    # Once through the free vectors, and once through the network.
+    reparametrise(adapted)
+    prefix, rate = only_prefix(adapted), 0.01
+    before = prefix.V.detach().clone()
+    optimizer = torch.optim.AdamW([p for p in adapted.parameters() if p.requires_grad], lr=rate, weight_decay=0.0)
+    (logits(adapted) - 1).square().sum().backward()
+    optimizer.step()
+    moved = (prefix.V - before).abs().max()
+    assert rate < moved <= 2 * rate

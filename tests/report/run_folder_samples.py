@@ -8,7 +8,7 @@ import yaml
 
 from peftsearch.space import Choice, Configuration
 
-EVIL = "<script>alert('$x')</script>"
+EVIL = "<script>document.documentElement.dataset.evil = '$x'</script><img src=x onerror=document.write('$x')>"
 
 
 def score(value: float, std: float | None = None) -> dict[str, Any]:

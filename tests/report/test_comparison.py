@@ -13,7 +13,7 @@ from peftsearch.report.comparison_text import as_csv, as_markdown, as_text
 from peftsearch.report.paired import compare_pairs
 from peftsearch.report.verdict import Outcome
 
-EVIL = "<script>alert('|$x')</script>"
+EVIL = "<script>document.documentElement.dataset.evil = '|$x'</script>"
 
 
 def facts(**changes) -> Facts:

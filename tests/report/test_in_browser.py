@@ -48,6 +48,17 @@ def test_a_page_opens_on_a_phone_without_errors_and_without_a_network(write, tmp
     assert int(re.search(r'data-width="(\d+)"', done.stdout)[1]) <= PHONE
 
 
+@pytest.mark.skipif(BROWSER is None, reason="no Chromium")
+@pytest.mark.parametrize("write", [write_run_page, write_comparison_page])
+def test_markup_in_labels_tasks_and_notes_is_only_text(write, tmp_path):
+    page = write(tmp_path)
+    own = (f"--user-data-dir={tmp_path / 'profile'}", "--dump-dom", page.as_uri())
+    done = subprocess.run([BROWSER, *FLAGS, *own], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0
+    assert "dataset.evil" in done.stdout and "data-evil" not in done.stdout
+    assert "<img" not in done.stdout
+
+
 def requests_of_page(log) -> list[str]:
     """Addresses that the page asked for; requests of the browser itself have no origin."""
     found = [event.get("params", {}) for event in json.loads(log.read_text())["events"]]
