@@ -12,7 +12,7 @@ from peftsearch.errors import StorageError
 
 
 @contextmanager
-def _told(path: Path) -> Iterator[None]:
+def told(path: Path) -> Iterator[None]:
     """Turn what the operating system, or safetensors, says of a write into an error that users understand."""
     try:
         yield
@@ -33,7 +33,7 @@ def write_bytes(path: Path, data: bytes) -> None:
     Raises:
         StorageError: if it cannot be written, as when the disk is full.
     """
-    with _told(path):
+    with told(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary = path.with_name(path.name + ".tmp")
         try:
@@ -63,7 +63,7 @@ def append_line(path: Path, line: str) -> None:
     Raises:
         StorageError: if it cannot be written.
     """
-    with _told(path):
+    with told(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("a", encoding="utf-8") as file:
             file.write(line + "\n")
@@ -81,7 +81,7 @@ def new_folder(path: Path) -> Iterator[Path]:
     Raises:
         StorageError: if something in it cannot be written; nothing is left then.
     """
-    with _told(path):
+    with told(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary = path.with_name(f".{path.name}.tmp")
         shutil.rmtree(temporary, ignore_errors=True)
@@ -90,13 +90,21 @@ def new_folder(path: Path) -> Iterator[Path]:
             yield temporary
             for inner in [*temporary.rglob("*"), temporary]:
                 _flush_path(inner)
-            if path.exists():
-                shutil.rmtree(path)
-            temporary.rename(path)
         except BaseException:
             shutil.rmtree(temporary, ignore_errors=True)
             raise
+        _replace_folder(path, temporary)
         _flush_folder(path.parent)
+
+
+def _replace_folder(path: Path, new: Path) -> None:
+    """Put a whole folder in the place of another; at no moment are both gone."""
+    old = path.with_name(f".{path.name}.old")
+    shutil.rmtree(old, ignore_errors=True)
+    if path.exists():
+        path.rename(old)
+    new.rename(path)
+    shutil.rmtree(old, ignore_errors=True)
 
 
 def read_limited(path: Path, *, max_bytes: int) -> str:
@@ -106,10 +114,13 @@ def read_limited(path: Path, *, max_bytes: int) -> str:
         OSError: if it cannot be read.
         ValueError: if it is larger than any such file can be, or not UTF-8.
     """
-    size = path.stat().st_size
-    if size > max_bytes:
-        raise ValueError(f"it has {size:,} bytes, more than the {max_bytes:,} that are read")
-    return path.read_text(encoding="utf-8")
+    if path.exists() and not path.is_file():
+        raise ValueError("it is not a file")
+    with path.open("rb") as file:
+        data = file.read(max_bytes + 1)
+    if len(data) > max_bytes:
+        raise ValueError(f"it has more than the {max_bytes:,} bytes that are read")
+    return data.decode("utf-8")
 
 
 def _flush(descriptor: int) -> None:

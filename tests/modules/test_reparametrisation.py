@@ -33,7 +33,7 @@ def only_prefix(model) -> Prefix:
 
 def train(model) -> None:
     optimizer = torch.optim.SGD([p for p in model.parameters() if p.requires_grad], lr=0.1)
-    for _ in range(3):
+    for _ in range(20):
         optimizer.zero_grad()
         (logits(model) - 1).square().sum().backward()
         optimizer.step()

@@ -70,7 +70,9 @@ def _resume_command(argv: Sequence[str]) -> str:
         is_start = word.partition("=")[0] in _STARTS
         is_value_of_start = before in _STARTS and word in ("true", "false")
         kept += [] if is_start or is_value_of_start else [word]
-    return shlex.join(["peftsearch", *kept, "--resume"])
+    # `compare` goes on without being told, also where it has not got to its first file.
+    resume = [] if argv[0] == "compare" else ["--resume"]
+    return shlex.join(["peftsearch", *kept, *resume])
 
 
 def _search(argv: list[str]) -> int:

@@ -12,6 +12,7 @@ from peftsearch.app.compare_cells import Cell, Unit, record_failure, run_unit
 from peftsearch.app.compare_config import CompareConfig
 from peftsearch.app.compare_progress import Progress
 from peftsearch.errors import PeftSearchError
+from peftsearch.training import interruption
 
 # Seconds between two looks at the run folders while ray works.
 _LOOK = 1.0
@@ -55,7 +56,9 @@ def run_on_ray(config: CompareConfig, units: Sequence[Unit], progress: Progress,
     if is_ours:
         _start(ray, config)
     try:
-        _run_all(ray, config, list(units), progress, done)
+        # Ray has put its own handlers in the place of ours.
+        with interruption.heeded():
+            _run_all(ray, config, list(units), progress, done)
     finally:
         if is_ours:
             ray.shutdown()
@@ -107,13 +110,13 @@ def _run_all(
 
 
 def _collect(ray: ModuleType, reference: Any, unit: Unit) -> None:
-    """Take the end of a unit; where its process died, its open cells have failed."""
+    """Take the end of a unit; where its process died, the cell that ran has failed, and the later ones are open."""
     try:
         ray.get(reference)
     except ray.exceptions.RayError as error:
-        for cell in unit.cells:
-            if not cell.is_done:
-                record_failure(cell, f"The worker ended: {str(error).splitlines()[0]}", details=str(error))
+        cell = next((cell for cell in unit.cells if not cell.is_done), None)
+        if cell is not None:
+            record_failure(cell, f"The worker ended: {str(error).splitlines()[0]}", details=str(error))
 
 
 def _work(config: CompareConfig, unit: Unit, folder: str) -> None:

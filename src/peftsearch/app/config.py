@@ -57,7 +57,7 @@ class RunConfig:
         seed: of the split, the search and the first training.
         seeds: number of trainings, with seeds counted up from `seed`.
         max_train_samples: use only so many training examples; 0 for all.
-        inherit: start the training from the supernet's weights instead of fresh ones.
+        inherit: start the training from the supernet's weights instead of fresh ones; for methods that train one.
         baseline: also train uniform LoRA of at most the same budget.
         random_baseline: also train a configuration drawn at random from the same space and budget.
         pareto: also train every configuration of the search's Pareto front of parameters and score; for methods that
@@ -115,6 +115,9 @@ class RunConfig:
         require(not self.push_to_hub or bool(self.hub_model_id), "hub_model_id", self.hub_model_id, needed)
         has_front = METHODS[self.method_name].driver is Driver.TRIALS
         require(has_front or not self.pareto, "pareto", True, f"false with the method '{self.method_name}'")
+        driver = METHODS[self.method_name].driver
+        has_supernet = driver in (Driver.GATES, Driver.INHERITED)
+        require(has_supernet or not self.inherit, "inherit", True, f"false with the method '{self.method_name}'")
         self.learning_rates  # noqa: B018  reads them
 
     def _check_space(self) -> None:

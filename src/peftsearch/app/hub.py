@@ -8,7 +8,8 @@ from huggingface_hub.errors import HFValidationError, HTTPError
 from huggingface_hub.utils import validate_repo_id
 
 from peftsearch.app.config import RunConfig
-from peftsearch.errors import HubError
+from peftsearch.app.train_stage import SavedRun
+from peftsearch.errors import HubError, RunFolderError
 from peftsearch.modules.adapter_card import CARD
 from peftsearch.report.collect import RunRecord, collect
 from peftsearch.report.model_card import make_run_card, usage_of
@@ -112,11 +113,16 @@ def push_run(run: Path, repository: str, *, private: bool) -> str:
 
 def _operations(record: RunRecord, repository: str) -> list[CommitOperationAdd]:
     """Every file under its path in the repository; the card names the repository."""
-    folder = record.folder / record.results["saved"]["saved_as"]
+    folder = record.folder / SavedRun.read(record.folder).saved_as
     card = make_run_card(record, usage=usage_of(record, folder, place=repository))
     saved = {p.relative_to(folder).as_posix(): p for p in sorted(folder.rglob("*")) if p.is_file()}
     beside = {name: record.folder / name for name in _BESIDE}
     contents = {**saved, **beside, CARD: str(card).encode()}
+    inside = record.folder.resolve()
+    for path in (*saved.values(), *beside.values()):
+        # In a folder from somebody else a link could name any file of the user's.
+        if not path.resolve().is_relative_to(inside):
+            raise RunFolderError(f"'{path}' leads out of the run folder and is not uploaded. Remove the link.")
     return [CommitOperationAdd(path, content) for path, content in contents.items()]
 
 

@@ -3,6 +3,7 @@
 import time
 from pathlib import Path
 
+from accelerate import PartialState
 from peft import PeftModel
 
 from peftsearch.app.gate_search import make_supernet, save_inherited
@@ -18,6 +19,7 @@ from peftsearch.methods.trials import Problem, Proposal
 from peftsearch.methods.uniform_gates import UniformGates
 from peftsearch.supernet.gates import configuration_gates
 from peftsearch.supernet.supernet import Supernet
+from peftsearch.training import interruption
 from peftsearch.training.checkpoints import Checkpoints
 from peftsearch.training.evaluation import evaluate
 from peftsearch.training.trainer import Phase
@@ -44,11 +46,18 @@ def search_with_inherited_weights(workspace: Workspace, scope: Scope, folder: Pa
 
 def _trained_supernet(workspace: Workspace, scope: Scope, problem: Problem, folder: Path) -> tuple[Supernet, float]:
     """The supernet and the seconds that its training took."""
-    config, record = workspace.config, folder / "supernet.json"
-    if record.exists():
-        loaded = workspace.fresh_model(config.seed)
-        model = PeftModel.from_pretrained(loaded.model, str(folder / "supernet"))
-        return Supernet(model, sites=scope.sites, space=scope.space), read_json(record)["seconds"]
+    record = folder / "supernet.json"
+    if not record.exists():
+        _train_supernet(workspace, scope, problem, folder)
+    # Read back also when it has just been trained: so a search that goes on scores as one that was never stopped.
+    loaded = workspace.fresh_model(workspace.config.seed)
+    model = PeftModel.from_pretrained(loaded.model, str(folder / "supernet")).to(PartialState().device)
+    return Supernet(model, sites=scope.sites, space=scope.space), read_json(record)["seconds"]
+
+
+def _train_supernet(workspace: Workspace, scope: Scope, problem: Problem, folder: Path) -> None:
+    """Train the supernet and write it, and last of all `supernet.json`."""
+    config = workspace.config
     supernet = make_supernet(workspace, scope)
     parts = UniformGates.split(workspace.train.encoded, config.seed)
     epochs = config.method.epochs or config.training.num_train_epochs
@@ -61,9 +70,9 @@ def _trained_supernet(workspace: Workspace, scope: Scope, problem: Problem, fold
     )
     with new_folder(folder / "supernet") as new:
         supernet.model.save_pretrained(str(new))
-    write_json(record, {"steps": done.steps, "seconds": done.seconds})
+    write_json(folder / "supernet.json", {"steps": done.steps, "seconds": done.seconds})
     Checkpoints(folder).discard()
-    return supernet, done.seconds
+    interruption.stop_if_asked()
 
 
 class InheritedScorer:

@@ -1,5 +1,6 @@
 """From a run's settings to its folder: search, train, prove, compare with the baseline, report."""
 
+import json
 import logging
 import random
 import shutil
@@ -26,7 +27,7 @@ from peftsearch.files import new_folder, write_json, write_text
 from peftsearch.methods.manual import baseline_lora, cost
 from peftsearch.methods.settings import METHODS
 from peftsearch.report.collect import collect
-from peftsearch.report.html import write_report
+from peftsearch.report.html import write_page_of
 from peftsearch.report.model_card import write_card
 from peftsearch.report.verdict import verdict
 from peftsearch.training.trackers import check_tracker
@@ -42,8 +43,9 @@ def run_search(config: RunConfig) -> Path:
     """
     _check_is_search(config)
     workspace, scope = _open(config)
+    budget = min(scope.usable_budgets().values())
     with alone_in(Path(config.output_folder)):
-        return _search(workspace, scope)
+        return _search(workspace, scope, budget)
 
 
 def _check_is_search(config: RunConfig) -> None:
@@ -55,8 +57,8 @@ def _check_is_search(config: RunConfig) -> None:
         raise BudgetError("A search needs a budget. Give --budget, for example 0.1%, 100k or 5bp.")
 
 
-def _search(workspace: Workspace, scope: Scope) -> Path:
-    config, budget = workspace.config, min(scope.usable_budgets().values())
+def _search(workspace: Workspace, scope: Scope, budget: int) -> Path:
+    config = workspace.config
     folder = _start(workspace, scope)
     found = search_configuration(workspace, scope, folder)
     notes = _budget_notes(scope) + list(found.notes)
@@ -267,8 +269,10 @@ def _finish(workspace: Workspace, outcome: Outcome, recipe: Recipe, folder: Path
         results["verified"] = verify(saved, folder, outcome.proofs[best])
     refused = export_lora_beside(saved, folder)
     results["notes"] += [f"lora/ was not written. {refused}"] if refused else []
+    record = replace(collect(folder), results=json.loads(json.dumps(results)))
+    write_card(record, target)
+    write_page_of(record)
+    # Last: whoever finds it finds everything else.
     write_json(folder / "results.json", results)
-    write_card(collect(folder), target)
-    write_report(folder)
     push_if_asked(workspace.config, folder)
     return folder

@@ -15,22 +15,31 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from peftsearch.errors import RunFolderError, StorageError
-from peftsearch.files import write_json
+from peftsearch.files import read_limited, write_json
 from peftsearch.space import Role, Site
 
 _PACKAGES = ("peftsearch", "torch", "transformers", "peft", "accelerate", "datasets", "safetensors")
 LOCK = ".lock"
+# No document of a run is as large.
+_MAX_BYTES = 100_000_000
 
 
 def check_run_folder(path: Path, *, resume: bool, overwrite: bool) -> None:
     """Check that a run may write to the folder, without touching it.
 
     Raises:
-        RunFolderError: if it holds files and neither `resume` nor `overwrite` allows that, or is not a folder.
+        RunFolderError: if it holds files and neither `resume` nor `overwrite` allows that, or is not a folder, or if
+            it holds something else than the run that `resume` is to go on with.
     """
     if path.exists() and not path.is_dir():
         raise RunFolderError(f"The output '{path}' is a file. Give a folder with --output.")
-    if not path.exists() or not _content(path) or resume:
+    if not path.exists() or not _content(path):
+        return
+    if resume:
+        if not (path / "config.yaml").is_file():
+            raise RunFolderError(
+                f"There is no run in '{path}' to go on with: it has no config.yaml. Give a run's folder with --output."
+            )
         return
     if not overwrite:
         raise RunFolderError(
@@ -75,7 +84,8 @@ def make_run_folder(path: Path, *, resume: bool) -> None:
     if resume:
         return
     try:
-        for child in _content(path):
+        # What says whose folder this is goes last.
+        for child in sorted(_content(path), key=lambda child: child.name in ("config.yaml", "comparison.yaml")):
             shutil.rmtree(child) if child.is_dir() and not child.is_symlink() else child.unlink()
     except OSError as error:
         raise StorageError(f"Cannot empty the output folder '{path}': {error}.") from error
@@ -101,8 +111,8 @@ def read_json(path: Path) -> Any:
         RunFolderError: if it is missing or malformed.
     """
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+        return json.loads(read_limited(path, max_bytes=_MAX_BYTES))
+    except (OSError, ValueError, RecursionError) as error:
         raise RunFolderError(f"Cannot read '{path}': {error}. Is '{path.parent}' a finished run folder?") from error
 
 

@@ -13,6 +13,7 @@ from peftsearch.app.workspace import Scope, Workspace
 from peftsearch.files import write_json, write_text
 from peftsearch.methods.settings import METHODS, Driver
 from peftsearch.space import Configuration
+from peftsearch.training import interruption
 from peftsearch.training.checkpoints import Checkpoints
 
 
@@ -63,6 +64,7 @@ def search_configuration(workspace: Workspace, scope: Scope, folder: Path) -> Fo
             },
         )
         Checkpoints(folder / "search").discard()
+        interruption.stop_if_asked()
     document = read_json(record)
     configurations = {
         int(budget): Configuration.load(folder / name) for budget, name in document["configurations"].items()

@@ -20,6 +20,7 @@ from peftsearch.files import new_folder, write_json
 from peftsearch.methods.gate_driver import planned_steps
 from peftsearch.models.load import load_model
 from peftsearch.modules.attach import count_peft_parameters
+from peftsearch.training import interruption
 from peftsearch.training.checkpoints import Checkpoints
 from peftsearch.training.evaluation import evaluate
 from peftsearch.training.fine_tuning import fine_tune
@@ -99,6 +100,7 @@ def _train_once(workspace: Workspace, recipe: Recipe, folder: Path, seed: int, r
     run = TrainedRun(seed, rate, trained.validation, trained.seconds, trained.num_pieces)
     write_json(record, asdict(run))
     Checkpoints(folder).discard()
+    interruption.stop_if_asked()
     return run
 
 

@@ -44,6 +44,7 @@ def load_adapter(base: PreTrainedModel, folder: Path, *, name: str) -> PeftModel
         ModelError: if the model lacks places of the adapter, or has other sizes there.
         RunFolderError: if the adapter cannot be read.
     """
+    _check_ranks(read_adapter_config(folder), base, folder)
     modules = dict(base.named_modules())
     sites = read_adapter_config(folder).get("sites") or {}
     missing = sorted(path for path in sites if path not in modules) if isinstance(sites, dict) else []
@@ -61,6 +62,16 @@ def load_adapter(base: PreTrainedModel, folder: Path, *, name: str) -> PeftModel
         ) from error
     except (OSError, SafetensorError, KeyError, TypeError) as error:
         raise RunFolderError(f"Cannot read the adapter in '{folder}': {error}.") from error
+
+
+def _check_ranks(config: dict[str, Any], base: PreTrainedModel, folder: Path) -> None:
+    """Refuse ranks of peft's own methods that no layer is wide enough for, before they take endless memory."""
+    widest = max(size for parameter in base.parameters() for size in parameter.shape)
+    pattern = config.get("rank_pattern")
+    patterns = list(pattern.values()) if isinstance(pattern, dict) else []
+    for rank in (config.get("r"), config.get("init_r"), config.get("num_virtual_tokens"), *patterns):
+        if isinstance(rank, int | float) and rank > widest:
+            raise RunFolderError(f"The adapter in '{folder}' has the rank {rank:,}, but no layer is above {widest:,}.")
 
 
 def _explain(message: str) -> str:

@@ -41,11 +41,9 @@ class PrunePeft(GateStrategy):
         self._layouts: dict[Placement, Layout] = {}
         self._sums: Record = []  # for each tensor of the modules, the sum over steps of its scalars' scores
         self._num_steps = 0
-        self._device = torch.device("cpu")
 
     def prepare(self, supernet: Supernet) -> None:
         """Note how modules fall into components, and start no factor at zero."""
-        self._device = supernet.model.device
         modules = {placement: supernet.module(placement) for placement in supernet.live}
         self._layouts = {placement: Layout.of(module) for placement, module in modules.items()}
         for module in modules.values():
@@ -61,6 +59,8 @@ class PrunePeft(GateStrategy):
     def observe(self, step: int, observation: Observation) -> list[Placement]:
         record = SCORES[self.settings.score](observation.weight_record)
         if self._sums:
+            # Sums out of a checkpoint are on the CPU.
+            self._sums = [total.to(new.device) for total, new in zip(self._sums, record, strict=True)]
             torch._foreach_add_(self._sums, record)
         else:
             self._sums = list(record)
@@ -80,7 +80,7 @@ class PrunePeft(GateStrategy):
         return {"sums": self._sums, "steps": self._num_steps}
 
     def load_state(self, state: Tree) -> None:
-        self._sums, self._num_steps = [total.to(self._device) for total in state["sums"]], state["steps"]
+        self._sums, self._num_steps = state["sums"], state["steps"]
 
     def results(self) -> dict[int, Configuration]:
         """Drop the lowest units until the rest fits, then give what is left to the highest that still fit."""

@@ -12,6 +12,7 @@ from peftsearch.errors import RunFolderError, StorageError, TrainingError
 from peftsearch.files import append_line, write_bytes
 from peftsearch.methods.trials import Fidelity, Proposal, Proposer, Trial
 from peftsearch.space import Choice, Configuration, SearchSpace
+from peftsearch.training import interruption
 from peftsearch.training.progress import Progress, open_progress
 
 logger = logging.getLogger(__name__)
@@ -47,6 +48,7 @@ def run_trials(proposer: Proposer, *, score: Scorer, space: SearchSpace, record:
             else:
                 done.append(_serve(proposal, [*trials, *done], score=score, number=number, space=space))
                 _append(record, number, done[-1])
+                interruption.stop_if_asked()
             _show(progress, done[-1])
         trials += done
     progress.close()

@@ -56,7 +56,7 @@ def load_config(name: str) -> PretrainedConfig:
         ModelError: if there is none.
     """
     with _explained(name):
-        return AutoConfig.from_pretrained(**_location(name))
+        return AutoConfig.from_pretrained(**_location(name), trust_remote_code=False)
 
 
 def load_tokenizer(name: str, *, config: PretrainedConfig) -> PreTrainedTokenizerBase:
@@ -66,7 +66,7 @@ def load_tokenizer(name: str, *, config: PretrainedConfig) -> PreTrainedTokenize
         ModelError: if there is no tokenizer, or neither token.
     """
     with _explained(name):
-        tokenizer = AutoTokenizer.from_pretrained(**_location(name))
+        tokenizer = AutoTokenizer.from_pretrained(**_location(name), trust_remote_code=False)
     if tokenizer.pad_token is None:
         if tokenizer.eos_token is None:
             raise ModelError(
@@ -119,7 +119,12 @@ def load_model(
     if "gguf_file" not in location:
         location["use_safetensors"] = True
     # A head of an earlier task may have another number of labels; it is drawn anew.
-    options |= {"dtype": torch.float32, "output_loading_info": True, "ignore_mismatched_sizes": True}
+    options |= {
+        "trust_remote_code": False,
+        "dtype": torch.float32,
+        "output_loading_info": True,
+        "ignore_mismatched_sizes": True,
+    }
     with _explained(name):
         model, info = loader.from_pretrained(**location, **options)
     if model.config.pad_token_id is None:
@@ -139,7 +144,8 @@ def load_as(auto_class: Any, name: str, **options: Any) -> PreTrainedModel:
         ModelError: if it cannot be loaded.
     """
     with _explained(name):
-        return auto_class.from_pretrained(**_location(name), dtype=torch.float32, **options)
+        location = _location(name)
+        return auto_class.from_pretrained(**location, trust_remote_code=False, dtype=torch.float32, **options)
 
 
 def _check_sizes(name: str, head: tuple[str, ...], mismatched: Any) -> None:

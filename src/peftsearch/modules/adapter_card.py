@@ -12,6 +12,8 @@ from pathlib import Path
 from huggingface_hub import ModelCard, ModelCardData
 from huggingface_hub.utils import HFValidationError, validate_repo_id
 
+from peftsearch.files import write_text
+
 CARD = "README.md"
 _PEFTS_TITLE = "# Model Card for Model ID"
 _MARK = re.compile(r"<!-- peftsearch (\{.*\}) -->")
@@ -99,7 +101,7 @@ def make_card(data: ModelCardData, body: str) -> ModelCard:
 
 def save_card(card: ModelCard, path: Path) -> None:
     """Write a card, whatever wrote it, with one line break at its end."""
-    path.write_text(str(card).rstrip() + "\n", encoding="utf-8")
+    write_text(path, str(card).rstrip() + "\n")
 
 
 def _body(sites: dict[str, dict[str, int]], origin: Origin) -> str:

@@ -44,13 +44,16 @@ class PeftSearchModel(BaseTuner):
 
     def _prepare_model(self, peft_config: PeftSearchConfig, model: nn.Module) -> None:
         """Refuse sites that the model lacks, before anything is changed; peft would leave them out without a word."""
-        missing = sorted(peft_config.sites.keys() - dict(model.named_modules()).keys())
+        layers = dict(model.named_modules())
+        missing = sorted(peft_config.sites.keys() - layers.keys())
         if missing:
             raise ConfigurationError(
                 f"{len(missing)} of the adapter's {len(peft_config.sites)} sites are not in this "
                 f"{type(model).__name__}, such as '{missing[0]}'. Load the adapter onto the model that it was made "
                 f"for: {peft_config.base_model_name_or_path or 'adapter_config.json does not name it'}."
             )
+        for path, ranks in peft_config.sites.items():
+            _check_ranks(path, ranks, layers[path])
 
     def _create_and_replace(
         self,
@@ -64,7 +67,6 @@ class PeftSearchModel(BaseTuner):
     ) -> None:
         layer = target if isinstance(target, AdaptedLayer) else AdaptedLayer(target)
         ranks = peft_config.sites[current_key]
-        _check_ranks(current_key, ranks, layer.get_base_layer())
         role = Role(peft_config.roles[current_key]) if current_key in peft_config.roles else None
         layer.add_modules(adapter_name, ranks, role=role, inference_mode=peft_config.inference_mode)
         if not peft_config.init_weights:

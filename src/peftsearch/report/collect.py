@@ -8,8 +8,11 @@ from typing import Any
 import yaml
 
 from peftsearch.errors import RunFolderError
+from peftsearch.files import read_limited
 from peftsearch.space import Configuration
 
+# Of each file; the log of a search has a few hundred bytes a step.
+_MAX_BYTES = 1_000_000_000
 # Folders of a run that hold trainings -> what is trained there.
 TRAININGS = {"training": "searched", "baseline": "uniform LoRA", "random_baseline": "random"}
 
@@ -62,14 +65,14 @@ def collect(run: Path) -> RunRecord:
         raise RunFolderError(f"'{run}' is not a run folder: it has no config.yaml. Give the --output of a run.")
     try:
         return _read(run)
-    except (ValueError, TypeError, AttributeError, yaml.YAMLError) as error:
+    except (OSError, ValueError, TypeError, AttributeError, RecursionError, yaml.YAMLError) as error:
         raise RunFolderError(
             f"A file in '{run}' cannot be read: {error}. Start the run anew with --overwrite."
         ) from error
 
 
 def _read(run: Path) -> RunRecord:
-    settings = (run / "config.yaml").read_text(encoding="utf-8")
+    settings = read_limited(run / "config.yaml", max_bytes=_MAX_BYTES)
     configuration, search = run / "configuration.json", run / "search"
     logs, trained = _of_seeds(run, "log.jsonl"), _of_seeds(run, "trained.json")
     return RunRecord(
@@ -103,13 +106,13 @@ def _name(path: Path) -> str:
 
 
 def _document(path: Path, missing: Any) -> Any:
-    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else missing
+    return json.loads(read_limited(path, max_bytes=_MAX_BYTES)) if path.is_file() else missing
 
 
 def _rows(path: Path) -> list[dict[str, Any]]:
     """Rows of a file of JSON lines; a last line that a run has not written to its end is left out."""
     if not path.is_file():
         return []
-    text = path.read_text(encoding="utf-8")
+    text = read_limited(path, max_bytes=_MAX_BYTES)
     lines = text.splitlines() if text.endswith("\n") else text.splitlines()[:-1]
     return [json.loads(line) for line in lines if line.strip()]

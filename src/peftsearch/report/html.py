@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from peftsearch.report.charts import chart_style
-from peftsearch.report.collect import collect
+from peftsearch.report.collect import RunRecord, collect
 from peftsearch.report.map_chart import map_chart
 from peftsearch.report.page import write_page
 from peftsearch.report.run_page import make_run_page
@@ -15,8 +15,12 @@ def write_report(run: Path) -> Path:
     Raises:
         RunFolderError: if the folder is not one of a run.
     """
-    record = collect(run)
+    return write_page_of(collect(run))
+
+
+def write_page_of(record: RunRecord) -> Path:
+    """Write the report of a run that has been read; see `write_report`."""
     with chart_style():
         page = make_run_page(record)
         maps = [map_chart(section.map) for section in page.sections if section.map]
-        return write_page(page, run / "report.html", also=maps)
+        return write_page(page, record.folder / "report.html", also=maps)

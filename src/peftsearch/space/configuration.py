@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from peftsearch.errors import ConfigurationError
-from peftsearch.files import read_limited
+from peftsearch.files import read_limited, write_text
 
 SCHEMA_VERSION = 1
 # Of a configuration file: ten times what all modules of a model with 1,000 layers need.
@@ -98,7 +98,7 @@ class Configuration:
 
     def save(self, path: str | Path) -> None:
         """Write the JSON form to a file."""
-        Path(path).write_text(self.to_json(), encoding="utf-8")
+        write_text(Path(path), self.to_json())
 
     @classmethod
     def load(cls, path: str | Path) -> "Configuration":

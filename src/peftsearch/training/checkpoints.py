@@ -18,7 +18,7 @@ from safetensors.torch import load_file, save_file
 from transformers import TrainerState
 
 from peftsearch.errors import CheckpointError
-from peftsearch.files import new_folder
+from peftsearch.files import new_folder, told
 from peftsearch.training.state_tree import Tree, join, split
 
 logger = logging.getLogger(__name__)
@@ -58,8 +58,11 @@ class Checkpoints:
             # What the log file holds anyway would make every checkpoint longer than the one before.
             replace(state, log_history=[], stateful_callbacks={}).save_to_json(str(new / _TRAINER))
             (new / _SUMS).write_text(json.dumps(_sums(new)), encoding="utf-8")
-        for old in self._newest_first()[self.keep :]:
-            shutil.rmtree(old)
+        # Later ones are damaged, or of a training that took another way.
+        later = [other for other in self._newest_first() if step_of(other) > state.global_step]
+        with told(self.folder):
+            for old in [*later, *self._newest_first()[len(later) + self.keep :]]:
+                shutil.rmtree(old)
         return path
 
     def latest(self) -> Path | None:
@@ -118,7 +121,7 @@ def read(path: Path) -> Tree:
     try:
         plain = json.loads((path / _STATE).read_text(encoding="utf-8"))
         return join(plain, load_file(path / _TENSORS))
-    except (OSError, ValueError, SafetensorError) as error:
+    except (OSError, ValueError, RecursionError, SafetensorError) as error:
         raise CheckpointError(f"The checkpoint '{path}' cannot be read: {error}.") from error
 
 

@@ -81,7 +81,10 @@ def num_rows(batch: Batch) -> int:
 def num_items(batch: Batch) -> int:
     """What the loss of a batch is the mean of: labels that count, or examples where there are none."""
     labels = batch.get("labels")
-    return int((labels != IGNORED).sum()) if isinstance(labels, torch.Tensor) else num_rows(batch)
+    # Only classes and tokens can be marked as ignored; -100 as a number to predict counts.
+    if not isinstance(labels, torch.Tensor) or labels.is_floating_point():
+        return num_rows(batch)
+    return int((labels != IGNORED).sum())
 
 
 def cut(batch: Batch, num_pieces: int) -> list[Batch]:
@@ -107,7 +110,8 @@ def hold_gradients(parameters: Sequence[torch.nn.Parameter]) -> Callable[[], Non
 
     def put_back() -> None:
         for parameter, gradient in zip(parameters, held, strict=True):
-            parameter.grad = gradient
+            # The next attempt adds to what it finds.
+            parameter.grad = None if gradient is None else gradient.clone()
 
     return put_back
 

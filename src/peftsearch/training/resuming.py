@@ -113,7 +113,7 @@ class ResumingTrainer(Trainer):
             self._load_weights(tree["weights"])
             self.optimizer.load_state_dict(tree["optimizer"])
             self.lr_scheduler.load_state_dict(tree["schedule"])
-            skip_passes(self._sampler, tree["passes"])
+            skip_passes(self._sampler, min(int(tree["passes"]), self.state.global_step))
             self._seconds_before = tree["seconds"]
         except (KeyError, ValueError, TypeError, RuntimeError) as error:
             raise CheckpointError(

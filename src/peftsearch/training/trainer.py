@@ -164,6 +164,11 @@ class FormTrainer(RatesByKind, ResumingTrainer):
         require_finite(loss, self.state.global_step + 1)
         return loss
 
+    def _get_num_items_in_batch(self, batch_samples: list[dict[str, Any]], device: torch.device) -> torch.Tensor:
+        """What the loss of an optimizer step is the mean of, over all processes."""
+        items = torch.tensor(sum(map(num_items, batch_samples)), device=device)
+        return self.accelerator.gather(items).sum() if self.accelerator.num_processes > 1 else items
+
     def compute_loss(
         self, model: nn.Module, inputs: dict[str, Any], return_outputs: bool = False, num_items_in_batch: Any = None
     ) -> Any:
