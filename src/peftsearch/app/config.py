@@ -313,7 +313,7 @@ def check_same_run(config: RunConfig, earlier: RunConfig) -> None:
 def differences(then: Mapping[str, Any], now: Mapping[str, Any], prefix: str = "") -> list[str]:
     """The settings that differ and are not only about how to run, in words, each by its full name."""
     found = []
-    for name in then | now:
+    for name in {**then, **now}:
         before, after = then.get(name), now.get(name)
         if isinstance(before, Mapping) and isinstance(after, Mapping):
             found += differences(before, after, f"{prefix}{name}.")
