@@ -37,7 +37,7 @@ class Result:
 
 def main(arguments: list[str]) -> int:
     """Run one test file by name with arguments for pytest, or all of them; 1 if a test failed."""
-    source, extra, hub = _fetch_peft(), _install_extra(), FOLDER / "hub"
+    source, extra, hub = _fetch_peft(), _install_extra(), FOLDER / "cache"
     _make_models(hub)
     files, options = (arguments[:1], arguments[1:]) if arguments else (FILES, [])
     results = [_run(file, source=source, extra=extra, hub=hub, options=options) for file in files]
@@ -76,7 +76,7 @@ def _make_models(hub: Path) -> None:
 
 
 def _run(file: str, *, source: Path, extra: Path, hub: Path, options: list[str]) -> Result:
-    """Run a test file in the folder of the models, where their hub names are paths."""
+    """Run a test file with the models in the cache of the hub."""
     report = FOLDER / f"{file}.xml"
     paths = [str(ROOT / "src"), str(ROOT / "tests"), str(extra), str(source)]
     # A proxy that no one serves: what would ask the hub all the same fails at once.
@@ -87,8 +87,8 @@ def _run(file: str, *, source: Path, extra: Path, hub: Path, options: list[str])
     start = time.monotonic()
     subprocess.run(
         [*command, str(source / "tests" / f"{file}.py"), *options],
-        cwd=hub,
-        env=os.environ | offline | {"PYTHONPATH": os.pathsep.join(paths)},
+        cwd=FOLDER,
+        env=os.environ | offline | {"HF_HUB_CACHE": str(hub)} | {"PYTHONPATH": os.pathsep.join(paths)},
         check=False,
     )
     return _read(file, report, time.monotonic() - start)

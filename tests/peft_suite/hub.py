@@ -1,4 +1,4 @@
-"""Tiny models with random weights, in folders that have the hub names which peft's tests ask for.
+"""Tiny models with random weights in a cache of the hub, under the names which peft's tests ask for.
 
 Models that are not here are left out of the tests: DeBERTa (the first), in which peftsearch finds no sites, and GPT-J
 and Qwen2, which are like others that are here.
@@ -54,11 +54,19 @@ MODELS = {
 }
 
 
-def make_models(folder: Path) -> None:
-    """Save every model under its hub name in a folder; those that are there already are kept."""
+# What a cache calls the state of a repository: a commit.
+_COMMIT = "0" * 40
+
+
+def make_models(cache: Path) -> None:
+    """Put every model into a cache, as if it had been downloaded; those that are there already are kept."""
     for name, (model_class, config_class, settings) in MODELS.items():
-        if (folder / name / "model.safetensors").exists():
+        repository = cache / f"models--{name.replace('/', '--')}"
+        snapshot = repository / "snapshots" / _COMMIT
+        if (snapshot / "model.safetensors").exists():
             continue
         torch.manual_seed(0)
         config = getattr(transformers, config_class)(**settings)
-        getattr(transformers, model_class)(config).save_pretrained(folder / name)
+        getattr(transformers, model_class)(config).save_pretrained(snapshot)
+        (repository / "refs").mkdir(exist_ok=True)
+        (repository / "refs" / "main").write_text(_COMMIT)

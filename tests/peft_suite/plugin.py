@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from peft_suite.hub import MODELS
 from peft_suite.impossible import reason_for
 from peft_suite.structures import CUSTOM, PAIRS, TRANSFORMERS, OnTargets, Structure, settings_for, sites_of
 from peftsearch.errors import ConfigurationError
@@ -50,7 +51,7 @@ def _keep_models_of_the_hub(module: Any) -> None:
     for name in dir(module):
         if name.endswith("_MODELS_TO_TEST"):
             models = getattr(module, name)
-            models[:] = [model for model in models if Path(model).is_dir()]
+            models[:] = [model for model in models if model in MODELS]
 
 
 def pytest_make_parametrize_id(config: pytest.Config, val: Any, argname: str) -> str | None:
