@@ -209,7 +209,8 @@ def method_of(settings: Mapping[str, Any]) -> str:
     method = settings.get("method") or {}
     name = method if isinstance(method, str) else as_mapping("method", method).get("name")
     configuration = settings.get("configuration")
-    name = str(name or (configuration if configuration in METHODS else "bipeft"))
+    is_manual = isinstance(configuration, str) and configuration in METHODS
+    name = str(name or (configuration if is_manual else "bipeft"))
     METHODS[name]
     return name
 

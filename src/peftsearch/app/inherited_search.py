@@ -49,6 +49,8 @@ def _trained_supernet(workspace: Workspace, scope: Scope, problem: Problem, fold
     record = folder / "supernet.json"
     if not record.exists():
         _train_supernet(workspace, scope, problem, folder)
+    Checkpoints(folder).discard()
+    interruption.stop_if_asked()
     # Read back also when it has just been trained: so a search that goes on scores as one that was never stopped.
     loaded = workspace.fresh_model(workspace.config.seed)
     model = PeftModel.from_pretrained(loaded.model, str(folder / "supernet")).to(PartialState().device)
@@ -71,8 +73,6 @@ def _train_supernet(workspace: Workspace, scope: Scope, problem: Problem, folder
     with new_folder(folder / "supernet") as new:
         supernet.model.save_pretrained(str(new))
     write_json(folder / "supernet.json", {"steps": done.steps, "seconds": done.seconds})
-    Checkpoints(folder).discard()
-    interruption.stop_if_asked()
 
 
 class InheritedScorer:

@@ -63,8 +63,9 @@ def search_configuration(workspace: Workspace, scope: Scope, folder: Path) -> Fo
                 "configurations": names,
             },
         )
-        Checkpoints(folder / "search").discard()
-        interruption.stop_if_asked()
+    # Also those that a kill right after the record has left.
+    Checkpoints(folder / "search").discard()
+    interruption.stop_if_asked()
     document = read_json(record)
     configurations = {
         int(budget): Configuration.load(folder / name) for budget, name in document["configurations"].items()

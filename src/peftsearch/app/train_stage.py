@@ -79,8 +79,16 @@ def _choose_rate(workspace: Workspace, recipe: Recipe, folder: Path, rates: list
 
 def _train_once(workspace: Workspace, recipe: Recipe, folder: Path, seed: int, rate: float) -> TrainedRun:
     record = folder / "trained.json"
-    if record.exists():
-        return TrainedRun(**read_json(record))
+    if not record.exists():
+        write_json(record, asdict(_train_anew(workspace, recipe, folder, seed, rate)))
+    # Also those that a kill right after the record has left.
+    Checkpoints(folder).discard()
+    interruption.stop_if_asked()
+    return TrainedRun(**read_json(record))
+
+
+def _train_anew(workspace: Workspace, recipe: Recipe, folder: Path, seed: int, rate: float) -> TrainedRun:
+    """Train and save, from the last checkpoint if there is one."""
     settings = replace(workspace.config.training, learning_rate=rate)
     steps = planned_steps(len(workspace.train.encoded), settings, settings.num_train_epochs)
     attached = recipe.attachment.attach(workspace, seed, steps=steps)
@@ -97,11 +105,7 @@ def _train_once(workspace: Workspace, recipe: Recipe, folder: Path, seed: int, r
     write_provenance(attached.model, recipe, seed)
     with new_folder(folder / recipe.attachment.saved_as) as new:
         attached.model.save_pretrained(str(new))
-    run = TrainedRun(seed, rate, trained.validation, trained.seconds, trained.num_pieces)
-    write_json(record, asdict(run))
-    Checkpoints(folder).discard()
-    interruption.stop_if_asked()
-    return run
+    return TrainedRun(seed, rate, trained.validation, trained.seconds, trained.num_pieces)
 
 
 @dataclass(frozen=True)

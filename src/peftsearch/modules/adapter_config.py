@@ -74,6 +74,7 @@ class PeftSearchConfig(PeftConfig):
         super().__post_init__()
         self.peft_type = PEFT_TYPE
         check_schema_version(self.schema_version)
+        _check_modules_to_save(self.modules_to_save)
         _check_sites(self.sites)
         _check_names("inputs", self.inputs, paths_of_kinds(self.sites, "reads_block_input"))
         _check_inputs(self.inputs)
@@ -108,6 +109,12 @@ def _check_sites(sites: Any) -> None:
             if type(rank) is not int or rank < 1:
                 raise ConfigurationError(f"Rank {rank!r:.50} of {kind} at '{path}' must be a whole number from 1.")
             KINDS[kind]
+
+
+def _check_modules_to_save(names: Any) -> None:
+    is_names = isinstance(names, list | tuple | set) and all(isinstance(name, str) for name in names)
+    if names is not None and not is_names:
+        raise ConfigurationError(f"'modules_to_save' must be a list of module names, found {names!r:.200}.")
 
 
 def paths_of_kinds(sites: dict[str, dict[str, int]], property_name: str) -> set[str]:
