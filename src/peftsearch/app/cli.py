@@ -57,6 +57,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         message = f"peftsearch: {error}".encode("utf-8", "backslashreplace").decode("utf-8")
         print(message, file=sys.stderr)
         return 2
+    except MemoryError as error:
+        print(f"peftsearch: Out of memory: {error}. Use a smaller model, or a machine with more.", file=sys.stderr)
+        return 2
     except KeyboardInterrupt as error:
         hint = f" Go on with:\n  {_resume_command(argv)}" if argv[0] in _RESUMABLE else ""
         print(f"\npeftsearch: {str(error) or 'interrupted'}.{hint}", file=sys.stderr)
