@@ -39,12 +39,12 @@ def write_bytes(path: Path, data: bytes) -> None:
         try:
             with temporary.open("wb") as file:
                 file.write(data)
-                _flush(file.fileno())
+                os.fsync(file.fileno())
             temporary.replace(path)
         except OSError:
             temporary.unlink(missing_ok=True)
             raise
-        _flush_folder(path.parent)
+        _flush(path.parent)
 
 
 def write_text(path: Path, text: str) -> None:
@@ -68,7 +68,7 @@ def append_line(path: Path, line: str) -> None:
         with path.open("a", encoding="utf-8") as file:
             file.write(line + "\n")
             file.flush()
-            _flush(file.fileno())
+            os.fsync(file.fileno())
 
 
 @contextmanager
@@ -89,12 +89,12 @@ def new_folder(path: Path) -> Iterator[Path]:
         try:
             yield temporary
             for inner in [*temporary.rglob("*"), temporary]:
-                _flush_path(inner)
+                _flush(inner)
         except BaseException:
             shutil.rmtree(temporary, ignore_errors=True)
             raise
         _replace_folder(path, temporary)
-        _flush_folder(path.parent)
+        _flush(path.parent)
 
 
 def _replace_folder(path: Path, new: Path) -> None:
@@ -123,20 +123,12 @@ def read_limited(path: Path, *, max_bytes: int) -> str:
     return data.decode("utf-8")
 
 
-def _flush(descriptor: int) -> None:
-    os.fsync(descriptor)
-
-
-def _flush_path(path: Path) -> None:
-    """Put a file on the disk, or the names in a folder."""
+def _flush(path: Path) -> None:
+    """Put a file on the disk, or the names in a folder where the system lets folders be opened."""
+    if os.name != "posix" and path.is_dir():
+        return
     descriptor = os.open(path, os.O_RDONLY)
     try:
-        _flush(descriptor)
+        os.fsync(descriptor)
     finally:
         os.close(descriptor)
-
-
-def _flush_folder(path: Path) -> None:
-    """Put the names in a folder on the disk, where the system lets folders be opened."""
-    if os.name == "posix":
-        _flush_path(path)

@@ -13,6 +13,14 @@ ENVIRONMENT = os.environ | {"HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1", "TOKE
 COMMAND = [sys.executable, "-c", "import sys; from peftsearch.app.cli import main; sys.exit(main())"]
 # Seconds after which a run that does not get to its moment counts as hung.
 PATIENCE = 900.0
+# A run of about half a minute: 60 steps of search, 120 of training.
+TRAINING = {
+    "learning_rate": 5e-3,
+    "num_train_epochs": 2,
+    "per_device_train_batch_size": 4,
+    "max_seq_length": 32,
+    "save_steps": 10,
+}
 
 # (name, whether the folder shows that the moment has come)
 Moment = tuple[str, Callable[[Path], bool]]

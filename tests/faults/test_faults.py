@@ -10,18 +10,8 @@ from pathlib import Path
 
 import pytest
 from killing import differing, outcome, rows, run, send_at, start, there
-from test_kills import SEARCH
 
 pytestmark = pytest.mark.faults
-
-
-@pytest.fixture(scope="module")
-def unbroken(tmp_path_factory) -> Path:
-    """A run that nothing happened to."""
-    folder = tmp_path_factory.mktemp("unbroken") / "run"
-    code, output = run([*SEARCH, "--output", str(folder)])
-    assert code == 0, output[-3000:]
-    return folder
 
 
 @pytest.fixture
@@ -41,8 +31,8 @@ def remount(folder: Path, options: str) -> None:
     subprocess.run(["mount", "-o", f"remount,{options}", str(folder)], check=True)
 
 
-def assert_goes_on(folder: Path, unbroken: Path) -> str:
-    code, output = run([*SEARCH, "--output", str(folder), "--resume"])
+def assert_goes_on(search: list[str], folder: Path, unbroken: Path) -> str:
+    code, output = run([*search, "--output", str(folder), "--resume"])
     assert code == 0, output[-3000:]
     assert not differing(outcome(unbroken), outcome(folder))
     return output
@@ -52,43 +42,43 @@ def assert_goes_on(folder: Path, unbroken: Path) -> str:
 @pytest.mark.parametrize(
     "moment", [rows("search/log.jsonl", 23), rows("training/seed-0/log.jsonl", 4)], ids=["search", "train"]
 )
-def test_a_signal_saves_the_step_and_names_the_command_that_goes_on(number, moment, unbroken, tmp_path):
+def test_a_signal_saves_the_step_and_names_the_command_that_goes_on(number, moment, search, unbroken, tmp_path):
     folder = tmp_path / "run"
-    process = start([*SEARCH, "--output", str(folder)])
+    process = start([*search, "--output", str(folder)])
     send_at(process, moment, folder, number)
     output, _ = process.communicate(timeout=120)
     assert process.returncode == 128 + number
     assert "Saved step" in output and "Traceback" not in output
     assert output.rstrip().endswith(f"--output {folder} --resume")
-    assert "Going on from step" in assert_goes_on(folder, unbroken)
+    assert "Going on from step" in assert_goes_on(search, folder, unbroken)
 
 
-def test_a_full_disk_is_named_and_the_run_goes_on_when_there_is_room(small_disk, unbroken):
+def test_a_full_disk_is_named_and_the_run_goes_on_when_there_is_room(small_disk, search, unbroken):
     folder = small_disk / "run"
-    code, output = run([*SEARCH, "--output", str(folder)])
+    code, output = run([*search, "--output", str(folder)])
     assert code == 2 and "Traceback" not in output
     assert "No space left on device" in output and "--resume" in output
     remount(small_disk, "size=1g")
-    assert_goes_on(folder, unbroken)
+    assert_goes_on(search, folder, unbroken)
 
 
-def test_a_folder_that_became_read_only_is_named(small_disk, unbroken):
+def test_a_folder_that_became_read_only_is_named(small_disk, search, unbroken):
     remount(small_disk, "size=1g")
     folder = small_disk / "run"
-    process = start([*SEARCH, "--output", str(folder)])
+    process = start([*search, "--output", str(folder)])
     send_at(process, there("search/search.json"), folder, signal.SIGKILL)
     process.communicate()
     remount(small_disk, "ro")
-    code, output = run([*SEARCH, "--output", str(folder), "--resume"])
+    code, output = run([*search, "--output", str(folder), "--resume"])
     assert code == 2 and "Cannot write to the output folder" in output and "Traceback" not in output
     remount(small_disk, "rw")
-    assert_goes_on(folder, unbroken)
+    assert_goes_on(search, folder, unbroken)
 
 
 @pytest.mark.parametrize("damage", ["cut", "flipped"])
-def test_a_damaged_checkpoint_is_named_and_the_last_good_one_is_used(damage, unbroken, tmp_path):
+def test_a_damaged_checkpoint_is_named_and_the_last_good_one_is_used(damage, search, unbroken, tmp_path):
     folder = tmp_path / "run"
-    process = start([*SEARCH, "--output", str(folder)])
+    process = start([*search, "--output", str(folder)])
     send_at(process, rows("search/log.jsonl", 33), folder, signal.SIGKILL)
     process.communicate()
     good, bad = sorted((folder / "search" / "checkpoints").glob("step-*"))
@@ -96,7 +86,7 @@ def test_a_damaged_checkpoint_is_named_and_the_last_good_one_is_used(damage, unb
     data = bytearray(path.read_bytes())
     data[len(data) // 2] ^= 16
     path.write_bytes(data[: len(data) // 2] if damage == "cut" else data)
-    output = assert_goes_on(folder, unbroken)
+    output = assert_goes_on(search, folder, unbroken)
     assert f"The checkpoint '{bad}' is damaged" in output and f"'{good}'" in output
 
 
@@ -114,9 +104,9 @@ def test_little_memory_halves_the_micro_batch(tmp_path):
     assert code in (0, 2) and "Traceback" not in output, output[-3000:]
 
 
-def test_a_loss_that_is_no_number_names_the_step_and_the_checkpoint(tmp_path):
+def test_a_loss_that_is_no_number_names_the_step_and_the_checkpoint(search, tmp_path):
     folder = tmp_path / "run"
-    arguments = [*SEARCH, "--training.learning_rate", "1e30", "--training.save_steps", "1", "--output", str(folder)]
+    arguments = [*search, "--training.learning_rate", "1e30", "--training.save_steps", "1", "--output", str(folder)]
     code, output = run(arguments)
     assert code == 2 and "at step" in output and "Traceback" not in output
     assert "checkpoint" in output

@@ -6,20 +6,10 @@ from pathlib import Path
 
 import pytest
 import yaml
-from killing import COMMAND, Moment, differing, kill_at, outcome, rows, run, there, writing
+from killing import TRAINING, Moment, differing, kill_at, outcome, rows, run, there, writing
 
 pytestmark = pytest.mark.faults
 
-TRAINING = {
-    "learning_rate": 5e-3,
-    "num_train_epochs": 2,
-    "per_device_train_batch_size": 4,
-    "max_seq_length": 32,
-    "save_steps": 10,
-}
-SHORT = [word for name, value in TRAINING.items() for word in (f"--training.{name}", str(value))]
-SEARCH = ["search", "--model", "demo", "--task", "demo", "--budget", "0.1%", "--max_train_samples", "240", *SHORT]
-SEARCH += ["--verify", "false"]
 # 60 steps of search, 120 of training, 120 of the baseline.
 SEARCH_MOMENTS = [
     rows("search/log.jsonl", 1),
@@ -130,8 +120,8 @@ def survive(arguments: list[str], moments: list[Moment], runs: Sequence[str], fo
     assert sum(equal) == len(moments) == 20
 
 
-def test_a_killed_search_ends_as_the_unbroken_one(tmp_path):
-    survive(SEARCH, SEARCH_MOMENTS, [""], tmp_path)
+def test_a_killed_search_ends_as_the_unbroken_one(search, tmp_path):
+    survive(search, SEARCH_MOMENTS, [""], tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -139,15 +129,11 @@ def test_a_killed_search_ends_as_the_unbroken_one(tmp_path):
     [("autopeft", AUTOPEFT, AUTOPEFT_MOMENTS), ("evolutionary", EVOLUTIONARY, EVOLUTIONARY_MOMENTS)],
     ids=["autopeft", "evolutionary"],
 )
-def test_a_killed_comparison_ends_as_the_unbroken_one(method, settings, moments, tmp_path):
+def test_a_killed_comparison_ends_as_the_unbroken_one(method, settings, moments, task, tmp_path):
     config = tmp_path / "compare.yaml"
-    document = {"model": "demo", "budget": "0.1%", "methods": {method: settings}, "tasks": ["demo"], "seeds": 1}
-    document |= {"max_train_samples": 240, "verify": False, "training": TRAINING}
+    document = {"model": "demo", "budget": "0.1%", "methods": {method: settings}, "seeds": 1}
+    document |= {"tasks": [str(task)], "verify": False, "training": TRAINING}
     config.write_text(yaml.safe_dump(document))
     survive(
         ["compare", "--config", str(config)], moments, [f"demo/{name}/seed-0" for name in ("lora", method)], tmp_path
     )
-
-
-def test_the_command_is_the_installed_one():
-    assert "peftsearch" in " ".join(COMMAND)

@@ -9,7 +9,7 @@ from typing import Protocol, runtime_checkable
 import numpy
 import torch
 from torch import nn
-from torch.utils.data import Sampler
+from torch.utils.data import Dataset, Sampler
 from transformers import Trainer, TrainerCallback
 
 from peftsearch.errors import CheckpointError, TrainingError
@@ -94,6 +94,9 @@ class ResumingTrainer(Trainer):
         }
         self._last = self.checkpoints.write(tree, self.state)
         return self._last
+
+    def _get_train_sampler(self, train_dataset: Dataset | None = None) -> Sampler:
+        return self._sampler
 
     def _trained(self) -> dict[str, torch.Tensor]:
         return {name: p for name, p in self.model.named_parameters() if p.requires_grad}

@@ -140,17 +140,15 @@ class FormTrainer(RatesByKind, ResumingTrainer):
         )
         self.remove_callback(PrinterCallback)
         self.form = form
-        self._sampler = length_grouped(train, self.args.train_batch_size, self.args.seed)
         self.watch(
-            Checkpoints(phase.folder, settings.save_total_limit), every=settings.save_steps, sampler=self._sampler
+            Checkpoints(phase.folder, settings.save_total_limit),
+            every=settings.save_steps,
+            sampler=length_grouped(train, self.args.train_batch_size, self.args.seed),
         )
         self.micro_batches = MicroBatches()
         self.parts |= {"log": log, "micro_batches": self.micro_batches}
         # So that the Trainer counts the labels and leaves the mean to `compute_loss`.
         self.model_accepts_loss_kwargs = True
-
-    def _get_train_sampler(self, train_dataset: Dataset | None = None) -> LengthGroupedSampler:
-        return self._sampler
 
     def training_step(self, model: nn.Module, inputs: dict[str, Any], num_items_in_batch: Any = None) -> torch.Tensor:
         """One forward and backward pass, or one for each piece of the batch where memory does not hold all of it.
