@@ -1,151 +1,113 @@
 """Time of one BIPEFT search step over two plain forward+backward passes of the frozen backbone with the same batch.
 
 The plain passes train the norms' weights, so that their backward reaches the bottom of the model. Plain passes and
-search steps alternate in one process, and medians are compared, since machines differ and drift.
+search steps alternate in one process, and medians are compared, since machines differ and drift. A step is measured
+before the first trigger, after half of them and after the last; the slowest is looked for among those that prune too.
 
-    python benchmarks/search_step.py --batch 32 --tokens 64 --repeats 15
+    python benchmarks/search_step.py --repeats 9
 """
 
 import argparse
 import statistics
-import tempfile
-import time
-from pathlib import Path
+from dataclasses import dataclass
 
 import torch
-from torch.utils.data import Dataset
+from searches import make_search
+from shapes import SHAPES, Shape, add_arguments, autocast, choose_device, name_of, now, training_settings
 
-from peftsearch.methods.bipeft import Bipeft
-from peftsearch.methods.gate_driver import SearchData, make_gate_search
-from peftsearch.methods.gate_steps import GateSteps
-from peftsearch.methods.settings.bipeft import BipeftSettings
 from peftsearch.models.discover import find_sites
-from peftsearch.models.load import load_model
-from peftsearch.modules.attach import attach
-from peftsearch.modules.kinds import cost_at
-from peftsearch.space import PRESETS, Budget, SearchSpace
-from peftsearch.supernet.supernet import Supernet
-from peftsearch.training.settings import TrainingSettings
-from peftsearch.training.trainer import EncodedSplit, Phase
+
+# Steps before the first that counts: allocators, threads and the first architecture steps.
+WARM_UP = 5
 
 
-class RandomTokens(Dataset):
-    """Examples of one length with random tokens and labels."""
+@dataclass(frozen=True)
+class Step:
+    """Times of a step and of two plain passes with its batch, in seconds."""
 
-    def __init__(self, count: int, tokens: int, vocabulary: int):
-        generator = torch.Generator().manual_seed(0)
-        self.ids = torch.randint(1000, vocabulary, (count, tokens), generator=generator)
-        self.labels = torch.randint(0, 2, (count,), generator=generator)
-
-    def __len__(self) -> int:
-        return len(self.ids)
-
-    def __getitem__(self, i: int) -> dict:
-        ids = self.ids[i]
-        return {"input_ids": ids, "attention_mask": torch.ones_like(ids), "labels": self.labels[i], "length": len(ids)}
+    search: float
+    plain: float
+    live: int
+    prunes: bool
 
 
-class TokenForm:
-    """The part of a form that training needs."""
-
-    @staticmethod
-    def collate(features: list[dict]) -> dict[str, torch.Tensor]:
-        return {name: torch.stack([f[name] for f in features]) for name in features[0] if name != "length"}
-
-
-def plain_passes(model: torch.nn.Module, batch: dict[str, torch.Tensor]) -> float:
-    """Seconds of two forward+backward passes."""
-    started = time.perf_counter()
-    for _ in range(2):
-        model(**batch).loss.backward()
-    model.zero_grad()
-    return time.perf_counter() - started
-
-
-class Clock(GateSteps):
-    """A search that runs plain passes after each of its own steps and keeps both times."""
-
-    plain: torch.nn.Module
-    times: list[tuple[float, float, int]]
-
-    def training_step(self, model, inputs, num_items_in_batch=None):
-        started = time.perf_counter()
-        loss = super().training_step(model, inputs, num_items_in_batch)
-        taken = time.perf_counter() - started
-        live = len(self.supernet.live)
-        self.times.append((taken, plain_passes(self.plain, self._prepare_inputs(inputs)), live))
-        return loss
-
-
-class Endless(Bipeft):
-    """BIPEFT that goes on after its last trigger, with what is left of the supernet."""
-
-    steps = Clock
-
-    def observe(self, step, observation):
-        return super().observe(step, observation) if self.num_triggers < self.settings.max_triggers else []
-
-    def finished(self):
-        return False
-
-
-def make_plain(name: str) -> torch.nn.Module:
+def make_plain(shape: Shape, device: torch.device) -> torch.nn.Module:
     """The backbone with nothing but its norms' weights trainable."""
-    model = load_model(name, num_labels=2).model
+    model = shape.make_model()
     norms = {site.path for site in find_sites(model) if site.role.is_norm}
     for path, parameter in model.named_parameters():
         parameter.requires_grad = path.rpartition(".")[0] in norms
-    return model
+    return model.to(device).train()
 
 
-def run(args: argparse.Namespace) -> list[tuple[float, float, int]]:
-    """Times of every step: search step, plain passes, live modules."""
-    torch.manual_seed(0)
-    loaded = load_model(args.model, num_labels=2)
-    sites = find_sites(loaded.model)
-    space = SearchSpace.build(PRESETS[args.space], sites=sites, cost=cost_at)
-    model = attach(loaded.model, space.largest, sites=sites, head=loaded.head, task_type="SEQ_CLS")
-    budget = Budget.parse(args.budget).parameters(loaded.backbone_parameters)
-    steps = 6 + args.repeats + args.triggers + args.repeats
-    # A threshold of -1 triggers at every step after the warm-up; the search would end with the last trigger.
-    settings = BipeftSettings(max_triggers=args.triggers, warmup=6 + args.repeats, threshold=-1.0)
-    strategy = Endless(space, budgets=[budget], settings=settings, planned_steps=steps)
-    data = RandomTokens(args.batch * steps, args.tokens, loaded.model.config.vocab_size)
-    with tempfile.TemporaryDirectory() as folder:
-        search = make_gate_search(
-            Supernet(model, sites=sites, space=space),
-            strategy=strategy,
-            data=SearchData(TokenForm(), data, data, EncodedSplit((), data), "accuracy"),
-            settings=TrainingSettings(per_device_train_batch_size=args.batch),
-            phase=Phase("search", Path(folder), 0, steps),
-        )
-        search.plain, search.times = make_plain(args.model).train(), []
+def run(shape: Shape, arguments: argparse.Namespace, device: torch.device) -> list[Step]:
+    """Take every step of a search, two plain passes after each."""
+    plain, repeats, half = make_plain(shape, device), arguments.repeats, arguments.triggers // 2
+    pace = set(range(WARM_UP + repeats, WARM_UP + repeats + half))
+    pace |= {step + half + repeats for step in pace}
+    taken: list[Step] = []
+
+    def plain_passes(batch: dict) -> float:
+        started = now(device)
+        for _ in range(2):
+            with autocast(arguments, device):
+                loss = plain(**batch).loss
+            loss.backward()
+        plain.zero_grad()
+        return now(device) - started
+
+    with make_search(
+        shape,
+        space=arguments.space,
+        budget=arguments.budget,
+        steps=WARM_UP + 3 * repeats + 2 * half,
+        pace=pace,
+        settings=training_settings(arguments, shape.batch),
+    ) as (search, strategy):
+
+        def time_step(step, inputs):
+            started = now(device)
+            loss = step()
+            seconds = now(device) - started
+            batch = {name: tensor.to(device) for name, tensor in inputs.items()}
+            prunes = len(taken) in strategy.pace
+            taken.append(Step(seconds, plain_passes(batch), len(search.supernet.live), prunes))
+            return loss
+
+        search.time_step = time_step
         search.train()
-    return search.times
+    return taken[WARM_UP:]
+
+
+def report(name: str, shape: Shape, steps: list[Step], repeats: int) -> None:
+    """Print a row for each part of a search."""
+    quiet = [step for step in steps if not step.prunes]
+    parts = {"0%": quiet[:repeats], "50%": quiet[repeats : 2 * repeats], "100%": quiet[2 * repeats :]}
+    for part, rows in parts.items():
+        search, plain = statistics.median(s.search for s in rows), statistics.median(s.plain for s in rows)
+        sizes = f"{shape.batch} x {shape.tokens}"
+        print(f"| {name}, {sizes} | {part} | {rows[-1].live} | {search:.3f} | {plain:.3f} | {search / plain:.2f} |")
+    # Over the plain passes beside it, so that a hiccup of the machine does not count twice.
+    ratios = [step.search / step.plain for step in steps]
+    slowest = max(ratios) / statistics.median(ratios)
+    pruning = statistics.median(s.search / s.plain for s in steps if s.prunes) / statistics.median(ratios)
+    print(f"{name}: slowest step {slowest:.2f}, median pruning step {pruning:.2f} of the median step", flush=True)
 
 
 def main() -> None:
+    """Measure each shape."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--model", default="demo")
+    add_arguments(parser, "minilm,t5,llama")
     parser.add_argument("--space", default="s2")
     parser.add_argument("--budget", default="0.1%")
-    parser.add_argument("--batch", type=int, default=32)
-    parser.add_argument("--tokens", type=int, default=64)
-    parser.add_argument("--repeats", type=int, default=15, help="steps measured at the start and at the end")
-    parser.add_argument("--triggers", type=int, default=10, help="triggers between the start and the end")
-    args = parser.parse_args()
-    times = run(args)[6:]
-    phases = {
-        "start": times[: args.repeats],
-        "pruning": times[args.repeats : args.repeats + args.triggers],
-        "end": times[-args.repeats :],
-    }
-    print(f"{args.model}, {args.batch} x {args.tokens} tokens, {torch.get_num_threads()} threads")
-    print("phase    modules  search step  2 plain passes  ratio of medians  slowest / median")
-    for name, rows in phases.items():
-        step, plain = (statistics.median(row[i] for row in rows) for i in (0, 1))
-        slowest = max(row[0] for row in rows) / step
-        print(f"{name:8} {rows[-1][2]:7} {step:11.3f}s {plain:14.3f}s {step / plain:17.3f} {slowest:17.2f}")
+    parser.add_argument("--repeats", type=int, default=9, help="steps measured at each of the three moments")
+    parser.add_argument("--triggers", type=int, default=6, help="half of them before the second moment")
+    arguments = parser.parse_args()
+    device = choose_device(arguments)
+    print(f"{name_of(device)}, {arguments.dtype}, space {arguments.space}")
+    print("| model | triggers | modules | search step, s | two plain passes, s | ratio |\n|---|---|---|---|---|---|")
+    for name in arguments.shapes.split(","):
+        report(name, SHAPES[name], run(SHAPES[name], arguments, device), arguments.repeats)
 
 
 if __name__ == "__main__":

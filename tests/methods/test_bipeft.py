@@ -217,3 +217,13 @@ def spaces():
         for family in FAMILIES
         for name in PRESETS
     }
+
+
+@pytest.mark.parametrize("planned", [12, 40])
+def test_a_search_of_fewer_steps_than_triggers_meets_the_budget(planned):
+    space = small_space()
+    settings = BipeftSettings(warmup=0.1, window=1, threshold=-1.0)
+    strategy = Bipeft(space, budgets=[60], settings=settings, planned_steps=planned)
+    simulate(strategy, importances(space, 0), planned)
+    assert strategy.num_triggers < settings.max_triggers
+    assert float(strategy._sizes().sum()) <= 60

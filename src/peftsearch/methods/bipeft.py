@@ -136,7 +136,7 @@ class Bipeft(GateStrategy):
             return []
         if self.stability is None or self.stability < self.settings.threshold:
             return []
-        return self._trigger()
+        return self._trigger(step)
 
     @property
     def _warmup_steps(self) -> int:
@@ -159,9 +159,13 @@ class Bipeft(GateStrategy):
         used = self.table.costs.gather(1, self.architecture.preferred_column()[:, None])[:, 0]
         return (self.table.costs[:, -1] / used).float()
 
-    def _trigger(self) -> list[Placement]:
-        """Remove modules (eq. 6), fix ranks (eqs 9-10) and count the trigger."""
-        left = self.settings.max_triggers - self.num_triggers
+    def _trigger(self, step: int) -> list[Placement]:
+        """Remove modules (eq. 6), fix ranks (eqs 9-10) and count the trigger.
+
+        The last planned step is the last that can trigger, so that a search of fewer steps than triggers meets the
+        budget too.
+        """
+        left = max(1, min(self.settings.max_triggers - self.num_triggers, self.planned_steps - step))
         sizes = self._sizes()
         excess = float(sizes.sum()) - self.budgets[0]
         removals = choose_removals(self._live_scores(), sizes, reduction=excess / left, at_least_one=excess > 0)

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from peft.tuners.tuners_utils import BaseTunerLayer, check_adapters_to_merge
 from torch import nn
+from torch.func import functional_call
 from transformers.pytorch_utils import Conv1D
 
 import peftsearch.modules.kinds  # noqa: F401  registers every kind
@@ -16,6 +17,7 @@ from peftsearch.modules.tap import Tap
 from peftsearch.space import Role
 
 PREFIX = "peftsearch_"
+Applied = tuple[PeftModule, Mask]
 # Order in which modules at one site apply.
 ORDERED_KINDS = tuple(sorted(KINDS, key=lambda kind: (KINDS[kind].order, kind)))
 
@@ -106,17 +108,35 @@ class AdaptedLayer(nn.Module, BaseTunerLayer):
         block_input = None if self.tap is None else self.tap.take()
         if self.disable_adapters or self.merged:
             return self.base_layer(x, *args, **kwargs)
-        applied = list(self._active())
+        changed, applied = self._changed_parameters(list(self._active()))
         inputs = []
         # Backwards, so that what a module makes of the input reaches the base layer and all modules before it.
         for module, mask in reversed(applied):
             if module.changes_input:
                 x = module.before(x, mask)
             inputs.append(block_input if module.reads_block_input else x)
-        y = self.base_layer(x, *args, **kwargs)
+        if changed:
+            y = functional_call(self.base_layer, changed, (x, *args), kwargs)
+        else:
+            y = self.base_layer(x, *args, **kwargs)
         for (module, mask), own_input in zip(applied, reversed(inputs), strict=True):
             y = module(own_input, y, mask)
         return y
+
+    def _changed_parameters(self, applied: list[Applied]) -> tuple[dict[str, torch.Tensor], list[Applied]]:
+        """Parameters of the base layer as the first modules change them, and the modules after those."""
+        changed: dict[str, torch.Tensor] = {}
+        own = self.base_layer._parameters
+        for number, (module, mask) in enumerate(applied):
+            name = module.runs_as
+            # A small change would be lost in a sum of less precision.
+            if name not in own or own["weight"].dtype != torch.float32 or not is_plain(self.base_layer):
+                return changed, applied[number:]
+            before = changed.get(name, own[name])
+            delta = module.weight_delta(before) if name == "weight" else module.bias_delta(before)
+            delta = delta if mask.gate is None else mask.gate * delta
+            changed[name] = delta if before is None else before + delta
+        return changed, []
 
     def unmergeable_reason(self, adapter: str) -> str | None:
         """Why an adapter cannot be merged into the base layer; None if it can."""
@@ -177,13 +197,13 @@ class AdaptedLayer(nn.Module, BaseTunerLayer):
     def _container(self, kind: str) -> nn.ModuleDict:
         return getattr(self, PREFIX + kind)
 
-    def applied_in_attention(self) -> list[tuple[PeftModule, Mask]]:
+    def applied_in_attention(self) -> list[Applied]:
         """Modules of the active adapters that act inside the attention function, with their masks."""
         if self.disable_adapters or self.merged:
             return []
         return list(self._active(in_attention=True))
 
-    def _active(self, *, in_attention: bool = False) -> Iterator[tuple[PeftModule, Mask]]:
+    def _active(self, *, in_attention: bool = False) -> Iterator[Applied]:
         for adapter in self.active_adapters:
             for kind, module in self.modules_of(adapter).items():
                 mask = self.masks.get(kind, UNMASKED)

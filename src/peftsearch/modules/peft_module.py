@@ -45,7 +45,8 @@ class PeftModule(nn.Module, ABC):
     ranked: ClassVar[bool] = False
     # Parameter name -> axis along which the rank's components lie; parameters without one are absent.
     rank_axes: ClassVar[Mapping[str, int]] = {}
-    # Modules at one site apply in ascending order: what reads the layer's input comes first, serial ones last.
+    # Modules at one site apply in ascending order: first what the layer can be run with (`runs_as`), then what reads
+    # its input, serial ones last.
     order: ClassVar[int] = 0
     # Multiple of the learning rate that suits the kind where LoRA's multiple is 1.
     learning_rate_scale: ClassVar[float] = 1.0
@@ -55,6 +56,9 @@ class PeftModule(nn.Module, ABC):
     reads_role: ClassVar[bool] = False
     # Whether `before` changes what the layer reads.
     changes_input: ClassVar[bool] = False
+    # "weight" or "bias" for kinds whose change of that parameter, `weight_delta` or `bias_delta`, is so small that the
+    # layer is better run with it than followed by `forward`, which serves layers that lack or quantise the parameter.
+    runs_as: ClassVar[str | None] = None
     # Whether the kind acts inside the attention function and leaves the layer's output as it is.
     acts_in_attention: ClassVar[bool] = False
 
@@ -142,22 +146,6 @@ def is_plain(base_layer: nn.Module) -> bool:
     """Whether the layer's weight is an ordinary tensor of numbers, and not quantised, packed or sharded."""
     weight = getattr(base_layer, "weight", None)
     return weight is not None and weight.is_floating_point() and type(weight.data) is torch.Tensor
-
-
-def add_projection(y: torch.Tensor, hidden: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
-    """y + hidden W^T in one kernel, without a tensor for the product.
-
-    Args:
-        y: (batch, tokens, out_width).
-        hidden: (batch, tokens, rank).
-        weight: W, (out_width, rank).
-
-    Returns:
-        (batch, tokens, out_width) in the dtype of `y`.
-    """
-    if not (y.dtype == hidden.dtype == weight.dtype):
-        return y + torch.nn.functional.linear(hidden, weight).to(y.dtype)
-    return torch.addmm(y.flatten(0, -2), hidden.flatten(0, -2), weight.T).view_as(y)
 
 
 def bias_is_missing(base_layer: nn.Module) -> str | None:

@@ -24,8 +24,9 @@ class Bitfit(PeftModule):
     kind = "bitfit"
     description = "trained bias of a linear map or norm: y + b"
     source = "Ben Zaken et al. 2022, section 3"
-    order = 1
+    order = -1
     learning_rate_scale = 1.0
+    runs_as = "bias"
 
     def __init__(self, base_layer: nn.Module, rank: int = 1):
         super().__init__()

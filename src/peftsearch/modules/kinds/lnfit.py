@@ -23,7 +23,9 @@ class Lnfit(PeftModule):
     kind = "lnfit"
     description = "trained change of a norm's weight: y + w * normalised x"
     source = "Hu et al. 2022 (S3Delta), table 1"
+    order = -1
     learning_rate_scale = 1.0
+    runs_as = "weight"
 
     def __init__(self, base_layer: nn.Module, rank: int = 1):
         super().__init__()

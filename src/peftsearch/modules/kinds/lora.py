@@ -4,9 +4,9 @@ import math
 
 import torch
 from torch import nn
-from torch.nn.functional import linear
 
-from peftsearch.modules.peft_module import UNMASKED, Mask, PeftModule, add_projection, layer_widths, register_kind
+from peftsearch.modules.peft_module import UNMASKED, Mask, PeftModule, layer_widths, register_kind
+from peftsearch.modules.projections import add_projection, project_down
 from peftsearch.space import Site
 
 
@@ -41,7 +41,7 @@ class Lora(PeftModule):
         return rank * (site.in_width + site.out_width)
 
     def forward(self, x: torch.Tensor, y: torch.Tensor, mask: Mask = UNMASKED) -> torch.Tensor:
-        hidden = linear(x.to(self.A.dtype), self.A)
+        hidden = project_down(x, self.A)
         scale = _product(mask)
         if scale is not None:
             hidden = hidden * scale

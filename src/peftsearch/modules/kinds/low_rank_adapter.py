@@ -2,9 +2,10 @@
 
 import torch
 from torch import nn
-from torch.nn.functional import gelu, linear
+from torch.nn.functional import gelu
 
 from peftsearch.modules.peft_module import UNMASKED, Mask, PeftModule, layer_widths, register_kind
+from peftsearch.modules.projections import add_projection, project_down
 from peftsearch.space import Role, Site
 
 REDUCTION = 32
@@ -53,12 +54,11 @@ class LowRankAdapter(PeftModule):
         return 2 * rank * (width + narrow) + narrow + width
 
     def forward(self, x: torch.Tensor, y: torch.Tensor, mask: Mask = UNMASKED) -> torch.Tensor:
-        hidden = self._masked(linear(y.to(self.down_in.dtype), self.down_in), mask.rank)
-        hidden = gelu(linear(hidden, self.down_out, self.down_bias), approximate="tanh")
-        hidden = self._masked(linear(hidden, self.up_in), mask.rank)
+        hidden = self._masked(project_down(y, self.down_in), mask.rank)
+        hidden = gelu(project_down(hidden, self.down_out, self.down_bias), approximate="tanh")
+        hidden = self._masked(project_down(hidden, self.up_in), mask.rank)
         # The gate acts on what is rank-sized, not on the output: the same value for a fraction of the work.
-        change = linear(self._masked(hidden, mask.gate), self.up_out, self._masked(self.up_bias, mask.gate))
-        return y + change.to(y.dtype)
+        return add_projection(y, self._masked(hidden, mask.gate), self.up_out, self._masked(self.up_bias, mask.gate))
 
     @staticmethod
     def _masked(values: torch.Tensor, mask: torch.Tensor | None) -> torch.Tensor:

@@ -2,9 +2,10 @@
 
 import torch
 from torch import nn
-from torch.nn.functional import gelu, linear
+from torch.nn.functional import gelu
 
-from peftsearch.modules.peft_module import UNMASKED, Mask, PeftModule, add_projection, layer_widths, register_kind
+from peftsearch.modules.peft_module import UNMASKED, Mask, PeftModule, layer_widths, register_kind
+from peftsearch.modules.projections import add_projection, project_down
 from peftsearch.space import Role, Site
 
 
@@ -47,13 +48,13 @@ class SerialAdapter(PeftModule):
 
     def add_bottleneck(self, source: torch.Tensor, y: torch.Tensor, mask: Mask) -> torch.Tensor:
         """y + Up gelu(Down source + b) + c: all (batch, tokens, width)."""
-        hidden = gelu(linear(source.to(self.down.dtype), self.down, self.down_bias), approximate="tanh")
+        hidden = gelu(project_down(source, self.down, self.down_bias), approximate="tanh")
         bias = self.up_bias
         if mask.rank is not None:
             hidden = hidden * mask.rank
         if mask.gate is not None:
             hidden, bias = hidden * mask.gate, bias * mask.gate
-        return add_projection(y + bias.to(y.dtype), hidden, self.up)
+        return add_projection(y, hidden, self.up, bias)
 
     def unmergeable_reason(self, base_layer: nn.Module) -> str | None:
         return "a non-linear bottleneck cannot be merged"

@@ -1,0 +1,76 @@
+"""Searches that the scripts here time: BIPEFT on random tokens, with triggers at chosen steps."""
+
+from collections.abc import Callable
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import torch
+from shapes import RandomTokens, Shape, TokenForm
+
+from peftsearch.methods.bipeft import Bipeft
+from peftsearch.methods.gate_driver import SearchData, make_gate_search
+from peftsearch.methods.gate_steps import GateSteps
+from peftsearch.methods.settings.bipeft import BipeftSettings
+from peftsearch.models.discover import find_sites
+from peftsearch.models.load import count_outside
+from peftsearch.modules.attach import attach
+from peftsearch.modules.kinds import cost_at
+from peftsearch.space import PRESETS, Budget, SearchSpace
+from peftsearch.supernet.supernet import Supernet
+from peftsearch.training.settings import TrainingSettings
+from peftsearch.training.trainer import EncodedSplit, Phase
+
+ALWAYS, NEVER = -2.0, 2.0
+
+
+class Watched(GateSteps):
+    """A search that tells of each of its steps."""
+
+    time_step: Callable[[Callable[[], Any], dict], Any] = staticmethod(lambda step, inputs: step())
+
+    def training_step(self, model, inputs, num_items_in_batch=None):
+        def step():
+            return super(Watched, self).training_step(model, inputs, num_items_in_batch)
+
+        return self.time_step(step, inputs)
+
+
+class Paced(Bipeft):
+    """BIPEFT that triggers at given steps and goes on to the last planned one."""
+
+    steps = Watched
+    pace: frozenset[int] = frozenset()
+
+    def observe(self, step, observation):
+        self.settings = replace(self.settings, threshold=ALWAYS if step in self.pace else NEVER)
+        return super().observe(step, observation)
+
+    def finished(self):
+        return False
+
+
+@contextmanager
+def make_search(shape: Shape, *, space: str, budget: str, steps: int, pace: set[int], settings: TrainingSettings):
+    """Yield a search of so many steps that triggers at the steps of `pace`, and its strategy."""
+    torch.manual_seed(0)
+    model = shape.make_model()
+    sites = find_sites(model)
+    options = SearchSpace.build(PRESETS[space], sites=sites, cost=cost_at)
+    parameters = Budget.parse(budget).parameters(count_outside(model, shape.head))
+    attached = attach(model, options.largest, sites=sites, head=shape.head, task_type=shape.task_type)
+    method = BipeftSettings(max_triggers=max(1, len(pace)), warmup=1, weight_warmup=2, window=1)
+    strategy = Paced(options, budgets=[parameters], settings=method, planned_steps=steps)
+    strategy.pace = frozenset(pace)
+    data = RandomTokens(shape, settings.per_device_train_batch_size * steps)
+    with TemporaryDirectory() as folder:
+        search = make_gate_search(
+            Supernet(attached, sites=sites, space=options),
+            strategy=strategy,
+            data=SearchData(TokenForm(), data, data, EncodedSplit((), data), "accuracy"),
+            settings=settings,
+            phase=Phase("search", Path(folder), 0, steps),
+        )
+        yield search, strategy

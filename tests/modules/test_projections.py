@@ -1,0 +1,46 @@
+"""The quick products give what plain ones give, forwards and backwards."""
+
+import pytest
+import torch
+from torch.nn.functional import linear
+
+from peftsearch.modules.projections import add_projection, project_down
+
+RANK, WIDTH, OUT = 3, 5, 4
+
+
+def draw(*shape: int) -> torch.Tensor:
+    return torch.randn(*shape, dtype=torch.float64, requires_grad=True)
+
+
+@pytest.mark.parametrize("lead", [(7,), (2, 7), (2, 3, 7)])
+@pytest.mark.parametrize("has_bias", [False, True])
+def test_projecting_down_and_adding_up_equal_linear_maps(lead, has_bias):
+    x, y, down, up = draw(*lead, WIDTH), draw(*lead, OUT), draw(RANK, WIDTH), draw(OUT, RANK)
+    biases = [draw(RANK), draw(OUT)] if has_bias else [None, None]
+    tensors = [t for t in (x, y, down, up, *biases) if t is not None]
+    found = add_projection(y, project_down(x, down, biases[0]), up, biases[1])
+    wanted = y + linear(linear(x, down, biases[0]), up, biases[1])
+    assert found.shape == (*lead, OUT)
+    torch.testing.assert_close(found, wanted)
+    weights = torch.randn_like(wanted)
+    torch.testing.assert_close(
+        torch.autograd.grad((found * weights).sum(), tensors), torch.autograd.grad((wanted * weights).sum(), tensors)
+    )
+
+
+def test_another_dtype_of_the_layer_is_kept():
+    y, hidden = torch.ones(2, 7, OUT, dtype=torch.bfloat16), torch.full((2, 7, RANK), 0.5)
+    found = add_projection(y, hidden, torch.ones(OUT, RANK), torch.ones(OUT))
+    assert found.dtype == torch.bfloat16 and torch.equal(found, torch.full_like(y, 3.5))
+    assert project_down(y, torch.ones(RANK, OUT)).dtype == torch.float32
+
+
+def test_the_gradient_of_an_up_projection_is_computed_in_the_quick_order():
+    y, x, down, up = draw(2, 7, OUT), draw(2, 7, WIDTH), draw(RANK, WIDTH), draw(OUT, RANK)
+    with torch.profiler.profile(record_shapes=True) as profile:
+        add_projection(y, project_down(x, down), up).sum().backward()
+    shapes = [e.input_shapes[:2] for e in profile.events() if e.name == "aten::mm"]
+    tokens = 14
+    assert [[RANK, OUT], [OUT, tokens]] in shapes and [[OUT, tokens], [tokens, RANK]] not in shapes
+    assert [[RANK, tokens], [tokens, OUT]] in shapes and [[tokens, OUT], [OUT, RANK]] not in shapes
