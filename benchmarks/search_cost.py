@@ -1,8 +1,8 @@
 """Quality against cost: BIPEFT's test score for several lengths of the search, on four text tasks and three seeds.
 
 The length is the share of the training's time that the search is planned for. Everything else is the same: data,
-seeds, budget, and the training, at the rate that validation chose for BIPEFT in the comparison of docs/results.md. Runs
-are kept and not repeated, so that the script can be stopped and started; the table is printed at the end.
+seeds, budget, and the training, at the rate that validation chose for BIPEFT in the comparison of docs/results.md.
+Runs are kept and not repeated, so that the script can be stopped and started; the table is printed at the end.
 
     python benchmarks/search_cost.py --data_dir ../shared/data/text --workers 2
 """
