@@ -7,7 +7,9 @@ import torch
 from tiny_models import TINY
 from torch.utils.data import Dataset
 
-from peftsearch.methods.gate_driver import planned_steps, split_in_halves
+from peftsearch.methods.gate_driver import planned_steps, search_steps, split_in_halves
+from peftsearch.methods.settings.bipeft import BipeftSettings
+from peftsearch.methods.settings.s3delta import S3DeltaSettings
 from peftsearch.models.discover import find_sites
 from peftsearch.modules.attach import attach
 from peftsearch.modules.peft_module import KINDS
@@ -75,6 +77,23 @@ def test_planned_steps_count_whole_batches():
     settings = TrainingSettings(per_device_train_batch_size=32, gradient_accumulation_steps=2)
     assert planned_steps(750, settings, 5) == 60
     assert planned_steps(10, settings, 0.1) == 1
+
+
+@pytest.mark.parametrize(
+    ("examples", "epochs", "method", "steps"),
+    [
+        (3200, 4, BipeftSettings(), 100),
+        (3200, 4, BipeftSettings(cost=1.0), 400),
+        (3200, 4, BipeftSettings(epochs=3), 300),
+        (800, 4, BipeftSettings(), 40),  # 25 would be too few
+        (160, 4, BipeftSettings(), 20),  # no longer than the training
+        (3200, 4, S3DeltaSettings(), 400),
+        (3200, 4, S3DeltaSettings(epochs=0.5), 50),
+    ],
+)
+def test_a_search_is_planned_for_a_share_of_the_training(examples, epochs, method, steps):
+    settings = TrainingSettings(per_device_train_batch_size=32, num_train_epochs=epochs)
+    assert search_steps(examples, settings, method) == steps
 
 
 def test_bf16_is_not_used_on_a_device_without_it():

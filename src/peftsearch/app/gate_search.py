@@ -5,7 +5,7 @@ from pathlib import Path
 from peftsearch.app.searched import Searched
 from peftsearch.app.workspace import Scope, Workspace
 from peftsearch.files import new_folder
-from peftsearch.methods.gate_driver import SearchData, planned_steps, run_gate_search
+from peftsearch.methods.gate_driver import SearchData, run_gate_search, search_steps
 from peftsearch.methods.settings import METHODS
 from peftsearch.modules.attach import attach
 from peftsearch.space import Configuration
@@ -20,13 +20,13 @@ def search_with_gates(workspace: Workspace, scope: Scope, folder: Path) -> Searc
     supernet = make_supernet(workspace, scope)
     method = METHODS[config.method_name].load()
     parts = method.split(workspace.train.encoded, config.seed)
-    epochs = config.method.epochs or config.training.num_train_epochs
-    phase = Phase("search", folder / "search", config.seed, planned_steps(len(parts[0]), config.training, epochs))
+    steps = search_steps(len(parts[0]), config.training, config.method)
+    phase = Phase("search", folder / "search", config.seed, steps)
     strategy = method(
         scope.space,
         budgets=list(scope.usable_budgets().values()),
         settings=config.method,
-        planned_steps=phase.max_steps,
+        planned_steps=steps,
     )
     done = run_gate_search(
         supernet,

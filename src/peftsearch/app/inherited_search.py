@@ -12,7 +12,7 @@ from peftsearch.app.searched import Searched
 from peftsearch.app.trial_search import failure_notes, make_problem
 from peftsearch.app.workspace import Scope, Workspace
 from peftsearch.files import new_folder, write_json
-from peftsearch.methods.gate_driver import SearchData, planned_steps, run_gate_search
+from peftsearch.methods.gate_driver import SearchData, run_gate_search, search_steps
 from peftsearch.methods.settings import METHODS
 from peftsearch.methods.trial_driver import run_trials
 from peftsearch.methods.trials import Problem, Proposal
@@ -62,13 +62,12 @@ def _train_supernet(workspace: Workspace, scope: Scope, problem: Problem, folder
     config = workspace.config
     supernet = make_supernet(workspace, scope)
     parts = UniformGates.split(workspace.train.encoded, config.seed)
-    epochs = config.method.epochs or config.training.num_train_epochs
     done = run_gate_search(
         supernet,
         strategy=UniformGates(problem.coding, seed=config.seed),
         data=SearchData(workspace.form, *parts, workspace.validation, workspace.task.selection_metric),
         settings=config.training,
-        phase=Phase("supernet", folder, config.seed, planned_steps(len(parts[0]), config.training, epochs)),
+        phase=Phase("supernet", folder, config.seed, search_steps(len(parts[0]), config.training, config.method)),
     )
     with new_folder(folder / "supernet") as new:
         supernet.model.save_pretrained(str(new))

@@ -16,7 +16,7 @@ from peftsearch.app.config import make_config
 from peftsearch.app.own_model import as_loaded, attach, temporarily_attached
 from peftsearch.app.workspace import Scope
 from peftsearch.errors import BudgetError, ConfigurationError, DataError
-from peftsearch.methods.gate_driver import planned_steps
+from peftsearch.methods.gate_driver import search_steps
 from peftsearch.methods.gate_steps import GateSteps, endless, gated
 from peftsearch.methods.settings import METHODS, Driver
 from peftsearch.space import Configuration
@@ -140,11 +140,10 @@ class SearchMixin(RatesByKind):
         return super().train(resume_from_checkpoint=resume_from_checkpoint, **kwargs)
 
     def _num_steps(self, num_examples: int) -> int:
-        """Optimizer steps of the search: `args.max_steps`, or those of the epochs over its share of the data."""
+        """Optimizer steps of the search: `args.max_steps`, or those that the method plans over its data."""
         if self.args.max_steps > 0:
             return self.args.max_steps
-        epochs = self._config.method.epochs or self.args.num_train_epochs
-        return planned_steps(num_examples // self.args.world_size, self.args, epochs)
+        return search_steps(num_examples // self.args.world_size, self.args, self._config.method)
 
     @property
     def _folder(self) -> Path:

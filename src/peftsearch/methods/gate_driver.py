@@ -12,6 +12,7 @@ from transformers import Trainer, TrainingArguments
 from peftsearch.methods.gate_steps import GateSteps, endless, gated
 from peftsearch.methods.gate_strategy import GateStrategy
 from peftsearch.methods.importance_log import ImportanceLog
+from peftsearch.methods.settings.entry import MethodSettings
 from peftsearch.space import Placement
 from peftsearch.supernet.supernet import Supernet
 from peftsearch.tasks.form import Form
@@ -41,6 +42,12 @@ def planned_steps(num_examples: int, settings: TrainingSettings | TrainingArgume
     """Optimizer steps of `epochs` passes over `num_examples`."""
     batch = settings.per_device_train_batch_size * settings.gradient_accumulation_steps
     return max(1, math.ceil(math.ceil(num_examples / batch) * epochs))
+
+
+def search_steps(num_examples: int, settings: TrainingSettings | TrainingArguments, method: MethodSettings) -> int:
+    """Optimizer steps that a search over `num_examples` is planned for."""
+    per_epoch = planned_steps(num_examples, settings, 1)
+    return planned_steps(num_examples, settings, method.planned_epochs(settings.num_train_epochs, per_epoch))
 
 
 @dataclass(frozen=True)

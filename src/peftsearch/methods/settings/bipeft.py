@@ -2,8 +2,11 @@
 
 from dataclasses import dataclass
 
-from peftsearch.limits import ABOVE_ZERO, SHARE_BELOW_ONE, at_least, between, one_of
+from peftsearch.limits import ABOVE_ZERO, SHARE, SHARE_BELOW_ONE, at_least, between, one_of
 from peftsearch.methods.settings.entry import METHODS, Driver, MethodEntry, MethodSettings
+
+# Steps below which there is too little between warm-up and end for rankings to settle.
+FEWEST_STEPS = 40
 
 
 @dataclass(frozen=True)
@@ -22,7 +25,10 @@ class BipeftSettings(MethodSettings):
         regularisation: factor of mean |softmax(w) - w| for each architecture tensor.
         temperature_start: Gumbel-softmax temperature at the first step.
         temperature_end: temperature at the last planned step.
-        epochs: planned passes over the weight half; 0 takes the number of the training.
+        cost: planned time of the search as a share of the training's, in (0, 1]: its epochs over the training's, since
+            its steps take two passes each, over half of the data. Where that is fewer than 40 steps, it takes 40,
+            but no more epochs than the training.
+        epochs: planned passes over the weight half; 0 for what `cost` gives.
         order: "iterative", "binary_then_rank", "rank_then_binary" or "entangled" (Table 2).
         sampling: "gumbel" or "softmax" (Table 2: no Gumbel).
         selection: "early" removes and fixes on triggers; "final" selects once at the end (Table 2).
@@ -40,11 +46,15 @@ class BipeftSettings(MethodSettings):
     regularisation: float = 0.01
     temperature_start: float = 5.0
     temperature_end: float = 1.0
+    cost: float = 0.25
     epochs: float = 0.0
     order: str = "iterative"
     sampling: str = "gumbel"
     selection: str = "early"
     sensitivity: str = "cosine"
+
+    def planned_epochs(self, of_training: float, steps_per_epoch: int) -> float:
+        return self.epochs or min(of_training, max(self.cost * of_training, FEWEST_STEPS / steps_per_epoch))
 
     LIMITS = {
         "max_triggers": at_least(1),
@@ -58,6 +68,7 @@ class BipeftSettings(MethodSettings):
         "regularisation": at_least(0),
         "temperature_start": ABOVE_ZERO,
         "temperature_end": ABOVE_ZERO,
+        "cost": SHARE,
         "epochs": at_least(0),
         "order": one_of("iterative", "binary_then_rank", "rank_then_binary", "entangled"),
         "sampling": one_of("gumbel", "softmax"),

@@ -24,12 +24,21 @@ class MethodSettings:
 
     # Name of a setting -> what it may be.
     LIMITS: ClassVar[Mapping[str, Limit]] = {}
-    # Planned passes of a search that trains a supernet; 0 takes the number of the training.
+    # Planned passes of a search that trains a supernet; 0 leaves the length to the method.
     epochs: float
 
     def candidate_ranks(self, ranks: tuple[int, ...]) -> tuple[int, ...]:
         """The ranks that the method chooses among, given those of the space."""
         return ranks
+
+    def planned_epochs(self, of_training: float, steps_per_epoch: int) -> float:
+        """Passes of a search that trains a supernet, over the method's share of the data: by default as the training.
+
+        Args:
+            of_training: passes of the training.
+            steps_per_epoch: optimizer steps of one pass of the search.
+        """
+        return self.epochs or of_training
 
 
 @dataclass(frozen=True)
