@@ -1,17 +1,21 @@
-"""Biases and norms that are run with their change give what the module after the layer would."""
+"""Biases and norms that are run with their change, and the layers where that can't be."""
+
+import threading
 
 import pytest
 import torch
+from accelerate.hooks import AlignDevicesHook, add_hook_to_module
 from torch import nn
+from torch.nn.functional import layer_norm, linear
+from torch.nn.utils import parametrizations, prune
 from transformers.models.llama.modeling_llama import LlamaRMSNorm
 from transformers.models.t5.modeling_t5 import T5LayerNorm
 from transformers.pytorch_utils import Conv1D
 
 from peftsearch.modules.adapted_layer import AdaptedLayer
-from peftsearch.modules.peft_module import Mask
+from peftsearch.modules.peft_module import KINDS, Mask
 
 WIDTH = 6
-X = torch.randn(2, 5, WIDTH)
 LAYERS = {
     "linear": lambda: nn.Linear(WIDTH, WIDTH),
     "no bias": lambda: nn.Linear(WIDTH, WIDTH, bias=False),
@@ -20,52 +24,145 @@ LAYERS = {
     "t5 norm": lambda: T5LayerNorm(WIDTH),
     "llama norm": lambda: LlamaRMSNorm(WIDTH),
 }
-CASES = [(name, kind) for name in LAYERS for kind in ("bitfit", "lnfit") if kind == "bitfit" or "norm" in name]
+RUN_AS = {kind: KINDS[kind].runs_as for kind in KINDS if KINDS[kind].runs_as}
+RUN_SO = [(name, kind) for name in LAYERS for kind in RUN_AS if RUN_AS[kind] == "bias" or "norm" in name]
 
 
-def layer_with(base: nn.Module, kinds: list[str], adapter: str = "default") -> AdaptedLayer:
+@pytest.fixture
+def x() -> torch.Tensor:
+    return torch.randn(2, 5, WIDTH)
+
+
+def layer_with(base: nn.Module, *kinds: str) -> AdaptedLayer:
+    nn.init.normal_(base.weight)
     layer = AdaptedLayer(base)
-    layer._active_adapter = adapter
-    layer.add_modules(adapter, dict.fromkeys(kinds, 2))
-    layer.randomise(adapter)
+    layer._active_adapter = "default"
+    layer.add_modules("default", dict.fromkeys(kinds, 2))
+    layer.randomise("default")
     return layer
 
 
+def changed(layer: AdaptedLayer, x: torch.Tensor) -> set[str]:
+    return set(layer._changed_parameters(list(layer._active()), x)[0])
+
+
+def modules_alone(layer: AdaptedLayer, x: torch.Tensor) -> torch.Tensor:
+    """What the base layer and then each module's own `forward` give."""
+    y = layer.base_layer(x)
+    for module in layer.modules_of("default").values():
+        y = module(x, y)
+    return y
+
+
+def test_a_linear_map_runs_with_its_bias(x):
+    layer = layer_with(nn.Linear(WIDTH, WIDTH), "bitfit")
+    base, module = layer.base_layer, layer.modules_of("default")["bitfit"]
+    assert changed(layer, x) == {"bias"}
+    torch.testing.assert_close(layer(x), linear(x, base.weight, base.bias + module.bias))
+
+
+def test_a_layer_norm_runs_with_weight_and_bias(x):
+    layer = layer_with(nn.LayerNorm(WIDTH), "bitfit", "lnfit")
+    base, modules = layer.base_layer, layer.modules_of("default")
+    assert changed(layer, x) == {"weight", "bias"}
+    weight, bias = base.weight + modules["lnfit"].weight, base.bias + modules["bitfit"].bias
+    torch.testing.assert_close(layer(x), layer_norm(x, (WIDTH,), weight, bias))
+
+
+def test_an_rms_norm_runs_with_its_weight_where_a_bias_must_come_after(x):
+    layer = layer_with(T5LayerNorm(WIDTH), "bitfit", "lnfit")
+    assert changed(layer, x) == {"weight"}
+    torch.testing.assert_close(layer(x), modules_alone(layer, x))
+
+
 @pytest.mark.parametrize("gate", [None, 0.0, 0.3])
-@pytest.mark.parametrize("name,kind", CASES)
-def test_the_layer_gives_what_the_module_after_it_would(name, kind, gate):
-    base = LAYERS[name]()
-    nn.init.normal_(base.weight)
-    layer = layer_with(base, [kind])
+@pytest.mark.parametrize("name,kind", RUN_SO)
+def test_every_kind_gives_what_its_module_after_the_layer_would(name, kind, gate, x):
+    layer = layer_with(LAYERS[name](), kind)
     mask = Mask(None if gate is None else torch.tensor(gate, requires_grad=True))
     layer.masks = {kind: mask}
     module = layer.modules_of("default")[kind]
     of = [*module.parameters(), *([mask.gate] if gate is not None else [])]
-    found, wanted = layer(X), module(X, base(X), mask)
+    found, wanted = layer(x), module(x, layer.base_layer(x), mask)
     torch.testing.assert_close(found, wanted)
     weights = torch.randn_like(found)
-    for one, other in zip(
+    torch.testing.assert_close(
         torch.autograd.grad((found * weights).sum(), of), torch.autograd.grad((wanted * weights).sum(), of)
-    ):
-        torch.testing.assert_close(one, other)
+    )
 
 
-def test_only_modules_before_all_others_change_the_layers_parameters():
-    layer = layer_with(nn.Linear(WIDTH, WIDTH), ["bitfit", "ia3"])
+def test_only_modules_before_all_others_change_the_layers_parameters(x):
+    layer = layer_with(nn.Linear(WIDTH, WIDTH), "bitfit", "ia3")
     layer.add_modules("other", {"bitfit": 1})
     layer.randomise("other")
     layer.set_adapter(["default", "other"])
-    first, second = layer.modules_of("default"), layer.modules_of("other")
-    wanted = first["ia3"](X, first["bitfit"](X, layer.base_layer(X)))
-    torch.testing.assert_close(layer(X), second["bitfit"](X, wanted))
+    wanted = layer.modules_of("other")["bitfit"](x, modules_alone(layer, x))
+    torch.testing.assert_close(layer(x), wanted)
 
 
-def test_a_small_change_is_not_lost_in_a_layer_of_less_precision():
-    base = nn.LayerNorm(WIDTH, dtype=torch.bfloat16)
-    layer = layer_with(base, ["lnfit"])
-    module = layer.modules_of("default")["lnfit"]
-    module.float()
-    nn.init.constant_(module.weight, 1e-3)  # half of what bfloat16 can add to 1
-    x = X.bfloat16()
-    assert torch.equal(layer(x), module(x, base(x)))
-    assert layer._changed_parameters(list(layer._active())) == ({}, list(layer._active()))
+def test_a_small_change_is_not_lost_in_a_layer_of_less_precision(x):
+    layer = layer_with(nn.LayerNorm(WIDTH, dtype=torch.bfloat16), "lnfit")
+    layer.modules_of("default")["lnfit"].float()
+    assert changed(layer, x.bfloat16()) == set()
+
+
+def test_a_small_change_is_not_lost_under_autocast(x):
+    biased, norm = layer_with(nn.Linear(WIDTH, WIDTH), "bitfit"), layer_with(nn.LayerNorm(WIDTH), "lnfit")
+    with torch.autocast("cpu", torch.bfloat16):
+        assert changed(biased, x) == set() and changed(norm, x) == {"weight"}
+
+
+def test_threads_do_not_find_each_others_parameters(x):
+    layer = layer_with(nn.Linear(256, 256), "bitfit")
+    x = torch.randn(4, 256)
+    bias, wanted, wrong = layer.base_layer.bias, modules_alone(layer, x).detach(), []
+
+    def run() -> None:
+        with torch.no_grad():
+            wrong.extend(i for i in range(200) if not torch.allclose(layer(x), wanted, atol=1e-5))
+
+    threads = [threading.Thread(target=run) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not wrong and layer.base_layer.bias is bias
+
+
+def offloaded() -> nn.Module:
+    base = nn.Linear(WIDTH, WIDTH)
+    weights = {name: tensor.detach().clone() for name, tensor in base.named_parameters()}
+    add_hook_to_module(base, AlignDevicesHook("cpu", offload=True, weights_map=weights))
+    return base
+
+
+def pruned() -> nn.Module:
+    return prune.l1_unstructured(nn.Linear(WIDTH, WIDTH), "weight", amount=0.5)
+
+
+def weight_normed() -> nn.Module:
+    return parametrizations.weight_norm(nn.Linear(WIDTH, WIDTH))
+
+
+def replica() -> nn.Module:
+    """As DataParallel makes them: tensors are attributes, and the only parameter is the bias that there is not."""
+    base = nn.Linear(WIDTH, WIDTH, bias=False)
+    copy = base._replicate_for_data_parallel()
+    copy.weight, copy._parameters["bias"] = base.weight.detach(), None
+    return copy
+
+
+@pytest.mark.parametrize("make", [offloaded, pruned, weight_normed, replica])
+def test_layers_whose_parameters_are_not_their_own_are_followed_by_the_module(make, x):
+    plain = layer_with(nn.Linear(WIDTH, WIDTH), "bitfit")
+    base = make()
+    module = plain.modules_of("default")["bitfit"]
+    wanted = module(x, base(x))
+    plain.base_layer = base
+    assert changed(plain, x) == set()
+    torch.testing.assert_close(plain(x), wanted)
+
+
+def test_a_traced_layer_has_its_change(x):
+    layer = layer_with(nn.LayerNorm(WIDTH), "bitfit", "lnfit")
+    torch.testing.assert_close(torch.jit.trace(layer, x)(x), layer(x))

@@ -36,6 +36,12 @@ def test_another_dtype_of_the_layer_is_kept():
     assert project_down(y, torch.ones(RANK, OUT)).dtype == torch.float32
 
 
+def test_weights_of_less_precision_meet_a_mask_of_more():
+    y, hidden = torch.ones(2, 7, OUT, dtype=torch.bfloat16), torch.full((2, 7, RANK), 0.5)
+    weight, bias = torch.ones(OUT, RANK, dtype=torch.bfloat16), torch.ones(OUT, dtype=torch.bfloat16)
+    assert torch.equal(add_projection(y, hidden, weight, bias), torch.full_like(y, 3.5))
+
+
 def test_the_gradient_of_an_up_projection_is_computed_in_the_quick_order():
     y, x, down, up = draw(2, 7, OUT), draw(2, 7, WIDTH), draw(RANK, WIDTH), draw(OUT, RANK)
     with torch.profiler.profile(record_shapes=True) as profile:

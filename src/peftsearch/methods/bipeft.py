@@ -162,8 +162,8 @@ class Bipeft(GateStrategy):
     def _trigger(self, step: int) -> list[Placement]:
         """Remove modules (eq. 6), fix ranks (eqs 9-10) and count the trigger.
 
-        The last planned step is the last that can trigger, so that a search of fewer steps than triggers meets the
-        budget too.
+        The last planned step is the last that can trigger, so that a search of fewer steps than triggers comes near
+        the budget too.
         """
         left = max(1, min(self.settings.max_triggers - self.num_triggers, self.planned_steps - step))
         sizes = self._sizes()

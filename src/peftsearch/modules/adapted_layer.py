@@ -7,11 +7,11 @@ from typing import Any
 import torch
 from peft.tuners.tuners_utils import BaseTunerLayer, check_adapters_to_merge
 from torch import nn
-from torch.func import functional_call
 from transformers.pytorch_utils import Conv1D
 
 import peftsearch.modules.kinds  # noqa: F401  registers every kind
 from peftsearch.errors import MergeError
+from peftsearch.modules.changed_layer import can_run_with, with_parameters
 from peftsearch.modules.peft_module import KINDS, UNMASKED, Mask, PeftModule, is_plain, layer_widths
 from peftsearch.modules.tap import Tap
 from peftsearch.space import Role
@@ -108,31 +108,28 @@ class AdaptedLayer(nn.Module, BaseTunerLayer):
         block_input = None if self.tap is None else self.tap.take()
         if self.disable_adapters or self.merged:
             return self.base_layer(x, *args, **kwargs)
-        changed, applied = self._changed_parameters(list(self._active()))
+        changed, applied = self._changed_parameters(list(self._active()), x)
         inputs = []
         # Backwards, so that what a module makes of the input reaches the base layer and all modules before it.
         for module, mask in reversed(applied):
             if module.changes_input:
                 x = module.before(x, mask)
             inputs.append(block_input if module.reads_block_input else x)
-        if changed:
-            y = functional_call(self.base_layer, changed, (x, *args), kwargs)
-        else:
-            y = self.base_layer(x, *args, **kwargs)
+        y = with_parameters(self.base_layer, changed)(x, *args, **kwargs)
         for (module, mask), own_input in zip(applied, reversed(inputs), strict=True):
             y = module(own_input, y, mask)
         return y
 
-    def _changed_parameters(self, applied: list[Applied]) -> tuple[dict[str, torch.Tensor], list[Applied]]:
+    def _changed_parameters(
+        self, applied: list[Applied], x: torch.Tensor
+    ) -> tuple[dict[str, torch.Tensor], list[Applied]]:
         """Parameters of the base layer as the first modules change them, and the modules after those."""
         changed: dict[str, torch.Tensor] = {}
-        own = self.base_layer._parameters
         for number, (module, mask) in enumerate(applied):
             name = module.runs_as
-            # A small change would be lost in a sum of less precision.
-            if name not in own or own["weight"].dtype != torch.float32 or not is_plain(self.base_layer):
+            if name is None or not can_run_with(self.base_layer, name, x):
                 return changed, applied[number:]
-            before = changed.get(name, own[name])
+            before = changed.get(name, self.base_layer._parameters[name])
             delta = module.weight_delta(before) if name == "weight" else module.bias_delta(before)
             delta = delta if mask.gate is None else mask.gate * delta
             changed[name] = delta if before is None else before + delta

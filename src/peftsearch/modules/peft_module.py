@@ -56,8 +56,9 @@ class PeftModule(nn.Module, ABC):
     reads_role: ClassVar[bool] = False
     # Whether `before` changes what the layer reads.
     changes_input: ClassVar[bool] = False
-    # "weight" or "bias" for kinds whose change of that parameter, `weight_delta` or `bias_delta`, is so small that the
-    # layer is better run with it than followed by `forward`, which serves layers that lack or quantise the parameter.
+    # "weight" or "bias" for kinds that do nothing but add their gate times `weight_delta` (not for Conv1D) or
+    # `bias_delta` to that parameter: the layer is run with the sum, where `changed_layer.py` says that it can be, and
+    # with `forward` after it elsewhere.
     runs_as: ClassVar[str | None] = None
     # Whether the kind acts inside the attention function and leaves the layer's output as it is.
     acts_in_attention: ClassVar[bool] = False
@@ -143,7 +144,7 @@ def layer_widths(base_layer: nn.Module) -> tuple[int, int]:
 
 
 def is_plain(base_layer: nn.Module) -> bool:
-    """Whether the layer's weight is an ordinary tensor of numbers, and not quantised, packed or sharded."""
+    """Whether the layer's weight is an ordinary tensor of numbers, and not quantised, packed or a DTensor."""
     weight = getattr(base_layer, "weight", None)
     return weight is not None and weight.is_floating_point() and type(weight.data) is torch.Tensor
 

@@ -110,7 +110,8 @@ def _by_layer(stack: StackMap) -> Chart:
     axis.set(xlabel=f"layer of the {stack.name}, input on the left", ylabel="parameters")
     axis.grid(axis="x", visible=False)
     parameter_axis(axis, "y", [])
-    figure.legend(loc="outside lower left", ncols=3)
+    if sizes:
+        figure.legend(loc="outside lower left", ncols=3)
     header = ("layer", *sorted(sizes), "all")
     rows = tuple(
         (row.name, *(f"{sizes[kind][y]:,}" for kind in sorted(sizes)), f"{below[y]:,}")

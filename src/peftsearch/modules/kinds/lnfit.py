@@ -23,7 +23,7 @@ class Lnfit(PeftModule):
     kind = "lnfit"
     description = "trained change of a norm's weight: y + w * normalised x"
     source = "Hu et al. 2022 (S3Delta), table 1"
-    order = -1
+    order = -2
     learning_rate_scale = 1.0
     runs_as = "weight"
 

@@ -1,0 +1,39 @@
+"""Run a frozen layer with other parameters than its own, which stay as they are."""
+
+from collections.abc import Mapping
+
+import torch
+from torch import nn
+
+from peftsearch.modules.peft_module import is_plain
+
+
+def can_run_with(layer: nn.Module, name: str, x: torch.Tensor) -> bool:
+    """Whether a layer computes the same with a change added to a parameter as with the change after it.
+
+    Args:
+        layer: the base layer.
+        name: of the parameter, which may be None, as the bias of a layer that has none.
+        x: what the layer is about to read.
+    """
+    own, weight = layer._parameters, layer._parameters.get("weight")
+    if name not in own or weight is None or weight.is_meta or not is_plain(layer):
+        return False
+    # FSDP and weight normalisation keep tensors on the instance, accelerate's hooks a forward that fetches them.
+    if not layer.__dict__.keys().isdisjoint(("weight", "bias", "forward")):
+        return False
+    # In a sum of less precision a small change would be lost.
+    is_rounded = weight.dim() > 1 and torch.is_autocast_enabled(x.device.type)
+    return weight.dtype == torch.float32 and not is_rounded
+
+
+def with_parameters(layer: nn.Module, changed: Mapping[str, torch.Tensor]) -> nn.Module:
+    """A twin of a layer that shares everything with it but some parameters; the layer itself if there are none.
+
+    `torch.func.functional_call` would put them into the layer while it runs, where other threads find them.
+    """
+    if not changed:
+        return layer
+    twin = object.__new__(type(layer))
+    twin.__dict__ = {**layer.__dict__, "_parameters": {**layer._parameters, **changed}}
+    return twin
