@@ -96,7 +96,7 @@ EVOLUTIONARY_MOMENTS = LORA + of(
 
 
 def survive(arguments: list[str], moments: list[Moment], runs: Sequence[str], folder: Path) -> None:
-    """Kill one run again and again; a copy of what each kill has left goes on to its end.
+    """Kill one run again and again; what each kill has left goes on to its end, and is put back for the next.
 
     Args:
         runs: run folders within the output whose results are compared; "" for the output itself.
@@ -109,14 +109,16 @@ def survive(arguments: list[str], moments: list[Moment], runs: Sequence[str], fo
     for number, moment in enumerate(moments, start=1):
         resume = ["--resume"] if killed.exists() else []
         kill_at([*arguments, "--output", str(killed), *resume], moment, killed)
-        copy = folder / "copy"
-        shutil.copytree(killed, copy)
-        code, output = run([*arguments, "--output", str(copy), "--resume"])
+        # The run goes on where it was, as its settings name files in its folder; what the kill has left comes back.
+        left = folder / "left"
+        shutil.copytree(killed, left)
+        code, output = run([*arguments, "--output", str(killed), "--resume"])
         assert code == 0, f"{moment[0]}:\n{output[-3000:]}"
-        wrong = [n for name, right in zip(runs, expected) for n in differing(right, outcome(copy / name))]
+        wrong = [n for name, right in zip(runs, expected) for n in differing(right, outcome(killed / name))]
         print(f"kill {number} of {len(moments)}, {moment[0]}: {wrong or 'equal'}", flush=True)
         equal.append(not wrong)
-        shutil.rmtree(copy)
+        shutil.rmtree(killed)
+        left.rename(killed)
     assert sum(equal) == len(moments) == 20
 
 
