@@ -47,6 +47,7 @@ def gradients(tmp_path, family: str, *, rows: int, batches: int = 1, count_items
     phase = Phase("train", tmp_path, 0)
     settings = TrainingSettings(gradient_accumulation_steps=batches)
     trainer = FormTrainer(model, form=SimpleNamespace(collate=None), train=[], settings=settings, phase=phase)
+    trainer.create_optimizer()
     # No dropout: its draws depend on the pieces.
     for module in model.modules():
         if isinstance(module, torch.nn.Dropout):
