@@ -191,6 +191,11 @@ def test_a_manual_configuration_is_not_searched(settings):
         search(**settings(method="lora"))
 
 
+def test_a_search_from_a_configuration_is_refused(settings):
+    with pytest.raises(ConfigurationError, match="train --configuration other_run"):
+        search(**settings(configuration="other_run"))
+
+
 def test_a_search_without_a_budget_asks_for_one(settings):
     with pytest.raises(BudgetError, match="Give --budget"):
         search(**settings(budget=""))

@@ -55,6 +55,11 @@ def _check_is_search(config: RunConfig) -> None:
         )
     if not config.budget_texts:
         raise BudgetError("A search needs a budget. Give --budget, for example 0.1%, 100k or 5bp.")
+    if config.configuration:
+        raise ConfigurationError(
+            f"A search finds its configuration; it does not start from '{config.configuration}'. "
+            f"Leave --configuration out, or use `peftsearch train --configuration {config.configuration}`."
+        )
 
 
 def _search(workspace: Workspace, scope: Scope, budget: int) -> Path:
