@@ -87,8 +87,8 @@ class GateSteps(Trainer):
 
     def _architecture_step(self, model: nn.Module, step: int, inputs: dict[str, Any]) -> tuple[Record, torch.Tensor]:
         """Train the architecture once; `inputs` is the batch that the weights are trained on next."""
-        if not model.training:
-            model.train()
+        # Not only if `model.training` is off: peft's wrapper may be on around a model that is not.
+        model.train()
         parameters = self.strategy.architecture_parameters(step)
         gates = self.strategy.architecture_gates(step, self.supernet.live, self.args.device)
         # The backward pass is inside too: gradient checkpointing runs the forward pass again in it.
