@@ -33,13 +33,13 @@ def take_search(shape: Shape, arguments: argparse.Namespace) -> None:
 
 def take_lora(shape: Shape, arguments: argparse.Namespace) -> None:
     """A training of peft's LoRA by the same trainer."""
-    from train_step import peft_models
+    from train_step import peft_lora
 
     from peftsearch.training.trainer import FormTrainer, Phase
 
     with TemporaryDirectory() as folder:
         FormTrainer(
-            peft_models(shape)["peft LoRA r=8"],
+            peft_lora(shape),
             form=TokenForm(),
             train=RandomTokens(shape, shape.batch * STEPS),
             settings=training_settings(arguments, shape.batch),

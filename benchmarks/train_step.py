@@ -41,11 +41,6 @@ class AdaLoraStep(FormTrainer):
         self.model.base_model.update_and_allocate(self.state.global_step)
 
 
-def linear_targets(shape: Shape) -> list[str]:
-    """Exact names of every linear map of the backbone."""
-    return [site.path for site in find_sites(shape.make_model()) if not site.role.is_norm]
-
-
 def found_models(shape: Shape, arguments: argparse.Namespace) -> dict[str, torch.nn.Module]:
     """The model with what a short search keeps, for each budget."""
     models = {}
@@ -64,15 +59,23 @@ def found_models(shape: Shape, arguments: argparse.Namespace) -> dict[str, torch
     return models
 
 
-def peft_models(shape: Shape) -> dict[str, torch.nn.Module]:
-    """peft's own methods on all linear maps."""
-    options = {"target_modules": linear_targets(shape), "modules_to_save": list(shape.head) or None}
-    options["task_type"] = shape.task_type
-    adalora = AdaLoraConfig(init_r=12, target_r=8, tinit=1, tfinal=10, total_step=LENGTH, **options)
-    return {
-        "peft LoRA r=8": get_peft_model(shape.make_model(), LoraConfig(r=8, **options)),
-        "peft AdaLoRA": get_peft_model(shape.make_model(), adalora),
-    }
+def peft_model(shape: Shape, config_class: type[LoraConfig], **settings) -> torch.nn.Module:
+    """One of peft's own methods on all linear maps."""
+    model = shape.make_model()
+    targets = [site.path for site in find_sites(model) if not site.role.is_norm]
+    heads = list(shape.head) or None
+    config = config_class(target_modules=targets, modules_to_save=heads, task_type=shape.task_type, **settings)
+    return get_peft_model(model, config)
+
+
+def peft_lora(shape: Shape) -> torch.nn.Module:
+    """peft's LoRA r=8."""
+    return peft_model(shape, LoraConfig, r=8)
+
+
+def peft_adalora(shape: Shape) -> torch.nn.Module:
+    """peft's AdaLoRA with a mean rank of 8."""
+    return peft_model(shape, AdaLoraConfig, init_r=12, target_r=8, tinit=1, tfinal=10, total_step=LENGTH)
 
 
 def make_trainer(name: str, model: torch.nn.Module, shape: Shape, arguments, folder: Path) -> FormTrainer:
@@ -106,7 +109,8 @@ def measure(shape: Shape, arguments: argparse.Namespace, device: torch.device) -
     batch = TokenForm.collate(list(RandomTokens(shape, shape.batch)))
     times: dict[str, list[float]] = {}
     with TemporaryDirectory() as folder:
-        models = {**found_models(shape, arguments), **peft_models(shape)}
+        models = found_models(shape, arguments)
+        models |= {"peft LoRA r=8": peft_lora(shape), "peft AdaLoRA": peft_adalora(shape)}
         trainers = {name: make_trainer(name, m, shape, arguments, Path(folder)) for name, m in models.items()}
         for number in range(WARM_UP + arguments.repeats):
             for name, trainer in trainers.items():

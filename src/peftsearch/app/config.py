@@ -113,9 +113,9 @@ class RunConfig:
         require(not (self.resume and self.overwrite), "resume", True, "only without --overwrite")
         needed = "given with push_to_hub, such as 'me/my-adapter'"
         require(not self.push_to_hub or bool(self.hub_model_id), "hub_model_id", self.hub_model_id, needed)
-        has_front = METHODS[self.method_name].driver is Driver.TRIALS
-        require(has_front or not self.pareto, "pareto", True, f"false with the method '{self.method_name}'")
         driver = METHODS[self.method_name].driver
+        has_front = driver is Driver.TRIALS
+        require(has_front or not self.pareto, "pareto", True, f"false with the method '{self.method_name}'")
         has_supernet = driver in (Driver.GATES, Driver.INHERITED)
         require(has_supernet or not self.inherit, "inherit", True, f"false with the method '{self.method_name}'")
         self.learning_rates  # noqa: B018  reads them
