@@ -1,13 +1,17 @@
 """Biases and norms that are run with their change, and the layers where that can't be."""
 
 import threading
+from collections.abc import Iterator
+from functools import partial
 
 import pytest
 import torch
+import torch.distributed as dist
 from accelerate.hooks import AlignDevicesHook, add_hook_to_module
 from torch import nn
+from torch.distributed.fsdp import FullyShardedDataParallel
 from torch.nn.functional import layer_norm, linear
-from torch.nn.utils import parametrizations, prune
+from torch.nn.utils import parametrizations, parametrize, prune
 from transformers.models.llama.modeling_llama import LlamaRMSNorm
 from transformers.models.t5.modeling_t5 import T5LayerNorm
 from transformers.pytorch_utils import Conv1D
@@ -136,12 +140,14 @@ def offloaded() -> nn.Module:
     return base
 
 
-def pruned() -> nn.Module:
-    return prune.l1_unstructured(nn.Linear(WIDTH, WIDTH), "weight", amount=0.5)
+def pruned(name: str) -> nn.Module:
+    return prune.l1_unstructured(nn.Linear(WIDTH, WIDTH), name, amount=0.5)
 
 
-def weight_normed() -> nn.Module:
-    return parametrizations.weight_norm(nn.Linear(WIDTH, WIDTH))
+def parametrised() -> nn.Module:
+    base = nn.Linear(WIDTH, WIDTH)
+    parametrize.register_parametrization(base, "bias", nn.Tanh())
+    return base
 
 
 def replica() -> nn.Module:
@@ -152,17 +158,59 @@ def replica() -> nn.Module:
     return copy
 
 
-@pytest.mark.parametrize("make", [offloaded, pruned, weight_normed, replica])
-def test_layers_whose_parameters_are_not_their_own_are_followed_by_the_module(make, x):
-    plain = layer_with(nn.Linear(WIDTH, WIDTH), "bitfit")
-    base = make()
-    module = plain.modules_of("default")["bitfit"]
-    wanted = module(x, base(x))
-    plain.base_layer = base
-    assert changed(plain, x) == set()
-    torch.testing.assert_close(plain(x), wanted)
+def with_base(base: nn.Module) -> AdaptedLayer:
+    layer = layer_with(nn.Linear(WIDTH, WIDTH), "bitfit")
+    layer.base_layer = base
+    return layer
+
+
+@pytest.mark.parametrize("make", [offloaded, partial(pruned, "bias"), parametrised])
+def test_a_bias_that_is_made_when_the_layer_runs_is_changed_after_it(make, x):
+    layer = with_base(make())
+    wanted = modules_alone(layer, x)
+    assert changed(layer, x) == set()
+    torch.testing.assert_close(layer(x), wanted)
+
+
+@pytest.mark.parametrize(
+    "make", [partial(pruned, "weight"), lambda: parametrizations.weight_norm(nn.Linear(WIDTH, WIDTH)), replica]
+)
+def test_a_layer_whose_weight_is_not_its_own_runs_with_its_bias(make, x):
+    layer = with_base(make())
+    wanted = modules_alone(layer, x)
+    assert changed(layer, x) == {"bias"}
+    torch.testing.assert_close(layer(x), wanted)
+
+
+@pytest.fixture
+def process_group() -> Iterator[None]:
+    dist.init_process_group(backend="gloo", store=dist.HashStore(), rank=0, world_size=1)
+    yield
+    dist.destroy_process_group()
+
+
+@pytest.mark.filterwarnings("ignore:.*NO_SHARD")
+def test_fsdp_runs_a_layer_with_its_change_and_trains_it(process_group, x):
+    layer = layer_with(nn.LayerNorm(WIDTH), "bitfit", "lnfit")
+    wanted = layer(x)
+    (wanted.sum() ** 2).backward()
+    gradients = {name: p.grad.clone() for name, p in layer.named_parameters() if p.grad is not None}
+    layer.zero_grad()
+    sharded = FullyShardedDataParallel(layer, use_orig_params=True, device_id=torch.device("cpu"))
+    found = sharded(x)
+    (found.sum() ** 2).backward()
+    torch.testing.assert_close(found, wanted, rtol=0, atol=0)
+    torch.testing.assert_close({name: p.grad for name, p in layer.named_parameters() if name in gradients}, gradients)
 
 
 def test_a_traced_layer_has_its_change(x):
     layer = layer_with(nn.LayerNorm(WIDTH), "bitfit", "lnfit")
     torch.testing.assert_close(torch.jit.trace(layer, x)(x), layer(x))
+
+
+@pytest.mark.parametrize("name", LAYERS)
+def test_a_layer_with_its_change_compiles_in_one_graph(name, x):
+    layer = layer_with(LAYERS[name](), "bitfit", *(["lnfit"] if "norm" in name else []))
+    assert changed(layer, x)
+    compiled = torch.compile(layer, fullgraph=True, backend="aot_eager")
+    torch.testing.assert_close(compiled(x), layer(x))

@@ -129,7 +129,7 @@ class AdaptedLayer(nn.Module, BaseTunerLayer):
             name = module.runs_as
             if name is None or not can_run_with(self.base_layer, name, x):
                 return changed, applied[number:]
-            before = changed.get(name, self.base_layer._parameters[name])
+            before = changed.get(name, getattr(self.base_layer, name))
             delta = module.weight_delta(before) if name == "weight" else module.bias_delta(before)
             delta = delta if mask.gate is None else mask.gate * delta
             changed[name] = delta if before is None else before + delta

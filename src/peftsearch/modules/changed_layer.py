@@ -16,11 +16,12 @@ def can_run_with(layer: nn.Module, name: str, x: torch.Tensor) -> bool:
         name: of the parameter, which may be None, as the bias of a layer that has none.
         x: what the layer is about to read.
     """
-    own, weight = layer._parameters, layer._parameters.get("weight")
-    if name not in own or weight is None or weight.is_meta or not is_plain(layer):
+    weight = getattr(layer, "weight", None)
+    if weight is None or weight.is_meta or not is_plain(layer) or not hasattr(layer, name):
         return False
-    # FSDP and weight normalisation keep tensors on the instance, accelerate's hooks a forward that fetches them.
-    if not layer.__dict__.keys().isdisjoint(("weight", "bias", "forward")):
+    # Made anew whenever the layer runs: by a parametrisation, a hook (pruning) or a forward of its own (offloading).
+    is_computed = hasattr(type(layer), name) or (name in layer.__dict__ and layer._forward_pre_hooks)
+    if is_computed or "forward" in layer.__dict__:
         return False
     # In a sum of less precision a small change would be lost.
     is_rounded = weight.dim() > 1 and torch.is_autocast_enabled(x.device.type)
@@ -30,10 +31,11 @@ def can_run_with(layer: nn.Module, name: str, x: torch.Tensor) -> bool:
 def with_parameters(layer: nn.Module, changed: Mapping[str, torch.Tensor]) -> nn.Module:
     """A twin of a layer that shares everything with it but some parameters; the layer itself if there are none.
 
-    `torch.func.functional_call` would put them into the layer while it runs, where other threads find them.
+    `torch.func.functional_call` would put them into the layer while it runs, where other threads find them. They stand
+    before parameters and before the tensors that FSDP and DataParallel keep in the place of parameters.
     """
     if not changed:
         return layer
     twin = object.__new__(type(layer))
-    twin.__dict__ = {**layer.__dict__, "_parameters": {**layer._parameters, **changed}}
+    twin.__dict__ = {**layer.__dict__, **changed}
     return twin
