@@ -12,8 +12,8 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-from searches import make_search
 from search_step import WARM_UP, make_plain
+from searches import make_search
 from shapes import SHAPES, Shape, add_arguments, autocast, choose_device, name_of, training_settings
 from torch.profiler import ProfilerActivity, profile
 
