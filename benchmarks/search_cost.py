@@ -22,11 +22,11 @@ TASKS = ("trec", "cr", "mr", "subj")
 RATE = 3e-3
 # With half as many, some trainings on TREC and MR hardly start, whatever was found.
 EPOCHS = 4.0
-# Name of a row -> its settings.
+# Name of a row -> its command and settings.
 ROWS = {
-    "lora": {"method": "lora"},
-    **{str(cost): {"method.cost": cost} for cost in (1, 0.5, 0.25, 0.125)},
-    "0.25-inherited": {"method.cost": 0.25, "inherit": "true"},
+    "lora": ("train", {"configuration": "lora"}),
+    **{str(cost): ("search", {"method.cost": cost}) for cost in (1, 0.5, 0.25, 0.125)},
+    "0.25-inherited": ("search", {"method.cost": 0.25, "inherit": "true"}),
 }
 
 
@@ -40,7 +40,7 @@ def run(arguments: argparse.Namespace, row: str, task: str, seed: int) -> None:
     folder = folder_of(arguments, row, task, seed)
     if (folder / "results.json").is_file():
         return
-    data = arguments.data_dir / task
+    data, (command, own) = arguments.data_dir / task, ROWS[row]
     settings = {
         "model": "demo",
         "data": ",".join(str(data / f"{split}.jsonl") for split in ("train", "validation", "test")),
@@ -55,12 +55,12 @@ def run(arguments: argparse.Namespace, row: str, task: str, seed: int) -> None:
         "training.num_train_epochs": EPOCHS,
         "training.per_device_train_batch_size": 8,
         "output": folder,
-        **ROWS[row],
+        **own,
     }
     words = [word for name, value in settings.items() for word in (f"--{name}", str(value))]
     resume = ["--resume"] if folder.exists() else []
     environment = os.environ | {"OMP_NUM_THREADS": str(max(1, (os.cpu_count() or 1) // arguments.workers))}
-    done = subprocess.run([*COMMAND, "search", *words, *resume], env=environment, capture_output=True, text=True)
+    done = subprocess.run([*COMMAND, command, *words, *resume], env=environment, capture_output=True, text=True)
     if done.returncode:
         raise SystemExit(f"{folder} failed:\n{done.stderr[-2000:]}")
     print(folder, flush=True)

@@ -138,9 +138,12 @@ def choose_device(arguments: argparse.Namespace) -> torch.device:
     """The device of the options, which the Trainer is told too."""
     if arguments.device == "cuda" and not torch.cuda.is_available():
         raise SystemExit("There is no GPU here: --device cpu or auto.")
-    if arguments.device == "cpu":
+    device = torch.device("cuda" if arguments.device != "cpu" and torch.cuda.is_available() else "cpu")
+    if device.type == "cpu":
         os.environ["ACCELERATE_USE_CPU"] = "true"
-    return torch.device("cuda" if arguments.device != "cpu" and torch.cuda.is_available() else "cpu")
+        if arguments.dtype == "bf16":
+            raise SystemExit("transformers' Trainer has bf16 on GPUs only: --dtype fp32.")
+    return device
 
 
 def training_settings(arguments: argparse.Namespace, batch: int) -> TrainingSettings:

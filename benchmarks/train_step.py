@@ -20,6 +20,7 @@ from shapes import (
     Shape,
     TokenForm,
     add_arguments,
+    autocast,
     choose_device,
     name_of,
     now,
@@ -88,6 +89,8 @@ def make_trainer(name: str, model: torch.nn.Module, shape: Shape, arguments, fol
         settings=training_settings(arguments, shape.batch),
         phase=Phase(name, folder, 0, LENGTH),
     )
+    # Without `train` nothing is prepared by accelerate, whose precision this is.
+    trainer.compute_loss_context_manager = lambda: autocast(arguments, trainer.args.device)
     trainer.create_optimizer()
     trainer.current_gradient_accumulation_steps = 1
     return trainer

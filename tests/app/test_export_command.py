@@ -9,14 +9,23 @@ import torch
 from peft import PeftModel
 from safetensors.torch import load_file
 from tiny_models import CONFIGS, build, tiny_tokenizer
-from transformers import AutoModelForSequenceClassification, AutoTokenizer, BertConfig
+from transformers import (
+    AutoModelForSequenceClassification,
+    AutoTokenizer,
+    BertConfig,
+    BertForMaskedLM,
+    BertForQuestionAnswering,
+    BertForTokenClassification,
+)
 
-from peftsearch import export, load, train
+from peftsearch import Configuration, attach, export, load, train
 from peftsearch.app.api import Result
 from peftsearch.app.cli import main
 from peftsearch.app.train_stage import Proof, SavedRun
 from peftsearch.app.verification import differences, verify
 from peftsearch.errors import ExportError, ModelError, RunFolderError, TrainingError
+from peftsearch.models.discover import find_sites
+from peftsearch.space import Choice, Role
 
 IDS = torch.tensor([[70, 80, 90, 100]])
 
@@ -87,6 +96,26 @@ def test_an_adapter_without_its_run_is_exported_too(lora_run, tmp_path):
         load_file(tmp_path / "lora" / "adapter_model.safetensors").keys()
         == load_file(lora_run.folder / "lora" / "adapter_model.safetensors").keys()
     )
+
+
+@pytest.mark.parametrize("model_class", [BertForTokenClassification, BertForQuestionAnswering, BertForMaskedLM])
+def test_an_adapter_of_a_task_that_runs_do_not_have_is_exported_too(model_class, tmp_path):
+    base = model_class(CONFIGS["bert"]())
+    base.save_pretrained(tmp_path / "base")
+    base.name_or_path = str(tmp_path / "base")
+    sites = {site.role: site for site in find_sites(base) if site.layer == 1}
+    model = attach(base, Configuration.of([Choice(sites[Role.QUERY].name, "lora", 2)]))
+    torch.nn.init.normal_(next(p for name, p in model.named_parameters() if name.endswith(".B")))
+    model.save_pretrained(str(tmp_path / "adapter"))
+    found = export(tmp_path / "adapter", format="lora", output=tmp_path / "lora")
+    assert found.difference < 1e-5
+    plain = PeftModel.from_pretrained(model_class.from_pretrained(tmp_path / "base"), str(tmp_path / "lora"))
+    torch.testing.assert_close(plain.eval()(IDS)[0], model.eval()(IDS)[0], atol=1e-5, rtol=1e-5)
+
+
+def test_a_plain_lora_adapter_is_no_source_of_exports(lora_run, tmp_path):
+    with pytest.raises(ExportError, match="peft's own type 'LORA', which peft loads and merges by itself"):
+        export(lora_run.folder / "lora", format="servable", output=tmp_path / "out")
 
 
 def test_what_is_neither_a_run_nor_an_adapter_is_refused(tmp_path):

@@ -46,7 +46,9 @@ def test_a_run_is_on_the_hub_when_it_is_finished(hub, quick):
         assert hub.files[name] == (adapter / name).read_bytes()
     assert hub.files["results.json"] == (result.folder / "results.json").read_bytes()
     beside = {"results.json", "configuration.json", "report.html", "README.md"}
-    assert hub.files.keys() == beside | {path.name for path in adapter.iterdir()}
+    plain = {f"lora/{path.name}" for path in (result.folder / "lora").iterdir()}
+    assert hub.files.keys() == beside | plain | {path.name for path in adapter.iterdir()}
+    assert 'PeftModel.from_pretrained(base, "me/mine", subfolder="lora")' in hub.files["README.md"].decode()
     assert 'PeftModel.from_pretrained(base, "me/mine")' in hub.files["README.md"].decode()
     written = [path for path in result.folder.rglob("*") if path.is_file()]
     assert not any(TOKEN.encode() in path.read_bytes() for path in written), "the token stays out of the run"

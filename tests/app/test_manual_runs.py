@@ -74,7 +74,8 @@ def test_a_run_is_transferred_to_a_model_of_another_depth(settings, deeper, tmp_
     # (t + 0.5) * 2 / 5 is 1 or more from layer 2 on.
     assert {c.site.split(".")[1] for c in result.configuration} == {"2", "3", "4"}
     assert result.metrics["parameters"] == 3 * first.metrics["parameters"]
-    assert "encoder: 2 to 5 layers" in result.metrics["notes"][0]
+    assert f"from '{first.folder.name}' (encoder: 2 to 5 layers" in result.metrics["notes"][0]
+    assert str(first.folder) not in (result.folder / "adapter" / "README.md").read_text(), "a card may be published"
     with pytest.raises(BudgetError, match="above the budget of 150.*a search on this model"):
         train(**moved | {"budget": "150", "output": str(tmp_path / "budget")})
 

@@ -75,6 +75,8 @@ def test_what_is_found_is_within_the_budget_repeats_trains_saves_and_loads(make,
     trainer.train()
     assert 0 < count_peft_parameters(trainer.model) <= budget
     trainer.save_model(str(tmp_path / "adapter"))
+    provenance = json.loads((tmp_path / "adapter" / "adapter_config.json").read_text())["provenance"]
+    assert (provenance["method"], provenance["budget"], provenance["seed"]) == ("bipeft", budget, trainer.args.seed)
     base = type(trainer.model.get_base_model())(trainer.model.get_base_model().config)
     base.load_state_dict(state)
     loaded = PeftModel.from_pretrained(base, str(tmp_path / "adapter")).eval()

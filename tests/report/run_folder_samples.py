@@ -76,6 +76,7 @@ def write_unfinished(folder: Path) -> Path:
         {
             "step": i,
             "expected_parameters": 2000 - 50 * i,
+            "budget_parameters": 1234,
             "live_modules": 9 - i // 5,
             "stability": None if i < 3 else 0.9,
             "loss_weights": 1.0 / (i + 1),

@@ -1,6 +1,7 @@
 """The model card of a run folder written by hand, read back by the hub's own reader and a Markdown parser."""
 
 import json
+from pathlib import Path
 
 import pytest
 from finished_run import results, score, write_run
@@ -87,6 +88,27 @@ def test_only_our_own_adapters_need_our_package(tmp_path, peft_type, packages, i
     assert usage.packages == packages and ("import peftsearch" in usage.code) == imports
     compile(usage.code, "card", "exec")
     assert 'from_pretrained(base, "me/mine")' in usage.code
+
+
+def test_the_card_tells_how_the_plain_lora_beside_the_adapter_is_loaded(tmp_path):
+    run = write_run(tmp_path / "run")
+    assert "plain LoRA" not in card_text(run)
+    (run / "lora").mkdir()
+    (run / "lora" / "adapter_config.json").write_text("{}")
+    assert 'from_pretrained(base, "path/to/the/run/lora")' in card_text(run)
+    usage = usage_of(collect(run), run / "adapter", place="me/mine")
+    compile(usage.plain, "card", "exec")
+    assert 'from_pretrained(base, "me/mine", subfolder="lora")' in usage.plain
+    assert "import peftsearch" not in usage.plain
+
+
+def card_text(run: Path) -> str:
+    return make_run_card(collect(run), usage=usage_of(collect(run), run / "adapter")).text
+
+
+def test_a_random_baseline_has_its_row(tmp_path):
+    drawn = results()["baseline"] | {"parameters": 77}
+    assert "| random configuration, 77 parameters |" in card_of(tmp_path, random_baseline=drawn).text
 
 
 def test_a_whole_model_is_a_model_of_transformers(tmp_path):

@@ -13,6 +13,8 @@ from peftsearch.report.collect import collect
 from peftsearch.report.html import write_report
 from peftsearch.report.model_map import make_map
 from peftsearch.report.run_page import make_run_page
+from peftsearch.report.score_charts import training_charts
+from peftsearch.report.search_charts import budgets_of
 from peftsearch.report.table import print_summary, summary_rows
 from peftsearch.report.verdict import verdict
 
@@ -122,6 +124,16 @@ def test_an_unfinished_run_shows_what_there_is(tmp_path):
     for part in ("Unfinished", "30 steps and 0 trials so far", "lora of rank 4", "Training loss", "Expected size"):
         assert part in text
     assert "Did it pay off?" not in text
+
+
+def test_an_unfinished_run_is_charted_as_the_finished_one_will_be(tmp_path):
+    record = collect(write_unfinished(tmp_path))
+    assert budgets_of(record) == [1234]
+    curves = {chart.title: chart.rows for chart in training_charts(record)}
+    assert curves["Training loss"][0][0] == "searched, seed 0"
+    (tmp_path / "search" / "log.jsonl").unlink()
+    curves = {chart.title: chart.rows for chart in training_charts(collect(tmp_path))}
+    assert curves["Training loss"][0][0] == "trained, seed 0"
 
 
 def test_a_run_that_has_only_begun_has_a_page(tmp_path):

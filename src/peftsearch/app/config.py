@@ -162,6 +162,11 @@ class RunConfig:
         return rates
 
     @property
+    def tracked_name(self) -> str:
+        """What trackers tell the runs of a project apart by: the end of the output folder."""
+        return "-".join(Path(self.output_folder).parts[-3:]).strip("/\\-.")
+
+    @property
     def output_folder(self) -> str:
         """The run folder."""
         if self.output:

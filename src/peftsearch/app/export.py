@@ -4,12 +4,15 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import transformers
 from safetensors import SafetensorError, safe_open
 from transformers import (
     AutoModel,
     AutoModelForCausalLM,
+    AutoModelForQuestionAnswering,
     AutoModelForSeq2SeqLM,
     AutoModelForSequenceClassification,
+    AutoModelForTokenClassification,
     PreTrainedModel,
     PreTrainedTokenizerBase,
 )
@@ -27,9 +30,14 @@ from peftsearch.models.load import load_as, load_config, load_tokenizer
 # peft's name of a task -> how transformers loads a model for it.
 _AUTO_CLASSES = {
     "SEQ_CLS": AutoModelForSequenceClassification,
+    "TOKEN_CLS": AutoModelForTokenClassification,
+    "QUESTION_ANS": AutoModelForQuestionAnswering,
     "SEQ_2_SEQ_LM": AutoModelForSeq2SeqLM,
     "CAUSAL_LM": AutoModelForCausalLM,
 }
+_WITH_LABELS = (AutoModelForSequenceClassification, AutoModelForTokenClassification)
+# What a training saves as an adapter, by peft's names.
+_EXPORTED = ("PEFTSEARCH", "ADALORA")
 
 
 def run_export(run: Path, *, format: str, output: Path, model: str = "", overwrite: bool = False) -> Export:
@@ -94,9 +102,14 @@ def source_of(saved: SavedRun, folder: Path) -> Source:
 def _source_of_adapter(folder: Path, model: str) -> Source:
     """An adapter without a run around it: its own configuration says what it belongs to."""
     config = read_adapter_config(folder)
+    if config.get("peft_type") not in _EXPORTED:
+        raise ExportError(
+            f"'{folder}' is an adapter of peft's own type {config.get('peft_type')!r}, which peft loads and merges by "
+            f"itself; exports start from {' or '.join(_EXPORTED)}. Give the run folder, or its adapter/."
+        )
     name = model or config.get("base_model_name_or_path") or ""
-    auto_class = _AUTO_CLASSES.get(config.get("task_type"), AutoModel)
-    options = {"num_labels": _num_labels(folder, config)} if auto_class is AutoModelForSequenceClassification else {}
+    auto_class = _class_for(config)
+    options = {"num_labels": _num_labels(folder, config)} if auto_class in _WITH_LABELS else {}
 
     def load() -> PreTrainedModel:
         return load_as(auto_class, name, **options)
@@ -104,6 +117,15 @@ def _source_of_adapter(folder: Path, model: str) -> Source:
     return Source(
         name, load_adapter(load(), folder, name=name), load_base=load, load_tokenizer=lambda: _tokenizer(name)
     )
+
+
+def _class_for(config: dict[str, Any]) -> Any:
+    """How transformers loads the model of an adapter: by its task, else by the class that peft noted."""
+    if config.get("task_type") in _AUTO_CLASSES:
+        return _AUTO_CLASSES[config["task_type"]]
+    noted = config.get("auto_mapping")
+    found = getattr(transformers, str(noted.get("base_model_class")), None) if isinstance(noted, dict) else None
+    return found if isinstance(found, type) and issubclass(found, PreTrainedModel) else AutoModel
 
 
 def _num_labels(folder: Path, config: dict[str, Any]) -> int:

@@ -21,7 +21,7 @@ def search_with_gates(workspace: Workspace, scope: Scope, folder: Path) -> Searc
     method = METHODS[config.method_name].load()
     parts = method.split(workspace.train.encoded, config.seed)
     steps = search_steps(len(parts[0]), config.training, config.method)
-    phase = Phase("search", folder / "search", config.seed, steps)
+    phase = Phase("search", folder / "search", config.seed, steps, run=config.tracked_name)
     strategy = method(
         scope.space,
         budgets=list(scope.usable_budgets().values()),

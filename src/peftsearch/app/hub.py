@@ -116,7 +116,10 @@ def _operations(record: RunRecord, repository: str) -> list[CommitOperationAdd]:
     folder = record.folder / SavedRun.read(record.folder).saved_as
     card = make_run_card(record, usage=usage_of(record, folder, place=repository))
     saved = {p.relative_to(folder).as_posix(): p for p in sorted(folder.rglob("*")) if p.is_file()}
-    beside = {name: record.folder / name for name in _BESIDE}
+    plain = {
+        p.relative_to(record.folder).as_posix(): p for p in sorted((record.folder / "lora").glob("*")) if p.is_file()
+    }
+    beside = plain | {name: record.folder / name for name in _BESIDE}
     contents = {**saved, **beside, CARD: str(card).encode()}
     inside = record.folder.resolve()
     for path in (*saved.values(), *beside.values()):

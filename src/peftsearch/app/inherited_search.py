@@ -62,12 +62,13 @@ def _train_supernet(workspace: Workspace, scope: Scope, problem: Problem, folder
     config = workspace.config
     supernet = make_supernet(workspace, scope)
     parts = UniformGates.split(workspace.train.encoded, config.seed)
+    steps = search_steps(len(parts[0]), config.training, config.method)
     done = run_gate_search(
         supernet,
         strategy=UniformGates(problem.coding, seed=config.seed),
         data=SearchData(workspace.form, *parts, workspace.validation, workspace.task.selection_metric),
         settings=config.training,
-        phase=Phase("supernet", folder, config.seed, search_steps(len(parts[0]), config.training, config.method)),
+        phase=Phase("supernet", folder, config.seed, steps, run=config.tracked_name),
     )
     with new_folder(folder / "supernet") as new:
         supernet.model.save_pretrained(str(new))

@@ -95,8 +95,8 @@ def _transferred(run: Path, source: dict[str, int], target: dict[str, int]) -> s
     stacks = sorted(stack for stack in source.keys() & target.keys() if source[stack] != target[stack])
     changes = ", ".join(f"{stack}: {source[stack]} to {target[stack]} layers" for stack in stacks)
     return (
-        f"The configuration was transferred from '{run}' ({changes}): each layer takes the modules of the layer at "
-        "the same relative height."
+        f"The configuration was transferred from '{run.resolve().name}' ({changes}): each layer takes the modules of "
+        "the layer at the same relative height."
     )
 
 

@@ -14,6 +14,7 @@ from transformers.trainer_utils import IntervalStrategy, SaveStrategy, TrainOutp
 
 from peftsearch.app.config import make_config
 from peftsearch.app.own_model import as_loaded, attach, temporarily_attached
+from peftsearch.app.provenance import write_provenance
 from peftsearch.app.workspace import Scope
 from peftsearch.errors import BudgetError, ConfigurationError, DataError
 from peftsearch.methods.gate_driver import search_steps
@@ -137,6 +138,8 @@ class SearchMixin(RatesByKind):
             configuration = self.configuration or self.search()
             set_seed(self.args.seed)
             self.model = self.model_wrapped = attach(self._loaded.model, configuration, head=self._loaded.head)
+            method, (budget,) = self._config.method_name, self._scope.usable_budgets().values()
+            write_provenance(self.model, method=method, budget=budget, seed=self.args.seed)
         return super().train(resume_from_checkpoint=resume_from_checkpoint, **kwargs)
 
     def _num_steps(self, num_examples: int) -> int:

@@ -99,10 +99,16 @@ def _train_anew(workspace: Workspace, recipe: Recipe, folder: Path, seed: int, r
         validation=workspace.validation,
         metric=workspace.task.selection_metric,
         settings=settings,
-        phase=Phase(f"{recipe.name}, seed {seed}, rate {rate:g}", folder, seed, settled=attached.settled),
+        phase=Phase(
+            f"{recipe.name}, seed {seed}, rate {rate:g}",
+            folder,
+            seed,
+            settled=attached.settled,
+            run=workspace.config.tracked_name,
+        ),
         callbacks=attached.callbacks,
     )
-    write_provenance(attached.model, recipe, seed)
+    write_provenance(attached.model, method=recipe.method or recipe.name, budget=recipe.budget, seed=seed)
     with new_folder(folder / recipe.attachment.saved_as) as new:
         attached.model.save_pretrained(str(new))
     return TrainedRun(seed, rate, trained.validation, trained.seconds, trained.num_pieces)

@@ -126,7 +126,8 @@ class AdaptedLayer(nn.Module, BaseTunerLayer):
         """Parameters of the base layer as the first modules change them, and the modules after those."""
         changed: dict[str, torch.Tensor] = {}
         for number, (module, mask) in enumerate(applied):
-            name = module.runs_as
+            # FSDP gathers a module that it wraps when that is called.
+            name = module.runs_as if isinstance(module, PeftModule) else None
             if name is None or not can_run_with(self.base_layer, name, x):
                 return changed, applied[number:]
             before = changed.get(name, getattr(self.base_layer, name))

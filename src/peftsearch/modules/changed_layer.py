@@ -7,6 +7,8 @@ from torch import nn
 
 from peftsearch.modules.peft_module import is_plain
 
+_HOOKS = ("_forward_pre_hooks", "_forward_hooks", "_backward_pre_hooks", "_backward_hooks")
+
 
 def can_run_with(layer: nn.Module, name: str, x: torch.Tensor) -> bool:
     """Whether a layer computes the same with a change added to a parameter as with the change after it.
@@ -16,12 +18,14 @@ def can_run_with(layer: nn.Module, name: str, x: torch.Tensor) -> bool:
         name: of the parameter, which may be None, as the bias of a layer that has none.
         x: what the layer is about to read.
     """
-    weight = getattr(layer, "weight", None)
+    # FSDP and DataParallel keep tensors of a layer in its attributes; a wrapper has none of its own.
+    weight = layer._parameters.get("weight", layer.__dict__.get("weight"))
     if weight is None or weight.is_meta or not is_plain(layer) or not hasattr(layer, name):
         return False
-    # Made anew whenever the layer runs: by a parametrisation, a hook (pruning) or a forward of its own (offloading).
-    is_computed = hasattr(type(layer), name) or (name in layer.__dict__ and layer._forward_pre_hooks)
-    if is_computed or "forward" in layer.__dict__:
+    # A parametrisation or a hook (pruning) may make the parameter, another forward (accelerate's offloading) fetch it,
+    # and hooks and compiled calls know the layer itself and not its twin.
+    is_watched = any(getattr(layer, hooks) for hooks in _HOOKS) or layer._compiled_call_impl is not None
+    if hasattr(type(layer), name) or is_watched or "forward" in layer.__dict__:
         return False
     # In a sum of less precision a small change would be lost.
     is_rounded = weight.dim() > 1 and torch.is_autocast_enabled(x.device.type)

@@ -21,6 +21,8 @@ from peftsearch.space import Role
 
 # Ranks up to this are allowed whatever the width of a layer: prefixes can be longer than small layers are wide.
 FREE_RANK = 256
+# Sites named in a message.
+_NAMED = 5
 
 
 def _check_ranks(path: str, ranks: dict[str, int], layer: nn.Module) -> None:
@@ -147,8 +149,11 @@ class PeftSearchModel(BaseTuner):
     def _refuse_unmergeable(self, adapter_names: list[str] | None) -> None:
         refused = self.unmergeable_sites(adapter_names)
         if refused:
-            reasons = "; ".join(f"{name}: {reason}" for name, reason in sorted(refused.items())[:5])
-            raise MergeError(f"Merging is impossible at {len(refused)} site(s): {reasons}. Keep the adapter unmerged.")
+            reasons = "; ".join(f"{name}: {reason}" for name, reason in sorted(refused.items())[:_NAMED])
+            more = f" and {len(refused) - _NAMED} more (`unmergeable_sites()`)" if len(refused) > _NAMED else ""
+            raise MergeError(
+                f"Merging is impossible at {len(refused)} site(s): {reasons}{more}. Keep the adapter unmerged."
+            )
 
 
 def _check_shapes(model: nn.Module, state_dict: dict[str, torch.Tensor]) -> None:

@@ -39,11 +39,17 @@ class Usage:
         packages: to be installed with pip.
         code: Python that leaves the model in `model`.
         library: the hub's name of the library that loads it.
+        plain: Python that loads the same as a plain LoRA adapter, without our package; "" where there is none.
     """
 
     packages: str
     code: str
     library: str = "peft"
+    plain: str = ""
+
+
+# What stands for a folder that has no name elsewhere.
+_HERE = "path/to/this/folder"
 
 
 def write_card(record: RunRecord, folder: Path) -> Path:
@@ -78,30 +84,40 @@ def make_run_card(record: RunRecord, *, usage: Usage) -> ModelCard:
     return make_card(data, _body(record, origin, usage))
 
 
-def usage_of(record: RunRecord, folder: Path, *, place: str = "path/to/this/folder") -> Usage:
+def usage_of(record: RunRecord, folder: Path, *, place: str = "") -> Usage:
     """How the result in a run's folder is loaded: our adapter, one of peft's own, or a whole model.
 
     Args:
-        place: what stands for the folder in the code, such as a hub id.
+        place: what stands for the folder in the code: a hub id, or a path if there is none.
     """
     saved = record.results["saved"]
     auto = "AutoModelForSequenceClassification" if saved["num_labels"] else "AutoModelForSeq2SeqLM"
     if not (folder / "adapter_config.json").is_file():
-        code = f"from transformers import {auto}\n\nmodel = {auto}.from_pretrained({_quoted(place)})"
+        here = _quoted(place or _HERE)
+        code = f"from transformers import {auto}\n\nmodel = {auto}.from_pretrained({here})"
         return Usage("transformers", code, "transformers")
     peft_type = json.loads((folder / "adapter_config.json").read_text(encoding="utf-8"))["peft_type"]
     is_ours = peft_type == "PEFTSEARCH"
     base = record.results.get("base_model") or f"path/to/{Path(saved['model']).name}"
     labels = f", num_labels={saved['num_labels']}" if saved["num_labels"] else ""
     lines = [
-        *(["import peftsearch  # teaches peft the type of this adapter"] if is_ours else []),
         "from peft import PeftModel",
         f"from transformers import {auto}",
         "",
         f"base = {auto}.from_pretrained({_base_arguments(base)}{labels})",
-        f"model = PeftModel.from_pretrained(base, {_quoted(place)})",
+        "model = PeftModel.from_pretrained(base, ",
     ]
-    return Usage("peftsearch" if is_ours else "peft transformers", "\n".join(lines))
+    code = "\n".join(lines)
+    own = f"{code}{_quoted(place or _HERE)})"
+    if not is_ours:
+        return Usage("peft transformers", own)
+    has_plain = (record.folder / "lora" / "adapter_config.json").is_file()
+    plain = f'{_quoted(place)}, subfolder="lora"' if place else _quoted("path/to/the/run/lora")
+    return Usage(
+        "peftsearch",
+        f"import peftsearch  # teaches peft the type of this adapter\n{own}",
+        plain=f"{code}{plain})" if has_plain else "",
+    )
 
 
 def _base_arguments(base: str) -> str:
@@ -171,6 +187,7 @@ def _body(record: RunRecord, origin: Origin, usage: Usage) -> str:
         base=_base_name(results),
         packages=usage.packages,
         loading=usage.code,
+        plain=usage.plain,
         rows=_rows(results),
         places=Places.of(record.configuration),
         scored=_scored(results),
@@ -240,8 +257,12 @@ def _layer_name(stack: str, layer: int) -> str:
 
 def _scored(results: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
     baseline = results["baseline"]
-    other = [(f"uniform LoRA, {baseline['parameters']:,} parameters", baseline)] if baseline else []
-    return [("this", results), *other]
+    drawn = results.get("random_baseline")
+    return [
+        ("this", results),
+        *([(f"uniform LoRA, {baseline['parameters']:,} parameters", baseline)] if baseline else []),
+        *([(f"random configuration, {drawn['parameters']:,} parameters", drawn)] if drawn else []),
+    ]
 
 
 def _score(score: dict[str, Any]) -> str:

@@ -122,8 +122,8 @@ def _curve(record: RunRecord, key: str, title: str, name: str) -> Chart | None:
 
 
 def _label(record: RunRecord, group: str) -> str:
-    is_manual = record.is_finished and record.results["space"] is None
-    return "trained" if is_manual else TRAININGS[group]
+    is_searched = record.results["space"] if record.is_finished else record.search_log or record.trials
+    return "trained" if group == "training" and not is_searched else TRAININGS[group]
 
 
 def _ends(points: list[tuple[int, float]]) -> tuple[str, str, str, str]:

@@ -63,8 +63,10 @@ def _size(record: RunRecord, steps: Rows) -> Chart | None:
 def budgets_of(record: RunRecord) -> list[int]:
     """Budgets of the run in parameters, ascending; empty while they are not known."""
     ladder = [rung["budget"] for rung in record.results.get("ladder", [])]
-    budget = record.results.get("budget")
-    return sorted(set(ladder or ([budget["parameters"]] if budget else [])))
+    if budget := record.results.get("budget"):
+        return sorted(set(ladder or [budget["parameters"]]))
+    # An unfinished search says in each step what it steers towards.
+    return sorted({row["budget_parameters"] for row in record.search_log[-1:] if row.get("budget_parameters")})
 
 
 def _live(steps: Rows) -> Chart | None:

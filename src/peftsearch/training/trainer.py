@@ -55,6 +55,7 @@ class Phase:
         seed: of batches, dropout and sampling.
         max_steps: optimizer steps; 0 follows the settings' epochs.
         settled: optimizer steps before which no epoch's weights may be kept.
+        run: what trackers show before the name, to tell the runs of a project apart.
     """
 
     name: str
@@ -62,6 +63,7 @@ class Phase:
     seed: int
     max_steps: int = 0
     settled: int = 0
+    run: str = ""
 
 
 def training_arguments(settings: TrainingSettings, phase: Phase) -> TrainingArguments:
@@ -81,7 +83,7 @@ def training_arguments(settings: TrainingSettings, phase: Phase) -> TrainingArgu
         bf16=uses_bf16(settings.bf16),
         gradient_checkpointing=settings.gradient_checkpointing,
         report_to=settings.report_to,
-        run_name=phase.name,
+        run_name=f"{phase.run}: {phase.name}" if phase.run else phase.name,
         seed=phase.seed,
         data_seed=phase.seed,
         save_strategy="no",

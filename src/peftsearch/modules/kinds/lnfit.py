@@ -4,7 +4,8 @@ import torch
 from torch import nn
 from torch.nn.functional import layer_norm
 
-from peftsearch.modules.peft_module import UNMASKED, Mask, PeftModule, layer_widths, register_kind
+from peftsearch.modules.changed_layer import with_parameters
+from peftsearch.modules.peft_module import UNMASKED, Mask, PeftModule, is_plain, layer_widths, register_kind
 from peftsearch.space import Site
 
 _EPSILON_NAMES = ("eps", "variance_epsilon", "epsilon")
@@ -14,8 +15,8 @@ _EPSILON_NAMES = ("eps", "variance_epsilon", "epsilon")
 class Lnfit(PeftModule):
     """y + w * n(x), with w (width,) and n(x) the input as the norm normalises it.
 
-    LayerNorm subtracts the mean, RMS norms don't: T5's class is called T5LayerNorm and is an RMS norm. The
-    normalised input is computed anew and not read off `y`, which the norm's weight may have scaled to zero.
+    LayerNorm subtracts the mean, RMS norms don't, and names don't tell: T5LayerNorm is an RMS norm, CohereLayerNorm is
+    none. The normalised input is computed anew and not read off `y`, which the norm's weight may have scaled to zero.
 
     Source: the LNFit of S3Delta (Hu et al. 2022, table 1).
     """
@@ -30,7 +31,7 @@ class Lnfit(PeftModule):
     def __init__(self, base_layer: nn.Module, rank: int = 1):
         super().__init__()
         self.weight = nn.Parameter(torch.zeros(layer_widths(base_layer)[1]))
-        self.centered = isinstance(base_layer, nn.LayerNorm)
+        self.centered = _is_centered(base_layer)
         self.epsilon = next((getattr(base_layer, n) for n in _EPSILON_NAMES if hasattr(base_layer, n)), 1e-6)
 
     @classmethod
@@ -51,3 +52,14 @@ class Lnfit(PeftModule):
 
     def weight_delta(self, base_weight: torch.Tensor) -> torch.Tensor:
         return self.weight.float()
+
+
+@torch.no_grad()
+def _is_centered(norm: nn.Module) -> bool:
+    """Whether a norm subtracts the mean: adding a constant to its input then changes nothing."""
+    if isinstance(norm, nn.LayerNorm) or not is_plain(norm) or norm.weight.is_meta or norm.weight.dim() > 1:
+        return isinstance(norm, nn.LayerNorm)
+    weight = norm.weight
+    x = torch.linspace(-1, 1, len(weight), device=weight.device, dtype=weight.dtype)[None, None]
+    run = with_parameters(norm, {"weight": torch.ones_like(weight)})
+    return torch.allclose(run(x + 1), run(x), atol=0.1)
