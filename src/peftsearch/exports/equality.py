@@ -11,7 +11,12 @@ TOLERANCE = 1e-4
 
 @torch.no_grad()
 def outputs(model: nn.Module) -> torch.Tensor:
-    """Logits of a model in evaluation mode on fixed random tokens: (1, labels) or (1, tokens, vocabulary)."""
+    """What a model in evaluation mode gives for fixed random tokens.
+
+    Returns:
+        (1, labels), (1, tokens, labels), (1, tokens, vocabulary), or (2, 1, tokens) of answers' starts and ends; the
+        hidden states (1, tokens, width) of a model without a head.
+    """
     size = min(model.config.get_text_config().vocab_size, 30_000)
     generator = torch.Generator().manual_seed(0)
     ids = torch.randint(size // 4, size, (1, 24), generator=generator).to(next(model.parameters()).device)
@@ -19,6 +24,8 @@ def outputs(model: nn.Module) -> torch.Tensor:
     if model.config.is_encoder_decoder:
         inputs["decoder_input_ids"] = ids[:, :5]
     found = model.eval()(**inputs)
+    if "start_logits" in found:
+        return torch.stack([found.start_logits, found.end_logits])
     return found.logits if "logits" in found else found.last_hidden_state
 
 
