@@ -82,8 +82,8 @@ def test_planned_steps_count_whole_batches():
 @pytest.mark.parametrize(
     ("examples", "epochs", "method", "steps"),
     [
-        (3200, 4, BipeftSettings(), 400),
-        (3200, 4, BipeftSettings(cost=0.25), 100),
+        (3200, 4, BipeftSettings(cost=1), 400),
+        (3200, 4, BipeftSettings(), 100),
         (3200, 4, BipeftSettings(epochs=3), 300),
         (800, 4, BipeftSettings(cost=0.25), 40),  # 25 would be too few
         (160, 4, BipeftSettings(cost=0.25), 20),  # no longer than the training

@@ -46,7 +46,7 @@ class BipeftSettings(MethodSettings):
     regularisation: float = 0.01
     temperature_start: float = 5.0
     temperature_end: float = 1.0
-    cost: float = 1.0
+    cost: float = 0.25
     epochs: float = 0.0
     order: str = "iterative"
     sampling: str = "gumbel"
