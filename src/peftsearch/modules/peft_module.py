@@ -146,8 +146,7 @@ def layer_widths(base_layer: nn.Module) -> tuple[int, int]:
 def is_plain(base_layer: nn.Module) -> bool:
     """Whether the layer's weight is an ordinary tensor of numbers, and not quantised, packed or a DTensor."""
     weight = getattr(base_layer, "weight", None)
-    is_numbers = isinstance(weight, torch.Tensor) and weight.is_floating_point()
-    return is_numbers and type(weight.data) is torch.Tensor
+    return isinstance(weight, torch.Tensor) and weight.is_floating_point() and type(weight.data) is torch.Tensor
 
 
 def bias_is_missing(base_layer: nn.Module) -> str | None:

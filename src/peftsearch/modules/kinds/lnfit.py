@@ -57,9 +57,11 @@ class Lnfit(PeftModule):
 @torch.no_grad()
 def _is_centered(norm: nn.Module) -> bool:
     """Whether a norm subtracts the mean: adding a constant to its input then changes nothing."""
-    if isinstance(norm, nn.LayerNorm) or not is_plain(norm) or norm.weight.is_meta or norm.weight.dim() > 1:
+    weight = getattr(norm, "weight", None)
+    if isinstance(norm, nn.LayerNorm) or not isinstance(weight, torch.Tensor) or not is_plain(norm):
         return isinstance(norm, nn.LayerNorm)
-    weight = norm.weight
+    if weight.is_meta or weight.dim() > 1:
+        return False
     x = torch.linspace(-1, 1, len(weight), device=weight.device, dtype=weight.dtype)[None, None]
     run = with_parameters(norm, {"weight": torch.ones_like(weight)})
     return torch.allclose(run(x + 1), run(x), atol=0.1)
