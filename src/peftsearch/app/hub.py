@@ -115,11 +115,8 @@ def _operations(record: RunRecord, repository: str) -> list[CommitOperationAdd]:
     """Every file under its path in the repository; the card names the repository."""
     folder = record.folder / SavedRun.read(record.folder).saved_as
     card = make_run_card(record, usage=usage_of(record, folder, place=repository))
-    saved = {p.relative_to(folder).as_posix(): p for p in sorted(folder.rglob("*")) if p.is_file()}
-    plain = {
-        p.relative_to(record.folder).as_posix(): p for p in sorted((record.folder / "lora").glob("*")) if p.is_file()
-    }
-    beside = plain | {name: record.folder / name for name in _BESIDE}
+    saved = _files(folder, below=folder)
+    beside = _files(record.folder / "lora", below=record.folder) | {name: record.folder / name for name in _BESIDE}
     contents = {**saved, **beside, CARD: str(card).encode()}
     inside = record.folder.resolve()
     for path in (*saved.values(), *beside.values()):
@@ -127,6 +124,11 @@ def _operations(record: RunRecord, repository: str) -> list[CommitOperationAdd]:
         if not path.resolve().is_relative_to(inside):
             raise RunFolderError(f"'{path}' leads out of the run folder and is not uploaded. Remove the link.")
     return [CommitOperationAdd(path, content) for path, content in contents.items()]
+
+
+def _files(folder: Path, *, below: Path) -> dict[str, Path]:
+    """Every file in a folder by its path below another."""
+    return {p.relative_to(below).as_posix(): p for p in sorted(folder.rglob("*")) if p.is_file()}
 
 
 def push_if_asked(config: RunConfig, run: Path) -> None:

@@ -266,7 +266,7 @@ class Bipeft(GateStrategy):
             return []
         return [
             f"The search ended after {self.planned_steps} steps without a single trigger, so its choice says little. "
-            "Use more data, more --method.epochs, or a shorter --method.warmup."
+            "Use more data, a longer search (--method.cost 1), or a shorter --method.warmup."
         ]
 
     def _keep_snapshots(self) -> None:
