@@ -12,9 +12,9 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-from search_step import WARM_UP, make_plain
+from search_step import WARM_UP, make_plain, plain_passes
 from searches import make_search
-from shapes import SHAPES, Shape, add_arguments, autocast, choose_device, name_of, training_settings
+from shapes import SHAPES, Shape, add_arguments, choose_device, name_of, training_settings
 from torch.profiler import ProfilerActivity, profile
 
 # Operation -> its own milliseconds, and how often it ran.
@@ -34,13 +34,6 @@ def run(shape: Shape, arguments: argparse.Namespace, device: torch.device) -> li
     """Operations of search steps, each with those of two plain passes after it."""
     plain, taken, warm_up = make_plain(shape, device), [], [None] * WARM_UP
 
-    def plain_passes(batch: dict) -> None:
-        for _ in range(2):
-            with autocast(arguments, device):
-                loss = plain(**batch).loss
-            loss.backward()
-        plain.zero_grad()
-
     with make_search(
         shape,
         space=arguments.space,
@@ -56,7 +49,7 @@ def run(shape: Shape, arguments: argparse.Namespace, device: torch.device) -> li
                 return step()
             loss, of_search = profiled(step, device)
             batch = {name: tensor.to(device) for name, tensor in inputs.items()}
-            taken.append((of_search, profiled(lambda: plain_passes(batch), device)[1]))
+            taken.append((of_search, profiled(lambda: plain_passes(plain, batch, arguments, device), device)[1]))
             return loss
 
         search.time_step = time_step

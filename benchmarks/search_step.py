@@ -40,21 +40,21 @@ def make_plain(shape: Shape, device: torch.device) -> torch.nn.Module:
     return model.to(device).train()
 
 
+def plain_passes(plain: torch.nn.Module, batch: dict, arguments: argparse.Namespace, device: torch.device) -> None:
+    """Two forward and backward passes of the backbone."""
+    for _ in range(2):
+        with autocast(arguments, device):
+            loss = plain(**batch).loss
+        loss.backward()
+    plain.zero_grad()
+
+
 def run(shape: Shape, arguments: argparse.Namespace, device: torch.device) -> list[Step]:
     """Take every step of a search, two plain passes after each."""
     plain, repeats, half = make_plain(shape, device), arguments.repeats, arguments.triggers // 2
     pace = set(range(WARM_UP + repeats, WARM_UP + repeats + half))
     pace |= {step + half + repeats for step in pace}
     taken: list[Step] = []
-
-    def plain_passes(batch: dict) -> float:
-        started = now(device)
-        for _ in range(2):
-            with autocast(arguments, device):
-                loss = plain(**batch).loss
-            loss.backward()
-        plain.zero_grad()
-        return now(device) - started
 
     with make_search(
         shape,
@@ -70,8 +70,9 @@ def run(shape: Shape, arguments: argparse.Namespace, device: torch.device) -> li
             loss = step()
             seconds = now(device) - started
             batch = {name: tensor.to(device) for name, tensor in inputs.items()}
-            prunes = len(taken) in strategy.pace
-            taken.append(Step(seconds, plain_passes(batch), len(search.supernet.live), prunes))
+            prunes, started = len(taken) in strategy.pace, now(device)
+            plain_passes(plain, batch, arguments, device)
+            taken.append(Step(seconds, now(device) - started, len(search.supernet.live), prunes))
             return loss
 
         search.time_step = time_step
