@@ -10,11 +10,11 @@ from statistics import fmean
 
 import torch
 
-from peftsearch.methods.autopeft import Autopeft
-from peftsearch.methods.settings.autopeft import AutopeftSettings
-from peftsearch.methods.trials import Problem, Proposal, Trial
+from peftsearch.methods.autopeft.method import Autopeft
+from peftsearch.methods.autopeft.settings import AutopeftSettings
+from peftsearch.searches.trials import Problem, Proposal, Trial
 from peftsearch.space import Choice, Configuration, Role, SearchSpace, Site
-from peftsearch.space.codings import CODINGS
+from peftsearch.space.encoding import CODINGS
 
 KINDS = {Role.QUERY: "lora", Role.ATTENTION_OUTPUT: "low_rank_adapter", Role.FFN_OUT: "bitfit"}
 SIZES = (1, 3, 6, 12, 24, 48, 96, 192, 384, 768)

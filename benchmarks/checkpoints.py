@@ -9,11 +9,11 @@ import time
 from pathlib import Path
 from statistics import median
 
-from peftsearch.app.config import make_config
-from peftsearch.app.gate_search import make_supernet
-from peftsearch.app.workspace import Scope, Workspace
-from peftsearch.methods.gate_driver import SearchData, make_gate_search
-from peftsearch.methods.settings import METHODS
+from peftsearch.run.config import make_config
+from peftsearch.run.gate_search import make_supernet
+from peftsearch.run.workspace import Scope, Workspace
+from peftsearch.searches.gate_driver import SearchData, make_gate_search
+from peftsearch.searches.method import METHODS
 from peftsearch.training.trainer import Phase
 
 

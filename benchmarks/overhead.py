@@ -17,7 +17,7 @@ from collections.abc import Callable
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-COMMAND = "import sys; from peftsearch.app.cli import main; sys.exit(main())"
+COMMAND = "import sys; from peftsearch.cli.main import main; sys.exit(main())"
 # As files and not by transformers, which would make this process, and so the peaks of its children, large.
 CONFIGS = {
     "T5-large": {
@@ -89,7 +89,7 @@ def measure_adapters(folder: Path, repeats: int) -> None:
 
     from peftsearch.models.discover import find_sites
     from peftsearch.modules.attach import attach
-    from peftsearch.modules.kinds import cost_at
+    from peftsearch.modules.costs import cost_at
     from peftsearch.space import PRESETS, SearchSpace
 
     shape = SHAPES["minilm"]

@@ -15,12 +15,12 @@ from statistics import fmean, stdev
 
 import transformers
 
-from peftsearch.app.config import make_config
-from peftsearch.app.pipeline import run_search, run_train
-from peftsearch.app.run_folder import read_json
-from peftsearch.methods.manual import baseline_lora
+from peftsearch.methods.manual.method import baseline_lora
 from peftsearch.models.discover import find_sites
 from peftsearch.models.load import count_backbone_parameters, empty_model
+from peftsearch.run.config import make_config
+from peftsearch.run.folder import read_json
+from peftsearch.run.pipeline import run_search, run_train
 from peftsearch.space import Budget
 
 WITHOUT_BUDGET = ("bitfit", "head", "full")

@@ -17,7 +17,7 @@ from itertools import product
 from pathlib import Path
 from statistics import fmean, median, stdev
 
-COMMAND = [sys.executable, "-c", "import sys; from peftsearch.app.cli import main; sys.exit(main())"]
+COMMAND = [sys.executable, "-c", "import sys; from peftsearch.cli.main import main; sys.exit(main())"]
 TASKS = ("trec", "cr", "mr", "subj")
 RATE = 3e-3
 # With half as many, some trainings on TREC and MR hardly start, whatever was found.

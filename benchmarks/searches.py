@@ -10,14 +10,14 @@ from typing import Any
 import torch
 from shapes import RandomTokens, Shape, TokenForm
 
-from peftsearch.methods.bipeft import Bipeft
-from peftsearch.methods.gate_driver import SearchData, make_gate_search
-from peftsearch.methods.gate_steps import GateSteps
-from peftsearch.methods.settings.bipeft import BipeftSettings
+from peftsearch.methods.bipeft.method import Bipeft
+from peftsearch.methods.bipeft.settings import BipeftSettings
 from peftsearch.models.discover import find_sites
 from peftsearch.models.load import count_outside
 from peftsearch.modules.attach import attach
-from peftsearch.modules.kinds import cost_at
+from peftsearch.modules.costs import cost_at
+from peftsearch.searches.gate_driver import SearchData, make_gate_search
+from peftsearch.searches.gate_steps import GateSteps
 from peftsearch.space import PRESETS, Budget, SearchSpace
 from peftsearch.supernet.supernet import Supernet
 from peftsearch.training.settings import TrainingSettings

@@ -13,6 +13,7 @@ import numpy
 import pytest
 import torch
 import transformers
+from small_runs import reviews, settings, tiny_folder  # noqa: F401  fixtures of every folder
 
 import peftsearch  # noqa: F401  the tests start as users do
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from peftsearch.app.cli import main
+from peftsearch.cli.main import main
 
 ROOT = Path(__file__).parents[1]
 FENCE = re.compile(r"^```(\w+)(?: title=\"([^\"]+)\")?\n(.*?)^```$", re.DOTALL | re.MULTILINE)
@@ -59,7 +59,7 @@ def test_commands_of_the_page_on_data_say_what_it_shows(command, shown, data_fol
 def test_files_of_the_page_on_extending_pass_conformance_and_search(tmp_path):
     shutil.copytree(ROOT / "src", tmp_path / "src", ignore=shutil.ignore_patterns("__pycache__", "*.egg-info"))
     files = blocks("extend.md", "python")
-    assert [Path(title).parent.name for title, _ in files] == ["kinds", "settings", "families", "builtin"]
+    assert [Path(title).parent.name for title, _ in files] == ["kinds", "methods", "families", "builtin"]
     for title, text in files:
         assert not (tmp_path / title).exists()
         (tmp_path / title).write_text(text, encoding="utf-8")

@@ -11,19 +11,22 @@ SOURCE = Path(__file__).parents[1] / "src" / "peftsearch"
 # Each layer may import those to its left and its own.
 LAYERS = [
     {"errors"},
-    {"registry", "limits", "files"},
+    {"registry", "settings", "files", "environment"},
     {"space"},
     {"modules"},
     {"models", "tasks"},
     {"supernet", "exports"},
     {"training"},
+    {"searches"},
     {"methods"},
     {"report"},
-    {"app"},
+    {"run"},
+    {"comparison"},
+    {"api", "cli"},
 ]
 LEVEL = {name: i for i, layer in enumerate(LAYERS) for name in layer}
 # Settings are plain data that higher layers share.
-LIGHT = ("peftsearch.training.settings", "peftsearch.methods.settings")
+LIGHT = ("peftsearch.training.settings", "peftsearch.searches.method")
 
 
 def imported_modules(path: Path) -> set[str]:
@@ -68,7 +71,7 @@ def test_the_space_needs_the_standard_library_only():
     ],
 )
 def test_help_does_not_import_torch(arguments):
-    code = f"import sys; from peftsearch.app.cli import main\ntry: main({arguments!r})\nexcept SystemExit: pass\n"
+    code = f"import sys; from peftsearch.cli.main import main\ntry: main({arguments!r})\nexcept SystemExit: pass\n"
     code += "assert 'torch' not in sys.modules and 'transformers' not in sys.modules, 'heavy'"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from peftsearch.app.cli import main
-from peftsearch.app.compare_flags import parse_compare
-from peftsearch.app.flags import parse_run
+from peftsearch.cli.compare_flags import parse_compare
+from peftsearch.cli.main import main
+from peftsearch.cli.run_flags import parse_run
 
 README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
 PYTHON = re.findall(r"```python\n(.*?)```", README, re.DOTALL)

@@ -32,7 +32,7 @@ def test_another_peft_is_refused_with_its_version_and_the_range(order, old_peft)
 
 
 def test_a_command_says_so_without_a_traceback(old_peft, tmp_path):
-    start = "import sys; from peftsearch.app.cli import main; sys.exit(main(sys.argv[1:]))"
+    start = "import sys; from peftsearch.cli.main import main; sys.exit(main(sys.argv[1:]))"
     arguments = ["search", "--model", "demo", "--task", "demo", "--budget", "1%", "--output", str(tmp_path / "run")]
     done = subprocess.run([sys.executable, "-c", start, *arguments], env=old_peft, capture_output=True, text=True)
     assert done.returncode == 2 and "Traceback" not in done.stderr

@@ -8,9 +8,9 @@ from peftsearch.registration import register_with_peft
 from peftsearch.space import Configuration
 
 if TYPE_CHECKING:
-    from peftsearch.app.api import Result, compare, evaluate, export, load, plan, search, train
-    from peftsearch.app.own_model import attach
-    from peftsearch.app.search_trainer import SearchMixin, SearchTrainer
+    from peftsearch.api.attach import attach
+    from peftsearch.api.runs import Result, compare, evaluate, export, load, plan, search, train
+    from peftsearch.api.search_trainer import SearchMixin, SearchTrainer
 
 __version__ = version("peftsearch")
 __all__ = [
@@ -31,16 +31,16 @@ __all__ = [
 register_with_peft()
 
 _ELSEWHERE = {
-    "SearchMixin": "peftsearch.app.search_trainer",
-    "SearchTrainer": "peftsearch.app.search_trainer",
-    "attach": "peftsearch.app.own_model",
+    "SearchMixin": "peftsearch.api.search_trainer",
+    "SearchTrainer": "peftsearch.api.search_trainer",
+    "attach": "peftsearch.api.attach",
 }
 
 
 def __getattr__(name: str) -> Any:
     """What needs torch is imported when it is first used."""
     if name in __all__:
-        return getattr(import_module(_ELSEWHERE.get(name, "peftsearch.app.api")), name)
+        return getattr(import_module(_ELSEWHERE.get(name, "peftsearch.api.runs")), name)
     raise AttributeError(f"module 'peftsearch' has no attribute '{name}'")
 
 

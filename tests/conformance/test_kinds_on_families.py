@@ -7,7 +7,7 @@ from tiny_models import TINY
 
 from peftsearch.models.discover import find_sites
 from peftsearch.modules.attach import attach, count_peft_parameters
-from peftsearch.modules.kinds import num_parameters
+from peftsearch.modules.costs import num_parameters
 from peftsearch.modules.peft_module import KINDS
 from peftsearch.space import CROSS_ROLES, Choice, Configuration
 

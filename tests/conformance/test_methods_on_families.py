@@ -6,7 +6,7 @@ import pytest
 from stopping import stopped_often
 
 from peftsearch import search
-from peftsearch.methods.settings import METHODS, Driver
+from peftsearch.searches.method import METHODS, Driver
 from peftsearch.space import PRESETS
 
 SEARCHES = [name for name in METHODS if METHODS[name].is_search]

@@ -17,7 +17,6 @@ from export_cases import source_on, spread
 from safetensors.torch import save_file
 from tiny_models import CONFIGS, build
 
-import peftsearch.exports  # noqa: F401  registers the formats
 from peftsearch.exports.source import Source
 from peftsearch.exports.writing import write_export
 from peftsearch.models.discover import find_sites

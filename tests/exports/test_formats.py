@@ -13,7 +13,7 @@ from safetensors.torch import load_file
 from tiny_models import TINY
 
 from peftsearch.errors import ExportError, UnknownNameError
-from peftsearch.exports.adapterhub import LAYOUTS
+from peftsearch.exports.adapterhub.layout import LAYOUTS
 from peftsearch.exports.equality import outputs
 from peftsearch.exports.source import Source
 from peftsearch.exports.writing import check_target, write_export

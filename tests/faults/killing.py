@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 ENVIRONMENT = os.environ | {"HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false"}
-COMMAND = [sys.executable, "-c", "import sys; from peftsearch.app.cli import main; sys.exit(main())"]
+COMMAND = [sys.executable, "-c", "import sys; from peftsearch.cli.main import main; sys.exit(main())"]
 # Seconds after which a run that does not get to its moment counts as hung.
 PATIENCE = 900.0
 # A run of about half a minute: 60 steps of search, 120 of training.

@@ -17,10 +17,10 @@ from peft import PeftConfig
 from tiny_models import save_tiny
 
 from peftsearch import train
-from peftsearch.app.cli import main
-from peftsearch.app.config import RunConfig
-from peftsearch.methods.settings import METHODS
+from peftsearch.cli.main import main
 from peftsearch.modules.peft_module import KINDS
+from peftsearch.run.config import RunConfig
+from peftsearch.searches.method import METHODS
 from peftsearch.training.settings import TrainingSettings
 
 CASES = int(os.environ.get("PEFTSEARCH_FUZZ_CASES", "10"))

@@ -5,7 +5,7 @@ from tiny_models import TINY
 from transformers import TrainerControl, TrainerState
 
 from peftsearch.errors import BudgetError, ConfigurationError, TrainingError
-from peftsearch.methods.adalora import (
+from peftsearch.methods.adalora.method import (
     AllocateRanks,
     Allocation,
     Schedule,
@@ -14,7 +14,7 @@ from peftsearch.methods.adalora import (
     read_ranks,
     triplet_cost,
 )
-from peftsearch.methods.settings.adalora import AdaLoraSettings
+from peftsearch.methods.adalora.settings import AdaLoraSettings
 from peftsearch.models.discover import find_sites
 from peftsearch.modules.attach import count_peft_parameters
 from peftsearch.space import Role

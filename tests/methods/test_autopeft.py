@@ -9,14 +9,14 @@ import pytest
 
 pytest.importorskip("botorch")
 
-from methods.fake_problem import make_problem, synthetic_score
+from fake_problem import make_problem, synthetic_score
 
-from peftsearch.limits import SettingError
-from peftsearch.methods.autopeft import Autopeft, normal_scores
-from peftsearch.methods.local_search import Unseen, climb
-from peftsearch.methods.settings.autopeft import AutopeftSettings
-from peftsearch.methods.trial_driver import run_trials
-from peftsearch.methods.trials import Fidelity, Proposal, Trial, best_within
+from peftsearch.methods.autopeft.local_search import Unseen, climb
+from peftsearch.methods.autopeft.method import Autopeft, normal_scores
+from peftsearch.methods.autopeft.settings import AutopeftSettings
+from peftsearch.searches.trial_driver import run_trials
+from peftsearch.searches.trials import Fidelity, Proposal, Trial, best_within
+from peftsearch.settings import SettingError
 from peftsearch.space import Configuration
 
 QUICK = AutopeftSettings(evaluations=12, initial=8, restarts=3)

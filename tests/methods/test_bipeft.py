@@ -6,11 +6,11 @@ import pytest
 import torch
 from tiny_models import TINY
 
-from peftsearch.methods.bipeft import Bipeft
-from peftsearch.methods.gate_strategy import Observation
-from peftsearch.methods.settings.bipeft import BipeftSettings
+from peftsearch.methods.bipeft.method import Bipeft
+from peftsearch.methods.bipeft.settings import BipeftSettings
 from peftsearch.models.discover import find_sites
-from peftsearch.modules.kinds import cost_at
+from peftsearch.modules.costs import cost_at
+from peftsearch.searches.gate_strategy import Observation
 from peftsearch.space import PRESETS, Choice, SearchSpace
 from peftsearch.space.repair import repair
 from peftsearch.supernet.sensitivity import ModuleRecords

@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from peftsearch.methods.bipeft_rules import (
+from peftsearch.methods.bipeft.rules import (
     choose_removals,
     count_ranks_to_fix,
     dimension_stability,

@@ -4,13 +4,13 @@ import pytest
 from design_sites import make_space, stack_sites
 
 from peftsearch.errors import BudgetError, ConfigurationError, TrainingError
-from peftsearch.methods.design_spaces import DesignSpacesSearch, ready_design
-from peftsearch.methods.settings.design_spaces import DesignSpacesSettings
-from peftsearch.methods.trial_driver import run_trials
-from peftsearch.methods.trials import Problem, Trial
+from peftsearch.methods.design_spaces.method import DesignSpacesSearch, ready_design
+from peftsearch.methods.design_spaces.settings import DesignSpacesSettings
+from peftsearch.searches.trial_driver import run_trials
+from peftsearch.searches.trials import Problem, Trial
 from peftsearch.space import SearchSpace
-from peftsearch.space.codings.design_spaces import DesignSpaces
-from peftsearch.space.codings.flat import Flat
+from peftsearch.space.encodings.design_spaces.encoding import DesignSpaces
+from peftsearch.space.encodings.flat import Flat
 
 SITES = stack_sites(num_layers=8, width=8, inner=32)
 SPACE = make_space(SITES)

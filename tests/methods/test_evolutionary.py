@@ -5,13 +5,13 @@ import random
 from statistics import fmean
 
 import pytest
-from methods.fake_problem import make_problem, synthetic_score
+from fake_problem import make_problem, synthetic_score
 
-from peftsearch.methods.evolutionary import Evolution, cross, mutate
-from peftsearch.methods.random import RandomSearch
-from peftsearch.methods.settings.evolutionary import EvolutionarySettings
-from peftsearch.methods.settings.random import RandomSettings
-from peftsearch.methods.trial_driver import run_trials
+from peftsearch.methods.evolutionary.method import Evolution, cross, mutate
+from peftsearch.methods.evolutionary.settings import EvolutionarySettings
+from peftsearch.methods.random.method import RandomSearch
+from peftsearch.methods.random.settings import RandomSettings
+from peftsearch.searches.trial_driver import run_trials
 
 SETTINGS = EvolutionarySettings(population=10, generations=5, parents=3)
 

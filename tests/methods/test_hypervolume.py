@@ -6,7 +6,7 @@ import pytest
 import torch
 from scipy.stats import norm
 
-from peftsearch.methods.hypervolume import (
+from peftsearch.methods.autopeft.hypervolume import (
     Evaluated,
     Reference,
     log_expected_hypervolume_improvement,

@@ -2,7 +2,7 @@ import pytest
 from tiny_models import TINY
 
 from peftsearch.errors import BudgetError, UnknownNameError
-from peftsearch.methods.manual import (
+from peftsearch.methods.manual.method import (
     MANUAL_METHODS,
     baseline_lora,
     cost,
@@ -11,9 +11,9 @@ from peftsearch.methods.manual import (
     parse_roles,
     uniform,
 )
-from peftsearch.methods.settings import METHODS
 from peftsearch.models.discover import find_sites
 from peftsearch.modules.peft_module import KINDS
+from peftsearch.searches.method import METHODS
 from peftsearch.space import Role
 
 

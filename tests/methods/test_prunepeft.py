@@ -4,13 +4,13 @@ import pytest
 import torch
 from torch import nn
 
-from peftsearch.methods.gate_strategy import Observation
-from peftsearch.methods.prunepeft import PrunePeft, start_off_zero
-from peftsearch.methods.prunepeft_rules import Layout, absolute, order_units, score_of_components, score_of_module
-from peftsearch.methods.settings.prunepeft import PrunePeftSettings
+from peftsearch.methods.prunepeft.method import PrunePeft, start_off_zero
+from peftsearch.methods.prunepeft.rules import Layout, absolute, order_units, score_of_components, score_of_module
+from peftsearch.methods.prunepeft.settings import PrunePeftSettings
 from peftsearch.modules.kinds.bitfit import Bitfit
 from peftsearch.modules.kinds.lora import Lora
 from peftsearch.modules.kinds.low_rank_adapter import LowRankAdapter
+from peftsearch.searches.gate_strategy import Observation
 from peftsearch.space import Choice, Placement, SearchSpace
 from peftsearch.supernet.sensitivity import ModuleRecords, take_record
 

@@ -8,10 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.nn.functional import one_hot
 
-from peftsearch.limits import SettingError
-from peftsearch.methods.s3delta import S3Delta
-from peftsearch.methods.s3delta_rules import binary_concrete, keep_one_on, let_compete, probabilities, solve_shift
-from peftsearch.methods.settings.s3delta import S3DeltaSettings
+from peftsearch.methods.s3delta.method import S3Delta
+from peftsearch.methods.s3delta.rules import binary_concrete, keep_one_on, let_compete, probabilities, solve_shift
+from peftsearch.methods.s3delta.settings import S3DeltaSettings
+from peftsearch.settings import SettingError
 from peftsearch.space import Choice, SearchSpace
 
 CPU = torch.device("cpu")

@@ -8,7 +8,7 @@ import torch
 
 pytest.importorskip("botorch")
 
-from peftsearch.methods.surrogate import fit_surrogate, rank_to_normal
+from peftsearch.methods.autopeft.surrogate import fit_surrogate, rank_to_normal
 
 
 @pytest.fixture(scope="module")
@@ -82,7 +82,7 @@ def test_posterior_samples_fit_too(data):
 
 @pytest.mark.parametrize("missing,code", [("botorch", ""), ("numpyro", "; m._fit_samples(None, None, 0)")])
 def test_without_botorch_the_error_says_what_to_install(missing, code):
-    script = f"import sys; sys.modules[{missing!r}] = None; import peftsearch.methods.surrogate as m{code}"
+    script = f"import sys; sys.modules[{missing!r}] = None; import peftsearch.methods.autopeft.surrogate as m{code}"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
     assert "MissingBotorchError" in done.stderr and "pip install 'peftsearch[bo]'" in done.stderr
 

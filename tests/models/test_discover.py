@@ -21,7 +21,7 @@ from transformers import (
 from peftsearch.errors import SiteError
 from peftsearch.models.discover import find_sites
 from peftsearch.models.load import count_backbone_parameters, load_model
-from peftsearch.modules.kinds import cost_at, num_parameters
+from peftsearch.modules.costs import cost_at, num_parameters
 from peftsearch.space import CROSS_ROLES, LINEAR_ROLES, PRESETS, Choice, Role, SearchSpace
 
 # family -> (linear maps, cross-attention linear maps, norms)

@@ -13,7 +13,7 @@ from peftsearch.errors import ConfigurationError
 from peftsearch.models.discover import find_sites
 from peftsearch.modules.attach import attach, make_peft_config
 from peftsearch.modules.attention import choose_attention
-from peftsearch.modules.kinds import cost_at
+from peftsearch.modules.costs import cost_at
 from peftsearch.modules.kinds.prefix import Prefix
 from peftsearch.modules.peft_module import Mask
 from peftsearch.space import PRESETS, Choice, Configuration, SearchSpace

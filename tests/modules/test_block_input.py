@@ -12,7 +12,7 @@ from peftsearch.errors import ConfigurationError
 from peftsearch.models.discover import find_sites
 from peftsearch.modules.adapter_config import PeftSearchConfig
 from peftsearch.modules.attach import attach, make_peft_config
-from peftsearch.modules.kinds import num_parameters
+from peftsearch.modules.costs import num_parameters
 from peftsearch.space import Choice, Configuration, Placement, Role, SearchSpace, Site
 from peftsearch.supernet.supernet import Supernet
 

@@ -8,7 +8,7 @@ from transformers.models.t5.modeling_t5 import T5LayerNorm
 from transformers.pytorch_utils import Conv1D
 
 from peftsearch.errors import ConfigurationError, UnknownNameError
-from peftsearch.modules.kinds import num_parameters
+from peftsearch.modules.costs import num_parameters
 from peftsearch.modules.peft_module import KINDS, Mask
 from peftsearch.space import Role, Site
 

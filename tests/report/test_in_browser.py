@@ -10,8 +10,8 @@ import pytest
 from run_folder_samples import write_finished
 from test_comparison import make_comparison
 
-from peftsearch.report.comparison_html import write_comparison
-from peftsearch.report.html import write_report
+from peftsearch.report.comparison.page import write_comparison
+from peftsearch.report.run.html import write_report
 
 BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 PHONE = 390

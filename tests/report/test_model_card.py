@@ -8,8 +8,8 @@ from finished_run import results, score, write_run
 from huggingface_hub import ModelCard
 from markdown_it import MarkdownIt
 
-from peftsearch.report.collect import collect
 from peftsearch.report.model_card import make_run_card, usage_of, write_card
+from peftsearch.report.run.record import collect
 
 EVIL = "<script>alert(1)</script> | [x](http://evil) `a` *b*\n# heading --> \u2028{{ 7 * 7 }}"
 

@@ -9,13 +9,13 @@ import pytest
 from run_folder_samples import EVIL, results, write_finished, write_unfinished
 
 from peftsearch.errors import RunFolderError
-from peftsearch.report.collect import collect
-from peftsearch.report.html import write_report
-from peftsearch.report.model_map import make_map
-from peftsearch.report.run_page import make_run_page
-from peftsearch.report.score_charts import training_charts
-from peftsearch.report.search_charts import budgets_of
-from peftsearch.report.table import print_summary, summary_rows
+from peftsearch.report.run.html import write_report
+from peftsearch.report.run.model_map import make_map
+from peftsearch.report.run.page import make_run_page
+from peftsearch.report.run.record import collect
+from peftsearch.report.run.score_charts import training_charts
+from peftsearch.report.run.search_charts import budgets_of
+from peftsearch.report.run.summary import print_summary, summary_rows
 from peftsearch.report.verdict import verdict
 
 

@@ -7,7 +7,7 @@ from tiny_models import TINY
 from peftsearch.models.discover import find_sites
 from peftsearch.modules.adapted_layer import AdaptedLayer
 from peftsearch.modules.attach import attach, count_peft_parameters
-from peftsearch.modules.kinds import cost_at
+from peftsearch.modules.costs import cost_at
 from peftsearch.modules.peft_module import Mask
 from peftsearch.space import PRESETS, Choice, Configuration, SearchSpace
 from peftsearch.supernet.architecture import Disentangled, Entangled, OptionTable

@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from peftsearch.errors import DataError, ModelError
-from peftsearch.tasks.form import make_form
 from peftsearch.tasks.task import Example, Goal, Task
+from peftsearch.tasks.task_format import make_form
 
 
 def _task(examples, goal=Goal.CLASSIFICATION, labels=("no", "yes"), metric="accuracy"):

@@ -3,10 +3,10 @@
 import pytest
 
 from peftsearch.errors import DataError
-from peftsearch.tasks.form import make_form
 from peftsearch.tasks.load import TASKS, TaskRequest, load_task
 from peftsearch.tasks.metrics import METRICS
 from peftsearch.tasks.task import Goal
+from peftsearch.tasks.task_format import make_form
 
 
 @pytest.fixture(params=list(TASKS))

@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from peftsearch.tasks import text_to_text
-from peftsearch.tasks.form import make_form
 from peftsearch.tasks.task import Example, Goal, Task
+from peftsearch.tasks.task_format import make_form
 from peftsearch.tasks.text_to_text import choice_likelihoods, number_text, parse_number
 
 _TEXTS = ("a cat", "a much longer text about dogs", "x")

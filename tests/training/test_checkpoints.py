@@ -8,7 +8,7 @@ from transformers import TrainerState
 
 from peftsearch.errors import CheckpointError, StorageError
 from peftsearch.training.checkpoints import Checkpoints, check, read
-from peftsearch.training.state_tree import join, split
+from peftsearch.training.pytree import join, split
 
 TREE = {
     "none": None,

@@ -7,12 +7,12 @@ import torch
 from tiny_models import TINY
 from torch.utils.data import Dataset
 
-from peftsearch.methods.gate_driver import planned_steps, search_steps, split_in_halves
-from peftsearch.methods.settings.bipeft import BipeftSettings
-from peftsearch.methods.settings.s3delta import S3DeltaSettings
+from peftsearch.methods.bipeft.settings import BipeftSettings
+from peftsearch.methods.s3delta.settings import S3DeltaSettings
 from peftsearch.models.discover import find_sites
 from peftsearch.modules.attach import attach
 from peftsearch.modules.peft_module import KINDS
+from peftsearch.searches.gate_driver import planned_steps, search_steps, split_in_halves
 from peftsearch.space import Choice, Configuration
 from peftsearch.training.settings import TrainingSettings
 from peftsearch.training.trainer import BACKBONE_SCALE, FormTrainer, Phase, length_grouped, parameter_groups, uses_bf16

@@ -29,7 +29,9 @@ class ExportFormat:
     reload: Callable[[Source, Path], nn.Module] | None = None
 
 
-FORMATS: Registry[ExportFormat] = Registry("export format")
+FORMATS: Registry[ExportFormat] = Registry(
+    "export format", package="peftsearch.exports.formats", group="peftsearch.exports"
+)
 
 
 def register_format(entry: ExportFormat) -> ExportFormat:

@@ -1,1 +1,1 @@
-"""METHODS, one file each, and the drivers that run them."""
+"""Search methods and manual ones, one folder each."""

@@ -6,7 +6,6 @@ from dataclasses import replace
 
 from torch import nn
 
-import peftsearch.models.families  # noqa: F401  registers every family
 from peftsearch.errors import SiteError
 from peftsearch.models.family import Family, Paths, Stack, family_of
 from peftsearch.models.structure import guess_family

@@ -49,7 +49,7 @@ class Family:
     attention_is_open: bool = True
 
 
-FAMILIES: Registry[Family] = Registry("family")
+FAMILIES: Registry[Family] = Registry("family", package="peftsearch.models.families", group="peftsearch.families")
 
 
 def register_family(family: Family) -> Family:

@@ -9,11 +9,10 @@ from peft.tuners.tuners_utils import BaseTunerLayer, check_adapters_to_merge
 from torch import nn
 from transformers.pytorch_utils import Conv1D
 
-import peftsearch.modules.kinds  # noqa: F401  registers every kind
 from peftsearch.errors import MergeError
+from peftsearch.modules.block_input import Tap
 from peftsearch.modules.changed_layer import can_run_with, with_parameters
 from peftsearch.modules.peft_module import KINDS, UNMASKED, Mask, PeftModule, is_plain, layer_widths
-from peftsearch.modules.tap import Tap
 from peftsearch.space import Role
 
 PREFIX = "peftsearch_"

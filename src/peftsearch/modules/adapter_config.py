@@ -12,7 +12,6 @@ from peft import PeftConfig
 from peft.tuners.tuners_utils import DUMMY_TARGET_MODULES
 from peft.utils.peft_types import PeftType
 
-import peftsearch.modules.kinds  # noqa: F401  registers every kind
 from peftsearch.errors import ConfigurationError
 from peftsearch.modules.adapter_card import rewrite_card
 from peftsearch.modules.peft_module import KINDS

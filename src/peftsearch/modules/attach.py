@@ -7,7 +7,7 @@ from torch import nn
 
 from peftsearch.modules.adapted_layer import PREFIX
 from peftsearch.modules.adapter_config import PeftSearchConfig
-from peftsearch.modules.kinds import num_parameters
+from peftsearch.modules.costs import num_parameters
 from peftsearch.modules.peft_module import KINDS
 from peftsearch.space import Configuration, Site
 from peftsearch.space.transfer import require_sites

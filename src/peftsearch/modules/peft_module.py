@@ -122,7 +122,9 @@ class PeftModule(nn.Module, ABC):
         return None
 
 
-KINDS: Registry[type[PeftModule]] = Registry("module kind")
+KINDS: Registry[type[PeftModule]] = Registry(
+    "module kind", package="peftsearch.modules.kinds", group="peftsearch.kinds"
+)
 
 
 Kind = TypeVar("Kind", bound=type[PeftModule])

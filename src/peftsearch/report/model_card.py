@@ -13,7 +13,7 @@ from jinja2 import Environment
 
 from peftsearch.modules.adapter_card import CARD, Origin, escape, make_card, save_card
 from peftsearch.modules.peft_module import KINDS
-from peftsearch.report.collect import RunRecord
+from peftsearch.report.run.record import RunRecord
 from peftsearch.report.verdict import verdict
 from peftsearch.space import Configuration
 from peftsearch.tasks.benchmark import HUB_NAMES

@@ -8,7 +8,7 @@ from jinja2 import Environment, PackageLoader
 
 from peftsearch.files import write_bytes, write_text
 from peftsearch.report.charts import COLOURS, Chart
-from peftsearch.report.model_map import ModelMap, code_of, style_index
+from peftsearch.report.run.model_map import ModelMap, code_of, style_index
 from peftsearch.report.verdict import Verdict
 
 

@@ -1,6 +1,5 @@
 """WHAT can be chosen: plain data, standard library only."""
 
-import peftsearch.space.codings  # noqa: F401  registers them
 from peftsearch.space.budget import Budget
 from peftsearch.space.configuration import Choice, Configuration, Placement
 from peftsearch.space.presets import PRESETS, Preset

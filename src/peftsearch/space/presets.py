@@ -26,7 +26,7 @@ class Preset:
     coding: str = "flat"
 
 
-PRESETS: Registry[Preset] = Registry("space")
+PRESETS: Registry[Preset] = Registry("space", package="peftsearch.space.presets", group="peftsearch.spaces")
 
 # S2 gives the linear maps of cross-attention no module; their norm has BitFit and LNFit.
 _S2_LINEAR = LINEAR_ROLES - CROSS_ROLES

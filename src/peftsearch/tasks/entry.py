@@ -43,4 +43,4 @@ class TaskEntry:
     load: Callable[[TaskRequest], Task]
 
 
-TASKS: Registry[TaskEntry] = Registry("task")
+TASKS: Registry[TaskEntry] = Registry("task", package="peftsearch.tasks.builtin", group="peftsearch.tasks")

@@ -1,6 +1,5 @@
 """Load a task by name or from the user's data."""
 
-import peftsearch.tasks.builtin  # noqa: F401  registers every built-in task
 from peftsearch.errors import DataError
 from peftsearch.tasks.entry import TASKS, TaskRequest
 from peftsearch.tasks.task import Task

@@ -19,7 +19,7 @@ from transformers import TrainerState
 
 from peftsearch.errors import CheckpointError
 from peftsearch.files import new_folder, told
-from peftsearch.training.state_tree import Tree, join, split
+from peftsearch.training.pytree import Tree, join, split
 
 logger = logging.getLogger(__name__)
 

@@ -5,8 +5,8 @@ from torch import nn
 from torch.utils.data import DataLoader
 
 from peftsearch.tasks.encoded import EncodedDataset
-from peftsearch.tasks.form import Form
 from peftsearch.tasks.task import Example
+from peftsearch.tasks.task_format import Form
 
 
 @torch.inference_mode()

@@ -7,7 +7,7 @@ from torch import nn
 from transformers import TrainerCallback
 
 from peftsearch.modules.reparametrisation import fold, reparametrise
-from peftsearch.tasks.form import Form
+from peftsearch.tasks.task_format import Form
 from peftsearch.training.resuming import Resumable
 from peftsearch.training.settings import TrainingSettings
 from peftsearch.training.trainer import EncodedSplit, FormTrainer, KeepBest, Phase

@@ -13,9 +13,9 @@ from torch.utils.data import Dataset, Sampler
 from transformers import Trainer, TrainerCallback
 
 from peftsearch.errors import CheckpointError, TrainingError
-from peftsearch.training import interruption
+from peftsearch.training import stop_signals
 from peftsearch.training.checkpoints import Checkpoints, read, step_of
-from peftsearch.training.state_tree import Tree
+from peftsearch.training.pytree import Tree
 
 logger = logging.getLogger(__name__)
 
@@ -73,7 +73,7 @@ class ResumingTrainer(Trainer):
         if latest is not None:
             logger.info("Going on from step %d ('%s').", step_of(latest), latest)
         try:
-            with interruption.at_step_ends():
+            with stop_signals.at_step_ends():
                 self.train(resume_from_checkpoint=str(latest) if latest else None)
         except TrainingError as error:
             kept = f"The last checkpoint before that is '{self._last}'." if self._last else "There is no checkpoint."
@@ -164,12 +164,12 @@ class _Save(TrainerCallback):
             self._save(state)
 
     def _save(self, state) -> None:
-        every, is_asked = self.trainer.save_every, interruption.is_asked()
+        every, is_asked = self.trainer.save_every, stop_signals.is_asked()
         if state.is_world_process_zero and (is_asked or every and state.global_step % every == 0):
             path = self.trainer.save_checkpoint()
             if is_asked:
                 logger.warning("Saved step %d in '%s'.", state.global_step, path)
-        interruption.stop_if_asked()
+        stop_signals.stop_if_asked()
 
 
 def _random_state() -> Tree:

@@ -19,17 +19,17 @@ from peftsearch.errors import TrainingError
 from peftsearch.modules.adapted_layer import PREFIX
 from peftsearch.modules.attach import is_attached
 from peftsearch.modules.peft_module import KINDS
-from peftsearch.tasks.form import Form
 from peftsearch.tasks.task import Example
+from peftsearch.tasks.task_format import Form
 from peftsearch.training.allocator import keep_freed_memory
 from peftsearch.training.checkpoints import Checkpoints
 from peftsearch.training.evaluation import evaluate
 from peftsearch.training.log_file import LogFile
 from peftsearch.training.micro_batches import MicroBatches, hold_gradients, num_items
 from peftsearch.training.progress import Progress, open_progress
+from peftsearch.training.pytree import Tree
 from peftsearch.training.resuming import ResumingTrainer
 from peftsearch.training.settings import TrainingSettings
-from peftsearch.training.state_tree import Tree
 from peftsearch.training.trackers import tracker_callbacks
 
 # Multiple of the learning rate for the backbone's own weights in full fine-tuning.

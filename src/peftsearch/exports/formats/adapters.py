@@ -8,11 +8,11 @@ import torch
 from safetensors.torch import save_file
 
 from peftsearch.errors import ExportError
-from peftsearch.exports.adapterhub import BOTTLENECK_SWITCHES, LAYOUTS, LORA_SWITCHES, Found, Layout, find_place
-from peftsearch.exports.adapterhub_files import NAME, describe, write_head, write_json
-from peftsearch.exports.bottleneck import Bottleneck, bottleneck_of
+from peftsearch.exports.adapterhub.bottleneck import Bottleneck, bottleneck_of
+from peftsearch.exports.adapterhub.files import NAME, describe, write_head, write_json
+from peftsearch.exports.adapterhub.layout import BOTTLENECK_SWITCHES, LAYOUTS, LORA_SWITCHES, Found, Layout, find_place
 from peftsearch.exports.export_format import ExportFormat, register_format
-from peftsearch.exports.lora_form import Update, update_of
+from peftsearch.exports.lora.form import Update, update_of
 from peftsearch.exports.refusal import refuse
 from peftsearch.exports.source import Source
 from peftsearch.modules.peft_module import PeftModule

@@ -6,8 +6,8 @@ from typing import Any
 import yaml
 
 from peftsearch.exports.export_format import ExportFormat, register_format
-from peftsearch.exports.lora_files import rank_pattern
-from peftsearch.exports.lora_form import LoraForm, read_lora_only
+from peftsearch.exports.lora.files import rank_pattern
+from peftsearch.exports.lora.form import LoraForm, read_lora_only
 from peftsearch.exports.refusal import refuse
 from peftsearch.exports.source import Source
 

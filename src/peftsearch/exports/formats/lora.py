@@ -3,8 +3,8 @@
 from pathlib import Path
 
 from peftsearch.exports.export_format import ExportFormat, register_format
-from peftsearch.exports.lora_files import reload_lora, write_lora
-from peftsearch.exports.lora_form import read_lora_form
+from peftsearch.exports.lora.files import reload_lora, write_lora
+from peftsearch.exports.lora.form import read_lora_form
 from peftsearch.exports.source import Source
 
 

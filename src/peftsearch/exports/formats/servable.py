@@ -4,8 +4,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from peftsearch.exports.export_format import ExportFormat, register_format
-from peftsearch.exports.lora_files import reload_lora, write_lora
-from peftsearch.exports.lora_form import LoraForm, read_lora_only
+from peftsearch.exports.lora.files import reload_lora, write_lora
+from peftsearch.exports.lora.form import LoraForm, read_lora_only
 from peftsearch.exports.refusal import refuse
 from peftsearch.exports.source import Source
 

@@ -1,7 +1,1 @@
-"""One file for each naming tradition; every file here is imported, so that a new family is a new file."""
-
-from importlib import import_module
-from pkgutil import iter_modules
-
-for _module in iter_modules(__path__):
-    import_module(f"{__name__}.{_module.name}")
+"""Model families, one table a file."""

@@ -1,0 +1,112 @@
+"""The Python interface: what the commands do, as functions."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from peftsearch.comparison.comparison import run_compare
+from peftsearch.comparison.config import make_compare_config
+from peftsearch.exports.writing import Export
+from peftsearch.report.comparison.table import Comparison
+from peftsearch.run.config import make_config
+from peftsearch.run.export import run_export
+from peftsearch.run.folder import read_json
+from peftsearch.run.pipeline import load_run, run_evaluate, run_search, run_train
+from peftsearch.run.plan import Plan, plan
+from peftsearch.space import Configuration
+
+__all__ = [
+    "Comparison",
+    "Export",
+    "Plan",
+    "Result",
+    "compare",
+    "evaluate",
+    "export",
+    "load",
+    "plan",
+    "search",
+    "train",
+]
+
+
+@dataclass(frozen=True)
+class Result:
+    """A finished run.
+
+    Args:
+        folder: the run folder.
+        configuration: what was found or trained.
+        metrics: what `results.json` holds.
+    """
+
+    folder: Path
+    configuration: Configuration
+    metrics: dict[str, Any]
+
+    @property
+    def model(self) -> nn.Module:
+        """The trained model, loaded anew from the folder: peft's, or a plain one after full fine-tuning."""
+        return load(self.folder)
+
+
+def search(**settings: Any) -> Result:
+    """Search, train, prove and save; the settings are those of `peftsearch search --help`.
+
+    Example:
+        result = search(model="demo", task="demo", budget="0.1%", output="runs/demo")
+    """
+    return _result(run_search(make_config(settings)))
+
+
+def train(**settings: Any) -> Result:
+    """Train a configuration from a file or a manual one by name; settings as in `peftsearch train --help`."""
+    return _result(run_train(make_config(settings)))
+
+
+def compare(**settings: Any) -> Comparison:
+    """Compare methods on several tasks; the settings are those of `peftsearch compare --help`.
+
+    `methods` may map names to settings, and `tasks` may hold mappings with the keys of a task's YAML file. Runs that
+    fail are in the result, with their reasons.
+
+    Example:
+        found = compare(model="demo", methods="bipeft,bitfit", tasks="demo", budget="0.1%", output="runs/compare")
+        best = found.rows[0]
+    """
+    return run_compare(make_compare_config(settings))
+
+
+def evaluate(run: str | Path, *, split: str = "test") -> dict[str, float]:
+    """Every metric of a run's saved result on its "validation" or "test" split."""
+    return run_evaluate(Path(run), split)
+
+
+def load(run: str | Path) -> nn.Module:
+    """The trained model of a run folder, on a new copy of its pretrained model."""
+    return load_run(Path(run))
+
+
+def export(run: str | Path, *, format: str, output: str | Path, model: str = "", overwrite: bool = False) -> Export:
+    """Write a run's result, or an adapter, in a format that other tools load; see `peftsearch list exports`.
+
+    Args:
+        run: a run folder, or the folder of an adapter.
+        format: such as "lora" or "merged".
+        output: folder to write.
+        model: the pretrained model, if it is no longer where the run or the adapter says.
+        overwrite: replace an earlier export in `output`.
+
+    Raises:
+        ExportError: with the reasons where the export would not be exact, or if `output` is taken.
+
+    Example:
+        export("runs/demo", format="lora", output="lora")
+    """
+    return run_export(Path(run), format=format, output=Path(output), model=model, overwrite=overwrite)
+
+
+def _result(folder: Path) -> Result:
+    return Result(folder, Configuration.load(folder / "configuration.json"), read_json(folder / "results.json"))

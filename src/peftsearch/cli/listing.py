@@ -1,0 +1,64 @@
+"""What can be chosen, one line each."""
+
+from collections.abc import Callable
+
+from peftsearch.errors import UnknownNameError
+
+
+def _methods() -> dict[str, str]:
+    from peftsearch.searches.method import METHODS
+
+    return {n: f"{'search' if METHODS[n].is_search else 'manual'}: {METHODS[n].description}" for n in METHODS}
+
+
+def _kinds() -> dict[str, str]:
+    from peftsearch.modules.peft_module import KINDS
+
+    return {name: f"{KINDS[name].description} ({KINDS[name].source})" for name in KINDS}
+
+
+def _spaces() -> dict[str, str]:
+    from peftsearch.space.presets import PRESETS
+
+    return {name: f"{PRESETS[name].description} ({PRESETS[name].source})" for name in PRESETS}
+
+
+def _tasks() -> dict[str, str]:
+    from peftsearch.tasks.load import TASKS
+
+    return {name: TASKS[name].description for name in TASKS}
+
+
+def _families() -> dict[str, str]:
+    from peftsearch.models.family import FAMILIES
+
+    return {n: f"{FAMILIES[n].description} (model types {', '.join(FAMILIES[n].model_types)})" for n in FAMILIES}
+
+
+def _exports() -> dict[str, str]:
+    from peftsearch.exports.export_format import FORMATS
+
+    return {name: FORMATS[name].description for name in FORMATS}
+
+
+LISTINGS: dict[str, Callable[[], dict[str, str]]] = {
+    "methods": _methods,
+    "kinds": _kinds,
+    "spaces": _spaces,
+    "tasks": _tasks,
+    "families": _families,
+    "exports": _exports,
+}
+
+
+def describe(what: str) -> str:
+    """All entries of one sort, a line each.
+
+    Raises:
+        UnknownNameError: if there is no such sort.
+    """
+    if what not in LISTINGS:
+        raise UnknownNameError("list", what, LISTINGS)
+    entries = LISTINGS[what]()
+    width = max(map(len, entries))
+    return "\n".join(f"{name:{width}}  {text}" for name, text in entries.items())

@@ -1,0 +1,252 @@
+"""The command `peftsearch`. Nothing heavy is imported before a command needs it, so that --help is quick."""
+
+import json
+import logging
+import shlex
+import signal
+import sys
+import warnings
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from peftsearch.cli.parser import CommandParser, refuse_token
+from peftsearch.errors import PeftSearchError, UnknownNameError
+
+USAGE = """usage: peftsearch COMMAND ...
+
+Find which PEFT modules to place where, at which rank, within a hard budget of trainable parameters.
+
+commands:
+  search     search a configuration within a budget, train it, prove it, save it
+  train      train a configuration from a file, or a manual one by name
+  compare    compare methods on several tasks within one budget, against uniform LoRA
+  evaluate   score a finished run on its test or validation split
+  report     write the page of a run or a comparison again
+  export     write a run's result as plain LoRA, a merged checkpoint or another tool's format
+  push       upload a finished run to the Hugging Face hub
+  plan       show sites, space and budget of a model from its configuration alone
+  list       list methods, kinds, spaces, tasks, families or exports
+  doctor     check the installation
+
+Each command has --help. Start with:  peftsearch search --model demo --task demo --budget 0.1% --output runs/demo
+"""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a command.
+
+    Returns:
+        0 on success, 1 if runs of a comparison failed, 2 on an error with a message; when stopped, 128 and the
+        signal's number: 130 for Ctrl-C, 143 for SIGTERM.
+    """
+    argv = list(sys.argv[1:] if argv is None else argv)
+    if not argv or argv[0] in ("-h", "--help"):
+        print(USAGE)
+        return 0
+    if argv[0] == "--version":
+        from importlib.metadata import version
+
+        print(version("peftsearch"))
+        return 0
+    try:
+        if argv[0] not in COMMANDS:
+            raise UnknownNameError("command", argv[0], COMMANDS)
+        return COMMANDS[argv[0]](argv[1:])
+    except PeftSearchError as error:
+        # Half of a surrogate pair, out of a file, cannot be printed as it is.
+        message = f"peftsearch: {error}".encode("utf-8", "backslashreplace").decode("utf-8")
+        print(message, file=sys.stderr)
+        return 2
+    except MemoryError as error:
+        print(f"peftsearch: Out of memory: {error}. Use a smaller model, or a machine with more.", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt as error:
+        hint = f" Go on with:\n  {_resume_command(argv)}" if argv[0] in _RESUMABLE else ""
+        print(f"\npeftsearch: {str(error) or 'interrupted'}.{hint}", file=sys.stderr)
+        return 128 + getattr(error, "number", signal.SIGINT)
+
+
+def _resume_command(argv: Sequence[str]) -> str:
+    """What to type to go on."""
+    kept: list[str] = []
+    for before, word in zip(["", *argv], argv):
+        is_start = word.partition("=")[0] in _STARTS
+        is_value_of_start = before in _STARTS and word in ("true", "false")
+        kept += [] if is_start or is_value_of_start else [word]
+    # `compare` goes on without being told, also where it has not got to its first file.
+    resume = [] if argv[0] == "compare" else ["--resume"]
+    return shlex.join(["peftsearch", *kept, *resume])
+
+
+def _search(argv: list[str]) -> int:
+    return _run("search", argv)
+
+
+def _train(argv: list[str]) -> int:
+    return _run("train", argv)
+
+
+def _run(command: str, argv: list[str]) -> int:
+    from peftsearch.cli.run_flags import parse_run
+
+    config = parse_run(command, argv)
+    _quieten()
+    from peftsearch.run import pipeline
+    from peftsearch.training import stop_signals
+
+    if config.dry_run:
+        print({"search": pipeline.describe_search, "train": pipeline.describe_train}[command](config))
+        return 0
+    with stop_signals.heeded():
+        folder = {"search": pipeline.run_search, "train": pipeline.run_train}[command](config)
+    from peftsearch.report.run.summary import print_summary
+
+    print_summary(folder)
+    return 0
+
+
+def _compare(argv: list[str]) -> int:
+    from peftsearch.cli.compare_flags import parse_compare
+
+    config = parse_compare(argv)
+    _quieten()
+    from peftsearch.comparison import comparison
+    from peftsearch.report.comparison.text import as_text
+    from peftsearch.training import stop_signals
+
+    if config.dry_run:
+        print(comparison.describe(config))
+        return 0
+    with stop_signals.heeded():
+        found = comparison.run_compare(config)
+    print(as_text(found), end="")
+    print(f"Comparison: {config.folder} (comparison.html, .md, .csv, .json, .txt)")
+    return 1 if any(row.errors for row in found.rows) else 0
+
+
+def _evaluate(argv: list[str]) -> int:
+    parser = CommandParser("evaluate", "Score a finished run.")
+    parser.add_argument("run", type=Path, help="run folder")
+    parser.add_argument("--split", choices=("validation", "test"), default="test")
+    arguments = parser.parse_args(argv)
+    _quieten()
+    from peftsearch.run.pipeline import run_evaluate
+
+    print(json.dumps(run_evaluate(arguments.run, arguments.split), indent=2))
+    return 0
+
+
+def _report(argv: list[str]) -> int:
+    parser = CommandParser("report", "Write the page of a run or of a comparison again; of an unfinished one, so far.")
+    parser.add_argument("run", type=Path, help="folder of a run or of a comparison")
+    folder = parser.parse_args(argv).run
+    _quieten()
+    if (folder / "comparison.json").is_file():
+        from peftsearch.comparison.comparison import read_comparison
+        from peftsearch.report.comparison.page import write_comparison
+
+        print(write_comparison(read_comparison(folder), folder))
+        return 0
+    from peftsearch.report.run.html import write_report
+
+    print(write_report(folder))
+    return 0
+
+
+def _push(argv: list[str]) -> int:
+    parser = CommandParser("push", "Upload a finished run to the Hugging Face hub.")
+    parser.add_argument("run", type=Path, help="run folder")
+    parser.add_argument("--hub_model_id", required=True, help="name of the repository, such as me/my-adapter")
+    parser.add_argument("--hub_private_repo", action="store_true", help="make it private when it is created")
+    refuse_token(argv)
+    arguments = parser.parse_args(argv)
+    _quieten()
+    from peftsearch.run.hub import push_run
+
+    print(push_run(arguments.run, arguments.hub_model_id, private=arguments.hub_private_repo))
+    return 0
+
+
+def _export(argv: list[str]) -> int:
+    parser = CommandParser("export", "Write a run's result, or an adapter, in a format that other tools load.")
+    parser.add_argument("run", type=Path, help="run folder, or folder of an adapter")
+    parser.add_argument("--format", required=True, help="see `peftsearch list exports`")
+    parser.add_argument("--output", type=Path, required=True, help="folder to write")
+    parser.add_argument("--model", default="", help="the pretrained model, if it is not where the run says")
+    parser.add_argument("--overwrite", action="store_true", help="replace an earlier export")
+    arguments = parser.parse_args(argv)
+    _quieten()
+    from peftsearch.run.export import run_export
+
+    found = run_export(**vars(arguments))
+    equal = "" if found.difference is None else f", outputs equal within {found.difference:.1g}"
+    print(f"{found.folder}: {found.format}{equal}")
+    for note in found.notes:
+        print(note)
+    return 0
+
+
+def _plan(argv: list[str]) -> int:
+    parser = CommandParser("plan", "Sites, space and budget of a model, no weights.")
+    parser.add_argument("--model", required=True, help="'demo', a folder (config.json is enough), .gguf or a hub id")
+    parser.add_argument("--space", default="s2", help="see `peftsearch list spaces`")
+    parser.add_argument("--budget", default="", help="one or several, as for search")
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    arguments = parser.parse_args(argv)
+    _quieten()
+    from peftsearch.run.plan import plan, print_plan
+
+    found = plan(arguments.model, space=arguments.space, budget=arguments.budget)
+    print(json.dumps(found.to_dict(), indent=2)) if arguments.json else print_plan(found)
+    return 0
+
+
+def _list(argv: list[str]) -> int:
+    from peftsearch.cli.listing import LISTINGS, describe
+
+    parser = CommandParser("list", "List what can be chosen.")
+    parser.add_argument("what", help=", ".join(LISTINGS))
+    print(describe(parser.parse_args(argv).what))
+    return 0
+
+
+def _doctor(argv: list[str]) -> int:
+    CommandParser("doctor", "Check the installation.").parse_args(argv)
+    from peftsearch.cli.doctor import run_doctor
+
+    return run_doctor()
+
+
+def _quieten() -> None:
+    """Our own messages, errors of others, and no warnings that users can't act on."""
+    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(message)s")
+    logging.getLogger("peftsearch").setLevel(logging.INFO)
+    warnings.filterwarnings("ignore", category=FutureWarning)
+    # peft takes AdaLoRA's empty ranks for broken files.
+    warnings.filterwarnings("ignore", message="Adapter '.*' LoRA tensor")
+    warnings.filterwarnings("ignore", message="The following rank_pattern keys did not match")
+    import transformers
+
+    transformers.logging.set_verbosity_error()
+    transformers.logging.disable_progress_bar()
+
+
+# Flags that say how a run starts; at most one of them can be given.
+_STARTS = ("--overwrite", "--resume")
+_RESUMABLE = ("search", "train", "compare")
+
+COMMANDS: dict[str, Callable[[list[str]], int]] = {
+    "search": _search,
+    "train": _train,
+    "compare": _compare,
+    "evaluate": _evaluate,
+    "report": _report,
+    "push": _push,
+    "export": _export,
+    "plan": _plan,
+    "list": _list,
+    "doctor": _doctor,
+}
+
+if __name__ == "__main__":
+    sys.exit(main())

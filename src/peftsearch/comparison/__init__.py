@@ -1,0 +1,1 @@
+"""Many runs: methods on tasks over seeds, within one budget."""

@@ -1,0 +1,239 @@
+"""The settings of a comparison: the same from YAML, flags and Python. No torch here."""
+
+import os
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from peftsearch.comparison.tasks import TaskList
+from peftsearch.errors import BudgetError, RunFolderError
+from peftsearch.run.config import RunConfig, as_mapping, build_settings, differences, read_yaml
+from peftsearch.run.folder import LOCK
+from peftsearch.run.limits import TRAINING, check_limits
+from peftsearch.searches.method import METHODS
+from peftsearch.settings import at_least, between, require
+from peftsearch.training.settings import TrainingSettings
+
+# The method that every other is compared with: uniform LoRA of at most the same budget.
+REFERENCE = "lora"
+# Manual methods that no budget holds or that need none.
+WITHOUT_BUDGET = ("full", "head")
+SETTINGS_FILE = "comparison.yaml"
+# Settings that say how to do a comparison, not what it is; doing it again may change them.
+_HOW = ("output", "workers", "threads", "ray_address", "resume", "overwrite", "dry_run", "verify")
+_LIMITS = {
+    "seed": between(0, 2**31 - 1),
+    "seeds": at_least(1),
+    "max_train_samples": at_least(0),
+    "workers": at_least(1),
+    "threads": at_least(0),
+}
+
+
+@dataclass(frozen=True)
+class MethodList:
+    """The methods of a comparison.
+
+    Args:
+        names: in the order given, the reference added where it was missing.
+        settings: name of a method -> its own settings.
+    """
+
+    names: tuple[str, ...]
+    settings: Mapping[str, Mapping[str, Any]]
+
+    @classmethod
+    def of(cls, value: Any, *, chosen: str | None = None) -> "MethodList":
+        """Read "bipeft,lora", a list, or a mapping of names to settings.
+
+        Args:
+            value: as in a settings file.
+            chosen: names that are compared, if not all of `value`; its mapping then only gives settings.
+
+        Raises:
+            SettingError: for an empty list, or a name given twice.
+            UnknownNameError: for a method that does not exist.
+        """
+        settings = _settings_of(value) if isinstance(value, Mapping) else {}
+        names = _names(chosen if chosen is not None else list(value) if isinstance(value, Mapping) else value)
+        require(bool(names), "methods", chosen or value, "one or more of `peftsearch list methods`; give --methods")
+        for name in (*names, *settings):
+            METHODS[name]
+        twice = next((name for name in names if names.count(name) > 1), None)
+        require(twice is None, "methods", twice, "given once")
+        found = settings.get(REFERENCE)
+        require(not found, f"methods.{REFERENCE}", found, "without settings: it is the largest uniform LoRA, see docs")
+        return cls(tuple(dict.fromkeys((*names, REFERENCE))), settings)
+
+    def settings_of(self, name: str) -> dict[str, Any]:
+        """A method's own settings."""
+        return dict(self.settings.get(name) or {})
+
+    def to_plain(self) -> dict[str, dict[str, Any]]:
+        """A mapping, which `of` reads again."""
+        return {name: self.settings_of(name) for name in self.names}
+
+
+def _settings_of(value: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    return {str(name): as_mapping(f"methods.{name}", own or {}) for name, own in value.items()}
+
+
+def _names(value: Any) -> list[str]:
+    if isinstance(value, str):
+        return [part.strip() for part in value.split(",") if part.strip()]
+    require(isinstance(value, list | tuple), "methods", value, "text, a list, or a mapping of names to settings")
+    return [str(name) for name in value]
+
+
+@dataclass(frozen=True)
+class CompareConfig:
+    """What a comparison is asked to do.
+
+    Args:
+        model: "demo", a folder, a .gguf file or a hub id.
+        methods: what is compared; uniform LoRA is always among them.
+        tasks: what it is compared on.
+        budget: one budget, as parameters (102600, 100k) or a share of the backbone (0.05%, 5bp).
+        data_dir: folder with NAME/{train,validation}.jsonl of GLUE and SuperGLUE, instead of the hub.
+        space: search space of every searching method; by default each method's own.
+        seeds: runs of each method on each task, with seeds counted up from `seed`.
+        seed: of the first run.
+        learning_rate_grid: comma-separated rates; the first seed of each method and task chooses on validation.
+        max_train_samples: use only so many training examples; 0 for all.
+        output: folder of the comparison.
+        workers: methods and tasks that run at the same time; more than 1 needs ray.
+        threads: CPU threads of each worker; 0 shares the cores out.
+        ray_address: a running ray cluster ("auto" finds it); without one, and without RAY_ADDRESS, this machine.
+        resume: go on with the comparison in the output folder, which must be there; without it one that is there goes
+            on too.
+        overwrite: delete the comparison in the output folder first.
+        dry_run: check everything, show the plan and stop.
+        verify: at the end of each run, load, count and score its result once more in a new process.
+        training: settings of every training.
+    """
+
+    model: str
+    methods: MethodList
+    tasks: TaskList
+    budget: str
+    data_dir: str | None = None
+    space: str = ""
+    seeds: int = 3
+    seed: int = 0
+    learning_rate_grid: str = ""
+    max_train_samples: int = 0
+    output: str = "runs/compare"
+    workers: int = 1
+    threads: int = 0
+    ray_address: str = ""
+    resume: bool = False
+    overwrite: bool = False
+    dry_run: bool = False
+    verify: bool = True
+    training: TrainingSettings = field(default_factory=TrainingSettings)
+
+    def __post_init__(self) -> None:
+        check_limits("", self, _LIMITS)
+        check_limits("training.", self.training, TRAINING)
+        require(not (self.resume and self.overwrite), "resume", True, "only without --overwrite")
+        if len(self.budget.split(",")) > 1 or not self.budget.strip():
+            raise BudgetError(
+                f"budget is '{self.budget}', but a comparison needs exactly one. Give --budget, for example 0.1%."
+            )
+
+    @property
+    def folder(self) -> Path:
+        """The output folder."""
+        return Path(self.output)
+
+    @property
+    def run_seeds(self) -> range:
+        """The seed of each run of a method on a task."""
+        return range(self.seed, self.seed + self.seeds)
+
+    @property
+    def rates(self) -> list[float]:
+        """The rates that the first seed chooses among; one rate leaves no choice."""
+        return RunConfig(self.model, learning_rate_grid=self.learning_rate_grid, training=self.training).learning_rates
+
+    @property
+    def num_threads(self) -> int:
+        """CPU threads of each worker: as given, as OMP_NUM_THREADS says, or an equal share of the cores."""
+        wished = os.environ.get("OMP_NUM_THREADS", "")
+        return self.threads or (int(wished) if wished.isdigit() else 0) or max(1, _num_cores() // self.workers)
+
+    def to_plain(self) -> dict[str, Any]:
+        """What the comparison is, as plain data."""
+        document = {name: value for name, value in vars(self).items() if name not in _HOW}
+        nested = {
+            "methods": self.methods.to_plain(),
+            "tasks": self.tasks.to_plain(),
+            "training": asdict(self.training),
+        }
+        return document | nested
+
+    def to_yaml(self) -> str:
+        """What the comparison is, as a file for `--config`."""
+        return yaml.safe_dump(self.to_plain(), sort_keys=False, allow_unicode=True)
+
+
+def _num_cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def make_compare_config(settings: Mapping[str, Any], *, chosen: str | None = None) -> CompareConfig:
+    """Build the settings of a comparison from nested plain data, as YAML and Python users write them.
+
+    Args:
+        settings: `methods` is text, a list, or a mapping of names to settings; `tasks` is text, or a list.
+        chosen: names of the methods that are compared, if not all of `settings["methods"]`.
+
+    Raises:
+        PeftSearchError: for a setting that is missing, does not exist or is not allowed.
+    """
+    settings = dict(settings)
+    require(bool(settings.get("model")), "model", settings.get("model"), "given: a folder, a hub id, ...; use --model")
+    parsed = {
+        "methods": MethodList.of(settings.pop("methods", None) or "", chosen=chosen),
+        "tasks": TaskList.of(settings.pop("tasks", None) or ""),
+        "budget": settings.pop("budget", None) or "",
+        "training": build_settings(
+            TrainingSettings, as_mapping("training", settings.pop("training", None) or {}), "training."
+        ),
+    }
+    return build_settings(CompareConfig, settings | parsed, "")
+
+
+def check_same_comparison(config: CompareConfig) -> None:
+    """Refuse to go on with a comparison of other settings, or in a folder that holds something else.
+
+    Raises:
+        RunFolderError: with the settings that differ.
+    """
+    path = config.folder / SETTINGS_FILE
+    if config.folder.exists() and not config.folder.is_dir():
+        raise RunFolderError(f"The output '{config.folder}' is a file. Give a folder with --output.")
+    if not path.is_file():
+        if config.resume:
+            raise RunFolderError(f"There is no comparison in '{config.folder}' to go on with. Leave --resume out.")
+        _refuse_foreign_folder(config.folder)
+        return
+    if config.overwrite:
+        return
+    differing = differences(read_yaml(path), yaml.safe_load(config.to_yaml()))
+    if differing:
+        raise RunFolderError(
+            f"The comparison in '{config.folder}' was started with other settings ({'; '.join(differing)}). "
+            "Go on with the same ones, or start anew with --overwrite or another --output."
+        )
+
+
+def _refuse_foreign_folder(folder: Path) -> None:
+    if folder.exists() and any(child.name != LOCK for child in folder.iterdir()):
+        raise RunFolderError(
+            f"The folder '{folder}' is not empty and holds no comparison (it has no {SETTINGS_FILE}). "
+            "Give another folder with --output."
+        )

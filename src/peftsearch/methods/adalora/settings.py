@@ -1,0 +1,35 @@
+"""AdaLoRA's settings."""
+
+from dataclasses import dataclass
+
+from peftsearch.searches.method import MethodSettings
+from peftsearch.settings import at_least, between
+
+
+@dataclass(frozen=True)
+class AdaLoraSettings(MethodSettings):
+    """Settings of AdaLoRA.
+
+    Args:
+        rank: mean over the linear maps at the end; 0 takes what the budget holds, or 8 without a budget.
+        roles: comma-separated roles such as "query,value"; empty for attention's linear maps of one size.
+        warmup: share of the steps before the first rank is taken away, in [0, 0.5].
+        final: share of the steps that train the ranks that are left, in [0, 0.9].
+        interval: steps between two allocations.
+        orthogonality: weight of the term that keeps the factors orthogonal.
+    """
+
+    rank: int = 0
+    roles: str = ""
+    warmup: float = 0.1
+    final: float = 0.3
+    interval: int = 1
+    orthogonality: float = 0.1
+
+    LIMITS = {
+        "rank": at_least(0),
+        "warmup": between(0, 0.5),
+        "final": between(0, 0.9),
+        "interval": at_least(1),
+        "orthogonality": at_least(0),
+    }

@@ -1,0 +1,93 @@
+"""Feasible, unseen points of a coding, and the best of them by greedy ascent."""
+
+import math
+import random
+from collections.abc import Callable, Iterable
+from itertools import product
+
+from peftsearch.space import Configuration
+from peftsearch.space.encoding import Coding, Point
+
+# Random draws after which a space counts as used up, or is listed if it has at most so many points.
+MAX_TRIES, MAX_LISTED = 200, 20_000
+# Neighbours that one step looks at, and steps of one ascent.
+MAX_NEIGHBOURS, MAX_STEPS = 200, 100
+
+# The values of some points, larger is better.
+Value = Callable[[list[Point]], list[float]]
+
+
+class Unseen:
+    """What may still be proposed: points that fit and whose configuration is new, each in its canonical form.
+
+    Args:
+        coding: of the space, within the budget.
+        seen: configurations that must not be proposed again.
+        rng: of every draw.
+    """
+
+    def __init__(self, coding: Coding, seen: Iterable[Configuration], rng: random.Random):
+        self.coding, self.seen, self.rng = coding, set(seen), rng
+
+    def canonical(self, point: Point) -> Point | None:
+        """The point that `encode` gives for the configuration, or None if it may not be proposed."""
+        if not self.coding.fits(point):
+            return None
+        configuration = self.coding.decode(point)
+        return None if configuration in self.seen else self.coding.encode(configuration)
+
+    def neighbours(self, point: Point) -> list[Point]:
+        """New points one variable away; of very many, a random part."""
+        around = list(self.coding.neighbours(point))
+        if len(around) > MAX_NEIGHBOURS:
+            around = self.rng.sample(around, MAX_NEIGHBOURS)
+        found = {new for new in map(self.canonical, around) if new is not None}
+        return sorted(found - {point})
+
+    def draw(self, coding: Coding | None = None) -> Point | None:
+        """A random new point; None if there is none left.
+
+        Args:
+            coding: the same coding within a smaller budget, to draw from it.
+        """
+        coding = coding or self.coding
+        for _ in range(MAX_TRIES):
+            if (point := self.canonical(coding.sample_any_size(self.rng))) is not None:
+                return point
+        if math.prod(len(variable.values) for variable in coding.variables) > MAX_LISTED:
+            return None
+        points = product(*(range(len(variable.values)) for variable in coding.variables))
+        left = sorted({new for new in map(self.canonical, points) if new is not None})
+        return self.rng.choice(left) if left else None
+
+    def take(self, point: Point) -> None:
+        """Let a point's configuration count as seen."""
+        self.seen.add(self.coding.decode(point))
+
+
+def climb(
+    starts: Iterable[Point], *, restarts: int, neighbours: Callable[[Point], list[Point]], value: Value
+) -> Point:
+    """The best point that ascents from the best starts come by.
+
+    Every value stands beside the very point that has it: the public code of AutoPEFT looks the point up among the
+    starts instead, and so trains another one than it found.
+
+    Args:
+        starts: at least one.
+        restarts: of the starts, how many ascend.
+        neighbours: of a point.
+    """
+    starts = list(dict.fromkeys(starts))
+    values = dict(zip(starts, value(starts), strict=True))
+    ascending = sorted(starts, key=lambda point: -values[point])[:restarts]
+    for _ in range(MAX_STEPS):
+        around = {point: neighbours(point) for point in ascending}
+        fresh = list(dict.fromkeys(new for points in around.values() for new in points if new not in values))
+        if fresh:
+            values.update(zip(fresh, value(fresh), strict=True))
+        best = {point: max([point, *points], key=values.__getitem__) for point, points in around.items()}
+        ascending = list(dict.fromkeys(new for point, new in best.items() if new != point))
+        if not ascending:
+            break
+    return max(values, key=values.__getitem__)

@@ -1,0 +1,175 @@
+"""AutoPEFT: multi-objective Bayesian optimisation of score and size."""
+
+import logging
+import math
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from peftsearch.methods.autopeft.hypervolume import (
+    Evaluated,
+    Reference,
+    log_expected_hypervolume_improvement,
+    reference_score,
+)
+from peftsearch.methods.autopeft.local_search import Unseen, climb
+from peftsearch.methods.autopeft.settings import AutopeftSettings
+from peftsearch.methods.autopeft.surrogate import Draws, ModelFittingError, fit_surrogate, rank_to_normal
+from peftsearch.searches.trials import Fidelity, Problem, Proposal, Trial, best_within, pareto_front
+from peftsearch.space import Configuration
+from peftsearch.space.encoding import Coding, Point
+
+logger = logging.getLogger(__name__)
+
+# Draws of the true scores over all members of the surrogate.
+NUM_DRAWS = 32
+
+
+class Autopeft:
+    """Train random configurations, then those that a surrogate expects to widen the Pareto front the most.
+
+    Source: Zhou et al. 2024 (AutoPEFT); where we differ, and why, is in docs/autopeft.md.
+    """
+
+    def __init__(self, problem: Problem, settings: AutopeftSettings):
+        self.problem, self.settings = problem, settings
+        self.fidelity = Fidelity(settings.share, settings.epochs)
+
+    def propose(self, trials: Sequence[Trial]) -> list[Proposal]:
+        done = len(trials)
+        rng = random.Random(f"{self.problem.seed} {done}")
+        unseen = Unseen(self.problem.coding, (trial.configuration for trial in trials), rng)
+        if done < self.settings.initial:
+            points = self._initial(unseen, range(done, self.settings.initial))
+        else:
+            points = self._batch(trials, unseen, min(self.settings.batch, self.settings.evaluations - done))
+        return [Proposal(self.problem.coding.decode(point), self.fidelity) for point in points]
+
+    def results(self, trials: Sequence[Trial]) -> dict[int, Configuration]:
+        return {budget: self._result(trials, budget) for budget in self.problem.budgets}
+
+    def _result(self, trials: Sequence[Trial], budget: int) -> Configuration:
+        if best := best_within(trials, budget):
+            return best.configuration
+        logger.warning(
+            "No successful trial has at most %s parameters; one that has is drawn at random.", f"{budget:,}"
+        )
+        coding = self.problem.coding.within(budget)
+        return coding.decode(coding.sample(random.Random(f"{self.problem.seed} {budget}")))
+
+    def _initial(self, unseen: Unseen, numbers: range) -> list[Point]:
+        """Random points, by turns within each budget, so that each has its share of them."""
+        budgets = self.problem.budgets
+        points = []
+        for number in numbers:
+            point = unseen.draw(self.problem.coding.within(budgets[number % len(budgets)])) or unseen.draw()
+            if point is None:
+                break
+            unseen.take(point)
+            points.append(point)
+        return points
+
+    def _batch(self, trials: Sequence[Trial], unseen: Unseen, size: int) -> list[Point]:
+        """Points that maximise the acquisition; each next one believes that those before score as expected."""
+        if size <= 0:
+            return []
+        acquisition = self._acquisition(trials)
+        points: list[Point] = []
+        while len(points) < size and (drawn := unseen.draw()) is not None:
+            point = drawn if acquisition is None else self._maximise(acquisition, trials, unseen, drawn)
+            unseen.take(point)
+            points.append(point)
+            acquisition = acquisition and acquisition.believing(point)
+        return points
+
+    def _maximise(self, acquisition: "Acquisition", trials: Sequence[Trial], unseen: Unseen, drawn: Point) -> Point:
+        encode = self.problem.coding.encode
+        front = [encode(trial.configuration) for trial in pareto_front(trials)]
+        starts = [near for point in front for near in unseen.neighbours(point)]
+        more = [unseen.draw() for _ in range(self.settings.restarts - 1)]
+        starts += [drawn, *(point for point in more if point is not None)]
+        restarts = self.settings.restarts
+        return climb(starts, restarts=restarts, neighbours=unseen.neighbours, value=acquisition.values)
+
+    def _acquisition(self, trials: Sequence[Trial]) -> "Acquisition | None":
+        """None while there is nothing to learn from, which leaves the choice to chance."""
+        succeeded = torch.tensor([trial.score is not None for trial in trials])
+        if succeeded.sum() < 2:
+            return None
+        coding, budget = self.problem.coding, max(self.problem.budgets)
+        scores = normal_scores(trials)
+        y = torch.tensor(scores, dtype=torch.float64)
+        x = _vectors(coding, [coding.encode(trial.configuration) for trial in trials])
+        seed = random.Random(f"surrogate {self.problem.seed} {len(trials)}").randrange(2**31)
+        try:
+            surrogate = fit_surrogate(x, y, kind=self.settings.surrogate, seed=seed)
+        except ModelFittingError as error:
+            logger.warning(
+                "The surrogate of %d trials could not be fitted, so chance proposes: %s", len(trials), error
+            )
+            return None
+        front = {id(trial) for trial in pareto_front(trials)}
+        worst = reference_score(
+            [score for trial, score in zip(trials, scores, strict=True) if id(trial) in front], y[succeeded].tolist()
+        )
+        draws = surrogate.draw(max(1, NUM_DRAWS // len(surrogate.mean)), torch.Generator().manual_seed(seed))
+        costs = torch.tensor([math.log10(trial.parameters) for trial in trials], dtype=torch.float64)
+        # One parameter above the budget, so that using it up still counts as an improvement.
+        return Acquisition(coding, draws, costs, succeeded, Reference(math.log10(budget + 1), worst))
+
+
+def normal_scores(trials: Sequence[Trial]) -> list[float]:
+    """Scores as normal quantiles of their ranks; failed trials count as the worst that succeeded."""
+    worst = min(trial.score for trial in trials if trial.score is not None)
+    return rank_to_normal([worst if trial.score is None else trial.score for trial in trials])
+
+
+@dataclass(frozen=True)
+class Acquisition:
+    """Log of the expected hypervolume improvement of points.
+
+    Args:
+        coding: of the points.
+        draws: possible true scores of the trials.
+        costs: (trials,), log10(parameters).
+        counts: (trials,), whether the trial may stand on the front; failed ones may not.
+        reference: of the hypervolume.
+    """
+
+    coding: Coding
+    draws: Draws
+    costs: Tensor
+    counts: Tensor
+    reference: Reference
+
+    def values(self, points: list[Point]) -> list[float]:
+        """The acquisition of each point."""
+        mean, deviation = self.draws.predict(_vectors(self.coding, points))
+        order = self.costs[self.counts].argsort(stable=True)
+        evaluated = Evaluated(self.costs[self.counts][order], self.draws.scores[:, self.counts][:, order])
+        return log_expected_hypervolume_improvement(
+            mean, deviation, costs=self._costs(points), evaluated=evaluated, reference=self.reference
+        ).tolist()
+
+    def believing(self, point: Point) -> "Acquisition":
+        """As if the point had been tried and had scored as expected.
+
+        Source: kriging believer, Ginsbourger et al. 2010, in each draw.
+        """
+        return replace(
+            self,
+            draws=self.draws.believing(_vectors(self.coding, [point])),
+            costs=torch.cat([self.costs, self._costs([point])]),
+            counts=torch.cat([self.counts, torch.tensor([True])]),
+        )
+
+    def _costs(self, points: list[Point]) -> Tensor:
+        space, decode = self.coding.space, self.coding.decode
+        return torch.tensor([math.log10(space.cost(decode(point))) for point in points], dtype=torch.float64)
+
+
+def _vectors(coding: Coding, points: list[Point]) -> Tensor:
+    return torch.tensor([coding.vector(point) for point in points], dtype=torch.float64)

@@ -1,0 +1,77 @@
+"""BIPEFT's settings."""
+
+from dataclasses import dataclass
+
+from peftsearch.searches.method import MethodSettings
+from peftsearch.settings import ABOVE_ZERO, SHARE, SHARE_BELOW_ONE, at_least, between, one_of
+
+# Steps below which there is too little between warm-up and end for rankings to settle.
+FEWEST_STEPS = 40
+
+
+@dataclass(frozen=True)
+class BipeftSettings(MethodSettings):
+    """Settings of BIPEFT; the defaults are the paper's where it states them.
+
+    Args:
+        max_triggers: K, triggers after which the search stops.
+        decay: of the moving average of sensitivities (eq. 4), in [0, 1).
+        window: consecutive indicator pairs whose mean cosine decides on a trigger (eq. 5).
+        threshold: tau, mean cosine from which the indicator counts as stable, in [-1, 1].
+        warmup: steps before the first trigger; a share of the planned steps if below 1.
+        weight_warmup: first steps that train weights only, since zero-initialised modules give gates no gradient.
+        learning_rate: of the architecture parameters.
+        weight_decay: of the architecture parameters.
+        regularisation: factor of mean |softmax(w) - w| for each architecture tensor.
+        temperature_start: Gumbel-softmax temperature at the first step.
+        temperature_end: temperature at the last planned step.
+        cost: planned time of the search as a share of the training's, in (0, 1]: its epochs over the training's, since
+            its steps take two passes each, over half of the data. Where that is fewer than 40 steps, it takes 40,
+            but no more epochs than the training.
+        epochs: planned passes over the weight half; 0 for what `cost` gives.
+        order: "iterative", "binary_then_rank", "rank_then_binary" or "entangled" (Table 2).
+        sampling: "gumbel" or "softmax" (Table 2: no Gumbel).
+        selection: "early" removes and fixes on triggers; "final" selects once at the end (Table 2).
+        sensitivity: "cosine" (eq. 3), "trn", "val" or "trn+val".
+    """
+
+    max_triggers: int = 100
+    decay: float = 0.85
+    window: int = 5
+    threshold: float = 0.85
+    warmup: float = 0.1
+    weight_warmup: int = 5
+    learning_rate: float = 0.01
+    weight_decay: float = 1e-4
+    regularisation: float = 0.01
+    temperature_start: float = 5.0
+    temperature_end: float = 1.0
+    cost: float = 0.25
+    epochs: float = 0.0
+    order: str = "iterative"
+    sampling: str = "gumbel"
+    selection: str = "early"
+    sensitivity: str = "cosine"
+
+    def planned_epochs(self, of_training: float, steps_per_epoch: int) -> float:
+        return self.epochs or min(of_training, max(self.cost * of_training, FEWEST_STEPS / steps_per_epoch))
+
+    LIMITS = {
+        "max_triggers": at_least(1),
+        "decay": SHARE_BELOW_ONE,
+        "window": at_least(1),
+        "threshold": between(-1, 1),
+        "warmup": at_least(0),
+        "weight_warmup": at_least(0),
+        "learning_rate": ABOVE_ZERO,
+        "weight_decay": at_least(0),
+        "regularisation": at_least(0),
+        "temperature_start": ABOVE_ZERO,
+        "temperature_end": ABOVE_ZERO,
+        "cost": SHARE,
+        "epochs": at_least(0),
+        "order": one_of("iterative", "binary_then_rank", "rank_then_binary", "entangled"),
+        "sampling": one_of("gumbel", "softmax"),
+        "selection": one_of("early", "final"),
+        "sensitivity": one_of("cosine", "trn", "val", "trn+val"),
+    }

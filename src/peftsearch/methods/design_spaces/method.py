@@ -1,0 +1,99 @@
+"""The greedy search of PEFT design spaces, and its ready designs on a model."""
+
+import logging
+import random
+from collections.abc import Sequence
+from statistics import fmean
+
+from peftsearch.errors import BudgetError, ConfigurationError
+from peftsearch.methods.design_spaces.settings import SPACE, DesignSpacesSettings
+from peftsearch.searches.trials import Fidelity, Problem, Proposal, Trial
+from peftsearch.space import Configuration
+from peftsearch.space.encoding import Coding, Point
+from peftsearch.space.encodings.design_spaces.designs import KIND_OF, NUM_GROUPS, READY
+from peftsearch.space.encodings.design_spaces.encoding import DesignSpaces
+
+logger = logging.getLogger(__name__)
+
+
+class DesignSpacesSearch:
+    """Freeze one variable after another, in the order of the coding, at the choice whose random population is best.
+
+    A stage compares the choices of one variable: each is the mean score of a few configurations that have it, the
+    frozen choices of earlier stages, and everything else at random. A trial that failed counts as the worst score
+    observed until then; of equal choices the first wins. With several budgets the largest one drives the search.
+
+    Source: Chen et al. 2023, section 4 (S0 to S4); `docs/design_spaces.md`.
+    """
+
+    def __init__(self, problem: Problem, settings: DesignSpacesSettings):
+        self.problem, self.settings = problem, settings
+        self.coding = problem.coding.within(max(problem.budgets))
+
+    def propose(self, trials: Sequence[Trial]) -> list[Proposal]:
+        frozen = self.frozen(trials)
+        if len(frozen) == len(self.coding.variables):
+            return []
+        return [self._draw(frozen, choice, i) for choice, i in self._members(len(frozen))]
+
+    def results(self, trials: Sequence[Trial]) -> dict[int, Configuration]:
+        """The found design under each budget; the trials are those of a whole search."""
+        design = self.frozen(trials)
+        return {budget: self.coding.within(budget).decode(design) for budget in self.problem.budgets}
+
+    def frozen(self, trials: Sequence[Trial]) -> Point:
+        """The choices of all stages whose trials are complete."""
+        frozen: Point = ()
+        start = 0
+        for stage in range(len(self.coding.variables)):
+            end = start + len(self._members(stage))
+            if len(trials) < end:
+                break
+            frozen += (self._best_choice(stage, trials[:end], start),)
+            start = end
+        return frozen
+
+    def choices(self, stage: int) -> list[int]:
+        """Indices of the values that a stage compares, ascending."""
+        values = range(len(self.coding.variables[stage].values))
+        if stage < len(self.coding.variables) - NUM_GROUPS or self.settings.strategies == 0:
+            return list(values)
+        return sorted(random.Random(f"{self.problem.seed} {stage}").sample(values, self.settings.strategies))
+
+    def _members(self, stage: int) -> list[tuple[int, int]]:
+        """(choice, number) of each configuration of a stage, in the order of their trials."""
+        return [(choice, i) for choice in self.choices(stage) for i in range(self.settings.population)]
+
+    def _draw(self, frozen: Point, choice: int, i: int) -> Proposal:
+        rng = random.Random(f"{self.problem.seed} {len(frozen)} {choice} {i}")
+        fixed = (*frozen, choice)
+        point = fixed + self.coding.sample_any(rng)[len(fixed) :]
+        return Proposal(self.coding.decode(point), Fidelity(self.settings.share, self.settings.epochs))
+
+    def _best_choice(self, stage: int, trials: Sequence[Trial], start: int) -> int:
+        """The choice with the best mean, from the trials until the end of the stage; its own begin at `start`."""
+        worst = min((trial.score for trial in trials if trial.score is not None), default=0.0)
+        scores: dict[int, list[float]] = {}
+        for (choice, _), trial in zip(self._members(stage), trials[start:], strict=True):
+            scores.setdefault(choice, []).append(worst if trial.score is None else trial.score)
+        return max(scores, key=lambda choice: fmean(scores[choice]))
+
+
+def ready_design(name: str, coding: Coding | None) -> Configuration:
+    """One of the paper's designs on a model, in sizes that use the budget.
+
+    Args:
+        coding: the design space over the model, within the budget; None if there is no budget.
+
+    Raises:
+        BudgetError: without a budget.
+        ConfigurationError: for another space.
+    """
+    if coding is None:
+        raise BudgetError(f"The sizes of '{name}' follow from a budget. Give --budget, for example 0.5%.")
+    if not isinstance(coding, DesignSpaces):
+        raise ConfigurationError(f"'{name}' needs the space '{SPACE}'. Leave --space and --method out.")
+    missing = {KIND_OF[letter] for strategy in READY[name].strategies for letter in strategy} - coding.kinds
+    if missing:
+        logger.warning("'%s' goes without %s, which fits no site of this model.", name, ", ".join(sorted(missing)))
+    return coding.configure(READY[name])

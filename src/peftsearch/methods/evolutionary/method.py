@@ -1,0 +1,112 @@
+"""Constrained evolution over the points of a coding."""
+
+import random
+from collections.abc import Callable, Sequence
+
+from peftsearch.methods.evolutionary.settings import EvolutionarySettings
+from peftsearch.searches.trials import Problem, Proposal, Trial, best_within, rank_key
+from peftsearch.space import Configuration
+from peftsearch.space.encoding import Coding, Point
+
+# Attempts to make a child that is new and fits, before it is left to chance.
+TRIES = 10
+
+
+class Evolution:
+    """Generations of mutants and crossovers of the best configurations so far, each within the budget.
+
+    Half of a generation are mutants, half crossovers, and what they leave is drawn at random. Every generation has the
+    same length; what was scored before is served from the record. Several budgets are searched one after the other.
+
+    Source: Zhang et al. 2022 (NOAH), section 3.3; `specs/noah.md` 3.2. There a mutant never changes a size that it
+    keeps; here every variable can be drawn anew.
+    """
+
+    def __init__(self, problem: Problem, settings: EvolutionarySettings):
+        self.problem, self.settings = problem, settings
+        self._points: dict[int, list[Point]] = {}  # of each generation; follows from the trials before it
+
+    def propose(self, trials: Sequence[Trial]) -> list[Proposal]:
+        number = len(trials) // self.settings.population
+        if number >= len(self.problem.budgets) * self._generations_per_budget:
+            return []
+        return [Proposal(self.problem.coding.decode(point)) for point in self._generation(number, trials)]
+
+    def results(self, trials: Sequence[Trial]) -> dict[int, Configuration]:
+        return {budget: self._result(trials, budget) for budget in self.problem.budgets}
+
+    def _result(self, trials: Sequence[Trial], budget: int) -> Configuration:
+        best = best_within(trials, budget)
+        if best is not None:
+            return best.configuration
+        coding = self.problem.coding.within(budget)
+        return coding.decode(coding.sample(random.Random(self.problem.seed)))
+
+    @property
+    def _generations_per_budget(self) -> int:
+        return self.settings.generations + 1
+
+    def _generation(self, number: int, trials: Sequence[Trial]) -> list[Point]:
+        if number not in self._points:
+            self._points[number] = self._breed(number, trials)
+        return self._points[number]
+
+    def _breed(self, number: int, trials: Sequence[Trial]) -> list[Point]:
+        size, rng = self.settings.population, random.Random(f"{self.problem.seed} {number}")
+        coding = self.problem.coding.within(self.problem.budgets[number // self._generations_per_budget])
+        first = number - number % self._generations_per_budget
+        scored = [
+            (trial, point)
+            for earlier in range(first, number)
+            for trial, point in zip(trials[earlier * size :], self._generation(earlier, trials))
+        ]
+        children = _Children(coding, {coding.decode(point) for _, point in scored})
+        parents = [point for _, point in sorted(scored, key=lambda pair: rank_key(pair[0]), reverse=True)]
+        parents = _distinct(parents, coding)[: self.settings.parents]
+        if parents:
+            children.add(size // 2, lambda: mutate(rng.choice(parents), coding, self.settings.mutation, rng), rng)
+            wanted = size - size // 2
+            children.add(wanted, lambda: cross(rng.choice(parents), rng.choice(parents), coding, rng), rng)
+        children.add(size - len(children.points), lambda: coding.sample(rng), rng)
+        while len(children.points) < size:
+            children.points.append(coding.sample(rng))
+        return children.points
+
+
+class _Children:
+    """New points that fit, of which none stands for a configuration that is known."""
+
+    def __init__(self, coding: Coding, known: set[Configuration]):
+        self.coding, self.known = coding, known
+        self.points: list[Point] = []
+
+    def add(self, count: int, make: Callable[[], Point], rng: random.Random) -> None:
+        """Add up to `count` points, each in a limited number of attempts."""
+        for _ in range(count):
+            for _ in range(TRIES):
+                point = self.coding.repaired(make(), rng)
+                if point is not None and self.coding.decode(point) not in self.known:
+                    self.known.add(self.coding.decode(point))
+                    self.points.append(point)
+                    break
+
+
+def _distinct(points: list[Point], coding: Coding) -> list[Point]:
+    """The first point of each configuration."""
+    return list({coding.decode(point): point for point in reversed(points)}.values())[::-1]
+
+
+def mutate(point: Point, coding: Coding, probability: float, rng: random.Random) -> Point:
+    """Draw each variable anew with a probability."""
+    drawn = coding.sample_any(rng)
+    return tuple(new if rng.random() < probability else old for old, new in zip(point, drawn, strict=True))
+
+
+def cross(first: Point, second: Point, coding: Coding, rng: random.Random) -> Point:
+    """Take each group of variables from one of two points."""
+    child = list(first)
+    for group in coding.groups:
+        if rng.random() < 0.5:
+            for i in group:
+                child[i] = second[i]
+    return tuple(child)

@@ -1,0 +1,58 @@
+"""Train a supernet for every configuration alike: each step runs one, drawn at random."""
+
+import random
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+
+from peftsearch.searches.gate_driver import all_for_weights
+from peftsearch.searches.gate_steps import GateSteps
+from peftsearch.searches.gate_strategy import GateStrategy, Observation
+from peftsearch.space import Placement
+from peftsearch.space.encoding import Coding
+from peftsearch.supernet.gates import configuration_gates
+from peftsearch.supernet.supernet import Gates
+from peftsearch.training.pytree import Tree
+
+
+class UniformGates(GateStrategy):
+    """Gates without an architecture: the gates of a step are those of one sampled configuration.
+
+    Source: Zhang et al. 2022 (NOAH), section 3.3. Ours: only configurations within the budget are sampled, since the
+    search chooses among those alone.
+    """
+
+    steps = GateSteps
+    split = staticmethod(all_for_weights)
+
+    def __init__(self, coding: Coding, *, seed: int):
+        self.coding = coding
+        self._rng = random.Random(f"{seed} supernet")
+        self._widths = {placement: ranks[-1] for placement, ranks in coding.space.ranks.items()}
+        self._parameters = 0
+
+    def has_architecture_step(self, step: int) -> bool:
+        return False
+
+    def weight_gates(self, step: int, live: list[Placement], device: torch.device) -> Gates:
+        configuration = self.coding.decode(self.coding.sample(self._rng))
+        self._parameters = self.coding.space.cost(configuration)
+        return configuration_gates(live, configuration, self._widths, device)
+
+    def observe(self, step: int, observation: Observation) -> list[Placement]:
+        return []
+
+    def finished(self) -> bool:
+        return False
+
+    def status(self, step: int) -> Mapping[str, Any]:
+        return {"sampled_parameters": self._parameters}
+
+    def state(self) -> Tree:
+        return {"random": self._rng.getstate(), "parameters": self._parameters}
+
+    def load_state(self, state: Tree) -> None:
+        version, numbers, gauss = state["random"]
+        self._rng.setstate((version, tuple(numbers), gauss))
+        self._parameters = state["parameters"]

@@ -1,0 +1,186 @@
+"""Manual configurations: one kind at chosen roles in every layer, with one rank."""
+
+from bisect import bisect_right
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+
+from peftsearch.errors import BudgetError, ConfigurationError, UnknownNameError
+from peftsearch.modules.costs import num_parameters
+from peftsearch.modules.peft_module import KINDS
+from peftsearch.space import CROSS_ROLES, Choice, Configuration, Role, Site
+
+
+@dataclass(frozen=True)
+class ManualMethod:
+    """What a manual method places where.
+
+    Args:
+        kind: of every module.
+        roles: where; None for every role that the kind fits.
+        rank: without a budget and a rank of the user's; of no meaning to kinds without a rank.
+    """
+
+    kind: str
+    roles: frozenset[Role] | None = None
+    rank: int = 8
+
+
+# Methods that place one kind, by their name in METHODS.
+MANUAL_METHODS = {
+    "lora": ManualMethod("lora"),
+    "low_rank_adapter": ManualMethod("low_rank_adapter"),
+    "bitfit": ManualMethod("bitfit"),
+    "lnfit": ManualMethod("lnfit"),
+    "adapter": ManualMethod("serial_adapter", frozenset({Role.ATTENTION_OUTPUT, Role.FFN_OUT}), rank=24),
+    "serial_adapter": ManualMethod("serial_adapter", frozenset({Role.FFN_OUT}), rank=24),
+    "parallel_adapter": ManualMethod("parallel_adapter", frozenset({Role.FFN_OUT}), rank=24),
+    "prefix": ManualMethod("prefix"),
+    "ia3": ManualMethod("ia3"),
+}
+# Role sets of the uniform-LoRA baseline, from the widest to the narrowest; the first that fits the budget is taken.
+BASELINE_ROLES: tuple[frozenset[Role], ...] = (
+    frozenset(role for role in Role if not role.is_norm) - CROSS_ROLES,
+    frozenset({Role.QUERY, Role.VALUE, Role.QUERY_KEY_VALUE}),
+    frozenset({Role.VALUE}),
+)
+
+
+def parse_roles(text: str) -> frozenset[Role] | None:
+    """Read "query,value"; None for an empty text.
+
+    Raises:
+        UnknownNameError: for a role that does not exist.
+    """
+    names = [name.strip() for name in text.split(",") if name.strip()]
+    for name in names:
+        if name not in set(Role):
+            raise UnknownNameError("role", name, set(Role))
+    return frozenset(map(Role, names)) or None
+
+
+def uniform(kind: str, *, sites: Iterable[Site], rank: int, roles: frozenset[Role] | None = None) -> Configuration:
+    """One kind with one rank at every site of the given roles.
+
+    Args:
+        roles: None for every role that the kind fits, cross-attention's linear maps excluded as in S2.
+
+    Raises:
+        ConfigurationError: if no site has one of the roles, the kind does not fit one of them, or fits nowhere.
+    """
+    return _at(sites_for(kind, list(sites), roles), kind, rank)
+
+
+def sites_for(kind: str, sites: Sequence[Site], roles: frozenset[Role] | None) -> list[Site]:
+    """Sites of the given roles that take a kind; roles and errors as in `uniform`."""
+    if roles is None:
+        chosen = [site for site in sites if KINDS[kind].fits(site) and site.role not in CROSS_ROLES]
+        if not chosen:
+            raise ConfigurationError(f"Kind '{kind}' fits no site of this model. Choose another kind.")
+        return chosen
+    chosen = [site for site in sites if site.role in roles]
+    missing = roles - {site.role for site in chosen}
+    if missing:
+        there = ", ".join(sorted({site.role for site in sites}))
+        raise ConfigurationError(f"The model has no role '{min(missing)}'. It has: {there}.")
+    for site in chosen:
+        num_parameters(kind, site, 1)
+    return chosen
+
+
+def _at(sites: Iterable[Site], kind: str, rank: int) -> Configuration:
+    return Configuration.of(Choice(site.name, kind, rank if KINDS[kind].ranked else 1) for site in sites)
+
+
+def cost(configuration: Configuration, sites: Iterable[Site]) -> int:
+    """Parameters of a configuration on a model, task head excluded."""
+    by_name = {site.name: site for site in sites}
+    return sum(num_parameters(c.kind, by_name[c.site], c.rank) for c in configuration)
+
+
+def largest_uniform(
+    kind: str, *, sites: Sequence[Site], budget: int, roles: frozenset[Role] | None = None
+) -> Configuration:
+    """The uniform configuration with the largest rank that the budget holds; roles as in `uniform`.
+
+    Raises:
+        BudgetError: if not even rank 1 fits.
+    """
+    chosen = sites_for(kind, sites, roles)
+    if _cost_at(chosen, kind, 1) > budget:
+        raise BudgetError(
+            f"Uniform {kind} needs at least {_cost_at(chosen, kind, 1):,} parameters, but the budget is {budget:,}. "
+            "Raise the budget or give fewer --roles."
+        )
+    if not KINDS[kind].ranked:
+        return _at(chosen, kind, 1)
+    too_large = 2
+    while _cost_at(chosen, kind, too_large) <= budget:
+        too_large *= 2
+    ranks = range(too_large // 2, too_large)
+    rank = ranks[bisect_right(ranks, budget, key=lambda rank: _cost_at(chosen, kind, rank)) - 1]
+    return _at(chosen, kind, rank)
+
+
+def largest_within(
+    kind: str, *, sites: Sequence[Site], budget: int, roles: frozenset[Role] | None = None
+) -> Configuration:
+    """The largest uniform configuration that the budget holds, in fewer layers if it must be.
+
+    Where rank 1 does not fit in every layer, rank 1 is placed in as many of the top layers as fit; where not one layer
+    fits, at as many of the topmost sites. Roles as in `uniform`.
+
+    Raises:
+        BudgetError: if no single module fits.
+    """
+    chosen = sites_for(kind, sites, roles)
+    if _cost_at(chosen, kind, 1) <= budget:
+        return largest_uniform(kind, sites=sites, budget=budget, roles=roles)
+    topmost = _topmost(kind, chosen, budget)
+    if not topmost:
+        smallest = min(num_parameters(kind, site, 1) for site in chosen)
+        raise BudgetError(
+            f"The smallest {kind} module has {smallest:,} parameters, but the budget is {budget:,}. Raise the budget."
+        )
+    return _at(topmost, kind, 1)
+
+
+def _topmost(kind: str, sites: Sequence[Site], budget: int) -> list[Site]:
+    """Sites of the top layers that the budget holds at rank 1, whole layers if one fits; empty if no site fits."""
+    falling = sorted(sites, key=_layer_of, reverse=True)
+    layers = [list(layer) for _, layer in groupby(falling, key=_layer_of)]
+    alone = [[site] for site in falling if num_parameters(kind, site, 1) <= budget]
+    return _longest_start(kind, layers, budget) or _longest_start(kind, alone, budget)
+
+
+def _layer_of(site: Site) -> tuple[int, str]:
+    return site.layer, site.stack
+
+
+def _longest_start(kind: str, groups: Sequence[list[Site]], budget: int) -> list[Site]:
+    taken: list[Site] = []
+    for group in groups:
+        if _cost_at([*taken, *group], kind, 1) > budget:
+            break
+        taken += group
+    return taken
+
+
+def _cost_at(sites: Iterable[Site], kind: str, rank: int) -> int:
+    return sum(num_parameters(kind, site, rank) for site in sites)
+
+
+def baseline_lora(sites: Sequence[Site], budget: int) -> Configuration | None:
+    """The uniform LoRA that a search must beat: the widest role set that fits the budget, then the largest rank.
+
+    Where not even the narrowest set fits in all layers, it is taken in as many of the top layers as fit.
+
+    Returns:
+        None if the budget holds no LoRA at all.
+    """
+    for roles in BASELINE_ROLES:
+        roles = roles & {site.role for site in sites}
+        if roles and cost(uniform("lora", sites=sites, rank=1, roles=roles), sites) <= budget:
+            return largest_uniform("lora", sites=sites, budget=budget, roles=roles)
+    narrowest = BASELINE_ROLES[-1] & {site.role for site in sites} or BASELINE_ROLES[1]
+    return _at(_topmost("lora", [site for site in sites if site.role in narrowest], budget), "lora", 1) or None

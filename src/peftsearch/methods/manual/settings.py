@@ -1,0 +1,21 @@
+"""Settings of the manual configurations."""
+
+from dataclasses import dataclass
+
+from peftsearch.searches.method import MethodSettings
+from peftsearch.settings import at_least
+
+
+@dataclass(frozen=True)
+class ManualSettings(MethodSettings):
+    """Settings of a manual configuration.
+
+    Args:
+        rank: of ranked kinds; 0 takes the largest that the budget holds, or the method's own without a budget.
+        roles: comma-separated roles such as "query,value"; empty for the method's own; see docs/manual.md.
+    """
+
+    rank: int = 0
+    roles: str = ""
+
+    LIMITS = {"rank": at_least(0)}

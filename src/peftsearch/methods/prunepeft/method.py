@@ -1,0 +1,112 @@
+"""PrunePEFT: train everything once, prune what the loss depends on least.
+
+Source: Lawton et al. 2023, "Neural Architecture Search for Parameter-Efficient Fine-tuning of Large Pre-trained
+Language Models" (arXiv 2305.16597), for which no code exists; docs/prunepeft.md says what is our reading of it.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+
+from peftsearch.methods.prunepeft.rules import SCORES, STRUCTURES, Layout, order_units, without
+from peftsearch.methods.prunepeft.settings import PrunePeftSettings
+from peftsearch.modules.peft_module import PeftModule
+from peftsearch.searches.gate_driver import all_for_weights
+from peftsearch.searches.gate_steps import GateSteps
+from peftsearch.searches.gate_strategy import GateStrategy, Observation
+from peftsearch.space import Configuration, Placement, SearchSpace
+from peftsearch.space.repair import EMPTY
+from peftsearch.supernet.sensitivity import Record
+from peftsearch.supernet.supernet import Gates, Supernet
+from peftsearch.training.pytree import Tree
+
+
+class PrunePeft(GateStrategy):
+    """The state and rules of one search; see `GateStrategy` for what each method does.
+
+    Args:
+        space: the search space.
+        budgets: budgets in parameters; one training serves all of them.
+        settings: the method's settings.
+        planned_steps: steps of the training; it always runs to its end.
+    """
+
+    steps = GateSteps
+    split = staticmethod(all_for_weights)
+
+    def __init__(self, space: SearchSpace, *, budgets: Sequence[int], settings: PrunePeftSettings, planned_steps: int):
+        self.space, self.settings = space, settings
+        self.budgets = sorted(set(budgets))
+        self._layouts: dict[Placement, Layout] = {}
+        self._sums: Record = []  # for each tensor of the modules, the sum over steps of its scalars' scores
+        self._num_steps = 0
+
+    def prepare(self, supernet: Supernet) -> None:
+        """Note how modules fall into components, and start no factor at zero."""
+        modules = {placement: supernet.module(placement) for placement in supernet.live}
+        self._layouts = {placement: Layout.of(module) for placement, module in modules.items()}
+        for module in modules.values():
+            start_off_zero(module, self.settings.initial_scale)
+
+    def has_architecture_step(self, step: int) -> bool:
+        return False
+
+    def weight_gates(self, step: int, live: list[Placement], device: torch.device) -> Gates:
+        return {}
+
+    @torch.no_grad()
+    def observe(self, step: int, observation: Observation) -> list[Placement]:
+        record = SCORES[self.settings.score](observation.weight_record)
+        if self._sums:
+            # Sums out of a checkpoint are on the CPU.
+            self._sums = [total.to(new.device) for total, new in zip(self._sums, record, strict=True)]
+            torch._foreach_add_(self._sums, record)
+        else:
+            self._sums = list(record)
+        self._num_steps += 1
+        return []
+
+    def finished(self) -> bool:
+        return False
+
+    def status(self, step: int) -> dict[str, Any]:
+        return {"live_modules": len(self._layouts), "scored_steps": self._num_steps}
+
+    def importances(self) -> dict[Placement, float]:
+        return {placement: max(scores) for placement, scores in self.unit_scores().items()}
+
+    def state(self) -> Tree:
+        return {"sums": self._sums, "steps": self._num_steps}
+
+    def load_state(self, state: Tree) -> None:
+        self._sums, self._num_steps = state["sums"], state["steps"]
+
+    def results(self) -> dict[int, Configuration]:
+        """Drop the lowest units until the rest fits, then give what is left to the highest that still fit."""
+        ordered = order_units(self.unit_scores())
+        results: dict[int, Configuration] = {}
+        core = EMPTY
+        for budget in self.budgets:
+            core = results[budget] = self.space.fill(core, ordered=without(core, ordered), budget=budget)
+        return results
+
+    def unit_scores(self) -> dict[Placement, list[float]]:
+        """Placement -> the scores of its units."""
+        rest = iter(self._sums)
+        score = STRUCTURES[self.settings.structure]
+        return {p: score([next(rest) for _ in layout.axes], layout) for p, layout in self._layouts.items()}
+
+    def notes(self) -> list[str]:
+        if any(score > 0 for scores in self.unit_scores().values() for score in scores):
+            return []
+        return ["Every module scored 0, so the choice says nothing: the loss did not depend on any of them."]
+
+
+@torch.no_grad()
+def start_off_zero(module: PeftModule, scale: float) -> None:
+    """Draw the factors that start at zero from N(0, scale^2): at zero their partners have no gradient."""
+    for name in module.rank_axes:
+        factor = getattr(module, name)
+        if not factor.any():
+            factor.normal_(std=scale)

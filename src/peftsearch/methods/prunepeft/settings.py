@@ -1,0 +1,35 @@
+"""PrunePEFT's settings."""
+
+from dataclasses import dataclass
+
+from peftsearch.searches.method import MethodSettings
+from peftsearch.settings import at_least, one_of
+
+
+@dataclass(frozen=True)
+class PrunePeftSettings(MethodSettings):
+    """Settings of PrunePEFT.
+
+    Args:
+        structure: what is pruned: "component", one rank of a ranked module or a whole vector, or "module".
+        score: "signed_sum", which lets steps and weights of opposite sign cancel, or "absolute_sum".
+        initial_scale: standard deviation of the random start of ranked factors that otherwise start at 0.
+        epochs: passes over the training set; 0 takes the number of the training.
+    """
+
+    structure: str = "component"
+    score: str = "signed_sum"
+    initial_scale: float = 0.01
+    epochs: float = 0.0
+
+    LIMITS = {
+        "structure": one_of("component", "module"),
+        "score": one_of("signed_sum", "absolute_sum"),
+        "initial_scale": at_least(0),
+        "epochs": at_least(0),
+    }
+
+    def candidate_ranks(self, ranks: tuple[int, ...]) -> tuple[int, ...]:
+        """Every rank up to the space's largest, or the largest alone where whole modules are pruned."""
+        largest = max(ranks)
+        return {"component": tuple(range(1, largest + 1)), "module": (largest,)}[self.structure]

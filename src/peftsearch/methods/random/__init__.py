@@ -1,0 +1,15 @@
+"""Random search's settings."""
+
+from peftsearch.methods.random.settings import RandomSettings
+from peftsearch.searches.method import METHODS, Driver, MethodEntry
+
+METHODS.add(
+    "random",
+    MethodEntry(
+        "configurations drawn at random within the budget (APET, Su et al. 2023)",
+        RandomSettings,
+        Driver.TRIALS,
+        "peftsearch.methods.random.method:RandomSearch",
+        codings=("flat", "autopeft", "noah", "design_spaces"),
+    ),
+)

@@ -1,0 +1,19 @@
+"""Random search's settings."""
+
+from dataclasses import dataclass
+
+from peftsearch.searches.method import MethodSettings
+from peftsearch.settings import at_least
+
+
+@dataclass(frozen=True)
+class RandomSettings(MethodSettings):
+    """Settings of random search.
+
+    Args:
+        trials: configurations drawn for each budget; with more than one, each is trained and the best is taken.
+    """
+
+    trials: int = 1
+
+    LIMITS = {"trials": at_least(1)}

@@ -1,0 +1,15 @@
+"""S3Delta's settings."""
+
+from peftsearch.methods.s3delta.settings import S3DeltaSettings
+from peftsearch.searches.method import METHODS, Driver, MethodEntry
+
+METHODS.add(
+    "s3delta",
+    MethodEntry(
+        "gates on modules of one rank under a global budget (Hu et al. 2022)",
+        S3DeltaSettings,
+        Driver.GATES,
+        "peftsearch.methods.s3delta.method:S3Delta",
+        space="s3delta_m",
+    ),
+)

@@ -1,0 +1,46 @@
+"""S3Delta's settings."""
+
+from dataclasses import dataclass
+
+from peftsearch.searches.method import MethodSettings
+from peftsearch.settings import ABOVE_ZERO, at_least, one_of, require
+
+
+@dataclass(frozen=True)
+class S3DeltaSettings(MethodSettings):
+    """Settings of S3Delta; the defaults are those of its public code.
+
+    Args:
+        rank: of every ranked module, one of the space's; 0 takes the smallest.
+        order: of the gradient of the architecture: "second" looks one weight step ahead and costs five passes a
+            step, "first" costs two.
+        sharpness: of the shifted sigmoid, 1 / beta.
+        temperature: of the binary concrete gates; towards 0 they become hard.
+        learning_rate: of the architecture parameters; it falls linearly to 0.
+        max_grad_norm: to which their gradient is clipped.
+        epochs: planned passes over the weight half; 0 takes the number of the training.
+    """
+
+    rank: int = 0
+    order: str = "second"
+    sharpness: float = 1.0
+    temperature: float = 1.0
+    learning_rate: float = 0.1
+    max_grad_norm: float = 2.0
+    epochs: float = 0.0
+
+    LIMITS = {
+        "rank": at_least(0),
+        "order": one_of("second", "first"),
+        "sharpness": ABOVE_ZERO,
+        "temperature": ABOVE_ZERO,
+        "learning_rate": ABOVE_ZERO,
+        "max_grad_norm": ABOVE_ZERO,
+        "epochs": at_least(0),
+    }
+
+    def candidate_ranks(self, ranks: tuple[int, ...]) -> tuple[int, ...]:
+        """One rank: the method decides on modules only."""
+        allowed = ", ".join(map(str, ranks))
+        require(self.rank in (0, *ranks), "method.rank", self.rank, f"a rank of the space ({allowed}), or 0")
+        return (self.rank or min(ranks),)

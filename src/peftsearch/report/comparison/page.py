@@ -1,0 +1,133 @@
+"""`comparison.html`: the table, pictures and every task in one file that opens anywhere."""
+
+from pathlib import Path
+from urllib.parse import quote
+
+from peftsearch.report.charts import chart_style
+from peftsearch.report.comparison.charts import cells_of, metric_of, overview_charts, task_chart
+from peftsearch.report.comparison.table import CellResult, Comparison, Row
+from peftsearch.report.comparison.text import columns, failures, header, notes
+from peftsearch.report.page import Page, Section, Table, render, write_page
+from peftsearch.report.verdict import Outcome, Verdict
+
+# Two-sided p below which a difference counts as more than noise.
+_SIGNIFICANT = 0.05
+
+
+def as_html(comparison: Comparison) -> str:
+    """The comparison as a page."""
+    with chart_style():
+        return render(make_comparison_page(comparison))
+
+
+def write_comparison(comparison: Comparison, folder: Path) -> Path:
+    """Write `comparison.html`, and its pictures into `figures/`."""
+    with chart_style():
+        return write_page(make_comparison_page(comparison), folder / "comparison.html")
+
+
+def make_comparison_page(comparison: Comparison) -> Page:
+    """The table first, then what it looks like, then each task."""
+    facts = comparison.facts
+    table = Table("Test scores in points", tuple(header(comparison)), _rows(comparison))
+    charts = overview_charts(comparison)
+    failed = failures(comparison)
+    sections = [
+        Section("table", "Every method", ("The best average comes first.",), charts=charts, tables=(table,)),
+        *([Section("failed", "Failed runs", items=tuple(failed))] if failed else []),
+        _tasks(comparison),
+        Section("how", "How this was measured", items=tuple(notes(comparison))),
+    ]
+    return Page(
+        title=f"{len(comparison.rows)} methods on {_count(len(facts.tasks), 'task')}",
+        subtitle=f"model {facts.model}, budget {facts.budget}, {_count(len(facts.seeds), 'seed')}",
+        verdict=judge_comparison(comparison),
+        facts=_facts(comparison),
+        notes=(),
+        sections=tuple(sections),
+    )
+
+
+def _count(number: int, word: str) -> str:
+    return f"{number} {word}{'s' * (number != 1)}"
+
+
+def _rows(comparison: Comparison) -> tuple[tuple[str, ...], ...]:
+    return tuple(tuple(columns(comparison, row)) for row in comparison.rows)
+
+
+def judge_comparison(comparison: Comparison) -> Verdict:
+    """Whether a method within the budget beats the reference, and how sure that is."""
+    facts, unfinished = comparison.facts, _unfinished(comparison)
+    within = [row for row in comparison.rows if row.average is not None and not row.outside_budget]
+    if not within:
+        return Verdict(Outcome.OPEN, f"{unfinished}No method has a score on every task yet.")
+    best = max(within, key=lambda row: row.average or 0.0)
+    if best.against is None:
+        said = f"No gain: {facts.reference} itself has the highest average within the budget"
+        return Verdict(Outcome.NO_GAIN, f"{unfinished}{said}, {best.average:.2f} points.")
+    return _of_best(comparison, best, unfinished)
+
+
+def _of_best(comparison: Comparison, best: Row, unfinished: str) -> Verdict:
+    pair = best.against
+    assert pair is not None
+    said = (
+        f"{best.method} has the highest average within the budget, {pair.difference:+.2f} points against "
+        f"{comparison.facts.reference} over {_count(pair.pairs, 'pair')} of task and seed"
+    )
+    if pair.p is not None and pair.p < _SIGNIFICANT and pair.difference > 0:
+        return Verdict(Outcome.GAIN, f"{unfinished}{said} (p = {pair.p:.3f}).")
+    sure = f"p = {pair.p:.2f}" if pair.p is not None else "too few pairs for a test"
+    return Verdict(Outcome.OPEN, f"{unfinished}{said}, which can be noise ({sure}).")
+
+
+def _unfinished(comparison: Comparison) -> str:
+    done = sum(cell.test is not None for cell in comparison.cells)
+    return "" if done == len(comparison.cells) else f"Unfinished ({done} of {len(comparison.cells)} runs). "
+
+
+def _facts(comparison: Comparison) -> tuple[tuple[str, str, str], ...]:
+    facts = comparison.facts
+    done = sum(cell.test is not None for cell in comparison.cells)
+    share = facts.budget_parameters / facts.backbone_parameters
+    return (
+        ("budget", f"{facts.budget_parameters:,}", f"parameters; {share:.3%} of the backbone"),
+        ("runs with a score", f"{done} of {len(comparison.cells)}", "a run is a method, a task and a seed"),
+        ("wall time", f"{facts.wall_seconds / 60:.0f} min", "of the whole comparison"),
+    )
+
+
+def _tasks(comparison: Comparison) -> Section:
+    tasks = comparison.facts.tasks
+    charts = [task_chart(comparison, i) for i in range(len(tasks))]
+    return Section(
+        "tasks",
+        "Each task",
+        charts=tuple(chart for chart in charts if chart),
+        folded=tuple(_runs(comparison, task) for task in tasks),
+    )
+
+
+def _runs(comparison: Comparison, task: str) -> Table:
+    cells = [cell for row in comparison.rows for cell in cells_of(comparison, task, row.method)]
+    metric = metric_of(comparison, task)
+    return Table(
+        f"Every run on {task}",
+        ("run", "parameters", "learning rate", f"validation {metric}", f"test {metric}", "search s", "training s"),
+        tuple(map(_run, cells)),
+        tuple(f"{quote(cell.folder)}/report.html" if cell.folder and cell.test is not None else "" for cell in cells),
+    )
+
+
+def _run(cell: CellResult) -> tuple[str, ...]:
+    numbers = (
+        (cell.parameters, ","),
+        (cell.learning_rate, "g"),
+        (cell.validation, ".2f"),
+        (cell.test, ".2f"),
+        (cell.search_seconds, ".1f"),
+        (cell.train_seconds, ".1f"),
+    )
+    name = f"{cell.method}, seed {cell.seed}" + (" (failed)" if cell.error else "")
+    return (name, *("-" if value is None else f"{value:{form}}" for value, form in numbers))

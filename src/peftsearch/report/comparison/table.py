@@ -1,0 +1,192 @@
+"""What a comparison found: a row for each method, the best first."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from statistics import fmean, stdev
+from typing import Any
+
+from peftsearch.report.comparison.paired import Paired, compare_pairs
+
+
+@dataclass(frozen=True)
+class CellResult:
+    """One run; without a score it has failed, or has not been run yet.
+
+    Args:
+        task: name of the task.
+        method: name of the method.
+        seed: of the run.
+        error: why it failed.
+        space: that was searched; None where nothing was.
+        parameters: trained parameters, task head excluded.
+        metric: of both scores.
+        validation: score on the validation split, in points.
+        test: score on the test split, in points.
+        learning_rate: of the training.
+        search_seconds: wall time of the search.
+        train_seconds: wall time of the training.
+        folder: of the run, below that of the comparison.
+    """
+
+    task: str
+    method: str
+    seed: int
+    error: str | None = None
+    space: str | None = None
+    parameters: int | None = None
+    metric: str | None = None
+    validation: float | None = None
+    test: float | None = None
+    learning_rate: float | None = None
+    search_seconds: float | None = None
+    train_seconds: float | None = None
+    folder: str = ""
+
+
+@dataclass(frozen=True)
+class Score:
+    """Test scores of a method on a task over seeds.
+
+    Args:
+        mean: in points.
+        std: sample deviation; None for one seed.
+        seeds: number of finished runs.
+    """
+
+    mean: float
+    std: float | None
+    seeds: int
+
+
+@dataclass(frozen=True)
+class Row:
+    """A method over all tasks.
+
+    Args:
+        method: its name.
+        outside_budget: whether the budget does not hold for it.
+        space: that it searched.
+        parameters: largest of all runs.
+        scores: task -> test scores; tasks without a finished run are left out.
+        average: of the tasks' means; None unless every task has one.
+        search_seconds: mean wall time of a search.
+        train_seconds: mean wall time of a training.
+        against: the method against the reference; None for the reference itself.
+        open: runs that have not ended.
+        errors: "task, seed N: reason" of each failed run.
+    """
+
+    method: str
+    outside_budget: bool
+    space: str | None
+    parameters: int | None
+    scores: dict[str, Score]
+    average: float | None
+    search_seconds: float | None
+    train_seconds: float | None
+    against: Paired | None
+    open: int
+    errors: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What holds for the whole comparison.
+
+    Args:
+        model: as the user named it.
+        backbone_parameters: of the model, without task head.
+        budget: as the user wrote it.
+        budget_parameters: the budget as a number.
+        reference: the method that every other is compared with.
+        outside_budget: methods that the budget does not hold for.
+        tasks: in the order of the columns.
+        seeds: of the runs.
+        learning_rates: that the first seed chose among.
+        splits: task -> the rule and the sizes of its splits.
+        wall_seconds: of the whole comparison, over every time that it was started.
+    """
+
+    model: str
+    backbone_parameters: int
+    budget: str
+    budget_parameters: int
+    reference: str
+    outside_budget: tuple[str, ...]
+    tasks: tuple[str, ...]
+    seeds: tuple[int, ...]
+    learning_rates: tuple[float, ...]
+    splits: dict[str, str]
+    wall_seconds: float
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Facts, rows and cells."""
+
+    facts: Facts
+    rows: tuple[Row, ...]
+    cells: tuple[CellResult, ...]
+
+    @classmethod
+    def of(cls, facts: Facts, cells: Sequence[CellResult]) -> "Comparison":
+        """Sum up the cells."""
+        return cls(facts, tuple(make_rows(facts, cells)), tuple(cells))
+
+    @classmethod
+    def from_dict(cls, document: Mapping[str, Any]) -> "Comparison":
+        """What `to_dict` gave, summed up anew."""
+        facts: dict[str, Any] = {
+            name: tuple(value) if isinstance(value, list) else value for name, value in document["facts"].items()
+        }
+        return cls.of(Facts(**facts), [CellResult(**cell) for cell in document["cells"]])
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data for JSON."""
+        return asdict(self)
+
+
+def make_rows(facts: Facts, cells: Sequence[CellResult]) -> list[Row]:
+    """A row for each method, by average; those with open runs come after, those with failed runs last."""
+    reference = _tests(cell for cell in cells if cell.method == facts.reference)
+    methods = dict.fromkeys(cell.method for cell in cells)
+    rows = [_make_row(facts, method, [c for c in cells if c.method == method], reference) for method in methods]
+    return sorted(rows, key=_place)
+
+
+def _place(row: Row) -> tuple[bool, bool, float]:
+    return bool(row.errors), row.average is None, -(row.average or 0.0)
+
+
+def _make_row(facts: Facts, method: str, cells: list[CellResult], reference: dict[Any, float]) -> Row:
+    scores = {task: score for task in facts.tasks if (score := _score(cells, task))}
+    finished = [cell for cell in cells if cell.test is not None]
+    return Row(
+        method=method,
+        outside_budget=method in facts.outside_budget,
+        space=cells[0].space,
+        parameters=max((cell.parameters for cell in finished if cell.parameters is not None), default=None),
+        scores=scores,
+        average=fmean(s.mean for s in scores.values()) if len(scores) == len(facts.tasks) else None,
+        search_seconds=_mean(cell.search_seconds for cell in finished),
+        train_seconds=_mean(cell.train_seconds for cell in finished),
+        against=None if method == facts.reference else compare_pairs(_tests(finished), reference),
+        open=sum(cell.test is None and cell.error is None for cell in cells),
+        errors=tuple(f"{cell.task}, seed {cell.seed}: {cell.error}" for cell in cells if cell.error is not None),
+    )
+
+
+def _score(cells: list[CellResult], task: str) -> Score | None:
+    values = [cell.test for cell in cells if cell.task == task and cell.test is not None]
+    if not values:
+        return None
+    return Score(fmean(values), stdev(values) if len(values) > 1 else None, len(values))
+
+
+def _tests(cells: Iterable[CellResult]) -> dict[Any, float]:
+    return {(cell.task, cell.seed): cell.test for cell in cells if cell.test is not None}
+
+
+def _mean(values: Iterable[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return fmean(known) if known else None

@@ -1,0 +1,134 @@
+"""A comparison as text: a table for the terminal, for Markdown and for spreadsheets."""
+
+import csv
+import io
+
+from peftsearch.report.comparison.paired import Paired
+from peftsearch.report.comparison.table import Comparison, Row, Score
+
+_NONE = "-"
+
+
+def header(comparison: Comparison) -> list[str]:
+    """Names of the columns."""
+    facts = comparison.facts
+    scores = [*facts.tasks, "average"]
+    return ["method", "space", "parameters", *scores, "search s", "train s", f"against {facts.reference}", "p"]
+
+
+def columns(comparison: Comparison, row: Row) -> list[str]:
+    """A row as text, a cell for each column."""
+    tasks = comparison.facts.tasks
+    against = row.against
+    return [
+        _name(row),
+        row.space or _NONE,
+        _NONE if row.parameters is None else f"{row.parameters:,}",
+        *(_score(row.scores.get(task)) for task in tasks),
+        _NONE if row.average is None else f"{row.average:.2f}",
+        _seconds(row.search_seconds),
+        _seconds(row.train_seconds),
+        _against(against) if against else _NONE,
+        ("n.a." if against.p is None else f"{against.p:.3f}") if against else _NONE,
+    ]
+
+
+def _name(row: Row) -> str:
+    marks = ["outside the budget"] if row.outside_budget else []
+    marks += [f"{len(row.errors)} failed"] if row.errors else []
+    marks += [f"{row.open} to run"] if row.open else []
+    return f"{row.method} ({', '.join(marks)})" if marks else row.method
+
+
+def _score(score: Score | None) -> str:
+    if score is None:
+        return _NONE
+    return f"{score.mean:.2f}" if score.std is None else f"{score.mean:.2f} ± {score.std:.2f}"
+
+
+def _against(pair: Paired) -> str:
+    # The sum turns a rounded -0.0 into 0.0.
+    return f"{pair.wins}-{pair.ties}-{pair.losses}, {round(pair.difference, 2) + 0.0:+.2f}"
+
+
+def _seconds(seconds: float | None) -> str:
+    return _NONE if seconds is None else f"{seconds:.1f}"
+
+
+def notes(comparison: Comparison) -> list[str]:
+    """What a reader must know to trust the numbers, a sentence or two each."""
+    facts = comparison.facts
+    seeds = ", ".join(map(str, facts.seeds))
+    count = len(facts.seeds)
+    rates = ", ".join(f"{rate:g}" for rate in facts.learning_rates)
+    chosen = f"chosen on validation among {rates} by the first seed" if len(facts.learning_rates) > 1 else rates
+    return [
+        f"Model {facts.model}: {facts.backbone_parameters:,} parameters. Budget {facts.budget}: "
+        f"{facts.budget_parameters:,} parameters, task head excluded.",
+        f"Test scores in points, mean ± sample deviation over {count} seed{'s' * (count > 1)} ({seeds}). "
+        "The test split was scored once for each run, after every choice was made on validation.",
+        f"Learning rate: {chosen}.",
+        f"Against {facts.reference} (uniform LoRA of at most the same budget): wins-ties-losses over pairs of the "
+        "same task and seed, mean difference in points; p of a two-sided paired t-test, n.a. for fewer than 2 pairs "
+        "or equal differences.",
+        "Where a split is drawn, it is drawn with the run's seed and is the same for every method.",
+        *(f"Splits of {task}: {rule}" for task, rule in facts.splits.items()),
+        f"Wall time {facts.wall_seconds:.0f} s.",
+    ]
+
+
+def failures(comparison: Comparison) -> list[str]:
+    """The reason of each failed run."""
+    return [f"{row.method}, {error}" for row in comparison.rows for error in row.errors]
+
+
+def as_text(comparison: Comparison) -> str:
+    """The table as the terminal shows it, with notes."""
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table
+
+    table = Table(*map(escape, header(comparison)), title="comparison")
+    for row in comparison.rows:
+        table.add_row(*map(escape, columns(comparison, row)))
+    buffer = io.StringIO()
+    console = Console(file=buffer, width=max(100, 16 * len(table.columns) + 20))
+    console.print(table)
+    lines = [*(f"FAILED {reason}" for reason in failures(comparison)), *notes(comparison)]
+    return buffer.getvalue() + "\n".join(lines) + "\n"
+
+
+def as_markdown(comparison: Comparison) -> str:
+    """The table and the notes as Markdown."""
+    names = header(comparison)
+    rows = [names, ["---"] * len(names), *(columns(comparison, row) for row in comparison.rows)]
+    table = "\n".join(f"| {' | '.join(_cell(text) for text in row)} |" for row in rows)
+    failed = [f"- **failed**: {reason}" for reason in failures(comparison)]
+    return "\n".join([table, "", *failed, *(f"- {note}" for note in notes(comparison))]) + "\n"
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|").replace("\n", " ")
+
+
+def as_csv(comparison: Comparison) -> str:
+    """The rows as numbers, a line each."""
+    tasks = comparison.facts.tasks
+    scores = [f"{task} {what}" for task in tasks for what in ("mean", "std", "seeds")]
+    against = ["wins", "ties", "losses", "mean_difference", "p"]
+    names = ["method", "outside_budget", "space", "parameters", *scores, "average", "search_seconds", "train_seconds"]
+    buffer = io.StringIO()
+    writer = csv.writer(buffer, lineterminator="\n")
+    writer.writerow([*names, *against, "failed", "open"])
+    for row in comparison.rows:
+        writer.writerow([*_numbers(row, tasks), len(row.errors), row.open])
+    return buffer.getvalue()
+
+
+def _numbers(row: Row, tasks: tuple[str, ...]) -> list[object]:
+    found = [row.scores.get(task) for task in tasks]
+    scores = [number for s in found for number in ((s.mean, s.std, s.seeds) if s else (None, None, 0))]
+    pair = row.against
+    against = [pair.wins, pair.ties, pair.losses, pair.difference, pair.p] if pair else [None] * 5
+    sizes = [row.method, row.outside_budget, row.space, row.parameters]
+    return [*sizes, *scores, row.average, row.search_seconds, row.train_seconds, *against]

@@ -1,0 +1,160 @@
+"""What stands where in a model: stacks, layers and roles, with what was chosen and what was not."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from peftsearch.modules.costs import cost_at
+from peftsearch.modules.peft_module import KINDS
+from peftsearch.report.run.record import RunRecord
+from peftsearch.searches.method import METHODS
+from peftsearch.space import ONCE_PER_STACK, PRESETS, Role, Site
+
+
+@dataclass(frozen=True)
+class Mark:
+    """One kind at one site.
+
+    Args:
+        kind: its name.
+        rank: of a chosen ranked kind; None for others.
+        parameters: trained at the site; 0 where the kind was not chosen.
+        is_chosen: whether the configuration has it.
+    """
+
+    kind: str
+    rank: int | None
+    parameters: int
+    is_chosen: bool
+
+    @property
+    def label(self) -> str:
+        """As the map shows it."""
+        return code_of(self.kind) + ("" if self.rank is None else f" {self.rank}")
+
+    @property
+    def words(self) -> str:
+        """As a screen reader says it."""
+        rank = "" if self.rank is None else f" of rank {self.rank}"
+        return f"{self.kind}{rank}, {self.parameters:,} parameters" if self.is_chosen else f"{self.kind} not chosen"
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A site and its marks; `site` is None where the model has none."""
+
+    site: Site | None
+    marks: tuple[Mark, ...] = ()
+
+
+@dataclass(frozen=True)
+class Row:
+    """A layer with a cell for each role, or a norm before or after the layers with one cell."""
+
+    name: str
+    cells: tuple[Cell, ...]
+
+
+@dataclass(frozen=True)
+class StackMap:
+    """One stack; the input is at the top."""
+
+    name: str
+    roles: tuple[Role, ...]
+    rows: tuple[Row, ...]
+
+
+@dataclass(frozen=True)
+class ModelMap:
+    """Every stack, and the kinds on the map."""
+
+    stacks: tuple[StackMap, ...]
+    kinds: tuple[str, ...]
+
+    @property
+    def marks(self) -> list[tuple[Site, Mark]]:
+        """Chosen modules with their sites, in the order of the map."""
+        cells = [cell for stack in self.stacks for row in stack.rows for cell in row.cells]
+        return [(cell.site, mark) for cell in cells if cell.site for mark in cell.marks if mark.is_chosen]
+
+
+def make_map(record: RunRecord) -> ModelMap | None:
+    """Lay configuration and search space over the sites of the model; None for runs that place nothing."""
+    sites = [_site(row) for row in record.sites]
+    places = _Places(record)
+    marks = {site: places.marks(site) for site in sites}
+    if not any(marks.values()):
+        return None
+    kinds = sorted({mark.kind for found in marks.values() for mark in found})
+    stacks = sorted({site.stack for site in sites}, key=("encoder", "decoder").index)
+    return ModelMap(
+        tuple(_stack(stack, [s for s in sites if s.stack == stack], marks) for stack in stacks),
+        tuple(kinds),
+    )
+
+
+class _Places:
+    """Which kinds a site has and could have had."""
+
+    def __init__(self, record: RunRecord):
+        self.chosen = {(choice.site, choice.kind): choice.rank for choice in record.configuration}
+        space = space_of(record)
+        self.candidates = PRESETS[space].roles if space in PRESETS else {}
+
+    def marks(self, site: Site) -> tuple[Mark, ...]:
+        possible = {k for k, roles in self.candidates.items() if site.role in roles and KINDS[k].fits(site)}
+        chosen = {kind for name, kind in self.chosen if name == site.name}
+        return tuple(self._mark(site, kind) for kind in sorted(possible | chosen))
+
+    def _mark(self, site: Site, kind: str) -> Mark:
+        rank = self.chosen.get((site.name, kind))
+        shown = rank if kind in KINDS and KINDS[kind].ranked else None
+        parameters = (cost_at(kind, site, rank) or 0) if rank and kind in KINDS else 0
+        return Mark(kind, shown, parameters, rank is not None)
+
+
+def space_of(record: RunRecord) -> str | None:
+    """Name of the space that was searched, also of an unfinished search; None for other runs."""
+    if record.is_finished:
+        return record.results["space"]
+    method = str(record.config.get("method", {}).get("name"))
+    if record.config.get("configuration") or method not in METHODS or not METHODS[method].is_search:
+        return None
+    return record.config.get("space") or METHODS[method].space
+
+
+def _site(row: dict[str, Any]) -> Site:
+    return Site(**{name: Role(value) if name == "role" else value for name, value in row.items() if name != "name"})
+
+
+def _stack(name: str, sites: Sequence[Site], marks: dict[Site, tuple[Mark, ...]]) -> StackMap:
+    once = {site.role: Row(site.role.replace("_", " "), (_cell(site, marks),)) for site in sites if _is_once(site)}
+    inside = [site for site in sites if not _is_once(site)]
+    roles = tuple(role for role in Role if any(site.role == role for site in inside))
+    by_place = {(site.layer, site.role): site for site in inside}
+    layers = tuple(
+        Row(f"layer {layer}", tuple(_cell(by_place.get((layer, role)), marks) for role in roles))
+        for layer in sorted({site.layer for site in inside})
+    )
+    before, after = once.get(Role.EMBEDDING_NORM), once.get(Role.FINAL_NORM)
+    return StackMap(name, roles, tuple(row for row in (before, *layers, after) if row))
+
+
+def _is_once(site: Site) -> bool:
+    return site.role in ONCE_PER_STACK
+
+
+def _cell(site: Site | None, marks: dict[Site, tuple[Mark, ...]]) -> Cell:
+    return Cell(site, marks[site]) if site else Cell(None)
+
+
+def code_of(kind: str) -> str:
+    """Initials of several words, or the first letters of one: LRA, SA, Lo, Bi."""
+    words = kind.split("_")
+    return "".join(word[0].upper() for word in words) if len(words) > 1 else kind[:2].capitalize()
+
+
+def style_index(kind: str) -> int:
+    """Which colour and hatch a kind has in every report."""
+    names = sorted(KINDS)
+    return names.index(kind) if kind in names else len(names)

@@ -1,0 +1,186 @@
+"""The search as it ran: size, importance, losses, trials."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from peftsearch.report.charts import (
+    COLOURS,
+    INK,
+    LINES,
+    MUTED,
+    Chart,
+    legend_below,
+    new_chart,
+    parameter_axis,
+    style_of,
+)
+from peftsearch.report.run.record import RunRecord
+
+NUM_LEADING = 6
+# Rows of a table beside a chart of many steps.
+NUM_ROWS = 12
+
+Rows = list[dict[str, Any]]
+
+
+def search_charts(record: RunRecord) -> tuple[Chart, ...]:
+    """Those that the method's log has numbers for."""
+    steps = [row for row in record.search_log if "loss_weights" in row]
+    if not steps:
+        return ()
+    found = (_size(record, steps), _live(steps), _importance(record, steps), _losses(steps), _stability(record, steps))
+    return tuple(chart for chart in found if chart)
+
+
+def _axis_of(steps: Rows) -> str:
+    """Triggers where the method has them and some fired, otherwise steps."""
+    return "triggers" if steps[-1].get("triggers") else "step"
+
+
+def _size(record: RunRecord, steps: Rows) -> Chart | None:
+    steps = [row for row in steps if row.get("expected_parameters") is not None]
+    if not steps:
+        return None
+    by, budgets = _axis_of(steps), budgets_of(record)
+    figure, axis = new_chart()
+    axis.plot([row[by] for row in steps], [row["expected_parameters"] for row in steps], color=COLOURS[0])
+    for budget in budgets:
+        axis.axhline(budget, color=INK, linestyle="--", linewidth=1)
+        place = (0.01, budget)
+        axis.annotate(f"budget {budget:,}", place, (0, 3), ("axes fraction", "data"), "offset points", fontsize=8)
+    axis.set(xlabel=by, ylabel="expected parameters")
+    parameter_axis(axis, "y", [row["expected_parameters"] for row in steps] + budgets)
+    header = (by, "expected parameters", "modules left")
+    rows = tuple(
+        (str(row[by]), f"{row['expected_parameters']:,.0f}", str(row.get("live_modules", ""))) for row in thin(steps)
+    )
+    note = "Each module's probability times its expected size, summed."
+    if budgets and steps[-1]["expected_parameters"] > 1.01 * budgets[0]:
+        note += " The search ended above the budget; what was too much then went by rank of importance."
+    return Chart("search-size", "Expected size", figure, header, rows, note)
+
+
+def budgets_of(record: RunRecord) -> list[int]:
+    """Budgets of the run in parameters, ascending; empty while they are not known."""
+    ladder = [rung["budget"] for rung in record.results.get("ladder", [])]
+    if budget := record.results.get("budget"):
+        return sorted(set(ladder or [budget["parameters"]]))
+    # An unfinished search says in each step what it steers towards.
+    return sorted({row["budget_parameters"] for row in record.search_log[-1:] if row.get("budget_parameters")})
+
+
+def _live(steps: Rows) -> Chart | None:
+    steps = [row for row in steps if "live_modules" in row]
+    if len({row["live_modules"] for row in steps}) < 2:
+        return None
+    by = _axis_of(steps)
+    figure, axis = new_chart()
+    axis.plot([row[by] for row in steps], [row["live_modules"] for row in steps], color=COLOURS[2])
+    axis.set(xlabel=by, ylabel="modules", ylim=(0, None))
+    rows = tuple((str(row[by]), str(row["live_modules"])) for row in thin(steps))
+    return Chart("search-modules", "Modules left", figure, (by, "modules"), rows)
+
+
+def _importance(record: RunRecord, steps: Rows) -> Chart | None:
+    history = [(row["step"], _flat(row["importance"])) for row in record.importance]
+    if len(history) < 2:
+        return None
+    by = _axis_of(steps)
+    place = {row["step"]: row[by] for row in steps}
+    history = [(place.get(step, step), values) for step, values in history]
+    leading = sorted(history[-1][1], key=lambda name: -history[-1][1][name])[:NUM_LEADING]
+    figure, axis = new_chart(height=2.9 + 0.17 * len(leading))
+    for i, name in enumerate(leading):
+        points = [(x, values[name]) for x, values in history if name in values]
+        axis.plot(*zip(*points), label=name, markersize=4, markevery=0.2, linestyle=LINES[i % 4], **style_of(i))
+    axis.set(xlabel=by, ylabel="importance")
+    axis.ticklabel_format(axis="y", scilimits=(-2, 4))
+    legend_below(figure, axis, columns=1)
+    rows = tuple((name, f"{history[0][1].get(name, 0):.3g}", f"{history[-1][1][name]:.3g}") for name in leading)
+    note = f"What the method ranks modules by, of the {len(leading)} that lead at the end."
+    header = ("module", "first", "last")
+    return Chart("search-importance", "Importance of the leading modules", figure, header, rows, note)
+
+
+def _flat(importance: dict[str, dict[str, float]]) -> dict[str, float]:
+    return {f"{kind} at {site}": value for site, kinds in importance.items() for kind, value in kinds.items()}
+
+
+def _losses(steps: Rows) -> Chart:
+    names = {"loss_weights": "weights", "loss_architecture": "architecture"}
+    figure, axis = new_chart()
+    for i, (name, label) in enumerate(names.items()):
+        points = [(row["step"], row[name]) for row in steps if row.get(name) is not None]
+        if points:
+            axis.plot(*zip(*points), label=label, color=COLOURS[i], linestyle=LINES[i])
+    axis.set(xlabel="step", ylabel="loss")
+    axis.legend()
+    rows = tuple((str(row["step"]), *(number(row.get(name)) for name in names)) for row in thin(steps))
+    header = ("step", "loss of the weights", "loss of the architecture")
+    return Chart("search-loss", "Losses of the search", figure, header, rows)
+
+
+def _stability(record: RunRecord, steps: Rows) -> Chart | None:
+    steps = [row for row in steps if row.get("stability") is not None]
+    if not steps:
+        return None
+    figure, axis = new_chart()
+    axis.plot([row["step"] for row in steps], [row["stability"] for row in steps], color=COLOURS[3])
+    threshold = record.config.get("method", {}).get("threshold")
+    if threshold is not None:
+        axis.axhline(threshold, color=INK, linestyle="--", linewidth=1)
+    axis.set(xlabel="step", ylabel="stability", ylim=(min(0, *(row["stability"] for row in steps)), 1.05))
+    rows = tuple((str(row["step"]), number(row["stability"])) for row in thin(steps))
+    note = "Cosine of consecutive choices; above the dashed line a trigger fires."
+    return Chart("search-stability", "Stability of the ranking", figure, ("step", "stability"), rows, note)
+
+
+def trial_charts(record: RunRecord) -> tuple[Chart, ...]:
+    """Score against parameters and best so far; none before two trials have a score."""
+    scored = [row for row in record.trials if row["score"] is not None]
+    return (_front(record, scored), _best_so_far(scored)) if len(scored) > 1 else ()
+
+
+def _front(record: RunRecord, scored: Rows) -> Chart:
+    figure, axis = new_chart()
+    sizes = [row["parameters"] for row in scored]
+    axis.plot(sizes, [row["score"] for row in scored], "o", color=COLOURS[5], markeredgecolor=MUTED, label="trial")
+    if record.front:
+        places = [row["parameters"] for row in record.front], [row["score"] for row in record.front]
+        axis.step(*places, where="post", color=COLOURS[1], marker="s", label="Pareto front")
+    for budget in budgets_of(record):
+        axis.axvline(budget, color=INK, linestyle="--", linewidth=1)
+    axis.set(xlabel="parameters", ylabel="score in the search")
+    parameter_axis(axis, "x", [float(size) for size in sizes])
+    legend_below(figure, axis)
+    on_front = {row["trial"] for row in record.front}
+    rows = tuple(
+        (str(row["trial"]), f"{row['parameters']:,}", f"{row['score']:.2f}", "yes" if row["trial"] in on_front else "")
+        for row in scored
+    )
+    note = "Validation score of each configuration tried; the dashed line is the budget."
+    header = ("trial", "parameters", "score", "on the front")
+    return Chart("trials", "Trials and their Pareto front", figure, header, rows, note)
+
+
+def _best_so_far(scored: Rows) -> Chart:
+    best = [max(row["score"] for row in scored[: i + 1]) for i in range(len(scored))]
+    numbers = [row["trial"] for row in scored]
+    figure, axis = new_chart()
+    axis.plot(numbers, [row["score"] for row in scored], "o", color=COLOURS[5], markeredgecolor=MUTED, label="trial")
+    axis.step(numbers, best, where="post", color=COLOURS[0], label="best so far")
+    axis.set(xlabel="trial", ylabel="score in the search")
+    legend_below(figure, axis)
+    rows = tuple((str(n), f"{row['score']:.2f}", f"{b:.2f}") for n, row, b in zip(numbers, scored, best))
+    return Chart("trials-best", "Best score so far", figure, ("trial", "score", "best so far"), rows)
+
+
+def thin(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """At most `NUM_ROWS` rows, evenly spaced, the last one among them."""
+    every = -(-len(rows) // NUM_ROWS) or 1
+    return [row for i, row in enumerate(rows) if (len(rows) - 1 - i) % every == 0]
+
+
+def number(value: float | None) -> str:
+    """Three decimals, or nothing."""
+    return "" if value is None else f"{value:.3f}"

@@ -1,0 +1,145 @@
+"""`peftsearch export`: from a run folder or an adapter to another tool's format."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import transformers
+from safetensors import SafetensorError, safe_open
+from transformers import (
+    AutoModel,
+    AutoModelForCausalLM,
+    AutoModelForQuestionAnswering,
+    AutoModelForSeq2SeqLM,
+    AutoModelForSequenceClassification,
+    AutoModelForTokenClassification,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+)
+
+from peftsearch.errors import ExportError, ModelError, RunFolderError
+from peftsearch.exports.export_format import FORMATS
+from peftsearch.exports.loading import load_adapter, read_adapter_config
+from peftsearch.exports.source import Source
+from peftsearch.exports.writing import Export, check_target, write_export
+from peftsearch.models.load import load_as, load_config, load_tokenizer
+from peftsearch.run.attachment import MODEL
+from peftsearch.run.train import SavedRun
+
+# peft's name of a task -> how transformers loads a model for it.
+_AUTO_CLASSES = {
+    "SEQ_CLS": AutoModelForSequenceClassification,
+    "TOKEN_CLS": AutoModelForTokenClassification,
+    "QUESTION_ANS": AutoModelForQuestionAnswering,
+    "SEQ_2_SEQ_LM": AutoModelForSeq2SeqLM,
+    "CAUSAL_LM": AutoModelForCausalLM,
+}
+_WITH_LABELS = (AutoModelForSequenceClassification, AutoModelForTokenClassification)
+# What a training saves as an adapter, by peft's names.
+_EXPORTED = ("PEFTSEARCH", "ADALORA")
+
+
+def run_export(run: Path, *, format: str, output: Path, model: str = "", overwrite: bool = False) -> Export:
+    """Write a run's result, or an adapter, in another format.
+
+    Args:
+        run: a run folder, or the folder of an adapter.
+        format: see `peftsearch list exports`.
+        output: folder to write.
+        model: the pretrained model, if it is no longer where the run or the adapter says.
+        overwrite: replace an earlier export in `output`.
+
+    Raises:
+        UnknownNameError: for a format that does not exist.
+        RunFolderError: if `run` is neither.
+        ModelError: if the adapter belongs to another model.
+        ExportError: if `output` is taken, or with the reasons why the export would not be exact.
+    """
+    FORMATS[format]
+    check_target(output, overwrite=overwrite)
+    return write_export(open_source(run, model=model), format, output)
+
+
+def export_lora_beside(saved: SavedRun, folder: Path) -> str:
+    """Write a run's adapter as plain LoRA too, in `lora/` of its folder, where it can be that.
+
+    Returns:
+        why it was not written; "" if it was, and after full fine-tuning.
+    """
+    if saved.saved_as == MODEL:
+        return ""
+    try:
+        check_target(folder / "lora", overwrite=True)
+        write_export(source_of(saved, folder), "lora", folder / "lora")
+    except ExportError as error:
+        return str(error)
+    return ""
+
+
+def open_source(run: Path, *, model: str = "") -> Source:
+    """Load what is to be exported; arguments and errors as in `run_export`."""
+    if (run / "results.json").is_file():
+        saved = SavedRun.read(run)
+        return source_of(replace(saved, model=model or saved.model), run)
+    if (run / "adapter_config.json").is_file():
+        return _source_of_adapter(run, model)
+    raise RunFolderError(
+        f"'{run}' is neither a finished run (it has no results.json) nor an adapter (it has no adapter_config.json)."
+    )
+
+
+def source_of(saved: SavedRun, folder: Path) -> Source:
+    """The result in a folder, as it was saved."""
+    return Source(
+        saved.model,
+        saved.load(folder)[0],
+        load_base=saved.load_base,
+        load_tokenizer=lambda: _tokenizer(saved.model),
+    )
+
+
+def _source_of_adapter(folder: Path, model: str) -> Source:
+    """An adapter without a run around it: its own configuration says what it belongs to."""
+    config = read_adapter_config(folder)
+    if config.get("peft_type") not in _EXPORTED:
+        raise ExportError(
+            f"'{folder}' is an adapter of peft's own type {config.get('peft_type')!r}, which peft loads and merges by "
+            f"itself; exports start from {' or '.join(_EXPORTED)}. Give the run folder, or its adapter/."
+        )
+    name = model or config.get("base_model_name_or_path") or ""
+    auto_class = _class_for(config)
+    options = {"num_labels": _num_labels(folder, config)} if auto_class in _WITH_LABELS else {}
+
+    def load() -> PreTrainedModel:
+        return load_as(auto_class, name, **options)
+
+    return Source(
+        name, load_adapter(load(), folder, name=name), load_base=load, load_tokenizer=lambda: _tokenizer(name)
+    )
+
+
+def _class_for(config: dict[str, Any]) -> Any:
+    """How transformers loads the model of an adapter: by its task, else by the class that peft noted."""
+    if config.get("task_type") in _AUTO_CLASSES:
+        return _AUTO_CLASSES[config["task_type"]]
+    noted = config.get("auto_mapping")
+    found = getattr(transformers, str(noted.get("base_model_class")), None) if isinstance(noted, dict) else None
+    return found if isinstance(found, type) and issubclass(found, PreTrainedModel) else AutoModel
+
+
+def _num_labels(folder: Path, config: dict[str, Any]) -> int:
+    """Rows of the smallest matrix among the modules that were saved in full: the task head's last layer."""
+    head = tuple(f"base_model.model.{name}." for name in config.get("modules_to_save") or ())
+    try:
+        with safe_open(folder / "adapter_model.safetensors", framework="pt") as file:
+            shapes = [file.get_slice(name).get_shape() for name in file.keys() if name.startswith(head)]  # noqa: SIM118
+    except (OSError, SafetensorError) as error:
+        raise RunFolderError(f"Cannot read the adapter in '{folder}': {error}.") from error
+    return min((shape[0] for shape in shapes if len(shape) == 2), default=2)
+
+
+def _tokenizer(name: str) -> PreTrainedTokenizerBase | None:
+    try:
+        return load_tokenizer(name, config=load_config(name))
+    except ModelError:
+        return None

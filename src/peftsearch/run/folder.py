@@ -1,0 +1,129 @@
+"""The folder of a run: who may write to it, and how its files are written."""
+
+import json
+import shutil
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from peftsearch.errors import RunFolderError, StorageError
+from peftsearch.files import read_limited, write_json
+from peftsearch.space import Role, Site
+
+LOCK = ".lock"
+# No document of a run is as large.
+_MAX_BYTES = 100_000_000
+
+
+def check_run_folder(path: Path, *, resume: bool, overwrite: bool) -> None:
+    """Check that a run may write to the folder, without touching it.
+
+    Raises:
+        RunFolderError: if it holds files and neither `resume` nor `overwrite` allows that, or is not a folder, or if
+            it holds something else than the run that `resume` is to go on with.
+    """
+    if path.exists() and not path.is_dir():
+        raise RunFolderError(f"The output '{path}' is a file. Give a folder with --output.")
+    if not path.exists() or not _content(path):
+        return
+    if resume:
+        if not (path / "config.yaml").is_file():
+            raise RunFolderError(
+                f"There is no run in '{path}' to go on with: it has no config.yaml. Give a run's folder with --output."
+            )
+        return
+    if not overwrite:
+        raise RunFolderError(
+            f"The output folder '{path}' is not empty. Continue that run with --resume, replace it with "
+            "--overwrite, or give another folder with --output."
+        )
+    _refuse_foreign_folder(path)
+
+
+@contextmanager
+def alone_in(path: Path) -> Iterator[None]:
+    """Have an output folder to oneself; it is made if need be.
+
+    The lock is the system's and ends with the process, however that ends; the file of its name alone means nothing.
+
+    Raises:
+        StorageError: if the folder cannot be made or written to.
+        RunFolderError: if another process runs in it.
+    """
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(path / LOCK, timeout=0)
+        lock.acquire()
+    except Timeout as error:
+        raise RunFolderError(
+            f"Another process runs in the output folder '{path}'. Wait for it, or give another folder with --output."
+        ) from error
+    except OSError as error:
+        raise StorageError(f"Cannot write to the output folder '{path}': {error.strerror or error}.") from error
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def make_run_folder(path: Path, *, resume: bool) -> None:
+    """Make the folder ready for a run, inside of `alone_in`: empty unless the run goes on.
+
+    Raises:
+        StorageError: if it cannot be emptied.
+    """
+    if resume:
+        return
+    try:
+        # What says whose folder this is goes last.
+        for child in sorted(_content(path), key=lambda child: child.name in ("config.yaml", "comparison.yaml")):
+            shutil.rmtree(child) if child.is_dir() and not child.is_symlink() else child.unlink()
+    except OSError as error:
+        raise StorageError(f"Cannot empty the output folder '{path}': {error}.") from error
+
+
+def _content(path: Path) -> list[Path]:
+    return [child for child in path.iterdir() if child.name != LOCK]
+
+
+def _refuse_foreign_folder(path: Path) -> None:
+    """`--overwrite` deletes runs, never a folder that something else made."""
+    if not (path / "config.yaml").is_file():
+        raise RunFolderError(
+            f"The folder '{path}' does not hold a run (it has no config.yaml), so --overwrite leaves it alone. "
+            "Give another folder with --output."
+        )
+
+
+def read_json(path: Path) -> Any:
+    """Read a JSON file of a run.
+
+    Raises:
+        RunFolderError: if it is missing or malformed.
+    """
+    try:
+        return json.loads(read_limited(path, max_bytes=_MAX_BYTES))
+    except (OSError, ValueError, RecursionError) as error:
+        raise RunFolderError(f"Cannot read '{path}': {error}. Is '{path.parent}' a finished run folder?") from error
+
+
+def write_sites(path: Path, sites: Iterable[Site]) -> None:
+    """Write every site of a model with its name."""
+    write_json(path, [asdict(site) | {"name": site.name} for site in sites])
+
+
+def read_sites(path: Path) -> list[Site]:
+    """Read what `write_sites` wrote.
+
+    Raises:
+        RunFolderError: if it is missing or malformed.
+    """
+    rows = read_json(path)
+    try:
+        return [Site(**{k: Role(v) if k == "role" else v for k, v in row.items() if k != "name"}) for row in rows]
+    except (AttributeError, TypeError, ValueError) as error:
+        raise RunFolderError(f"Cannot read the sites in '{path}': {error}.") from error

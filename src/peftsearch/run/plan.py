@@ -1,0 +1,109 @@
+"""What a search on a model would look like, from the model's configuration alone."""
+
+from collections import Counter
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from peftsearch.models.discover import find_sites
+from peftsearch.models.load import count_backbone_parameters, empty_model
+from peftsearch.modules.costs import cost_at
+from peftsearch.space import PRESETS, Budget, Choice, SearchSpace
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Sizes of a model, a space and a budget.
+
+    Args:
+        model: as the user named it.
+        space: name of the search space.
+        backbone_parameters: parameters without the task head.
+        sites: "stack role" -> number of layers that have it.
+        modules: placements of the space.
+        modules_by_kind: the same by kind.
+        supernet_parameters: parameters with every module at its largest rank.
+        supernet_parameters_by_rank: parameters with every ranked module at one rank.
+        smallest_module: parameters of the cheapest choice.
+        budget_parameters: parameters of the (smallest) budget, None without one.
+        budgets: requested text -> parameters.
+    """
+
+    model: str
+    space: str
+    backbone_parameters: int
+    sites: dict[str, int]
+    modules: int
+    modules_by_kind: dict[str, int]
+    supernet_parameters: int
+    supernet_parameters_by_rank: dict[int, int]
+    smallest_module: int
+    budget_parameters: int | None
+    budgets: dict[str, int]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data for JSON."""
+        return asdict(self)
+
+
+def plan(model: str, *, space: str = "s2", budget: str | int | None = None) -> Plan:
+    """Find sites, space and budget of a model without loading weights.
+
+    Args:
+        model: "demo", a folder that may hold config.json alone, a .gguf file or a hub id.
+        space: name of a search space.
+        budget: budgets, comma-separated; None for none.
+
+    Raises:
+        UnknownNameError, ModelError, SiteError, BudgetError: as a search would.
+    """
+    preset = PRESETS[space]
+    texts = [] if budget is None else [text.strip() for text in str(budget).split(",") if text.strip()]
+    budgets = {text: Budget.parse(text) for text in texts}
+    empty = empty_model(model)
+    sites = find_sites(empty)
+    search_space = SearchSpace.build(preset, sites=sites, cost=cost_at)
+    backbone = count_backbone_parameters(empty)
+    sizes = {text: parsed.parameters(backbone) for text, parsed in budgets.items()}
+    for parameters in sizes.values():
+        search_space.check_budget(parameters)
+    return Plan(
+        model=model,
+        space=space,
+        backbone_parameters=backbone,
+        sites=dict(Counter(f"{site.stack} {site.role}" for site in sites)),
+        modules=len(search_space.ranks),
+        modules_by_kind=search_space.largest.num_modules_by_kind(),
+        supernet_parameters=search_space.cost(search_space.largest),
+        supernet_parameters_by_rank={rank: _cost_at(search_space, rank) for rank in preset.ranks},
+        smallest_module=search_space.cost_of(search_space.cheapest),
+        budget_parameters=min(sizes.values(), default=None),
+        budgets=sizes,
+    )
+
+
+def _cost_at(space: SearchSpace, rank: int) -> int:
+    """Parameters with every placement at `rank`, or at its only rank."""
+    return space.cost(Choice(p.site, p.kind, rank if rank in ranks else 1) for p, ranks in space.ranks.items())
+
+
+def print_plan(found: Plan) -> None:
+    """Show a plan as tables."""
+    from rich.console import Console
+    from rich.table import Table
+
+    console = Console()
+    sites = Table("site", "layers", title=f"{found.model}: {found.backbone_parameters:,} backbone parameters")
+    for name, count in sorted(found.sites.items()):
+        sites.add_row(name, str(count))
+    console.print(sites)
+    sizes = Table("what", "value", title=f"space {found.space}: {found.modules} modules")
+    for kind, count in found.modules_by_kind.items():
+        sizes.add_row(f"{kind} modules", f"{count:,}")
+    for rank, parameters in found.supernet_parameters_by_rank.items():
+        sizes.add_row(f"supernet at rank {rank}", f"{parameters:,} parameters")
+    sizes.add_row("smallest module", f"{found.smallest_module:,} parameters")
+    for text, parameters in found.budgets.items():
+        sizes.add_row(
+            f"budget {text}", f"{parameters:,} parameters, {parameters / found.supernet_parameters:.2%} of it"
+        )
+    console.print(sizes)

@@ -1,0 +1,63 @@
+"""Check a finished result as those who get it will meet it: read from disk by a process that knows nothing else."""
+
+import json
+import math
+import os
+import subprocess
+import sys
+import time
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from peftsearch.errors import TrainingError
+from peftsearch.run.train import Proof, SavedRun
+
+# Largest difference of a score, in points: rounding only, since both processes run the same code on the same threads.
+_TOLERANCE = 1e-3
+
+
+def verify(saved: SavedRun, folder: Path, proof: Proof) -> dict[str, Any]:
+    """Count and score the result in a run folder in a new process, on the validation split.
+
+    The test split is scored once, in `proof`, and not again here.
+
+    Returns:
+        for `results.json`: parameters, validation metrics and seconds of the new process.
+
+    Raises:
+        TrainingError: if the new process fails, counts another number of parameters or finds another score.
+    """
+    started = time.perf_counter()
+    done = subprocess.run(
+        [sys.executable, "-m", "peftsearch.run.measure", str(folder)],
+        input=json.dumps(asdict(saved)),
+        env=os.environ | {"OMP_NUM_THREADS": str(torch.get_num_threads())},
+        capture_output=True,
+        text=True,
+    )
+    if done.returncode != 0:
+        reason = (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1]
+        raise TrainingError(
+            f"The result in '{folder}' cannot be loaded by a new process: {reason} What only this program registers, "
+            "such as a kind of its own, is unknown there; --verify false leaves this check out."
+        )
+    measured = json.loads(done.stdout.splitlines()[-1])
+    differing = differences(proof, **measured)
+    if differing:
+        raise TrainingError(
+            f"The result in '{folder}' is another one in a new process ({'; '.join(differing)}). The saved files do "
+            "not hold the trained model, so the run has no results.json."
+        )
+    return measured | {"seconds": time.perf_counter() - started}
+
+
+def differences(proof: Proof, *, parameters: int, validation: dict[str, float]) -> list[str]:
+    """What a second measurement found otherwise, in words; empty if nothing."""
+    found = {"parameters": (proof.parameters, parameters)} if parameters != proof.parameters else {}
+    for name, value in proof.validation.items():
+        if not math.isclose(value, validation[name], abs_tol=_TOLERANCE):
+            found[name] = (value, validation[name])
+    return [f"{name}: was {first:,.6g}, is {second:,.6g}" for name, (first, second) in found.items()]

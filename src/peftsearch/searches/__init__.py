@@ -1,0 +1,1 @@
+"""What every search method is, and the two loops that run them."""

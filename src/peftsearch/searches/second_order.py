@@ -1,0 +1,192 @@
+"""Architecture steps that look one weight step ahead: second-order DARTS.
+
+Source: Liu et al. 2019, "DARTS", eqs 7 and 8, in the form of S3Delta's public code (Hu et al. 2022).
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import torch
+from torch import nn
+from torch.optim.adamw import adamw
+
+from peftsearch.errors import TrainingError
+from peftsearch.searches.gate_steps import GateSteps
+from peftsearch.supernet.sensitivity import Record, take_record
+from peftsearch.training.micro_batches import is_out_of_memory
+
+# Length of the step of the finite difference.
+DIFFERENCE = 0.01
+
+Tensors = list[torch.Tensor]
+
+
+@dataclass(frozen=True)
+class Bilevel:
+    """The architecture is judged by the validation loss of the weights after their next training step.
+
+    Args:
+        parameters: of the architecture.
+        weights: tensors that the training loss trains; they are moved and put back.
+        rates: learning rate of each of them.
+        train_loss, validation_loss: run the model as its weights stand now.
+        take_weight_step: move the weights, given their gradients, and change nothing else.
+    """
+
+    parameters: Tensors
+    weights: Tensors
+    rates: Sequence[float]
+    train_loss: Callable[[], torch.Tensor]
+    validation_loss: Callable[[], torch.Tensor]
+    take_weight_step: Callable[[Tensors], None]
+
+
+class BilevelGradients(NamedTuple):
+    """What one look ahead gives.
+
+    Args:
+        own: gradients of the architecture's parameters.
+        record: virtual weight * gradient of the validation loss there, for each weight.
+        loss: the validation loss at the virtual weights.
+    """
+
+    own: Tensors
+    record: Record
+    loss: torch.Tensor
+
+
+def second_order_gradients(problem: Bilevel) -> BilevelGradients:
+    """Gradient of the validation loss at virtual weights, by the architecture; four passes.
+
+    dL_val/d alpha - lr * h, where h = (dL_trn(w + e v)/d alpha - dL_trn(w - e v)/d alpha) / (2 e), v is the gradient
+    of L_val by the virtual weights and e = 0.01 / (|v| + 1e-6). A rate that differs between weights is part of v.
+    """
+    with restored(problem.weights) as saved:
+        problem.take_weight_step(_gradients(problem.train_loss(), problem.weights))
+        loss = problem.validation_loss()
+        gradients = _gradients(loss, [*problem.parameters, *problem.weights])
+        loss = loss.detach()  # lets go of the pass's memory
+        own, ahead = gradients[: len(problem.parameters)], gradients[len(problem.parameters) :]
+        record = take_record(problem.weights, ahead)
+        rate = max(problem.rates)
+        if rate > 0:
+            direction = [gradient * (own_rate / rate) for gradient, own_rate in zip(ahead, problem.rates)]
+            product = _mixed_product(problem, saved, direction)
+            own = [gradient - rate * h for gradient, h in zip(own, product)]
+    return BilevelGradients(own, record, loss)
+
+
+def _mixed_product(problem: Bilevel, saved: Tensors, direction: Tensors) -> Tensors:
+    """d^2 L_trn / (d alpha d w) times a direction, by a central difference around the saved weights."""
+    length = float(torch.stack(torch._foreach_norm(direction)).norm())
+    step = DIFFERENCE / (length + 1e-6)
+    # The same dropout on both sides: otherwise its noise, divided by a small step, drowns the difference.
+    with torch.random.fork_rng(sorted({t.device.index for t in saved if t.is_cuda})):
+        above = _gradient_at(problem, saved, direction, step)
+    below = _gradient_at(problem, saved, direction, -step)
+    return [(a - b) / (2 * step) for a, b in zip(above, below)]
+
+
+def _gradient_at(problem: Bilevel, saved: Tensors, direction: Tensors, step: float) -> Tensors:
+    with torch.no_grad():
+        torch._foreach_copy_(problem.weights, torch._foreach_add(saved, direction, alpha=step))
+    return _gradients(problem.train_loss(), problem.parameters)
+
+
+def _gradients(loss: torch.Tensor, tensors: Tensors) -> Tensors:
+    """Gradients, zeros where a tensor has no part; what several losses share, such as gates, can be used again."""
+    return list(torch.autograd.grad(loss, tensors, retain_graph=True, allow_unused=True, materialize_grads=True))
+
+
+@contextmanager
+def restored(tensors: Tensors) -> Iterator[Tensors]:
+    """Put tensors back to exactly what they were; gives copies of that."""
+    saved = [tensor.detach().clone() for tensor in tensors]
+    try:
+        yield saved
+    finally:
+        with torch.no_grad():
+            torch._foreach_copy_(tensors, saved)
+
+
+@torch.no_grad()
+def virtual_adamw_step(optimizer: torch.optim.Optimizer, gradients: Tensors) -> None:
+    """Move the parameters as the optimizer's next step would, and leave its moments as they are.
+
+    Args:
+        optimizer: AdamW.
+        gradients: of its parameters, in the order of its groups.
+    """
+    rest = list(gradients)
+    for group in optimizer.param_groups:
+        parameters = group["params"]
+        own, rest = rest[: len(parameters)], rest[len(parameters) :]
+        states = [optimizer.state.get(p) or _fresh_state(p, bool(group["fused"])) for p in parameters]
+        beta1, beta2 = group["betas"]
+        adamw(
+            parameters,
+            own,
+            [state["exp_avg"].clone() for state in states],
+            [state["exp_avg_sq"].clone() for state in states],
+            [],
+            [state["step"].clone() for state in states],
+            foreach=group["foreach"],
+            fused=group["fused"],
+            amsgrad=False,
+            beta1=beta1,
+            beta2=beta2,
+            lr=group["lr"],
+            weight_decay=group["weight_decay"],
+            eps=group["eps"],
+            maximize=False,
+        )
+
+
+def _fresh_state(parameter: torch.Tensor, is_fused: bool) -> dict[str, torch.Tensor]:
+    zeros = torch.zeros_like(parameter)
+    # Fused steps count on the parameter's device, others on the CPU.
+    return {"exp_avg": zeros, "exp_avg_sq": zeros, "step": torch.zeros((), device=zeros.device if is_fused else "cpu")}
+
+
+@contextmanager
+def _told_when_memory_runs_out() -> Iterator[None]:
+    try:
+        yield
+    except (RuntimeError, MemoryError) as error:
+        if not is_out_of_memory(error):
+            raise
+        raise TrainingError(
+            "Out of memory in a second-order architecture step, which is not cut into pieces. Lower "
+            "--per_device_train_batch_size and raise --training.gradient_accumulation_steps, or set "
+            "--method.order first."
+        ) from error
+
+
+class SecondOrderSteps(GateSteps):
+    """Search steps with second-order architecture steps: five passes a step instead of two.
+
+    Only what is trained is copied, that is modules and head. All four passes of an architecture step see one draw of
+    the gates, and the training loss is that of the batch on which the weights take their real step next.
+    """
+
+    def _architecture_step(self, model: nn.Module, step: int, inputs: dict[str, Any]) -> tuple[Record, torch.Tensor]:
+        model.train()
+        optimizer, batch = self.weight_optimizer, next(self._architecture_batches)
+        gates = self.strategy.architecture_gates(step, self.supernet.live, self.args.device)
+        penalty = self.strategy.architecture_penalty(step).to(self.args.device)
+        weights = [(p, group["lr"]) for group in optimizer.param_groups for p in group["params"]]
+        problem = Bilevel(
+            self.strategy.architecture_parameters(step),
+            weights=[weight for weight, _ in weights],
+            rates=[rate for _, rate in weights],
+            train_loss=lambda: self._loss_of(model, inputs),
+            validation_loss=lambda: self._loss_of(model, batch) + penalty,
+            take_weight_step=lambda gradients: virtual_adamw_step(optimizer, gradients),
+        )
+        with self.supernet.gated(gates), _told_when_memory_runs_out():
+            found = second_order_gradients(problem)
+        self._update_architecture(step, found.own)
+        position = {id(weight): i for i, (weight, _) in enumerate(weights)}
+        return [found.record[position[id(tensor)]] for tensor in self._live.tensors], found.loss

@@ -1,0 +1,131 @@
+"""The loop of every black-box method: ask, score, record, tell; resumes from the record."""
+
+import json
+import logging
+import math
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from peftsearch.errors import RunFolderError, StorageError, TrainingError
+from peftsearch.files import append_line, write_bytes
+from peftsearch.searches.trials import Fidelity, Proposal, Proposer, Trial
+from peftsearch.space import Choice, Configuration, SearchSpace
+from peftsearch.training import stop_signals
+from peftsearch.training.progress import Progress, open_progress
+
+logger = logging.getLogger(__name__)
+
+# Scores the n-th trial (from 0) in the selecting metric on the validation split, larger is better.
+Scorer = Callable[[Proposal, int], float]
+
+
+def run_trials(proposer: Proposer, *, score: Scorer, space: SearchSpace, record: Path) -> list[Trial]:
+    """Run a method to its end.
+
+    A trial that fails is recorded with its reason and the search goes on. A proposal equal to an earlier one is
+    served from the record. Trials that the record holds from an interrupted run are not repeated.
+
+    Args:
+        score: scores a proposal.
+        space: gives the sizes.
+        record: file of JSON lines, one a trial, written after each.
+
+    Raises:
+        RunFolderError: if the record is of another search.
+        TrainingError: if every trial failed.
+    """
+    earlier = _read(record)
+    trials: list[Trial] = []
+    progress = open_progress("trials", unit="trial")
+    while batch := proposer.propose(trials):
+        done: list[Trial] = []
+        for proposal in batch:
+            number = len(trials) + len(done)
+            if number < len(earlier):
+                done.append(_checked(earlier[number], proposal, record))
+            else:
+                done.append(_serve(proposal, [*trials, *done], score=score, number=number, space=space))
+                _append(record, number, done[-1])
+                stop_signals.stop_if_asked()
+            _show(progress, done[-1])
+        trials += done
+    progress.close()
+    if trials and all(trial.score is None for trial in trials):
+        raise TrainingError(f"All {len(trials)} trials of the search failed. The first: {trials[0].error}")
+    return trials
+
+
+def _serve(proposal: Proposal, trials: Sequence[Trial], *, score: Scorer, number: int, space: SearchSpace) -> Trial:
+    """Score a proposal, or take the score of an equal one."""
+    for trial in trials:
+        if trial.proposal == proposal:
+            return Trial(proposal, trial.parameters, trial.score, 0.0, trial.error)
+    parameters, started = space.cost(proposal.configuration), time.perf_counter()
+    try:
+        value = float(score(proposal, number))
+        if not math.isfinite(value):
+            raise TrainingError(f"The score is {value}, not a finite number.")
+    except StorageError:  # the next trial could not be recorded either
+        raise
+    except Exception as error:  # whatever breaks one training must not end the search
+        logger.warning("Trial %d failed: %s", number, error)
+        reason = f"{type(error).__name__}: {error}"
+        return Trial(proposal, parameters, None, time.perf_counter() - started, reason)
+    return Trial(proposal, parameters, value, time.perf_counter() - started)
+
+
+def _checked(trial: Trial, proposal: Proposal, record: Path) -> Trial:
+    if trial.proposal != proposal:
+        raise RunFolderError(
+            f"'{record}' holds trials that this search would not have made; perhaps another version wrote it. "
+            "Start anew with --overwrite."
+        )
+    return trial
+
+
+def _show(progress: Progress, trial: Trial) -> None:
+    shown = "failed" if trial.score is None else f"{trial.score:.4g}"
+    progress.show({"score": shown, "size": f"{trial.parameters:,}"})
+    progress.update()
+
+
+def _append(record: Path, number: int, trial: Trial) -> None:
+    append_line(record, json.dumps(to_row(number, trial)))
+
+
+def to_row(number: int, trial: Trial) -> dict[str, Any]:
+    """A trial as plain data for JSON."""
+    fidelity = trial.proposal.fidelity
+    return {
+        "trial": number,
+        "parameters": trial.parameters,
+        "score": trial.score,
+        "seconds": trial.seconds,
+        "error": trial.error,
+        "share": fidelity.share,
+        "epochs": fidelity.epochs,
+        "choices": [[choice.site, choice.kind, choice.rank] for choice in trial.configuration],
+    }
+
+
+def _read(record: Path) -> list[Trial]:
+    return list(_parse(record)) if record.is_file() else []
+
+
+def _parse(record: Path) -> Iterator[Trial]:
+    """Trials of a record; a last line that was cut off by a kill is dropped from the file."""
+    lines = record.read_bytes().splitlines(keepends=True)
+    if lines and not lines[-1].endswith(b"\n"):
+        write_bytes(record, b"".join(lines[:-1]))
+        lines.pop()
+    for line in lines:
+        row = json.loads(line)
+        proposal = Proposal(configuration_of(row), Fidelity(row["share"], row["epochs"]))
+        yield Trial(proposal, row["parameters"], row["score"], row["seconds"], row["error"])
+
+
+def configuration_of(row: Mapping[str, Any]) -> Configuration:
+    """The configuration of a trial that `to_row` wrote."""
+    return Configuration.of(Choice(*choice) for choice in row["choices"])

@@ -1,0 +1,1 @@
+"""Encodings of a search space, one file or folder each."""

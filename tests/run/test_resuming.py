@@ -1,0 +1,127 @@
+"""Runs that are stopped, and folders that two runs want."""
+
+import json
+import multiprocessing
+import signal
+
+import pytest
+from stopping import stopped_often
+
+from peftsearch import search, train
+from peftsearch.cli.main import main
+from peftsearch.errors import RunFolderError
+from peftsearch.run.folder import alone_in
+from peftsearch.training import stop_signals
+
+OFTEN = {"save_steps": 2, "num_train_epochs": 2, "per_device_train_batch_size": 8, "learning_rate": 3e-3}
+
+
+def outcome(result):
+    weights = next(path for path in (result.folder / "adapter", result.folder / "model") if path.is_dir())
+    tensors = [path.read_bytes() for path in sorted(weights.glob("*.safetensors"))]
+    return result.configuration, result.metrics["validation"], result.metrics["test"], tensors
+
+
+@pytest.mark.parametrize("configuration", ["lora", "prefix", "adalora", "bitfit", "full"])
+def test_a_training_that_is_stopped_every_few_steps_ends_with_the_same_weights(
+    configuration, settings, monkeypatch, tmp_path
+):
+    def run(name: str, resume: bool = False):
+        given = settings(configuration=configuration, method={}, training=OFTEN, output=str(tmp_path / name))
+        budget = "" if configuration == "full" else "1500"
+        return train(**given | {"resume": resume, "budget": budget, "seeds": 2})
+
+    first = run("first")
+    second, num_stops = stopped_often(lambda resume: run("second", resume), monkeypatch, every=7)
+    assert num_stops >= 2
+    assert outcome(first) == outcome(second)
+    log = (second.folder / "training" / "seed-0" / "log.jsonl").read_text().splitlines()
+    scores = [json.loads(row) for row in log if "validation_accuracy" in row]
+    assert [row["epoch"] for row in scores] == [1.0, 2.0]
+
+
+def test_sigterm_in_a_step_saves_that_step_and_says_how_to_go_on(settings, monkeypatch, tmp_path, caplog):
+    caplog.set_level("INFO")
+    first = search(**settings(training=OFTEN, baseline=False, output=str(tmp_path / "first")))
+    from peftsearch.training.trainer import FormTrainer
+
+    training_step, steps = FormTrainer.training_step, []
+
+    def step(self, *args, **kwargs):
+        steps.append(self.state.global_step)
+        if len(steps) == 3:
+            signal.raise_signal(signal.SIGTERM)
+        return training_step(self, *args, **kwargs)
+
+    monkeypatch.setattr(FormTrainer, "training_step", step)
+    again = settings(training=OFTEN, baseline=False, output=str(tmp_path / "second"))
+    with stop_signals.heeded(), pytest.raises(stop_signals.Interrupted, match="stopped by SIGTERM"):
+        search(**again)
+    monkeypatch.undo()
+    assert len(steps) == 3 and "Saved step 3" in caplog.text
+    second = search(**again, resume=True)
+    assert "Going on from step 3" in caplog.text
+    assert outcome(first) == outcome(second)
+
+
+def test_the_command_names_the_one_that_goes_on(monkeypatch, capsys, tmp_path):
+    def stop(config):
+        raise stop_signals.Interrupted(signal.SIGTERM)
+
+    monkeypatch.setattr("peftsearch.run.pipeline.run_search", stop)
+    output = str(tmp_path / "my run")
+    argv = ["search", "--model", "demo", "--task", "demo", "--budget", "1k", "--overwrite", "--output", output]
+    assert main(argv) == 128 + signal.SIGTERM
+    said = capsys.readouterr().err
+    assert f"peftsearch search --model demo --task demo --budget 1k --output '{output}' --resume" in said
+
+
+def test_signals_are_as_before_after_a_run():
+    before = signal.getsignal(signal.SIGTERM)
+    with stop_signals.heeded():
+        assert signal.getsignal(signal.SIGTERM) is not before
+        with pytest.raises(stop_signals.Interrupted):
+            signal.raise_signal(signal.SIGINT)
+    assert signal.getsignal(signal.SIGTERM) is before
+
+
+def test_a_second_signal_stops_at_once():
+    with stop_signals.heeded(), stop_signals.at_step_ends():
+        signal.raise_signal(signal.SIGINT)
+        assert stop_signals.is_asked()
+        with pytest.raises(stop_signals.Interrupted):
+            signal.raise_signal(signal.SIGINT)
+
+
+def hold(path, taken, done):
+    with alone_in(path):
+        taken.set()
+        done.wait(30)
+
+
+def test_a_folder_is_one_process_s_until_it_ends_however_it_ends(tmp_path, settings):
+    context = multiprocessing.get_context("spawn")
+    taken, done = context.Event(), context.Event()
+    other = context.Process(target=hold, args=(tmp_path / "run", taken, done))
+    other.start()
+    assert taken.wait(60)
+    with pytest.raises(RunFolderError, match="Another process runs in the output folder"):
+        train(**settings(configuration="lora", method={}))
+    other.kill()
+    other.join()
+    assert train(**settings(configuration="lora", method={})).metrics["parameters"] > 0
+
+
+def test_only_what_differs_is_named_and_saving_may_differ(settings):
+    train(**settings(configuration="lora", method={}, training=OFTEN))
+    changed = OFTEN | {"learning_rate": 1e-3, "save_steps": 5}
+    with pytest.raises(RunFolderError, match=r"\(training.learning_rate: was 0.003, is 0.001\)"):
+        train(**settings(configuration="lora", method={}, training=changed, resume=True))
+    same = train(**settings(configuration="lora", method={}, training=OFTEN | {"save_steps": 5}, resume=True))
+    assert same.metrics["parameters"] > 0
+
+
+def test_a_comparison_that_is_not_there_cannot_go_on(tmp_path, capsys):
+    argv = ["compare", "--model", "demo", "--methods", "lora", "--tasks", "demo", "--budget", "1k", "--resume"]
+    assert main([*argv, "--output", str(tmp_path / "no")]) == 2
+    assert "no comparison in" in capsys.readouterr().err
