@@ -14,7 +14,7 @@ from peftsearch.methods.autopeft.method import Autopeft
 from peftsearch.methods.autopeft.settings import AutopeftSettings
 from peftsearch.searches.trials import Problem, Proposal, Trial
 from peftsearch.space import Choice, Configuration, Role, SearchSpace, Site
-from peftsearch.space.encoding import CODINGS
+from peftsearch.space.encoding import ENCODINGS
 
 KINDS = {Role.QUERY: "lora", Role.ATTENTION_OUTPUT: "low_rank_adapter", Role.FFN_OUT: "bitfit"}
 SIZES = (1, 3, 6, 12, 24, 48, 96, 192, 384, 768)
@@ -25,7 +25,7 @@ def make_problem(seed: int) -> Problem:
     sites = [Site("encoder", n, role, f"{n}.{role}", 768, 768) for n in range(12) for role in KINDS]
     space = SearchSpace({Choice(s.name, KINDS[s.role], size): 1536 * size for s in sites for size in SIZES})
     budget = space.cost(space.largest)
-    return Problem(space, CODINGS["autopeft"](space, budget, sites), (budget,), seed)
+    return Problem(space, ENCODINGS["autopeft"](space, budget, sites), (budget,), seed)
 
 
 def score(configuration: Configuration, rng: random.Random) -> float:

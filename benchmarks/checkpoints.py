@@ -41,7 +41,7 @@ def main() -> None:
         search = make_gate_search(
             supernet,
             strategy=strategy,
-            data=SearchData(workspace.form, *halves, workspace.validation, workspace.task.selection_metric),
+            data=SearchData(workspace.task_format, *halves, workspace.validation, workspace.task.selection_metric),
             settings=config.training,
             phase=Phase("search", Path(folder), 0, arguments.steps),
         )

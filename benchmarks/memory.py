@@ -35,12 +35,12 @@ def take_lora(shape: Shape, arguments: argparse.Namespace) -> None:
     """A training of peft's LoRA by the same trainer."""
     from train_step import peft_lora
 
-    from peftsearch.training.trainer import FormTrainer, Phase
+    from peftsearch.training.trainer import Phase, TaskTrainer
 
     with TemporaryDirectory() as folder:
-        FormTrainer(
+        TaskTrainer(
             peft_lora(shape),
-            form=TokenForm(),
+            task_format=TokenForm(),
             train=RandomTokens(shape, shape.batch * STEPS),
             settings=training_settings(arguments, shape.batch),
             phase=Phase("lora", Path(folder), 0, STEPS),

@@ -90,12 +90,12 @@ def measure_adapters(folder: Path, repeats: int) -> None:
     from peftsearch.models.discover import find_sites
     from peftsearch.modules.attach import attach
     from peftsearch.modules.costs import cost_at
-    from peftsearch.space import PRESETS, SearchSpace
+    from peftsearch.space import SPACES, SearchSpace
 
     shape = SHAPES["minilm"]
     model = shape.make_model()
     sites = find_sites(model)
-    largest = SearchSpace.build(PRESETS["s2"], sites=sites, cost=cost_at).largest
+    largest = SearchSpace.build(SPACES["s2"], sites=sites, cost=cost_at).largest
     fresh = [shape.make_model() for _ in range(2 * repeats)]
     show("discovery, MiniLM", in_this_process(lambda: find_sites(model), repeats))
     attached = []

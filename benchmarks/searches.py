@@ -18,7 +18,7 @@ from peftsearch.modules.attach import attach
 from peftsearch.modules.costs import cost_at
 from peftsearch.searches.gate_driver import SearchData, make_gate_search
 from peftsearch.searches.gate_steps import GateSteps
-from peftsearch.space import PRESETS, Budget, SearchSpace
+from peftsearch.space import SPACES, Budget, SearchSpace
 from peftsearch.supernet.supernet import Supernet
 from peftsearch.training.settings import TrainingSettings
 from peftsearch.training.trainer import EncodedSplit, Phase
@@ -58,7 +58,7 @@ def make_search(shape: Shape, *, space: str, budget: str, steps: int, pace: set[
     torch.manual_seed(0)
     model = shape.make_model()
     sites = find_sites(model)
-    options = SearchSpace.build(PRESETS[space], sites=sites, cost=cost_at)
+    options = SearchSpace.build(SPACES[space], sites=sites, cost=cost_at)
     parameters = Budget.parse(budget).parameters(count_outside(model, shape.head))
     attached = attach(model, options.largest, sites=sites, head=shape.head, task_type=shape.task_type)
     method = BipeftSettings(max_triggers=max(1, len(pace)), warmup=1, weight_warmup=2, window=1)

@@ -29,13 +29,13 @@ from shapes import (
 
 from peftsearch.models.discover import find_sites
 from peftsearch.modules.attach import attach
-from peftsearch.training.trainer import FormTrainer, Phase
+from peftsearch.training.trainer import Phase, TaskTrainer
 
 WARM_UP = 3
 LENGTH = 100
 
 
-class AdaLoraStep(FormTrainer):
+class AdaLoraStep(TaskTrainer):
     """A step that reallocates ranks, as peft's AdaLoRA asks for."""
 
     def after_step(self) -> None:
@@ -79,12 +79,12 @@ def peft_adalora(shape: Shape) -> torch.nn.Module:
     return peft_model(shape, AdaLoraConfig, init_r=12, target_r=8, tinit=1, tfinal=10, total_step=LENGTH)
 
 
-def make_trainer(name: str, model: torch.nn.Module, shape: Shape, arguments, folder: Path) -> FormTrainer:
+def make_trainer(name: str, model: torch.nn.Module, shape: Shape, arguments, folder: Path) -> TaskTrainer:
     """A trainer with an optimizer, ready for its first step."""
-    kind = AdaLoraStep if "AdaLoRA" in name else FormTrainer
+    kind = AdaLoraStep if "AdaLoRA" in name else TaskTrainer
     trainer = kind(
         model,
-        form=TokenForm(),
+        task_format=TokenForm(),
         train=RandomTokens(shape, shape.batch),
         settings=training_settings(arguments, shape.batch),
         phase=Phase(name, folder, 0, LENGTH),
@@ -96,7 +96,7 @@ def make_trainer(name: str, model: torch.nn.Module, shape: Shape, arguments, fol
     return trainer
 
 
-def step(trainer: FormTrainer, batch: dict) -> None:
+def step(trainer: TaskTrainer, batch: dict) -> None:
     """One optimizer step."""
     trainer.training_step(trainer.model, batch)
     torch.nn.utils.clip_grad_norm_(trainer.model.parameters(), trainer.args.max_grad_norm)

@@ -10,7 +10,7 @@ from transformers import OPTConfig
 
 import peftsearch
 from peftsearch.models.family import family_of
-from peftsearch.space import LINEAR_ROLES, PRESETS, Preset
+from peftsearch.space import LINEAR_ROLES, SPACES, Preset
 
 folder = Path(sys.argv[1])
 assert Path(peftsearch.__file__).is_relative_to(folder), peftsearch.__file__
@@ -40,7 +40,7 @@ with (folder / "spam.csv").open("w", newline="", encoding="utf-8") as file:
     writer.writerow(["text", "label"])
     for i in range(60):
         writer.writerow([f"win money {i}", "spam"] if i % 2 else [f"see you at {i}", "ham"])
-PRESETS.add("scales", Preset("for this test", {"output_scale": LINEAR_ROLES}, (1,), "docs/extend.md"))
+SPACES.add("scales", Preset("for this test", {"output_scale": LINEAR_ROLES}, (1,), "docs/extend.md"))
 result = peftsearch.search(
     model=str(tiny_models.save_tiny("opt", folder / "opt")),
     task="mail/spam",

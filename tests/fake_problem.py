@@ -2,20 +2,20 @@
 
 from peftsearch.searches.trials import Problem
 from peftsearch.space import Choice, Role, SearchSpace, Site
-from peftsearch.space.encoding import CODINGS
+from peftsearch.space.encoding import ENCODINGS
 
 ROLES = (Role.QUERY, Role.FFN_OUT)
 KIND_AT = {Role.QUERY: "lora", Role.FFN_OUT: "serial_adapter"}
 
 
 def make_problem(
-    *, layers: int = 4, sizes=(1, 3, 6), budget: int = 150, seed: int = 0, coding: str = "flat", budgets=()
+    *, layers: int = 4, sizes=(1, 3, 6), budget: int = 150, seed: int = 0, encoding: str = "flat", budgets=()
 ) -> Problem:
     """Two kinds in every layer; a choice costs ten times its size."""
     sites = [Site("encoder", n, role, f"{n}.{role}", 8, 8) for n in range(layers) for role in ROLES]
     space = SearchSpace({Choice(s.name, KIND_AT[s.role], r): 10 * r for s in sites for r in sizes})
     budgets = tuple(budgets) or (budget,)
-    return Problem(space, CODINGS[coding](space, max(budgets), sites), budgets, seed)
+    return Problem(space, ENCODINGS[encoding](space, max(budgets), sites), budgets, seed)
 
 
 def value(choice: Choice) -> float:

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from peftsearch.training.trainer import FormTrainer
+from peftsearch.training.trainer import TaskTrainer
 
 
 def stopped_often(run: Callable[[bool], Any], monkeypatch: pytest.MonkeyPatch, *, every: int) -> tuple[Any, int]:
@@ -18,7 +18,7 @@ def stopped_often(run: Callable[[bool], Any], monkeypatch: pytest.MonkeyPatch, *
     Returns:
         what the last piece returned, and how often the run was stopped.
     """
-    training_step, left = FormTrainer.training_step, {"steps": every}
+    training_step, left = TaskTrainer.training_step, {"steps": every}
 
     def step(self, *args, **kwargs):
         if left["steps"] == 0:
@@ -26,7 +26,7 @@ def stopped_often(run: Callable[[bool], Any], monkeypatch: pytest.MonkeyPatch, *
         left["steps"] -= 1
         return training_step(self, *args, **kwargs)
 
-    monkeypatch.setattr(FormTrainer, "training_step", step)
+    monkeypatch.setattr(TaskTrainer, "training_step", step)
     for num_stops in range(1000):
         left["steps"] = every
         try:

@@ -12,7 +12,7 @@ from peftsearch.errors import StorageError
 
 
 @contextmanager
-def told(path: Path) -> Iterator[None]:
+def storage_errors(path: Path) -> Iterator[None]:
     """Turn what the operating system, or safetensors, says of a write into an error that users understand."""
     try:
         yield
@@ -33,7 +33,7 @@ def write_bytes(path: Path, data: bytes) -> None:
     Raises:
         StorageError: if it cannot be written, as when the disk is full.
     """
-    with told(path):
+    with storage_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary = path.with_name(path.name + ".tmp")
         try:
@@ -63,7 +63,7 @@ def append_line(path: Path, line: str) -> None:
     Raises:
         StorageError: if it cannot be written.
     """
-    with told(path):
+    with storage_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("a", encoding="utf-8") as file:
             file.write(line + "\n")
@@ -81,7 +81,7 @@ def new_folder(path: Path) -> Iterator[Path]:
     Raises:
         StorageError: if something in it cannot be written; nothing is left then.
     """
-    with told(path):
+    with storage_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary = path.with_name(f".{path.name}.tmp")
         shutil.rmtree(temporary, ignore_errors=True)

@@ -7,7 +7,7 @@ from stopping import stopped_often
 
 from peftsearch import search
 from peftsearch.searches.method import METHODS, Driver
-from peftsearch.space import PRESETS
+from peftsearch.space import SPACES
 
 SEARCHES = [name for name in METHODS if METHODS[name].is_search]
 # Settings that make a search take seconds; a method takes those that it knows.
@@ -45,7 +45,7 @@ def run(settings, method: str, family: str, budget: str, **changes):
 
 @pytest.mark.parametrize("method", SEARCHES)
 def test_the_default_space_is_one_that_the_method_can_search(method):
-    assert PRESETS[METHODS[method].space].coding in METHODS[method].codings
+    assert SPACES[METHODS[method].space].encoding in METHODS[method].encodings
 
 
 @pytest.mark.parametrize("budget", BUDGETS)

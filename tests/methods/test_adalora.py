@@ -92,8 +92,8 @@ def test_there_are_more_ranks_at_the_start_than_at_the_end(total):
 @pytest.mark.parametrize("shares", [(0, 0), (0.1, 0.3), (0.5, 0.9)])
 def test_every_schedule_scores_ranks_before_it_settles(steps, shares):
     schedule = Schedule.of(AdaLoraSettings(warmup=shares[0], final=shares[1]), steps)
-    assert 0 <= schedule.warmup < schedule.settled < steps
-    assert schedule.settled >= 2
+    assert 0 <= schedule.warmup < schedule.select_after_step < steps
+    assert schedule.select_after_step >= 2
 
 
 def test_too_few_steps_and_too_small_budgets_are_refused():

@@ -35,29 +35,29 @@ def configurations(trials):
     return [trial.configuration for trial in trials]
 
 
-def every_point(coding):
+def every_point(encoding):
     """Canonical points of all configurations that fit."""
-    points = product(*(range(len(variable.values)) for variable in coding.variables))
-    return {coding.encode(coding.decode(point)) for point in points if coding.fits(point)}
+    points = product(*(range(len(variable.values)) for variable in encoding.variables))
+    return {encoding.encode(encoding.decode(point)) for point in points if encoding.fits(point)}
 
 
-@pytest.mark.parametrize("coding", ["flat", "autopeft", "noah"])
-def test_every_proposal_fits_and_is_new(coding):
-    problem = make_problem(coding=coding, layers=3, budget=120)
+@pytest.mark.parametrize("encoding", ["flat", "autopeft", "noah"])
+def test_every_proposal_fits_and_is_new(encoding):
+    problem = make_problem(encoding=encoding, layers=3, budget=120)
     trials = run(problem, replace(QUICK, batch=3))
     assert len(trials) == 12 and len(set(configurations(trials))) == 12
     assert all(0 < trial.parameters <= 120 for trial in trials)
 
 
 def test_the_same_seed_gives_the_same_trials_and_another_seed_others():
-    first, again = (run(make_problem(coding="autopeft"), QUICK) for _ in range(2))
+    first, again = (run(make_problem(encoding="autopeft"), QUICK) for _ in range(2))
     assert configurations(first) == configurations(again)
-    assert configurations(run(make_problem(coding="autopeft", seed=1), QUICK)) != configurations(first)
+    assert configurations(run(make_problem(encoding="autopeft", seed=1), QUICK)) != configurations(first)
 
 
 @pytest.mark.parametrize("done", [3, 8, 10])
 def test_a_search_resumes_from_its_record(done, tmp_path):
-    problem = make_problem(coding="autopeft")
+    problem = make_problem(encoding="autopeft")
 
     def score(proposal, number):
         if number == stop:
@@ -81,7 +81,7 @@ def test_a_search_resumes_from_its_record(done, tmp_path):
 
 
 def test_failed_trials_count_as_the_worst_and_are_not_proposed_again():
-    problem = make_problem(coding="autopeft")
+    problem = make_problem(encoding="autopeft")
 
     def failing(configuration):
         return None if any(choice.rank == 6 for choice in configuration) else synthetic_score(configuration)
@@ -96,29 +96,29 @@ def test_failed_trials_count_as_the_worst_and_are_not_proposed_again():
 
 
 def test_a_search_without_any_success_goes_on_at_random():
-    trials = run(make_problem(coding="autopeft"), QUICK, lambda configuration: None)
+    trials = run(make_problem(encoding="autopeft"), QUICK, lambda configuration: None)
     assert len(set(configurations(trials))) == 12
 
 
 def test_a_space_that_is_used_up_ends_the_search():
-    problem = make_problem(coding="autopeft", layers=2, sizes=(1, 3))
+    problem = make_problem(encoding="autopeft", layers=2, sizes=(1, 3))
     trials = run(problem, AutopeftSettings(evaluations=200, initial=15, restarts=2, batch=4))
-    assert {problem.coding.encode(c) for c in configurations(trials)} == every_point(problem.coding)
-    assert len(trials) == len(every_point(problem.coding))
+    assert {problem.encoding.encode(c) for c in configurations(trials)} == every_point(problem.encoding)
+    assert len(trials) == len(every_point(problem.encoding))
 
 
 def test_a_space_smaller_than_the_first_draws_ends_the_search():
-    problem = make_problem(coding="autopeft", layers=2, sizes=(1, 3))
-    assert len(run(problem, AutopeftSettings())) == len(every_point(problem.coding))
+    problem = make_problem(encoding="autopeft", layers=2, sizes=(1, 3))
+    assert len(run(problem, AutopeftSettings())) == len(every_point(problem.encoding))
 
 
 def test_all_trials_share_one_fidelity():
-    trials = run(make_problem(coding="autopeft"), replace(QUICK, share=0.1, epochs=2))
+    trials = run(make_problem(encoding="autopeft"), replace(QUICK, share=0.1, epochs=2))
     assert {trial.proposal.fidelity for trial in trials} == {Fidelity(0.1, 2)}
 
 
 def test_each_budget_gets_its_best_trial_and_a_share_of_the_first_draws():
-    problem = make_problem(coding="autopeft", budgets=(20, 200))
+    problem = make_problem(encoding="autopeft", budgets=(20, 200))
     trials = run(problem, QUICK)
     assert sum(trial.parameters <= 20 for trial in trials[:8]) >= 4
     for budget, found in Autopeft(problem, QUICK).results(trials).items():
@@ -126,7 +126,7 @@ def test_each_budget_gets_its_best_trial_and_a_share_of_the_first_draws():
 
 
 def test_without_a_success_the_result_is_drawn_within_the_budget():
-    problem = make_problem(coding="autopeft")
+    problem = make_problem(encoding="autopeft")
     trials = [Trial(Proposal(Configuration()), 0, None)]
     found = Autopeft(problem, QUICK).results(trials)[150]
     assert 0 < problem.space.cost(found) <= 150
@@ -137,19 +137,19 @@ def test_more_first_draws_than_evaluations_are_refused():
         AutopeftSettings(evaluations=50)
 
 
-@pytest.mark.parametrize("coding", ["flat", "autopeft"])
-def test_local_search_finds_the_optimum_of_a_known_function(coding):
+@pytest.mark.parametrize("encoding", ["flat", "autopeft"])
+def test_local_search_finds_the_optimum_of_a_known_function(encoding):
 
-    problem = make_problem(coding=coding, layers=2, budget=110)
-    points = every_point(problem.coding)
+    problem = make_problem(encoding=encoding, layers=2, budget=110)
+    points = every_point(problem.encoding)
 
     def value(point):
         # Separable with one optimum, so that single steps lead there; it lies on the edge of the budget.
-        cost = problem.space.cost(problem.coding.decode(point))
-        return synthetic_score(problem.coding.decode(point)) - 0.02 * cost
+        cost = problem.space.cost(problem.encoding.decode(point))
+        return synthetic_score(problem.encoding.decode(point)) - 0.02 * cost
 
     rng = random.Random(0)
-    unseen = Unseen(problem.coding, [], rng)
+    unseen = Unseen(problem.encoding, [], rng)
     starts = [unseen.draw() for _ in range(10)]
     asked = []
 
@@ -164,11 +164,11 @@ def test_local_search_finds_the_optimum_of_a_known_function(coding):
 
 def test_local_search_never_returns_what_has_been_seen():
 
-    problem = make_problem(coding="autopeft", layers=2)
-    points = every_point(problem.coding)
-    best = max(points, key=lambda point: synthetic_score(problem.coding.decode(point)))
-    unseen = Unseen(problem.coding, [problem.coding.decode(best)], random.Random(0))
-    value = lambda batch: [synthetic_score(problem.coding.decode(point)) for point in batch]  # noqa: E731
+    problem = make_problem(encoding="autopeft", layers=2)
+    points = every_point(problem.encoding)
+    best = max(points, key=lambda point: synthetic_score(problem.encoding.decode(point)))
+    unseen = Unseen(problem.encoding, [problem.encoding.decode(best)], random.Random(0))
+    value = lambda batch: [synthetic_score(problem.encoding.decode(point)) for point in batch]  # noqa: E731
     found = climb([unseen.draw()], restarts=1, neighbours=unseen.neighbours, value=value)
     assert found != best and found in points
 
@@ -193,9 +193,9 @@ def hypervolume(points, reference):
 
 def shares_of_the_best_hypervolume(seed: int, *, layers: int, evaluations: int, initial: int):
     """What autopeft and random search reach of the hypervolume of the whole space."""
-    problem = make_problem(layers=layers, sizes=(1, 2, 4, 8), budget=160 * layers, seed=seed, coding="autopeft")
-    decode, cost = problem.coding.decode, problem.space.cost
-    every = [(math.log10(cost(decode(p))), tied_score(decode(p))) for p in every_point(problem.coding)]
+    problem = make_problem(layers=layers, sizes=(1, 2, 4, 8), budget=160 * layers, seed=seed, encoding="autopeft")
+    decode, cost = problem.encoding.decode, problem.space.cost
+    every = [(math.log10(cost(decode(p))), tied_score(decode(p))) for p in every_point(problem.encoding)]
     reference = (math.log10(160 * layers + 1), min(score for _, score in every))
     shares = []
     for first in (initial, evaluations):

@@ -11,9 +11,9 @@ from peftsearch.methods.bipeft.settings import BipeftSettings
 from peftsearch.models.discover import find_sites
 from peftsearch.modules.costs import cost_at
 from peftsearch.searches.gate_strategy import Observation
-from peftsearch.space import PRESETS, Choice, SearchSpace
+from peftsearch.space import SPACES, Choice, SearchSpace
 from peftsearch.space.repair import repair
-from peftsearch.supernet.sensitivity import ModuleRecords
+from peftsearch.supernet.sensitivity import ModuleSaliency
 
 CPU = torch.device("cpu")
 
@@ -27,7 +27,7 @@ def observation(live, importance) -> Observation:
     """Records whose cosine is 1 and whose mean is the wanted importance."""
     record = [torch.tensor([importance[p]]) for p in live]
     count = len(live)
-    return Observation(live, ModuleRecords(torch.arange(count), torch.ones(count)), record, record)
+    return Observation(live, ModuleSaliency(torch.arange(count), torch.ones(count)), record, record)
 
 
 def simulate(strategy: Bipeft, importance, steps: int) -> int:
@@ -197,7 +197,7 @@ FAMILIES = list(TINY)
 @pytest.mark.parametrize("case", range(200))
 def test_repair_never_exceeds_the_budget_and_leaves_nothing_addable(case, spaces):
     rng = random.Random(case)
-    space = spaces[rng.choice(FAMILIES), rng.choice(list(PRESETS))]
+    space = spaces[rng.choice(FAMILIES), rng.choice(list(SPACES))]
     cheapest, everything = space.costs[space.cheapest], space.cost(space.largest)
     budget = int(cheapest + (everything - cheapest) * rng.random() ** 3)
     placements = list(space.ranks)
@@ -213,9 +213,9 @@ def test_repair_never_exceeds_the_budget_and_leaves_nothing_addable(case, spaces
 def spaces():
     sites = {family: find_sites(TINY[family]()) for family in FAMILIES}
     return {
-        (family, name): SearchSpace.build(PRESETS[name], sites=sites[family], cost=cost_at)
+        (family, name): SearchSpace.build(SPACES[name], sites=sites[family], cost=cost_at)
         for family in FAMILIES
-        for name in PRESETS
+        for name in SPACES
     }
 
 

@@ -28,15 +28,15 @@ def run(problem, settings, tmp_path, name="t"):
 
 def optimum(problem) -> float:
     """By brute force over every point."""
-    values = [range(len(v.values)) for v in problem.coding.variables]
-    fitting = (p for p in itertools.product(*values) if problem.coding.fits(p))
-    return max(synthetic_score(problem.coding.decode(p)) for p in fitting)
+    values = [range(len(v.values)) for v in problem.encoding.variables]
+    fitting = (p for p in itertools.product(*values) if problem.encoding.fits(p))
+    return max(synthetic_score(problem.encoding.decode(p)) for p in fitting)
 
 
-@pytest.mark.parametrize("coding", ["flat", "autopeft", "noah"])
+@pytest.mark.parametrize("encoding", ["flat", "autopeft", "noah"])
 @pytest.mark.parametrize("budgets", [(60,), (150,), (60, 150)])
-def test_no_proposal_and_no_result_exceeds_its_budget(coding, budgets, tmp_path):
-    problem = make_problem(coding=coding, budgets=budgets)
+def test_no_proposal_and_no_result_exceeds_its_budget(encoding, budgets, tmp_path):
+    problem = make_problem(encoding=encoding, budgets=budgets)
     search, trials = run(problem, SETTINGS, tmp_path)
     assert len(trials) == 60 * len(budgets)
     assert max(trial.parameters for trial in trials) <= max(budgets)
@@ -60,29 +60,29 @@ def test_evolution_beats_random_search_and_comes_near_the_optimum(tmp_path):
 
 
 def test_the_same_seed_gives_the_same_trials_and_an_interruption_changes_nothing(tmp_path):
-    problem = make_problem(coding="noah")
+    problem = make_problem(encoding="noah")
     _, first = run(problem, SETTINGS, tmp_path, "a")
     record = tmp_path / "b.jsonl"
     record.write_text("".join((tmp_path / "a.jsonl").read_text().splitlines(keepends=True)[:23]))
     _, second = run(problem, SETTINGS, tmp_path, "b")
     assert [t.configuration for t in first] == [t.configuration for t in second]
-    _, third = run(make_problem(coding="noah", seed=1), SETTINGS, tmp_path, "c")
+    _, third = run(make_problem(encoding="noah", seed=1), SETTINGS, tmp_path, "c")
     assert [t.configuration for t in first] != [t.configuration for t in third]
 
 
 def test_a_mutant_of_probability_one_is_drawn_anew_and_of_zero_is_its_parent():
-    coding = make_problem().coding
-    point = coding.sample(random.Random(0))
-    assert mutate(point, coding, 0.0, random.Random(1)) == point
-    assert mutate(point, coding, 1.0, random.Random(1)) == coding.sample_any(random.Random(1))
+    encoding = make_problem().encoding
+    point = encoding.sample(random.Random(0))
+    assert mutate(point, encoding, 0.0, random.Random(1)) == point
+    assert mutate(point, encoding, 1.0, random.Random(1)) == encoding.sample_any(random.Random(1))
 
 
 def test_a_crossover_takes_each_group_from_one_parent():
-    coding = make_problem(coding="noah").coding
-    first, second = (0,) * len(coding.variables), (1,) * len(coding.variables)
-    children = {cross(first, second, coding, random.Random(seed)) for seed in range(40)}
+    encoding = make_problem(encoding="noah").encoding
+    first, second = (0,) * len(encoding.variables), (1,) * len(encoding.variables)
+    children = {cross(first, second, encoding, random.Random(seed)) for seed in range(40)}
     assert len(children) == 4  # two kinds, two parents
-    assert all(len({child[i] for i in group}) == 1 for child in children for group in coding.groups)
+    assert all(len({child[i] for i in group}) == 1 for child in children for group in encoding.groups)
 
 
 def test_a_space_with_fewer_configurations_than_trials_is_no_trouble(tmp_path):

@@ -12,7 +12,7 @@ from peftsearch.modules.kinds.lora import Lora
 from peftsearch.modules.kinds.low_rank_adapter import LowRankAdapter
 from peftsearch.searches.gate_strategy import Observation
 from peftsearch.space import Choice, Placement, SearchSpace
-from peftsearch.supernet.sensitivity import ModuleRecords, take_record
+from peftsearch.supernet.sensitivity import ModuleSaliency, take_saliency
 
 
 class OneLayer:
@@ -45,13 +45,13 @@ def strategy_after_one_step(**changes) -> PrunePeft:
     x, c = torch.tensor([[[1.0, 1.0]]]), torch.tensor([2.0, 1.0])
     y = bias(x, lora(x, torch.zeros(1, 1, 2)))
     parameters = [*bias.parameters(), *lora.parameters()]
-    record = take_record(parameters, torch.autograd.grad((y * c).sum(), parameters))
+    record = take_saliency(parameters, torch.autograd.grad((y * c).sum(), parameters))
     space = SearchSpace(
         {Choice(LORA.site, "lora", 1): 4, Choice(LORA.site, "lora", 2): 8, Choice(*vars(BIAS).values()): 2}
     )
     strategy = PrunePeft(space, budgets=[2, 6, 10], settings=PrunePeftSettings(**changes), planned_steps=1)
     strategy.prepare(OneLayer({BIAS: bias, LORA: lora}))
-    records = ModuleRecords(torch.tensor([0, 1, 1]), torch.tensor([2, 8]))
+    records = ModuleSaliency(torch.tensor([0, 1, 1]), torch.tensor([2, 8]))
     strategy.observe(0, Observation([BIAS, LORA], records, record, None))
     return strategy
 

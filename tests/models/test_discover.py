@@ -22,7 +22,7 @@ from peftsearch.errors import SiteError
 from peftsearch.models.discover import find_sites
 from peftsearch.models.load import count_backbone_parameters, load_model
 from peftsearch.modules.costs import cost_at, num_parameters
-from peftsearch.space import CROSS_ROLES, LINEAR_ROLES, PRESETS, Choice, Role, SearchSpace
+from peftsearch.space import CROSS_ROLES, LINEAR_ROLES, SPACES, Choice, Role, SearchSpace
 
 # family -> (linear maps, cross-attention linear maps, norms)
 COUNTS = {
@@ -111,7 +111,7 @@ def test_t5_large_has_the_published_number_of_parameters(large):
 
 
 def test_the_sizes_of_s2_on_t5_large_are_the_published_ones(large):
-    space = SearchSpace.build(PRESETS["s2"], sites=large[1], cost=cost_at)
+    space = SearchSpace.build(SPACES["s2"], sites=large[1], cost=cost_at)
     assert space.largest.num_modules_by_kind() == {"bitfit": 410, "lnfit": 122, "lora": 288, "low_rank_adapter": 96}
     assert len(space.ranks) == 916
     sizes = {}
@@ -121,13 +121,13 @@ def test_the_sizes_of_s2_on_t5_large_are_the_published_ones(large):
 
 
 def test_the_other_spaces_on_t5_large(large):
-    sizes = {n: SearchSpace.build(PRESETS[n], sites=large[1], cost=cost_at) for n in PRESETS}
+    sizes = {n: SearchSpace.build(SPACES[n], sites=large[1], cost=cost_at) for n in SPACES}
     assert sizes["s3delta_l"].cost(sizes["s3delta_l"].largest) == 884_736
     assert sizes["s3delta_m"].cost(sizes["s3delta_m"].largest) == 1_881_088
 
 
 def test_the_adapters_of_s1_on_t5_large_have_the_published_sizes(large):
-    space = SearchSpace.build(PRESETS["s1"], sites=large[1], cost=cost_at)
+    space = SearchSpace.build(SPACES["s1"], sites=large[1], cost=cost_at)
     assert space.largest.num_modules_by_kind() == {"parallel_adapter": 48, "prefix": 48, "serial_adapter": 48}
     sizes = {
         rank: space.cost(Choice(p.site, p.kind, rank) for p in space.ranks if p.kind != "prefix") for rank in (1, 4, 8)

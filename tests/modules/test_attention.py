@@ -16,7 +16,7 @@ from peftsearch.modules.attention import choose_attention
 from peftsearch.modules.costs import cost_at
 from peftsearch.modules.kinds.prefix import Prefix
 from peftsearch.modules.peft_module import Mask
-from peftsearch.space import PRESETS, Choice, Configuration, SearchSpace
+from peftsearch.space import SPACES, Choice, Configuration, SearchSpace
 from peftsearch.supernet.supernet import Supernet
 
 FAMILIES = [name for name in TINY if name != "deberta-v2"]
@@ -128,7 +128,7 @@ def test_prefixes_follow_when_the_attention_is_changed_after_attaching():
 def test_a_supernet_that_loses_its_prefixes_has_its_own_attention_back():
     model = TINY["bert"]()
     sites = find_sites(model)
-    space = SearchSpace.build(PRESETS["s1"], sites=sites, cost=cost_at)
+    space = SearchSpace.build(SPACES["s1"], sites=sites, cost=cost_at)
     supernet = Supernet(attach(model, space.largest, sites=sites), sites=sites, space=space)
     supernet.remove([placement for placement in space.ranks if placement.kind == "prefix"])
     assert implementations(model) == {"sdpa"}
@@ -137,7 +137,7 @@ def test_a_supernet_that_loses_its_prefixes_has_its_own_attention_back():
 def test_a_gate_turns_prefixes_off_on_a_model():
     model = TINY["bert"]()
     before, sites = logits(model), find_sites(model)
-    space = SearchSpace.build(PRESETS["s1"], sites=sites, cost=cost_at).restricted_to(
+    space = SearchSpace.build(SPACES["s1"], sites=sites, cost=cost_at).restricted_to(
         Configuration.of(Choice(s.name, "prefix", 8) for s in sites if Prefix.fits(s))
     )
     adapted, _ = prefixed(model, rank=8)

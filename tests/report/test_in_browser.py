@@ -8,7 +8,7 @@ import subprocess
 
 import pytest
 from run_folder_samples import write_finished
-from test_comparison import make_comparison
+from test_comparison_table import make_comparison
 
 from peftsearch.report.comparison.page import write_comparison
 from peftsearch.report.run.html import write_report

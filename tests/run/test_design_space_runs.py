@@ -2,9 +2,9 @@ import pytest
 
 from peftsearch import search, train
 from peftsearch.errors import BudgetError, ConfigurationError
-from peftsearch.space import PRESETS
+from peftsearch.space import SPACES
 
-pytestmark = pytest.mark.skipif("design_spaces" not in PRESETS, reason="needs the kinds serial_adapter and prefix")
+pytestmark = pytest.mark.skipif("design_spaces" not in SPACES, reason="needs the kinds serial_adapter and prefix")
 
 
 @pytest.mark.parametrize("family", ["bert", "t5", "gpt2"])

@@ -43,9 +43,9 @@ def test_a_training_that_is_stopped_every_few_steps_ends_with_the_same_weights(
 def test_sigterm_in_a_step_saves_that_step_and_says_how_to_go_on(settings, monkeypatch, tmp_path, caplog):
     caplog.set_level("INFO")
     first = search(**settings(training=OFTEN, baseline=False, output=str(tmp_path / "first")))
-    from peftsearch.training.trainer import FormTrainer
+    from peftsearch.training.trainer import TaskTrainer
 
-    training_step, steps = FormTrainer.training_step, []
+    training_step, steps = TaskTrainer.training_step, []
 
     def step(self, *args, **kwargs):
         steps.append(self.state.global_step)
@@ -53,9 +53,9 @@ def test_sigterm_in_a_step_saves_that_step_and_says_how_to_go_on(settings, monke
             signal.raise_signal(signal.SIGTERM)
         return training_step(self, *args, **kwargs)
 
-    monkeypatch.setattr(FormTrainer, "training_step", step)
+    monkeypatch.setattr(TaskTrainer, "training_step", step)
     again = settings(training=OFTEN, baseline=False, output=str(tmp_path / "second"))
-    with stop_signals.heeded(), pytest.raises(stop_signals.Interrupted, match="stopped by SIGTERM"):
+    with stop_signals.handle_signals(), pytest.raises(stop_signals.Interrupted, match="stopped by SIGTERM"):
         search(**again)
     monkeypatch.undo()
     assert len(steps) == 3 and "Saved step 3" in caplog.text
@@ -78,7 +78,7 @@ def test_the_command_names_the_one_that_goes_on(monkeypatch, capsys, tmp_path):
 
 def test_signals_are_as_before_after_a_run():
     before = signal.getsignal(signal.SIGTERM)
-    with stop_signals.heeded():
+    with stop_signals.handle_signals():
         assert signal.getsignal(signal.SIGTERM) is not before
         with pytest.raises(stop_signals.Interrupted):
             signal.raise_signal(signal.SIGINT)
@@ -86,7 +86,7 @@ def test_signals_are_as_before_after_a_run():
 
 
 def test_a_second_signal_stops_at_once():
-    with stop_signals.heeded(), stop_signals.at_step_ends():
+    with stop_signals.handle_signals(), stop_signals.defer_to_step_end():
         signal.raise_signal(signal.SIGINT)
         assert stop_signals.is_asked()
         with pytest.raises(stop_signals.Interrupted):

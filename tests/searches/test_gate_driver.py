@@ -15,7 +15,7 @@ from peftsearch.modules.attach import attach
 from peftsearch.modules.costs import cost_at
 from peftsearch.searches.gate_driver import SearchData, make_gate_search
 from peftsearch.searches.gate_steps import GateSteps
-from peftsearch.space import PRESETS, SearchSpace
+from peftsearch.space import SPACES, SearchSpace
 from peftsearch.supernet.supernet import Supernet
 from peftsearch.training.settings import TrainingSettings
 from peftsearch.training.trainer import EncodedSplit, Phase
@@ -33,7 +33,7 @@ class Tokens(Dataset):
         return {"input_ids": self.ids[i], "labels": self.ids[i, 0] % 2, "length": 6}
 
 
-class Form:
+class TaskFormat:
     @staticmethod
     def collate(features):
         batch = {name: torch.stack([f[name] for f in features]) for name in ("input_ids", "labels")}
@@ -44,13 +44,13 @@ def build(tmp_path, *, steps: int = 8, method: BipeftSettings | None = None, lea
     torch.manual_seed(0)
     model = TINY["bert"]()
     sites = find_sites(model)
-    space = SearchSpace.build(PRESETS["s2"], sites=sites, cost=cost_at)
+    space = SearchSpace.build(SPACES["s2"], sites=sites, cost=cost_at)
     adapted = attach(model, space.largest, sites=sites, head=("classifier",), task_type="SEQ_CLS")
     settings = method or BipeftSettings(max_triggers=4, warmup=2, window=1, threshold=-1.0, weight_warmup=1)
     return make_gate_search(
         Supernet(adapted, sites=sites, space=space),
         strategy=Bipeft(space, budgets=[800], settings=settings, planned_steps=steps),
-        data=SearchData(Form(), Tokens(8 * steps), Tokens(8 * steps), EncodedSplit((), Tokens(8)), "accuracy"),
+        data=SearchData(TaskFormat(), Tokens(8 * steps), Tokens(8 * steps), EncodedSplit((), Tokens(8)), "accuracy"),
         settings=TrainingSettings(per_device_train_batch_size=8, learning_rate=learning_rate),
         phase=Phase("search", tmp_path, 0, steps),
     )

@@ -4,7 +4,7 @@ import copy
 
 import pytest
 import torch
-from test_gate_driver import Form, Tokens
+from test_gate_driver import TaskFormat, Tokens
 from tiny_models import TINY
 
 from peftsearch.methods.s3delta.method import S3Delta
@@ -15,7 +15,7 @@ from peftsearch.modules.costs import num_parameters
 from peftsearch.searches.gate_driver import SearchData, make_gate_search
 from peftsearch.searches.gate_steps import GateSteps
 from peftsearch.searches.second_order import Bilevel, second_order_gradients, virtual_adamw_step
-from peftsearch.space import PRESETS, SearchSpace
+from peftsearch.space import SPACES, SearchSpace
 from peftsearch.supernet.supernet import Supernet
 from peftsearch.training.settings import TrainingSettings
 from peftsearch.training.trainer import EncodedSplit, Phase
@@ -108,9 +108,9 @@ def build(tmp_path, steps: int = 3, order: str = "second", **training) -> GateSt
     torch.manual_seed(0)
     model = TINY["bert"]()
     sites = find_sites(model)
-    space = SearchSpace.build(PRESETS["s3delta_m"], sites=sites, cost=num_parameters)
+    space = SearchSpace.build(SPACES["s3delta_m"], sites=sites, cost=num_parameters)
     adapted = attach(model, space.largest, sites=sites, head=("classifier",), task_type="SEQ_CLS")
-    data = SearchData(Form(), Tokens(8 * steps), Tokens(8 * steps), EncodedSplit((), Tokens(8)), "accuracy")
+    data = SearchData(TaskFormat(), Tokens(8 * steps), Tokens(8 * steps), EncodedSplit((), Tokens(8)), "accuracy")
     return make_gate_search(
         Supernet(adapted, sites=sites, space=space),
         strategy=S3Delta(space, budgets=[300], settings=S3DeltaSettings(order=order), planned_steps=steps),
@@ -123,7 +123,7 @@ def build(tmp_path, steps: int = 3, order: str = "second", **training) -> GateSt
 def test_an_architecture_step_restores_weights_gradients_and_moments_exactly(tmp_path):
     search = build(tmp_path)
     search.create_optimizer_and_scheduler(3)
-    inputs = Form.collate([Tokens(8)[i] for i in range(8)])
+    inputs = TaskFormat.collate([Tokens(8)[i] for i in range(8)])
     parameters = [p for p in search.model.parameters() if p.requires_grad]
     before = [p.detach().clone() for p in parameters]
     logits = search.strategy.logits.detach().clone()

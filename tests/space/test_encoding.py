@@ -24,18 +24,18 @@ def make_space(sizes=(1, 3, 6)) -> SearchSpace:
 
 
 def test_a_flat_point_names_a_rank_for_each_placement():
-    coding = Flat(make_space(), 1000, SITES)
-    assert coding.decode((0,) * 8) == Configuration()
-    point = tuple(2 if str(p) == "lora at encoder.1.query" else 0 for p in coding.placements)
-    assert coding.decode(point) == Configuration.of([Choice("encoder.1.query", "lora", 3)])
+    encoding = Flat(make_space(), 1000, SITES)
+    assert encoding.decode((0,) * 8) == Configuration()
+    point = tuple(2 if str(p) == "lora at encoder.1.query" else 0 for p in encoding.placements)
+    assert encoding.decode(point) == Configuration.of([Choice("encoder.1.query", "lora", 3)])
 
 
 @pytest.mark.parametrize("budget", [10, 25, 95, 480])
 def test_a_flat_sample_leaves_nothing_that_fits(budget):
     space = make_space()
-    coding = Flat(space, budget, SITES)
+    encoding = Flat(space, budget, SITES)
     for seed in range(20):
-        found = coding.decode(coding.sample(random.Random(seed)))
+        found = encoding.decode(encoding.sample(random.Random(seed)))
         left = budget - space.cost(found)
         absent = set(space.ranks) - {choice.placement for choice in found}
         assert left >= 0 and (left < 10 or not absent)
@@ -43,16 +43,16 @@ def test_a_flat_sample_leaves_nothing_that_fits(budget):
 
 @pytest.mark.parametrize("coding_class", [Autopeft, Flat, Noah])
 def test_a_configuration_has_one_point_that_stands_for_it(coding_class):
-    coding = coding_class(make_space(), 300, SITES)
+    encoding = coding_class(make_space(), 300, SITES)
     for seed in range(200):
-        configuration = coding.decode(coding.sample_any(random.Random(seed)))
-        point = coding.encode(configuration)
-        assert coding.decode(point) == configuration and coding.encode(coding.decode(point)) == point
+        configuration = encoding.decode(encoding.sample_any(random.Random(seed)))
+        point = encoding.encode(configuration)
+        assert encoding.decode(point) == configuration and encoding.encode(encoding.decode(point)) == point
 
 
 def test_unused_decisions_do_not_make_another_point():
-    coding = Autopeft(make_space(), 1000, SITES)
-    assert coding.encode(coding.decode((2, 1, 0, 0, 0, 0))) == coding.encode(Configuration()) == (0,) * 6
+    encoding = Autopeft(make_space(), 1000, SITES)
+    assert encoding.encode(encoding.decode((2, 1, 0, 0, 0, 0))) == encoding.encode(Configuration()) == (0,) * 6
     noah = Noah(make_space(), 1000, SITES)
     assert noah.encode(noah.decode((1, 0, 2, 2, 2, 2, 1, 1, 1, 1))) == (1, 0, 2, 0, 0, 0, 0, 0, 0, 0)
 
@@ -60,52 +60,52 @@ def test_unused_decisions_do_not_make_another_point():
 @pytest.mark.parametrize("coding_class", [Autopeft, Flat, Noah])
 def test_samples_of_any_size_fit_and_are_not_all_large(coding_class):
     space = make_space()
-    coding = coding_class(space, 200, SITES)
-    costs = [space.cost(coding.decode(coding.sample_any_size(random.Random(seed)))) for seed in range(40)]
+    encoding = coding_class(space, 200, SITES)
+    costs = [space.cost(encoding.decode(encoding.sample_any_size(random.Random(seed)))) for seed in range(40)]
     assert 0 < min(costs) <= 80 and max(costs) <= 200
 
 
 def test_repair_keeps_what_fits_and_meets_the_budget():
     space = make_space()
-    coding = Flat(space, 100, SITES)
-    full = tuple(3 for _ in coding.placements)
-    repaired = coding.repaired(full, random.Random(0))
-    assert 90 < space.cost(coding.decode(repaired)) <= 100
+    encoding = Flat(space, 100, SITES)
+    full = tuple(3 for _ in encoding.placements)
+    repaired = encoding.repaired(full, random.Random(0))
+    assert 90 < space.cost(encoding.decode(repaired)) <= 100
     inside = tuple(1 if i == 0 else 0 for i in range(8))
-    assert coding.repaired(inside, random.Random(0))[0] == 1
+    assert encoding.repaired(inside, random.Random(0))[0] == 1
 
 
 def test_autopeft_ties_sizes_by_kind_and_layers_by_one_mask():
-    coding = Autopeft(make_space(), 1000, SITES)
-    assert [v.name for v in coding.variables[:3]] == ["lora size", "serial_adapter size", "encoder 0"]
-    assert len(coding.variables) == 2 + LAYERS
+    encoding = Autopeft(make_space(), 1000, SITES)
+    assert [v.name for v in encoding.variables[:3]] == ["lora size", "serial_adapter size", "encoder 0"]
+    assert len(encoding.variables) == 2 + LAYERS
     # LoRA at rank 3, adapters at size 1, layers 1 and 3
-    found = coding.decode((2, 1, 0, 1, 0, 1))
+    found = encoding.decode((2, 1, 0, 1, 0, 1))
     expected = [Choice(f"encoder.{n}.query", "lora", 3) for n in (1, 3)]
     expected += [Choice(f"encoder.{n}.ffn_out", "serial_adapter", 1) for n in (1, 3)]
     assert found == Configuration.of(expected)
-    assert coding.decode((0, 0, 1, 1, 1, 1)) == Configuration() and not coding.fits((0, 0, 1, 1, 1, 1))
+    assert encoding.decode((0, 0, 1, 1, 1, 1)) == Configuration() and not encoding.fits((0, 0, 1, 1, 1, 1))
 
 
 def test_noah_gives_a_kind_its_first_layers_and_a_size_in_each():
-    coding = Noah(make_space(), 1000, SITES)
-    assert len(coding.variables) == 2 + 2 * LAYERS
+    encoding = Noah(make_space(), 1000, SITES)
+    assert len(encoding.variables) == 2 + 2 * LAYERS
     # LoRA in the first half with sizes 3 and 1; no adapters
-    found = coding.decode((2, 0, 1, 0, 2, 2, 0, 0, 0, 0))
+    found = encoding.decode((2, 0, 1, 0, 2, 2, 0, 0, 0, 0))
     assert found == Configuration.of([Choice("encoder.0.query", "lora", 3), Choice("encoder.1.query", "lora", 1)])
-    assert coding.groups == [(0, 2, 3, 4, 5), (1, 6, 7, 8, 9)]
+    assert encoding.groups == [(0, 2, 3, 4, 5), (1, 6, 7, 8, 9)]
 
 
 @pytest.mark.parametrize("coding_class", [Flat, Autopeft, Noah])
 def test_every_sample_fits_and_neighbours_differ_in_one_variable(coding_class):
-    coding = coding_class(make_space(), 90, SITES)
+    encoding = coding_class(make_space(), 90, SITES)
     for seed in range(10):
-        point = coding.sample(random.Random(seed))
-        assert coding.fits(point)
-        assert all(0 < x < 1 for x in coding.vector(point))
-        for other in coding.neighbours(point):
+        point = encoding.sample(random.Random(seed))
+        assert encoding.fits(point)
+        assert all(0 < x < 1 for x in encoding.vector(point))
+        for other in encoding.neighbours(point):
             assert sum(a != b for a, b in zip(point, other)) == 1
-    assert coding.within(20).budget == 20 and coding.budget == 90
+    assert encoding.within(20).budget == 20 and encoding.budget == 90
 
 
 def test_a_budget_that_no_point_fits_is_refused():

@@ -3,7 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from peftsearch.errors import BudgetError, ConfigurationError
-from peftsearch.space import PRESETS, Choice, Configuration, Role, SearchSpace, Site
+from peftsearch.space import SPACES, Choice, Configuration, Role, SearchSpace, Site
 
 
 def cost(kind: str, site: Site, rank: int) -> int:
@@ -19,7 +19,7 @@ SITES = [
 
 
 def space() -> SearchSpace:
-    return SearchSpace.build(PRESETS["s2"], sites=SITES, cost=cost)
+    return SearchSpace.build(SPACES["s2"], sites=SITES, cost=cost)
 
 
 def test_s2_gives_cross_attention_no_linear_module():

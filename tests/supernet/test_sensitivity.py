@@ -3,16 +3,16 @@
 import pytest
 import torch
 
-from peftsearch.supernet.sensitivity import SENSITIVITIES, ModuleRecords, take_record
+from peftsearch.supernet.sensitivity import SENSITIVITIES, ModuleSaliency, take_saliency
 
 # Module 0 has two tensors (3 parameters), module 1 one tensor (2 parameters).
-RECORDS = ModuleRecords(torch.tensor([0, 0, 1]), torch.tensor([3, 2]))
+RECORDS = ModuleSaliency(torch.tensor([0, 0, 1]), torch.tensor([3, 2]))
 TRN = [torch.tensor([1.0, -2.0]), torch.tensor([3.0]), torch.tensor([0.0, 4.0])]
 VAL = [torch.tensor([1.0, 0.0]), torch.tensor([-1.0]), torch.tensor([0.0, 2.0])]
 
 
 def test_a_record_is_weight_times_gradient_and_zero_without_one():
-    record = take_record([torch.tensor([2.0, 3.0]), torch.tensor([5.0])], [torch.tensor([0.5, -1.0]), None])
+    record = take_saliency([torch.tensor([2.0, 3.0]), torch.tensor([5.0])], [torch.tensor([0.5, -1.0]), None])
     assert [r.tolist() for r in record] == [[1.0, -3.0], [0.0]]
 
 

@@ -9,7 +9,7 @@ from peftsearch.modules.adapted_layer import AdaptedLayer
 from peftsearch.modules.attach import attach, count_peft_parameters
 from peftsearch.modules.costs import cost_at
 from peftsearch.modules.peft_module import Mask
-from peftsearch.space import PRESETS, Choice, Configuration, SearchSpace
+from peftsearch.space import SPACES, Choice, Configuration, SearchSpace
 from peftsearch.supernet.architecture import Disentangled, Entangled, OptionTable
 from peftsearch.supernet.gates import differentiable_gates, fixed_gates
 from peftsearch.supernet.relaxation import RELAXATIONS
@@ -23,7 +23,7 @@ def build(family: str = "bert", preset: str = "s2"):
     torch.manual_seed(0)
     model = TINY[family]().eval()
     sites = find_sites(model)
-    space = SearchSpace.build(PRESETS[preset], sites=sites, cost=cost_at)
+    space = SearchSpace.build(SPACES[preset], sites=sites, cost=cost_at)
     adapted = attach(model, space.largest, sites=sites).eval()
     for name, parameter in adapted.named_parameters():
         if "peftsearch_" in name:

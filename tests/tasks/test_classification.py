@@ -5,7 +5,7 @@ import torch
 
 from peftsearch.errors import DataError, ModelError
 from peftsearch.tasks.task import Example, Goal, Task
-from peftsearch.tasks.task_format import make_form
+from peftsearch.tasks.task_format import make_task_format
 
 
 def _task(examples, goal=Goal.CLASSIFICATION, labels=("no", "yes"), metric="accuracy"):
@@ -14,7 +14,7 @@ def _task(examples, goal=Goal.CLASSIFICATION, labels=("no", "yes"), metric="accu
 
 
 def _form(task, tokenizer, max_length=64):
-    return make_form(task, tokenizer=tokenizer, is_encoder_decoder=False, max_length=max_length)
+    return make_task_format(task, tokenizer=tokenizer, is_encoder_decoder=False, max_length=max_length)
 
 
 def _examples(*texts, target=1):
@@ -57,8 +57,8 @@ def test_truncation_shortens_the_longer_text(encoder_tokenizer, decoder_tokenize
 
 def test_batches_are_padded_to_a_multiple_of_8_or_the_limit(encoder_tokenizer):
     examples = _examples(("abc",), ("abcdefgh",))
-    form = _form(_task(examples), encoder_tokenizer)
-    batch = form.collate(list(form.encode(examples)))
+    task_format = _form(_task(examples), encoder_tokenizer)
+    batch = task_format.collate(list(task_format.encode(examples)))
     assert batch["input_ids"].shape == (2, 16)
     assert batch["attention_mask"].sum(1).tolist() == [5, 10]
     assert batch["input_ids"][0, 5:].tolist() == [0] * 11
@@ -70,34 +70,34 @@ def test_batches_are_padded_to_a_multiple_of_8_or_the_limit(encoder_tokenizer):
 def test_truncated_examples_are_counted_and_logged(encoder_tokenizer, caplog):
     # With two special tokens 8 letters fill 10 tokens exactly; 9 don't fit.
     examples = _examples(("a" * 9,), ("a" * 8,), ("a" * 30,))
-    form = _form(_task(examples), encoder_tokenizer, max_length=10)
-    encoded = form.encode(examples)
+    task_format = _form(_task(examples), encoder_tokenizer, max_length=10)
+    encoded = task_format.encode(examples)
     assert encoded.lengths == [10, 10, 10]
-    assert encoded.num_truncated == form.num_truncated == 2
+    assert encoded.num_truncated == task_format.num_truncated == 2
     assert "2 of 3 examples were longer than 10 tokens and were truncated" in caplog.text
 
 
 def test_classes_are_those_of_the_largest_logit(encoder_tokenizer, tiny_bert):
     examples = _examples(("abc",), ("xyz!",))
-    form = _form(_task(examples, labels=("a", "b", "c")), encoder_tokenizer)
-    model = tiny_bert(form.num_labels, form.problem_type)
-    batch = form.collate(list(form.encode(examples)))
+    task_format = _form(_task(examples, labels=("a", "b", "c")), encoder_tokenizer)
+    model = tiny_bert(task_format.num_labels, task_format.problem_type)
+    batch = task_format.collate(list(task_format.encode(examples)))
     with torch.inference_mode():
         logits = [model(torch.tensor([encoder_tokenizer(e.fields[0][1])["input_ids"]])).logits[0] for e in examples]
-        assert form.predict(model, batch) == [int(row.argmax()) for row in logits]
+        assert task_format.predict(model, batch) == [int(row.argmax()) for row in logits]
         assert torch.isfinite(model(**batch).loss)
 
 
 def test_regression_labels_and_predictions_are_numbers(encoder_tokenizer, tiny_bert):
     examples = [*_examples(("abc",), target=2.5), *_examples(("x",), target=1)]
-    form = _form(_task(examples, goal=Goal.REGRESSION, metric="pearson"), encoder_tokenizer)
-    assert (form.num_labels, form.problem_type) == (1, "regression")
-    batch = form.collate(list(form.encode(examples)))
+    task_format = _form(_task(examples, goal=Goal.REGRESSION, metric="pearson"), encoder_tokenizer)
+    assert (task_format.num_labels, task_format.problem_type) == (1, "regression")
+    batch = task_format.collate(list(task_format.encode(examples)))
     assert batch["labels"].tolist() == [2.5, 1.0] and batch["labels"].dtype == torch.float32
     with torch.inference_mode():
-        predictions = form.predict(tiny_bert(1, "regression"), batch)
+        predictions = task_format.predict(tiny_bert(1, "regression"), batch)
     assert all(isinstance(prediction, float) for prediction in predictions)
-    assert form.score([5.0, 2.0], examples) == {"pearson": pytest.approx(100.0)}
+    assert task_format.score([5.0, 2.0], examples) == {"pearson": pytest.approx(100.0)}
 
 
 _FIELDS = (("query:", "@placeholder left."), ("entities:", "Ann, Bob"), ("passage:", "Ann met Bob."))
@@ -108,20 +108,20 @@ _QUERIES = [
 
 
 def test_a_free_answer_is_a_yes_or_no_row_for_each_candidate(encoder_tokenizer, tiny_bert):
-    form = _form(_task(_QUERIES, goal=Goal.ANSWER, metric="exact_match"), encoder_tokenizer)
-    encoded = form.encode(_QUERIES)
+    task_format = _form(_task(_QUERIES, goal=Goal.ANSWER, metric="exact_match"), encoder_tokenizer)
+    encoded = task_format.encode(_QUERIES)
     assert _text(encoder_tokenizer, encoded[1]) == "<cls>Ann met Bob.<sep>Bob left.<sep>"
     assert [row["labels"] for row in encoded] == [1, 0, 1, 1, 0]
     with torch.inference_mode():
-        predictions = form.predict(tiny_bert(2, form.problem_type), form.collate(list(encoded)))
+        predictions = task_format.predict(tiny_bert(2, task_format.problem_type), task_format.collate(list(encoded)))
     assert all(0 <= probability <= 1 for probability in predictions)
 
 
 def test_the_most_probable_candidate_is_the_answer(encoder_tokenizer):
-    form = _form(_task(_QUERIES, goal=Goal.ANSWER, metric="exact_match"), encoder_tokenizer)
-    assert form.score([0.2, 0.1, 0.3, 0.4, 0.9], _QUERIES) == {"exact_match": 50.0}
+    task_format = _form(_task(_QUERIES, goal=Goal.ANSWER, metric="exact_match"), encoder_tokenizer)
+    assert task_format.score([0.2, 0.1, 0.3, 0.4, 0.9], _QUERIES) == {"exact_match": 50.0}
     with pytest.raises(DataError, match="2 predictions for 5 candidates"):
-        form.score([0.2, 0.1], _QUERIES)
+        task_format.score([0.2, 0.1], _QUERIES)
 
 
 def test_a_tokenizer_without_pad_token_is_refused(encoder_tokenizer):
@@ -130,9 +130,9 @@ def test_a_tokenizer_without_pad_token_is_refused(encoder_tokenizer):
     tokenizer = copy.deepcopy(encoder_tokenizer)
     tokenizer.pad_token = None
     examples = _examples(("abc",))
-    form = _form(_task(examples), tokenizer)
+    task_format = _form(_task(examples), tokenizer)
     with pytest.raises(ModelError, match="no pad token"):
-        form.collate(list(form.encode(examples)))
+        task_format.collate(list(task_format.encode(examples)))
 
 
 def test_a_limit_without_room_for_text_is_refused(encoder_tokenizer):

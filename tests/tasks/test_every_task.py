@@ -6,7 +6,7 @@ from peftsearch.errors import DataError
 from peftsearch.tasks.load import TASKS, TaskRequest, load_task
 from peftsearch.tasks.metrics import METRICS
 from peftsearch.tasks.task import Goal
-from peftsearch.tasks.task_format import make_form
+from peftsearch.tasks.task_format import make_task_format
 
 
 @pytest.fixture(params=list(TASKS))
@@ -39,13 +39,13 @@ def _gold(task, encoded, tokenizer, *, is_text):
 @pytest.mark.parametrize("is_text", [False, True])
 def test_gold_predictions_score_100(task, is_text, encoder_tokenizer, plain_tokenizer):
     tokenizer = plain_tokenizer if is_text else encoder_tokenizer
-    form = make_form(task, tokenizer=tokenizer, is_encoder_decoder=is_text, max_length=task.max_length)
+    task_format = make_task_format(task, tokenizer=tokenizer, is_encoder_decoder=is_text, max_length=task.max_length)
     examples = _mixed(task.splits["test"])
-    encoded = form.encode(examples)
-    batch = form.collate([encoded[i] for i in range(len(encoded))])
+    encoded = task_format.encode(examples)
+    batch = task_format.collate([encoded[i] for i in range(len(encoded))])
     assert batch["input_ids"].shape == batch["attention_mask"].shape
     assert len(batch["labels"]) == len(encoded)
-    scores = form.score(_gold(task, encoded, tokenizer, is_text=is_text), examples)
+    scores = task_format.score(_gold(task, encoded, tokenizer, is_text=is_text), examples)
     # STS-B's strings are rounded to 0.1.
     tolerance = 0.5 if task.goal is Goal.REGRESSION and is_text else 1e-9
     assert scores == {name: pytest.approx(100.0, abs=tolerance) for name in task.metrics}

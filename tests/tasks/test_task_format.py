@@ -5,7 +5,7 @@ import torch
 from tiny_models import TINY, tiny_tokenizer
 
 from peftsearch.tasks.task import Example, Goal, Task
-from peftsearch.tasks.task_format import make_form
+from peftsearch.tasks.task_format import make_task_format
 
 _EXAMPLES = tuple(Example((("a:", "x" * (3 + 9 * i)), ("b:", "y")), i % 2) for i in range(5))
 _TASK = Task(
@@ -17,15 +17,15 @@ _TASK = Task(
 @pytest.mark.parametrize("family", TINY)
 def test_every_family_learns_from_and_answers_a_batch(family):
     model, tokenizer = TINY[family]().eval(), tiny_tokenizer()
-    form = make_form(
+    task_format = make_task_format(
         _TASK, tokenizer=tokenizer, is_encoder_decoder=model.config.is_encoder_decoder, max_length=_TASK.max_length
     )
-    encoded = form.encode(_EXAMPLES)
-    batch = form.collate([encoded[i] for i in range(len(encoded))])
+    encoded = task_format.encode(_EXAMPLES)
+    batch = task_format.collate([encoded[i] for i in range(len(encoded))])
     with torch.inference_mode():
         assert torch.isfinite(model(**batch).loss)
-        together = form.predict(model, batch)
-        alone = [form.predict(model, form.collate([encoded[i]]))[0] for i in range(len(encoded))]
+        together = task_format.predict(model, batch)
+        alone = [task_format.predict(model, task_format.collate([encoded[i]]))[0] for i in range(len(encoded))]
     assert together == alone
     assert set(together) <= {0, 1}
-    assert set(form.score(together, _EXAMPLES)) == {"f1"}
+    assert set(task_format.score(together, _EXAMPLES)) == {"f1"}

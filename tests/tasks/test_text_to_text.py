@@ -5,7 +5,7 @@ import torch
 
 from peftsearch.tasks import text_to_text
 from peftsearch.tasks.task import Example, Goal, Task
-from peftsearch.tasks.task_format import make_form
+from peftsearch.tasks.task_format import make_task_format
 from peftsearch.tasks.text_to_text import choice_likelihoods, number_text, parse_number
 
 _TEXTS = ("a cat", "a much longer text about dogs", "x")
@@ -19,7 +19,7 @@ def _task(targets, goal=Goal.CLASSIFICATION, labels=("a", "b", "c"), metric="acc
 
 
 def _form(task, tokenizer):
-    return make_form(task, tokenizer=tokenizer, is_encoder_decoder=True, max_length=64)
+    return make_task_format(task, tokenizer=tokenizer, is_encoder_decoder=True, max_length=64)
 
 
 def _slow_likelihood(model, tokenizer, source, target):
@@ -36,8 +36,8 @@ def _slow_likelihood(model, tokenizer, source, target):
 def test_likelihoods_equal_those_of_each_label_alone(tiny_t5, plain_tokenizer, monkeypatch, max_rows):
     # 4 rows for 3 sources: one choice a pass.
     monkeypatch.setattr(text_to_text, "_MAX_DECODER_ROWS", max_rows)
-    form = _form(_task([0, 1, 2]), plain_tokenizer)
-    batch = form.collate(list(form.encode(form.task.splits["test"])))
+    task_format = _form(_task([0, 1, 2]), plain_tokenizer)
+    batch = task_format.collate(list(task_format.encode(task_format.task.splits["test"])))
     choices = ["0", "10", "3.5"]
     found = choice_likelihoods(tiny_t5, batch, [plain_tokenizer(choice)["input_ids"] for choice in choices])
     slow = [[_slow_likelihood(tiny_t5, plain_tokenizer, f"toy text: {t}", c) for c in choices] for t in _TEXTS]
@@ -47,57 +47,59 @@ def test_likelihoods_equal_those_of_each_label_alone(tiny_t5, plain_tokenizer, m
 
 @torch.inference_mode()
 def test_the_likeliest_class_is_predicted(tiny_t5, plain_tokenizer):
-    form = _form(_task([0, 1, 2]), plain_tokenizer)
-    batch = form.collate(list(form.encode(form.task.splits["test"])))
+    task_format = _form(_task([0, 1, 2]), plain_tokenizer)
+    batch = task_format.collate(list(task_format.encode(task_format.task.splits["test"])))
     slow = [
         max(range(3), key=lambda i: _slow_likelihood(tiny_t5, plain_tokenizer, f"toy text: {text}", str(i)))
         for text in _TEXTS
     ]
-    assert form.predict(tiny_t5, batch) == slow
+    assert task_format.predict(tiny_t5, batch) == slow
 
 
 def test_targets_are_class_strings_that_end(plain_tokenizer):
-    form = _form(_task([0, 1, 2]), plain_tokenizer)
-    encoded = form.encode(form.task.splits["test"])
+    task_format = _form(_task([0, 1, 2]), plain_tokenizer)
+    encoded = task_format.encode(task_format.task.splits["test"])
     assert [plain_tokenizer.decode(row["labels"]) for row in encoded] == ["0</s>", "1</s>", "2</s>"]
     assert plain_tokenizer.decode(encoded[0]["input_ids"], skip_special_tokens=True) == "toy text: a cat"
-    assert (form.num_labels, form.problem_type) == (None, None)
+    assert (task_format.num_labels, task_format.problem_type) == (None, None)
 
 
 def test_labels_are_ignored_after_their_end(plain_tokenizer, tiny_t5):
-    form = _form(_task([("x",), ("abc",), ("yz",)], goal=Goal.ANSWER, metric="exact_match"), plain_tokenizer)
-    batch = form.collate(list(form.encode(form.task.splits["test"])))
+    task_format = _form(_task([("x",), ("abc",), ("yz",)], goal=Goal.ANSWER, metric="exact_match"), plain_tokenizer)
+    batch = task_format.collate(list(task_format.encode(task_format.task.splits["test"])))
     assert (batch["labels"] == -100).sum(1).tolist() == [2, 0, 1]
     assert batch["input_ids"].shape[1] % 8 == 0
     assert torch.isfinite(tiny_t5(**batch).loss)
 
 
 def test_regression_compares_the_numbers_of_the_training_data(tiny_t5, plain_tokenizer):
-    form = _form(_task([2.31, 2.33, 5.0], goal=Goal.REGRESSION, metric="pearson"), plain_tokenizer)
-    assert form.choices == ("2.3", "5.0")
-    batch = form.collate(list(form.encode(form.task.splits["test"])))
+    task_format = _form(_task([2.31, 2.33, 5.0], goal=Goal.REGRESSION, metric="pearson"), plain_tokenizer)
+    assert task_format.choices == ("2.3", "5.0")
+    batch = task_format.collate(list(task_format.encode(task_format.task.splits["test"])))
     with torch.inference_mode():
-        assert set(form.predict(tiny_t5, batch)) <= {2.3, 5.0}
-    assert form.score([1.0, 1.0, 2.0], form.task.splits["test"])["pearson"] == pytest.approx(100, abs=0.1)
+        assert set(task_format.predict(tiny_t5, batch)) <= {2.3, 5.0}
+    assert task_format.score([1.0, 1.0, 2.0], task_format.task.splits["test"])["pearson"] == pytest.approx(
+        100, abs=0.1
+    )
 
 
 def test_free_answers_are_generated_greedily(tiny_t5, plain_tokenizer):
-    form = _form(_task([("x",)] * 3, goal=Goal.ANSWER, metric="exact_match"), plain_tokenizer)
-    batch = form.collate(list(form.encode(form.task.splits["test"])))
+    task_format = _form(_task([("x",)] * 3, goal=Goal.ANSWER, metric="exact_match"), plain_tokenizer)
+    batch = task_format.collate(list(task_format.encode(task_format.task.splits["test"])))
     with torch.inference_mode():
         ids = [tiny_t5.config.decoder_start_token_id]
         source = torch.tensor([plain_tokenizer(f"toy text: {_TEXTS[0]}")["input_ids"]])
         while len(ids) < 20 and ids[-1] != 1:
             ids.append(int(tiny_t5(input_ids=source, decoder_input_ids=torch.tensor([ids])).logits[0, -1].argmax()))
         expected = plain_tokenizer.decode(ids, skip_special_tokens=True).strip()
-        assert form.predict(tiny_t5, batch)[0] == expected
+        assert task_format.predict(tiny_t5, batch)[0] == expected
 
 
 def test_each_gold_answer_is_a_row_in_training_and_evaluation(plain_tokenizer):
-    form = _form(_task([("x", "y"), ("z",), ("u",)], goal=Goal.ANSWER, metric="exact_match"), plain_tokenizer)
-    examples = form.task.splits["test"]
-    assert len(form.encode(examples)) == 4
-    assert form.score(["y", "y", "z", "no"], examples) == {"exact_match": 75.0}
+    task_format = _form(_task([("x", "y"), ("z",), ("u",)], goal=Goal.ANSWER, metric="exact_match"), plain_tokenizer)
+    examples = task_format.task.splits["test"]
+    assert len(task_format.encode(examples)) == 4
+    assert task_format.score(["y", "y", "z", "no"], examples) == {"exact_match": 75.0}
 
 
 @pytest.mark.parametrize(("text", "number"), [("3.8", 3.8), (" 2", 2.0), ("three", -1.0), ("", -1.0), ("nan", -1.0)])

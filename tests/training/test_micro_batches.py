@@ -9,7 +9,7 @@ from tiny_models import TINY
 from peftsearch.errors import TrainingError
 from peftsearch.training.micro_batches import MicroBatches, cut, is_out_of_memory, num_items
 from peftsearch.training.settings import TrainingSettings
-from peftsearch.training.trainer import FormTrainer, Phase
+from peftsearch.training.trainer import Phase, TaskTrainer
 
 
 def out_of_memory():
@@ -46,7 +46,7 @@ def gradients(tmp_path, family: str, *, rows: int, batches: int = 1, count_items
     model = Memory(TINY[family](), rows)
     phase = Phase("train", tmp_path, 0)
     settings = TrainingSettings(gradient_accumulation_steps=batches)
-    trainer = FormTrainer(model, form=SimpleNamespace(collate=None), train=[], settings=settings, phase=phase)
+    trainer = TaskTrainer(model, task_format=SimpleNamespace(collate=None), train=[], settings=settings, phase=phase)
     trainer.create_optimizer()
     # No dropout: its draws depend on the pieces.
     for module in model.modules():
@@ -65,7 +65,7 @@ def gradients(tmp_path, family: str, *, rows: int, batches: int = 1, count_items
 def test_pieces_add_up_to_the_gradients_of_the_batch(family, rows, tmp_path):
     loss, expected, _ = gradients(tmp_path, family, rows=8)
     same_loss, found, trainer = gradients(tmp_path, family, rows=rows)
-    assert trainer.micro_batches.num_pieces == {5: 2, 4: 2, 3: 4, 1: 8}[rows]
+    assert trainer.micro_batches.num_micro_batches == {5: 2, 4: 2, 3: 4, 1: 8}[rows]
     assert same_loss == pytest.approx(loss, rel=1e-5)
     # Float32 sums in another order.
     torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-6)

@@ -15,7 +15,7 @@ from peftsearch.modules.peft_module import KINDS
 from peftsearch.searches.gate_driver import planned_steps, search_steps, split_in_halves
 from peftsearch.space import Choice, Configuration
 from peftsearch.training.settings import TrainingSettings
-from peftsearch.training.trainer import BACKBONE_SCALE, FormTrainer, Phase, length_grouped, parameter_groups, uses_bf16
+from peftsearch.training.trainer import BACKBONE_SCALE, Phase, TaskTrainer, length_grouped, parameter_groups, uses_bf16
 
 
 class Lengths(Dataset):
@@ -47,7 +47,9 @@ def test_every_kind_is_a_group_at_its_own_multiple_of_the_rate():
 def test_the_weight_decay_of_the_settings_reaches_every_group(tmp_path):
     settings = TrainingSettings(weight_decay=0.25)
     phase = Phase("train", tmp_path, 0)
-    trainer = FormTrainer(TINY["bert"](), form=SimpleNamespace(collate=None), train=[], settings=settings, phase=phase)
+    trainer = TaskTrainer(
+        TINY["bert"](), task_format=SimpleNamespace(collate=None), train=[], settings=settings, phase=phase
+    )
     assert {group["weight_decay"] for group in trainer.create_optimizer().param_groups} == {0.25}
 
 

@@ -18,9 +18,9 @@ def _kinds() -> dict[str, str]:
 
 
 def _spaces() -> dict[str, str]:
-    from peftsearch.space.presets import PRESETS
+    from peftsearch.space.presets import SPACES
 
-    return {name: f"{PRESETS[name].description} ({PRESETS[name].source})" for name in PRESETS}
+    return {name: f"{SPACES[name].description} ({SPACES[name].source})" for name in SPACES}
 
 
 def _tasks() -> dict[str, str]:

@@ -97,7 +97,7 @@ def _run(command: str, argv: list[str]) -> int:
     if config.dry_run:
         print({"search": pipeline.describe_search, "train": pipeline.describe_train}[command](config))
         return 0
-    with stop_signals.heeded():
+    with stop_signals.handle_signals():
         folder = {"search": pipeline.run_search, "train": pipeline.run_train}[command](config)
     from peftsearch.report.run.summary import print_summary
 
@@ -117,7 +117,7 @@ def _compare(argv: list[str]) -> int:
     if config.dry_run:
         print(comparison.describe(config))
         return 0
-    with stop_signals.heeded():
+    with stop_signals.handle_signals():
         found = comparison.run_compare(config)
     print(as_text(found), end="")
     print(f"Comparison: {config.folder} (comparison.html, .md, .csv, .json, .txt)")

@@ -57,7 +57,7 @@ def run_on_ray(config: CompareConfig, units: Sequence[Unit], progress: Progress,
         _start(ray, config)
     try:
         # Ray has put its own handlers in the place of ours.
-        with stop_signals.heeded():
+        with stop_signals.handle_signals():
             _run_all(ray, config, list(units), progress, done)
     finally:
         if is_ours:

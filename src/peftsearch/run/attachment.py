@@ -26,12 +26,12 @@ class Attached:
     Args:
         model: with its trainable parameters marked.
         callbacks: that its training needs.
-        settled: optimizer steps before which no epoch's weights may be kept.
+        select_after_step: optimizer steps before which no epoch's weights may be kept.
     """
 
     model: nn.Module
     callbacks: tuple[TrainerCallback, ...] = ()
-    settled: int = 0
+    select_after_step: int = 0
 
 
 class Attachment(Protocol):
@@ -130,7 +130,7 @@ class AdaLora:
             head=loaded.head,
             task_type=workspace.task_type,
         )
-        return Attached(model, (AllocateRanks(schedule, model),), schedule.settled)
+        return Attached(model, (AllocateRanks(schedule, model),), schedule.select_after_step)
 
     def found(self, saved: Path, scope: Scope) -> Configuration:
         return read_ranks(saved, scope.sites)

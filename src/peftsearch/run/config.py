@@ -16,7 +16,7 @@ from peftsearch.run.limits import RUN, TRAINING, check_limits
 from peftsearch.searches.method import METHODS, Driver, MethodSettings
 from peftsearch.settings import ABOVE_ZERO, SettingError, require, show
 from peftsearch.space.budget import Budget
-from peftsearch.space.presets import PRESETS, Preset
+from peftsearch.space.presets import SPACES, Preset
 from peftsearch.training.settings import TrainingSettings
 
 # Settings that say how to start a run, not what it is; resuming may change them.
@@ -122,9 +122,9 @@ class RunConfig:
 
     def _check_space(self) -> None:
         """Refuse a space whose choices are tied in a way that the method cannot search."""
-        entry, coding = METHODS[self.method_name], PRESETS[self.space_name].coding
-        if entry.is_search and coding not in entry.codings:
-            searchable = [name for name in PRESETS if PRESETS[name].coding in entry.codings]
+        entry, encoding = METHODS[self.method_name], SPACES[self.space_name].encoding
+        if entry.is_search and encoding not in entry.encodings:
+            searchable = [name for name in SPACES if SPACES[name].encoding in entry.encodings]
             raise SettingError(
                 f"The method '{self.method_name}' cannot search the space '{self.space_name}'. "
                 f"It can search: {', '.join(searchable)}."
@@ -138,7 +138,7 @@ class RunConfig:
     @property
     def preset(self) -> Preset:
         """The space, with the ranks that the method chooses among."""
-        preset = PRESETS[self.space_name]
+        preset = SPACES[self.space_name]
         return replace(preset, ranks=self.method.candidate_ranks(preset.ranks))
 
     @property

@@ -31,14 +31,17 @@ def search_with_gates(workspace: Workspace, scope: Scope, folder: Path) -> Searc
     done = run_gate_search(
         supernet,
         strategy=strategy,
-        data=SearchData(workspace.form, *parts, workspace.validation, workspace.task.selection_metric),
+        data=SearchData(workspace.task_format, *parts, workspace.validation, workspace.task.selection_metric),
         settings=config.training,
         phase=phase,
     )
     results = strategy.results()
     if config.inherit:
         save_inherited(workspace, scope, supernet, results[min(results)], folder / "search" / "inherited")
-    notes = (*strategy.notes(), *memory_notes("search", done.num_pieces, config.training.per_device_train_batch_size))
+    notes = (
+        *strategy.notes(),
+        *memory_notes("search", done.num_micro_batches, config.training.per_device_train_batch_size),
+    )
     return Searched(results, done.steps, done.seconds, notes)
 
 

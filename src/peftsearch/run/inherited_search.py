@@ -65,8 +65,8 @@ def _train_supernet(workspace: Workspace, scope: Scope, problem: Problem, folder
     steps = search_steps(len(parts[0]), config.training, config.method)
     done = run_gate_search(
         supernet,
-        strategy=UniformGates(problem.coding, seed=config.seed),
-        data=SearchData(workspace.form, *parts, workspace.validation, workspace.task.selection_metric),
+        strategy=UniformGates(problem.encoding, seed=config.seed),
+        data=SearchData(workspace.task_format, *parts, workspace.validation, workspace.task.selection_metric),
         settings=config.training,
         phase=Phase("supernet", folder, config.seed, steps, run=config.tracked_name),
     )
@@ -90,7 +90,7 @@ class InheritedScorer:
         with self.supernet.gated(gates):
             found = evaluate(
                 model,
-                self.workspace.form,
+                self.workspace.task_format,
                 split.examples,
                 split.encoded,
                 batch_size=self.workspace.config.training.per_device_eval_batch_size,

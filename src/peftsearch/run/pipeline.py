@@ -244,8 +244,8 @@ def _train_baseline(workspace: Workspace, scope: Scope, folder: Path, budget: in
 
 def _train_random(workspace: Workspace, scope: Scope, folder: Path, budget: int) -> Outcome:
     """Train one draw from the space within the budget: what is left of a search without searching."""
-    coding = scope.make_coding().within(budget)
-    configuration = coding.decode(coding.sample(random.Random(f"{workspace.config.seed} baseline")))
+    encoding = scope.make_encoding().within(budget)
+    configuration = encoding.decode(encoding.sample(random.Random(f"{workspace.config.seed} baseline")))
     write_text(folder / "random_baseline" / "configuration.json", configuration.to_json())
     recipe = Recipe("random baseline", FreshModules(configuration))
     return _train_and_prove(workspace, scope, recipe, folder / "random_baseline", budget=budget)

@@ -7,7 +7,7 @@ from typing import Any
 from peftsearch.models.discover import find_sites
 from peftsearch.models.load import count_backbone_parameters, empty_model
 from peftsearch.modules.costs import cost_at
-from peftsearch.space import PRESETS, Budget, Choice, SearchSpace
+from peftsearch.space import SPACES, Budget, Choice, SearchSpace
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ def plan(model: str, *, space: str = "s2", budget: str | int | None = None) -> P
     Raises:
         UnknownNameError, ModelError, SiteError, BudgetError: as a search would.
     """
-    preset = PRESETS[space]
+    preset = SPACES[space]
     texts = [] if budget is None else [text.strip() for text in str(budget).split(",") if text.strip()]
     budgets = {text: Budget.parse(text) for text in texts}
     empty = empty_model(model)

@@ -132,7 +132,7 @@ def _lowest(found: Configuration, sites: list[Site]) -> str:
 
 def _ready(name: str, scope: Scope) -> Configuration:
     smallest = min(scope.usable_budgets().values(), default=None)
-    return ready_design(name, scope.make_coding().within(smallest) if smallest else None)
+    return ready_design(name, scope.make_encoding().within(smallest) if smallest else None)
 
 
 def _adalora(config: RunConfig, scope: Scope) -> AdaLora:

@@ -38,7 +38,7 @@ class Outcome:
 
     def memory_notes(self, batch_size: int) -> tuple[str, ...]:
         """What the user should know where memory did not hold a batch."""
-        return memory_notes("training", max(run.num_pieces for run in self.runs), batch_size)
+        return memory_notes("training", max(run.num_micro_batches for run in self.runs), batch_size)
 
     def best(self, metric: str) -> int:
         """Index of the seed with the best validation score."""

@@ -40,14 +40,25 @@ class TrainedRun:
         learning_rate: the one used.
         validation: metrics of the kept epoch.
         seconds: wall time of the training.
-        num_pieces: pieces that each batch was cut into, since memory did not hold it.
+        num_micro_batches: pieces that each batch was cut into, since memory did not hold it.
     """
 
     seed: int
     learning_rate: float
     validation: dict[str, float]
     seconds: float
-    num_pieces: int = 1
+    num_micro_batches: int = 1
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data for JSON; the file's name for the micro-batches is that of its first version."""
+        document = asdict(self)
+        return document | {"num_pieces": document.pop("num_micro_batches")}
+
+    @classmethod
+    def from_dict(cls, document: dict[str, Any]) -> "TrainedRun":
+        """Read what `to_dict` wrote."""
+        document = dict(document)
+        return cls(num_micro_batches=document.pop("num_pieces", 1), **document)
 
 
 def train_over_seeds(workspace: Workspace, recipe: Recipe, folder: Path) -> list[TrainedRun]:
@@ -80,11 +91,11 @@ def _choose_rate(workspace: Workspace, recipe: Recipe, folder: Path, rates: list
 def _train_once(workspace: Workspace, recipe: Recipe, folder: Path, seed: int, rate: float) -> TrainedRun:
     record = folder / "trained.json"
     if not record.exists():
-        write_json(record, asdict(_train_anew(workspace, recipe, folder, seed, rate)))
+        write_json(record, _train_anew(workspace, recipe, folder, seed, rate).to_dict())
     # Also those that a kill right after the record has left.
     Checkpoints(folder).discard()
     stop_signals.stop_if_asked()
-    return TrainedRun(**read_json(record))
+    return TrainedRun.from_dict(read_json(record))
 
 
 def _train_anew(workspace: Workspace, recipe: Recipe, folder: Path, seed: int, rate: float) -> TrainedRun:
@@ -94,7 +105,7 @@ def _train_anew(workspace: Workspace, recipe: Recipe, folder: Path, seed: int, r
     attached = recipe.attachment.attach(workspace, seed, steps=steps)
     trained = fine_tune(
         attached.model,
-        form=workspace.form,
+        task_format=workspace.task_format,
         train=workspace.train,
         validation=workspace.validation,
         metric=workspace.task.selection_metric,
@@ -103,7 +114,7 @@ def _train_anew(workspace: Workspace, recipe: Recipe, folder: Path, seed: int, r
             f"{recipe.name}, seed {seed}, rate {rate:g}",
             folder,
             seed,
-            settled=attached.settled,
+            select_after_step=attached.select_after_step,
             run=workspace.config.tracked_name,
         ),
         callbacks=attached.callbacks,
@@ -111,7 +122,7 @@ def _train_anew(workspace: Workspace, recipe: Recipe, folder: Path, seed: int, r
     write_provenance(attached.model, method=recipe.method or recipe.name, budget=recipe.budget, seed=seed)
     with new_folder(folder / recipe.attachment.saved_as) as new:
         attached.model.save_pretrained(str(new))
-    return TrainedRun(seed, rate, trained.validation, trained.seconds, trained.num_pieces)
+    return TrainedRun(seed, rate, trained.validation, trained.seconds, trained.num_micro_batches)
 
 
 @dataclass(frozen=True)
@@ -148,8 +159,10 @@ class SavedRun:
     @classmethod
     def of(cls, workspace: Workspace, recipe: Recipe) -> "SavedRun":
         """How the results of a recipe are saved."""
-        form = workspace.form
-        return cls(workspace.config.model, form.num_labels, form.problem_type, recipe.attachment.saved_as)
+        task_format = workspace.task_format
+        return cls(
+            workspace.config.model, task_format.num_labels, task_format.problem_type, recipe.attachment.saved_as
+        )
 
     @classmethod
     def read(cls, run: Path) -> "SavedRun":
@@ -216,7 +229,7 @@ def prove(workspace: Workspace, recipe: Recipe, folder: Path, *, run: TrainedRun
 def score(workspace: Workspace, model: nn.Module, split: EncodedSplit, settings: TrainingSettings) -> dict[str, float]:
     """Every metric of the task on a split."""
     batch_size = settings.per_device_eval_batch_size
-    return evaluate(model, workspace.form, split.examples, split.encoded, batch_size=batch_size)
+    return evaluate(model, workspace.task_format, split.examples, split.encoded, batch_size=batch_size)
 
 
 def summarise(metric: str, rows: list[dict[str, float]]) -> dict[str, Any]:

@@ -37,7 +37,7 @@ def search_by_trials(workspace: Workspace, scope: Scope, folder: Path) -> Search
 def make_problem(workspace: Workspace, scope: Scope) -> Problem:
     """What the method may know."""
     budgets = tuple(sorted(set(scope.usable_budgets().values())))
-    return Problem(scope.space, scope.make_coding(), budgets, workspace.config.seed)
+    return Problem(scope.space, scope.make_encoding(), budgets, workspace.config.seed)
 
 
 def failure_notes(trials: list[Trial]) -> tuple[str, ...]:
@@ -73,7 +73,7 @@ class TrainingScorer:
         metric = workspace.task.selection_metric
         trained = fine_tune(
             model,
-            form=workspace.form,
+            task_format=workspace.task_format,
             train=share_of(workspace.train, proposal.fidelity, config.seed),
             validation=workspace.validation,
             metric=metric,

@@ -8,10 +8,10 @@ from peftsearch.models.load import LoadedModel, load_config, load_model, load_to
 from peftsearch.modules.costs import cost_at
 from peftsearch.run.config import RunConfig
 from peftsearch.space import Budget, Preset, SearchSpace, Site
-from peftsearch.space.encoding import CODINGS, Coding
+from peftsearch.space.encoding import ENCODINGS, Encoding
 from peftsearch.tasks.load import TaskRequest, load_task
 from peftsearch.tasks.task import Example, Task
-from peftsearch.tasks.task_format import Form, make_form
+from peftsearch.tasks.task_format import TaskFormat, make_task_format
 from peftsearch.training.trainer import EncodedSplit
 
 
@@ -22,12 +22,12 @@ class Workspace:
     Args:
         config: the run's settings.
         task: examples of every split.
-        form: how the task is put to the model.
+        task_format: how the task is put to the model.
     """
 
     config: RunConfig
     task: Task
-    form: Form
+    task_format: TaskFormat
 
     @classmethod
     def open(cls, config: RunConfig) -> "Workspace":
@@ -46,24 +46,27 @@ class Workspace:
         model_config = load_config(config.model)
         tokenizer = load_tokenizer(config.model, config=model_config)
         limits = [config.training.max_seq_length or task.max_length, max_length_of(model_config, tokenizer)]
-        form = make_form(
+        task_format = make_task_format(
             task,
             tokenizer=tokenizer,
             is_encoder_decoder=bool(model_config.is_encoder_decoder),
             max_length=min(limits),
         )
-        return cls(config, task, form)
+        return cls(config, task, task_format)
 
     def fresh_model(self, seed: int) -> LoadedModel:
         """The pretrained model with a newly drawn task head."""
         return load_model(
-            self.config.model, num_labels=self.form.num_labels, problem_type=self.form.problem_type, seed=seed
+            self.config.model,
+            num_labels=self.task_format.num_labels,
+            problem_type=self.task_format.problem_type,
+            seed=seed,
         )
 
     @property
     def task_type(self) -> str:
         """peft's name of the task."""
-        return "SEQ_2_SEQ_LM" if self.form.num_labels is None else "SEQ_CLS"
+        return "SEQ_2_SEQ_LM" if self.task_format.num_labels is None else "SEQ_CLS"
 
     @cached_property
     def train(self) -> EncodedSplit:
@@ -94,7 +97,7 @@ class Workspace:
         return self._encode(tuple(self.task.splits[split]))
 
     def _encode(self, examples: tuple[Example, ...]) -> EncodedSplit:
-        return EncodedSplit(examples, self.form.encode(examples))
+        return EncodedSplit(examples, self.task_format.encode(examples))
 
 
 @dataclass(frozen=True)
@@ -104,7 +107,7 @@ class Scope:
     Args:
         sites: every site of the model.
         space: the search space over them.
-        coding: name of the way in which the choices hang together.
+        encoding: name of the way in which the choices hang together.
         backbone_parameters: parameters of the model without its task head.
         head_parameters: parameters of the task head.
         budgets: requested text -> parameters, in the order given.
@@ -112,7 +115,7 @@ class Scope:
 
     sites: tuple[Site, ...]
     space: SearchSpace
-    coding: str
+    encoding: str
     backbone_parameters: int
     head_parameters: int
     budgets: dict[str, int]
@@ -129,7 +132,7 @@ class Scope:
         texts = [text.strip() for text in budget.split(",") if text.strip()]
         budgets = {text: Budget.parse(text).parameters(loaded.backbone_parameters) for text in texts}
         head_parameters = sum(p.numel() for name in loaded.head for p in loaded.model.get_submodule(name).parameters())
-        return cls(sites, search_space, preset.coding, loaded.backbone_parameters, head_parameters, budgets)
+        return cls(sites, search_space, preset.encoding, loaded.backbone_parameters, head_parameters, budgets)
 
     def usable_budgets(self) -> dict[str, int]:
         """Budgets cut to the size of the space.
@@ -139,6 +142,6 @@ class Scope:
         """
         return {text: self.space.check_budget(parameters) for text, parameters in self.budgets.items()}
 
-    def make_coding(self) -> Coding:
+    def make_encoding(self) -> Encoding:
         """The variables of the space, within the largest budget."""
-        return CODINGS[self.coding](self.space, max(self.usable_budgets().values()), self.sites)
+        return ENCODINGS[self.encoding](self.space, max(self.usable_budgets().values()), self.sites)

@@ -15,14 +15,14 @@ from peftsearch.searches.importance_log import ImportanceLog
 from peftsearch.searches.method import MethodSettings
 from peftsearch.space import Placement
 from peftsearch.supernet.supernet import Supernet
-from peftsearch.tasks.task_format import Form
+from peftsearch.tasks.task_format import TaskFormat
 from peftsearch.training.evaluation import evaluate
 from peftsearch.training.log_file import LogFile
 from peftsearch.training.micro_batches import Batch
-from peftsearch.training.pytree import Tree
+from peftsearch.training.pytree import PyTree
 from peftsearch.training.resuming import skip_passes
 from peftsearch.training.settings import TrainingSettings
-from peftsearch.training.trainer import EncodedSplit, FormTrainer, Phase, length_grouped
+from peftsearch.training.trainer import EncodedSplit, Phase, TaskTrainer, length_grouped
 
 
 def split_in_halves(train: Dataset, seed: int) -> tuple[Subset, Subset]:
@@ -55,14 +55,14 @@ class SearchData:
     """What a search reads.
 
     Args:
-        form: how the task is put to the model.
+        task_format: how the task is put to the model.
         weight_half: the part of the training set that trains weights.
         architecture_half: the part that trains the architecture.
         validation: what `end_epoch` can score the supernet on.
         metric: name of the metric of that score, larger is better.
     """
 
-    form: Form
+    task_format: TaskFormat
     weight_half: Dataset
     architecture_half: Dataset
     validation: EncodedSplit
@@ -76,12 +76,12 @@ class Searched:
     Args:
         steps: search steps taken.
         seconds: wall time, earlier parts of the search included.
-        num_pieces: pieces that each batch was cut into at the end, since memory did not hold it.
+        num_micro_batches: pieces that each batch was cut into at the end, since memory did not hold it.
     """
 
     steps: int
     seconds: float
-    num_pieces: int = 1
+    num_micro_batches: int = 1
 
 
 def make_gate_search(
@@ -97,8 +97,10 @@ def make_gate_search(
     Args:
         settings, phase: as for every training; `phase.max_steps` is the planned length.
     """
-    trainer_class = gated(strategy.steps, FormTrainer)
-    trainer = trainer_class(supernet.model, form=data.form, train=data.weight_half, settings=settings, phase=phase)
+    trainer_class = gated(strategy.steps, TaskTrainer)
+    trainer = trainer_class(
+        supernet.model, task_format=data.task_format, train=data.weight_half, settings=settings, phase=phase
+    )
     batches = RepeatableBatches(lambda: _architecture_loader(trainer, data))
     trainer.begin_search(
         supernet,
@@ -129,11 +131,11 @@ class RepeatableBatches(Iterator[Batch]):
         self._num_taken += 1
         return next(self._batches)
 
-    def state(self) -> int:
+    def state_dict(self) -> int:
         """How many batches have been taken."""
         return self._num_taken
 
-    def load_state(self, state: int) -> None:
+    def load_state_dict(self, state: int) -> None:
         """Pass over as many."""
         if state:
             # The next pass starts when its first batch is wanted.
@@ -155,21 +157,21 @@ class SearchState:
     def __init__(self, search: GateSteps, batches: RepeatableBatches):
         self.search, self.batches = search, batches
 
-    def state(self) -> Tree:
+    def state_dict(self) -> PyTree:
         live = [[placement.site, placement.kind] for placement in self.search.supernet.live]
-        return {"live": live, "strategy": self.search.strategy.state(), "batches": self.batches.state()}
+        return {"live": live, "strategy": self.search.strategy.state_dict(), "batches": self.batches.state_dict()}
 
-    def load_state(self, state: Tree) -> None:
+    def load_state_dict(self, state: PyTree) -> None:
         self.search.keep_only({Placement(*row) for row in state["live"]})
-        self.search.strategy.load_state(state["strategy"])
-        self.batches.load_state(state["batches"])
+        self.search.strategy.load_state_dict(state["strategy"])
+        self.batches.load_state_dict(state["batches"])
 
 
 def _architecture_loader(trainer: Trainer, data: SearchData) -> DataLoader:
     args, rank = trainer.args, trainer.accelerator.process_index
     sampler = length_grouped(data.architecture_half, args.train_batch_size, args.seed + 1 + rank)
     return DataLoader(
-        data.architecture_half, batch_size=args.train_batch_size, sampler=sampler, collate_fn=data.form.collate
+        data.architecture_half, batch_size=args.train_batch_size, sampler=sampler, collate_fn=data.task_format.collate
     )
 
 
@@ -177,7 +179,7 @@ def _score_on_validation(trainer: Trainer, data: SearchData) -> float:
     """The selecting metric on the validation split; it is logged."""
     found = evaluate(
         trainer.model,
-        data.form,
+        data.task_format,
         data.validation.examples,
         data.validation.encoded,
         batch_size=trainer.args.per_device_eval_batch_size,
@@ -201,4 +203,4 @@ def run_gate_search(
     strategy.prepare(supernet)
     search = make_gate_search(supernet, strategy=strategy, data=data, settings=settings, phase=phase)
     search.resume()
-    return Searched(search.state.global_step, search.seconds, search.micro_batches.num_pieces)
+    return Searched(search.state.global_step, search.seconds, search.micro_batches.num_micro_batches)

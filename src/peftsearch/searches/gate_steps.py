@@ -10,7 +10,7 @@ from transformers import Trainer, TrainerCallback
 
 from peftsearch.searches.gate_strategy import GateStrategy, Observation
 from peftsearch.space import Placement
-from peftsearch.supernet.sensitivity import ModuleRecords, Record, take_record
+from peftsearch.supernet.sensitivity import ModuleSaliency, Saliency, take_saliency
 from peftsearch.supernet.supernet import Gates, Supernet
 from peftsearch.training.micro_batches import Batch, MicroBatches, num_items
 from peftsearch.training.trainer import require_finite
@@ -26,7 +26,7 @@ class LiveParameters:
         device = self.tensors[0].device if self.tensors else torch.device("cpu")
         owners = torch.tensor([i for i, parameters in enumerate(by_module) for _ in parameters], device=device)
         sizes = torch.tensor([sum(p.numel() for p in parameters) for parameters in by_module], device=device)
-        self.records = ModuleRecords(owners, sizes)
+        self.records = ModuleSaliency(owners, sizes)
 
 
 class GateSteps(Trainer):
@@ -67,15 +67,15 @@ class GateSteps(Trainer):
         """One search step; on micro-steps before an optimizer step only the weights' gradients are accumulated."""
         step = self.state.global_step
         updates = self.accelerator.sync_gradients
-        validation_record = architecture_loss = None
+        validation_saliency = architecture_loss = None
         if updates and self.strategy.has_architecture_step(step):
-            validation_record, architecture_loss = self._architecture_step(model, step, inputs)
+            validation_saliency, architecture_loss = self._architecture_step(model, step, inputs)
         gates = self.strategy.weight_gates(step, self.supernet.live, self.args.device)
         with self.supernet.gated(gates):
             loss = super().training_step(model, inputs, num_items_in_batch)
         require_finite(loss, step + 1)
         if updates:
-            self._observe(step, validation_record)
+            self._observe(step, validation_saliency)
             self._log_step(step, loss, architecture_loss)
             self.control.should_training_stop |= self.strategy.finished()
         return loss
@@ -85,7 +85,7 @@ class GateSteps(Trainer):
         with self.supernet.gated(gates):
             return self._score()
 
-    def _architecture_step(self, model: nn.Module, step: int, inputs: dict[str, Any]) -> tuple[Record, torch.Tensor]:
+    def _architecture_step(self, model: nn.Module, step: int, inputs: dict[str, Any]) -> tuple[Saliency, torch.Tensor]:
         """Train the architecture once; `inputs` is the batch that the weights are trained on next."""
         # Not only if `model.training` is off: peft's wrapper may be on around a model that is not.
         model.train()
@@ -101,7 +101,7 @@ class GateSteps(Trainer):
             )
         own, of_weights = gradients[: len(parameters)], gradients[len(parameters) :]
         self._update_architecture(step, own)
-        return take_record(self._live.tensors, of_weights), loss
+        return take_saliency(self._live.tensors, of_weights), loss
 
     def _differentiate(
         self, model: nn.Module, batch: Batch, *, by: list[torch.Tensor], penalty: torch.Tensor
@@ -114,7 +114,7 @@ class GateSteps(Trainer):
             loss = self._loss_of(model, piece) * share
             total = loss + penalty.to(loss.device) * share
             # All pieces share the graph of the gates.
-            keep = self.micro_batches.num_pieces > 1
+            keep = self.micro_batches.num_micro_batches > 1
             return loss.detach(), torch.autograd.grad(total, by, allow_unused=True, retain_graph=keep)
 
         passes = self.micro_batches.each(batch, pass_through, undo=lambda: None)
@@ -131,11 +131,11 @@ class GateSteps(Trainer):
     def _update_architecture(self, step: int, gradients: Sequence[torch.Tensor]) -> None:
         self.strategy.update_architecture(step, [self.accelerator.reduce(g, reduction="mean") for g in gradients])
 
-    def _observe(self, step: int, validation_record: Record | None) -> None:
+    def _observe(self, step: int, validation_saliency: Saliency | None) -> None:
         live = self._live
-        weight_record = take_record(live.tensors, [p.grad for p in live.tensors])
+        weight_saliency = take_saliency(live.tensors, [p.grad for p in live.tensors])
         removed = self.strategy.observe(
-            step, Observation(live.placements, live.records, weight_record, validation_record)
+            step, Observation(live.placements, live.records, weight_saliency, validation_saliency)
         )
         if removed:
             self._remove(removed)

@@ -8,9 +8,9 @@ import torch
 from torch.utils.data import Dataset, Subset
 
 from peftsearch.space import Configuration, Placement
-from peftsearch.supernet.sensitivity import ModuleRecords, Record
+from peftsearch.supernet.sensitivity import ModuleSaliency, Saliency
 from peftsearch.supernet.supernet import Gates, Supernet
-from peftsearch.training.pytree import Tree
+from peftsearch.training.pytree import PyTree
 
 # (training set, seed) -> what trains weights, what trains the architecture
 Split = Callable[[Dataset, int], tuple[Dataset, Subset]]
@@ -23,14 +23,14 @@ class Observation:
     Args:
         live: placements in the order of `records`.
         records: how tensors map to modules.
-        weight_record: weight * gradient on the weight half of the data.
-        validation_record: the same on the architecture half; None in a step that does not train the architecture.
+        weight_saliency: weight * gradient on the weight half of the data.
+        validation_saliency: the same on the architecture half; None in a step that does not train the architecture.
     """
 
     live: list[Placement]
-    records: ModuleRecords
-    weight_record: Record
-    validation_record: Record | None
+    records: ModuleSaliency
+    weight_saliency: Saliency
+    validation_saliency: Saliency | None
 
 
 class GateStrategy(Protocol):
@@ -95,11 +95,11 @@ class GateStrategy(Protocol):
         """How much the method wants each module that is left, on a scale of its own; for the report."""
         return {}
 
-    def state(self) -> Tree:
+    def state_dict(self) -> PyTree:
         """All that changes while it searches, so that an interrupted search can go on; see `state_tree`."""
         ...
 
-    def load_state(self, state: Tree) -> None:
+    def load_state_dict(self, state: PyTree) -> None:
         """Be as when `state` was called; the strategy is otherwise new, and prepared."""
         ...
 

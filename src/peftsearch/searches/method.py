@@ -51,7 +51,7 @@ class MethodEntry:
         driver: which loop runs it.
         code: "module:name" of what makes the method, imported when a run needs it; see the drivers for its arguments.
         space: the space that it searches unless the user names another.
-        codings: names of the codings of space that it can search; see `space/codings`.
+        encodings: names of the encodings of space that it can search; see `space/encodings`.
     """
 
     description: str
@@ -59,7 +59,7 @@ class MethodEntry:
     driver: Driver = Driver.MANUAL
     code: str = ""
     space: str = "s2"
-    codings: tuple[str, ...] = ("flat",)
+    encodings: tuple[str, ...] = ("flat",)
 
     @property
     def is_search(self) -> bool:

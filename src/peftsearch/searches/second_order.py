@@ -14,7 +14,7 @@ from torch.optim.adamw import adamw
 
 from peftsearch.errors import TrainingError
 from peftsearch.searches.gate_steps import GateSteps
-from peftsearch.supernet.sensitivity import Record, take_record
+from peftsearch.supernet.sensitivity import Saliency, take_saliency
 from peftsearch.training.micro_batches import is_out_of_memory
 
 # Length of the step of the finite difference.
@@ -53,7 +53,7 @@ class BilevelGradients(NamedTuple):
     """
 
     own: Tensors
-    record: Record
+    record: Saliency
     loss: torch.Tensor
 
 
@@ -69,7 +69,7 @@ def second_order_gradients(problem: Bilevel) -> BilevelGradients:
         gradients = _gradients(loss, [*problem.parameters, *problem.weights])
         loss = loss.detach()  # lets go of the pass's memory
         own, ahead = gradients[: len(problem.parameters)], gradients[len(problem.parameters) :]
-        record = take_record(problem.weights, ahead)
+        record = take_saliency(problem.weights, ahead)
         rate = max(problem.rates)
         if rate > 0:
             direction = [gradient * (own_rate / rate) for gradient, own_rate in zip(ahead, problem.rates)]
@@ -171,7 +171,7 @@ class SecondOrderSteps(GateSteps):
     the gates, and the training loss is that of the batch on which the weights take their real step next.
     """
 
-    def _architecture_step(self, model: nn.Module, step: int, inputs: dict[str, Any]) -> tuple[Record, torch.Tensor]:
+    def _architecture_step(self, model: nn.Module, step: int, inputs: dict[str, Any]) -> tuple[Saliency, torch.Tensor]:
         model.train()
         optimizer, batch = self.weight_optimizer, next(self._architecture_batches)
         gates = self.strategy.architecture_gates(step, self.supernet.live, self.args.device)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from peftsearch.space import Configuration, SearchSpace
-from peftsearch.space.encoding import Coding
+from peftsearch.space.encoding import Encoding
 
 
 @dataclass(frozen=True)
@@ -63,13 +63,13 @@ class Problem:
 
     Args:
         space: choices and their costs.
-        coding: how they hang together; its budget is the largest of `budgets`.
+        encoding: how they hang together; its budget is the largest of `budgets`.
         budgets: parameters; a result is wanted for each.
         seed: of every random decision.
     """
 
     space: SearchSpace
-    coding: Coding
+    encoding: Encoding
     budgets: tuple[int, ...]
     seed: int
 

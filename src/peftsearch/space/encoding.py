@@ -34,7 +34,7 @@ class Variable:
     is_ordered: bool = True
 
 
-class Coding(ABC):
+class Encoding(ABC):
     """Variables over a search space.
 
     Args:
@@ -47,8 +47,8 @@ class Coding(ABC):
     def __init__(self, space: SearchSpace, budget: int):
         self.space, self.budget = space, budget
 
-    def within(self, budget: int) -> "Coding":
-        """The same coding with another budget."""
+    def within(self, budget: int) -> "Encoding":
+        """The same encoding with another budget."""
         other = copy(self)
         other.budget = budget
         return other
@@ -64,9 +64,9 @@ class Coding(ABC):
             configuration: what some point stands for.
 
         Raises:
-            ConfigurationError: if the coding cannot tell; flat, autopeft and noah can.
+            ConfigurationError: if the encoding cannot tell; flat, autopeft and noah can.
         """
-        raise ConfigurationError(f"The coding {type(self).__name__} cannot find the point of a configuration.")
+        raise ConfigurationError(f"The encoding {type(self).__name__} cannot find the point of a configuration.")
 
     def fits(self, point: Point) -> bool:
         """Whether a point stands for at least one module and for at most the budget."""
@@ -118,9 +118,9 @@ class Coding(ABC):
         return tuple((i + 0.5) / len(variable.values) for i, variable in zip(point, self.variables, strict=True))
 
 
-# Name -> class of the coding; a class takes (space, budget, sites).
-CODINGS: Registry[type[Coding]] = Registry(
-    "coding", package="peftsearch.space.encodings", group="peftsearch.encodings"
+# Name -> class of the encoding; a class takes (space, budget, sites).
+ENCODINGS: Registry[type[Encoding]] = Registry(
+    "encoding", package="peftsearch.space.encodings", group="peftsearch.encodings"
 )
 
 

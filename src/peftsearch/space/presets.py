@@ -16,17 +16,17 @@ class Preset:
         roles: for each kind, the roles it may stand at.
         ranks: candidate ranks of the ranked kinds, ascending.
         source: where the space is defined.
-        coding: how the choices hang together, by its name in `space/codings`.
+        encoding: how the choices hang together, by its name in `space/encodings`.
     """
 
     description: str
     roles: Mapping[str, frozenset[Role]]
     ranks: tuple[int, ...]
     source: str
-    coding: str = "flat"
+    encoding: str = "flat"
 
 
-PRESETS: Registry[Preset] = Registry("space", package="peftsearch.space.presets", group="peftsearch.spaces")
+SPACES: Registry[Preset] = Registry("space", package="peftsearch.space.presets", group="peftsearch.spaces")
 
 # S2 gives the linear maps of cross-attention no module; their norm has BitFit and LNFit.
 _S2_LINEAR = LINEAR_ROLES - CROSS_ROLES
@@ -42,7 +42,7 @@ _PREFIX_HOSTS = frozenset({Role.VALUE, Role.QUERY_KEY_VALUE})
 _QUERY_AND_VALUE = _PREFIX_HOSTS | {Role.QUERY}
 _FFN_OUT = frozenset({Role.FFN_OUT})
 
-PRESETS.add(
+SPACES.add(
     "s2",
     Preset(
         "LoRA, low-rank adapter, BitFit and LNFit; ranks 1, 4, 8 (BIPEFT's default)",
@@ -51,7 +51,7 @@ PRESETS.add(
         "Chang et al. 2024, section 4.1",
     ),
 )
-PRESETS.add(
+SPACES.add(
     "s1",
     Preset(
         "serial and parallel adapter at the FFN, prefix in self-attention; ranks 1, 4, 8 (BIPEFT's S1)",
@@ -64,7 +64,7 @@ PRESETS.add(
         "Chang et al. 2024, section 4.1",
     ),
 )
-PRESETS.add(
+SPACES.add(
     "all",
     Preset(
         "every kind at the roles it suits; ranks 1, 4, 8",
@@ -83,15 +83,15 @@ PRESETS.add(
         "the union of s1, s2 and IA3, with cross-attention",
     ),
 )
-PRESETS.add(
+SPACES.add(
     "s3delta_m",
     Preset("the kinds of s2 at rank 1 (S3Delta-M)", _S2_ROLES, (1,), "Hu et al. 2022, section 4.2"),
 )
-PRESETS.add(
+SPACES.add(
     "s3delta_l",
     Preset("LoRA at rank 1 only (S3Delta-L)", {"lora": _S2_LINEAR}, (1,), "Hu et al. 2022, section 4.2"),
 )
-PRESETS.add(
+SPACES.add(
     "autopeft",
     Preset(
         "serial adapter, parallel adapter and prefix: one size each, one layer mask for all",
@@ -101,7 +101,7 @@ PRESETS.add(
         "autopeft",
     ),
 )
-PRESETS.add(
+SPACES.add(
     "noah",
     Preset(
         "LoRA, serial adapter and prefix: a depth for each kind, a size in each layer",
@@ -111,7 +111,7 @@ PRESETS.add(
         "noah",
     ),
 )
-PRESETS.add(
+SPACES.add(
     "design_spaces",
     Preset(
         "adapter, prefix, BitFit and LoRA in four groups of layers; sizes follow from the budget",

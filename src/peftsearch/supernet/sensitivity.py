@@ -4,17 +4,17 @@ from collections.abc import Callable, Sequence
 
 import torch
 
-Record = list[torch.Tensor]  # weight * gradient of each tensor, in the order of the module's tensors
+Saliency = list[torch.Tensor]  # weight * gradient of each tensor, in the order of the module's tensors
 
 
 @torch.no_grad()
-def take_record(parameters: Sequence[torch.Tensor], gradients: Sequence[torch.Tensor | None]) -> Record:
+def take_saliency(parameters: Sequence[torch.Tensor], gradients: Sequence[torch.Tensor | None]) -> Saliency:
     """theta * dL/dtheta of each tensor; zeros where a tensor had no part in the loss."""
     gradients = [torch.zeros_like(p) if g is None else g for p, g in zip(parameters, gradients, strict=True)]
     return list(torch._foreach_mul([p.detach() for p in parameters], gradients))
 
 
-class ModuleRecords:
+class ModuleSaliency:
     """Records of many modules at once, reduced to one number a module.
 
     Args:
@@ -26,14 +26,14 @@ class ModuleRecords:
         self.owners = owners
         self.sizes = sizes
 
-    def importance(self, record: Record) -> torch.Tensor:
+    def importance(self, record: Saliency) -> torch.Tensor:
         """(modules,) mean |theta * grad|: I_n.
 
         Source: Chang et al. 2024, eq. 2.
         """
         return self._sum_by_module(torch.stack(torch._foreach_norm(record, ord=1))) / self.sizes
 
-    def cosine(self, first: Record, second: Record) -> torch.Tensor:
+    def cosine(self, first: Saliency, second: Saliency) -> torch.Tensor:
         """(modules,) cosine of two records of the same module over all of its tensors; 0 if one of them is zero.
 
         The public code takes the mean over a module's tensors; the paper speaks of one cosine a module (eq. 3).
@@ -51,27 +51,27 @@ class ModuleRecords:
         return values.new_zeros(len(self.sizes)).index_add_(0, self.owners, values)
 
 
-def cosine_weighted(modules: ModuleRecords, trn: Record, val: Record) -> torch.Tensor:
+def cosine_weighted(modules: ModuleSaliency, trn: Saliency, val: Saliency) -> torch.Tensor:
     """s_n = I_trn + c_n * I_val (eqs 1-3)."""
     return modules.importance(trn) + modules.cosine(trn, val) * modules.importance(val)
 
 
-def of_training(modules: ModuleRecords, trn: Record, val: Record) -> torch.Tensor:
+def of_training(modules: ModuleSaliency, trn: Saliency, val: Saliency) -> torch.Tensor:
     """I_trn alone."""
     return modules.importance(trn)
 
 
-def of_validation(modules: ModuleRecords, trn: Record, val: Record) -> torch.Tensor:
+def of_validation(modules: ModuleSaliency, trn: Saliency, val: Saliency) -> torch.Tensor:
     """I_val alone."""
     return modules.importance(val)
 
 
-def of_both(modules: ModuleRecords, trn: Record, val: Record) -> torch.Tensor:
+def of_both(modules: ModuleSaliency, trn: Saliency, val: Saliency) -> torch.Tensor:
     """I_trn + I_val, unweighted."""
     return modules.importance(trn) + modules.importance(val)
 
 
-Sensitivity = Callable[[ModuleRecords, Record, Record], torch.Tensor]
+Sensitivity = Callable[[ModuleSaliency, Saliency, Saliency], torch.Tensor]
 SENSITIVITIES: dict[str, Sensitivity] = {
     "cosine": cosine_weighted,
     "trn": of_training,

@@ -19,7 +19,7 @@ _CANDIDATES = "entities:"
 
 
 @dataclass(eq=False)
-class ClassificationForm:
+class ClassificationFormat:
     """A head over the fields; free answers are chosen among candidates by a yes-or-no head.
 
     `num_truncated` counts the rows that were longer than the limit, over all calls of `encode`.

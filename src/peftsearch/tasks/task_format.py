@@ -6,15 +6,15 @@ from typing import Protocol
 from torch import Tensor, nn
 from transformers import PreTrainedTokenizerBase
 
-from peftsearch.tasks.classification import ClassificationForm
+from peftsearch.tasks.classification import ClassificationFormat
 from peftsearch.tasks.encoded import EncodedDataset, check_max_length
 from peftsearch.tasks.task import Example, Task
-from peftsearch.tasks.text_to_text import TextToTextForm
+from peftsearch.tasks.text_to_text import TextToTextFormat
 
 Prediction = int | float | str
 
 
-class Form(Protocol):
+class TaskFormat(Protocol):
     """Turns examples into batches, and a model's outputs into predictions and scores.
 
     An example may become several rows (ReCoRD: one for each candidate or each gold answer), in the order of the
@@ -44,7 +44,9 @@ class Form(Protocol):
         """Return every metric of the task in percent, for predictions on all rows of `encode(examples)`."""
 
 
-def make_form(task: Task, *, tokenizer: PreTrainedTokenizerBase, is_encoder_decoder: bool, max_length: int) -> Form:
+def make_task_format(
+    task: Task, *, tokenizer: PreTrainedTokenizerBase, is_encoder_decoder: bool, max_length: int
+) -> TaskFormat:
     """Choose the form for a kind of model: text-to-text for encoder-decoders, else a head over the fields.
 
     Args:
@@ -54,5 +56,5 @@ def make_form(task: Task, *, tokenizer: PreTrainedTokenizerBase, is_encoder_deco
         max_length: tokens kept of an example.
     """
     check_max_length(max_length)
-    form = TextToTextForm if is_encoder_decoder else ClassificationForm
-    return form(task, tokenizer, max_length)
+    task_format = TextToTextFormat if is_encoder_decoder else ClassificationFormat
+    return task_format(task, tokenizer, max_length)

@@ -44,7 +44,7 @@ def number_text(number: float) -> str:
 
 
 @dataclass(eq=False)
-class TextToTextForm:
+class TextToTextFormat:
     """Numeric label strings, chosen by comparing their likelihoods; free answers are generated greedily.
 
     A free-answer example is one row for each of its gold answers, in evaluation too.

@@ -18,8 +18,8 @@ from safetensors.torch import load_file, save_file
 from transformers import TrainerState
 
 from peftsearch.errors import CheckpointError
-from peftsearch.files import new_folder, told
-from peftsearch.training.pytree import Tree, join, split
+from peftsearch.files import new_folder, storage_errors
+from peftsearch.training.pytree import PyTree, join, split
 
 logger = logging.getLogger(__name__)
 
@@ -44,7 +44,7 @@ class Checkpoints:
         """Where they are."""
         return self.training / FOLDER
 
-    def write(self, tree: Tree, state: TrainerState) -> Path:
+    def write(self, tree: PyTree, state: TrainerState) -> Path:
         """Write the checkpoint of a step and delete those that are too old.
 
         Raises:
@@ -60,7 +60,7 @@ class Checkpoints:
             (new / _SUMS).write_text(json.dumps(_sums(new)), encoding="utf-8")
         # Later ones are damaged, or of a training that took another way.
         later = [other for other in self._newest_first() if step_of(other) > state.global_step]
-        with told(self.folder):
+        with storage_errors(self.folder):
             for old in [*later, *self._newest_first()[len(later) + self.keep :]]:
                 shutil.rmtree(old)
         return path
@@ -112,7 +112,7 @@ def check(path: Path) -> None:
         raise CheckpointError(f"The checkpoint '{path}' is damaged: {', '.join(differing)} changed after writing.")
 
 
-def read(path: Path) -> Tree:
+def read(path: Path) -> PyTree:
     """Read the tree of a checkpoint.
 
     Raises:

@@ -6,11 +6,11 @@ from torch.utils.data import DataLoader
 
 from peftsearch.tasks.encoded import EncodedDataset
 from peftsearch.tasks.task import Example
-from peftsearch.tasks.task_format import Form
+from peftsearch.tasks.task_format import TaskFormat
 
 
 @torch.inference_mode()
-def predict(model: nn.Module, form: Form, encoded: EncodedDataset, *, batch_size: int) -> list:
+def predict(model: nn.Module, task_format: TaskFormat, encoded: EncodedDataset, *, batch_size: int) -> list:
     """One prediction for each encoded example, in their order.
 
     Batches are cut from the examples sorted by length, so that little is padded.
@@ -18,13 +18,13 @@ def predict(model: nn.Module, form: Form, encoded: EncodedDataset, *, batch_size
     device = next(model.parameters()).device
     lengths = encoded.lengths
     order = sorted(range(len(encoded)), key=lengths.__getitem__, reverse=True)
-    loader = DataLoader(encoded, batch_size=batch_size, sampler=order, collate_fn=form.collate)
+    loader = DataLoader(encoded, batch_size=batch_size, sampler=order, collate_fn=task_format.collate)
     was_training = model.training
     model.eval()
     predictions: list = [None] * len(order)
     position = 0
     for batch in loader:
-        found = form.predict(model, {name: tensor.to(device) for name, tensor in batch.items()})
+        found = task_format.predict(model, {name: tensor.to(device) for name, tensor in batch.items()})
         for prediction in found:
             predictions[order[position]] = prediction
             position += 1
@@ -33,7 +33,12 @@ def predict(model: nn.Module, form: Form, encoded: EncodedDataset, *, batch_size
 
 
 def evaluate(
-    model: nn.Module, form: Form, examples: tuple[Example, ...], encoded: EncodedDataset, *, batch_size: int
+    model: nn.Module,
+    task_format: TaskFormat,
+    examples: tuple[Example, ...],
+    encoded: EncodedDataset,
+    *,
+    batch_size: int,
 ) -> dict[str, float]:
     """Every metric of the task; see `Form.score` for their ranges."""
-    return form.score(predict(model, form, encoded, batch_size=batch_size), examples)
+    return task_format.score(predict(model, task_format, encoded, batch_size=batch_size), examples)

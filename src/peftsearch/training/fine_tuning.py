@@ -7,10 +7,10 @@ from torch import nn
 from transformers import TrainerCallback
 
 from peftsearch.modules.reparametrisation import fold, reparametrise
-from peftsearch.tasks.task_format import Form
-from peftsearch.training.resuming import Resumable
+from peftsearch.tasks.task_format import TaskFormat
+from peftsearch.training.resuming import Stateful
 from peftsearch.training.settings import TrainingSettings
-from peftsearch.training.trainer import EncodedSplit, FormTrainer, KeepBest, Phase
+from peftsearch.training.trainer import EncodedSplit, KeepBest, Phase, TaskTrainer
 
 
 @dataclass(frozen=True)
@@ -20,18 +20,18 @@ class Trained:
     Args:
         validation: metrics of the epoch that was kept.
         seconds: wall time, evaluation on the validation split and earlier parts of the training included.
-        num_pieces: pieces that each batch was cut into at the end, since memory did not hold it.
+        num_micro_batches: pieces that each batch was cut into at the end, since memory did not hold it.
     """
 
     validation: dict[str, float]
     seconds: float
-    num_pieces: int = 1
+    num_micro_batches: int = 1
 
 
 def fine_tune(
     model: nn.Module,
     *,
-    form: Form,
+    task_format: TaskFormat,
     train: EncodedSplit,
     validation: EncodedSplit,
     metric: str,
@@ -46,20 +46,20 @@ def fine_tune(
 
     Args:
         metric: name of the metric that selects the epoch; larger is better.
-        callbacks: called before the epoch is scored; their state is saved too if they are `Resumable`.
+        callbacks: called before the epoch is scored; their state is saved too if they are `Stateful`.
 
     Raises:
         TrainingError: if the loss stops being a number.
     """
     reparametrise(model)
-    trainer = FormTrainer(model, form=form, train=train.encoded, settings=settings, phase=phase)
+    trainer = TaskTrainer(model, task_format=task_format, train=train.encoded, settings=settings, phase=phase)
     for callback in callbacks:
         trainer.add_callback(callback)
-        if isinstance(callback, Resumable):
+        if isinstance(callback, Stateful):
             trainer.parts[type(callback).__name__] = callback
-    keep_best = KeepBest(trainer, validation=validation, metric=metric, settled=phase.settled)
+    keep_best = KeepBest(trainer, validation=validation, metric=metric, select_after_step=phase.select_after_step)
     trainer.add_callback(keep_best)
     trainer.parts["best"] = keep_best
     trainer.resume()
     fold(model)
-    return Trained(keep_best.best, trainer.seconds, trainer.micro_batches.num_pieces)
+    return Trained(keep_best.best, trainer.seconds, trainer.micro_batches.num_micro_batches)

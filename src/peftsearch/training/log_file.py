@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from peftsearch.files import told, write_bytes
+from peftsearch.files import storage_errors, write_bytes
 
 
 class LogFile:
@@ -21,7 +21,7 @@ class LogFile:
 
     def append(self, row: Mapping[str, Any]) -> None:
         """Add a row."""
-        with told(self.path):
+        with storage_errors(self.path):
             self.path.parent.mkdir(parents=True, exist_ok=True)
             with self.path.open("a", encoding="utf-8") as file:
                 file.write(json.dumps(row) + "\n")
@@ -30,15 +30,15 @@ class LogFile:
         """Forget an earlier training."""
         self.path.unlink(missing_ok=True)
 
-    def state(self) -> int:
+    def state_dict(self) -> int:
         """Its length in bytes, which are on the disk then."""
         if not self.path.exists():
             return 0
-        with told(self.path), self.path.open("rb") as file:
+        with storage_errors(self.path), self.path.open("rb") as file:
             os.fsync(file.fileno())
             return os.fstat(file.fileno()).st_size
 
-    def load_state(self, state: int) -> None:
+    def load_state_dict(self, state: int) -> None:
         """Cut off what was written after a checkpoint, and a row that never got to its end."""
         if self.path.exists():
             kept = self.path.read_bytes()[:state]

@@ -23,7 +23,7 @@ class MicroBatches:
     """How many pieces every batch is cut into: twice as many whenever memory runs out, and never fewer."""
 
     def __init__(self) -> None:
-        self.num_pieces = 1
+        self.num_micro_batches = 1
 
     def each(self, batch: Batch, step: Callable[[Batch], T], *, undo: Callable[[], None]) -> list[T]:
         """Take a step on every piece of a batch; where memory runs out, all of it again on smaller pieces.
@@ -35,7 +35,7 @@ class MicroBatches:
             TrainingError: if not even one example fits.
         """
         while True:
-            pieces = cut(batch, self.num_pieces)
+            pieces = cut(batch, self.num_micro_batches)
             try:
                 return [step(piece) for piece in pieces]
             except (RuntimeError, MemoryError) as error:
@@ -51,20 +51,20 @@ class MicroBatches:
                 "Out of memory with a single example a pass. Shorten --max_seq_length, set "
                 "--training.gradient_checkpointing true, or use a smaller model."
             )
-        self.num_pieces *= 2
+        self.num_micro_batches *= 2
         gc.collect()
         clear_device_cache()
         logger.warning(
             "Out of memory with %d examples a pass; going on with half as many and their gradients added up.", size
         )
 
-    def state(self) -> int:
+    def state_dict(self) -> int:
         """The number of pieces."""
-        return self.num_pieces
+        return self.num_micro_batches
 
-    def load_state(self, state: int) -> None:
+    def load_state_dict(self, state: int) -> None:
         """Go on with as many pieces as before."""
-        self.num_pieces = state
+        self.num_micro_batches = state
 
 
 def is_out_of_memory(error: BaseException) -> bool:
@@ -87,12 +87,12 @@ def num_items(batch: Batch) -> int:
     return int((labels != IGNORED).sum())
 
 
-def cut(batch: Batch, num_pieces: int) -> list[Batch]:
+def cut(batch: Batch, num_micro_batches: int) -> list[Batch]:
     """Pieces of almost the same number of examples, none of them empty; one piece is the batch itself."""
-    if num_pieces == 1:
+    if num_micro_batches == 1:
         return [batch]
     rows = num_rows(batch)
-    edges = [rows * i // num_pieces for i in range(num_pieces + 1)]
+    edges = [rows * i // num_micro_batches for i in range(num_micro_batches + 1)]
     return [
         {name: values[start:end] for name, values in batch.items()}
         for start, end in zip(edges, edges[1:])
@@ -116,11 +116,12 @@ def hold_gradients(parameters: Sequence[torch.nn.Parameter]) -> Callable[[], Non
     return put_back
 
 
-def memory_notes(what: str, num_pieces: int, batch_size: int) -> tuple[str, ...]:
+def memory_notes(what: str, num_micro_batches: int, batch_size: int) -> tuple[str, ...]:
     """What the user should know of a search or training whose batches were cut."""
-    if num_pieces == 1:
+    if num_micro_batches == 1:
         return ()
     return (
         f"The {what} ran out of memory with {batch_size} examples a pass and went on with "
-        f"{math.ceil(batch_size / num_pieces)}; gradients were added up, so its steps are still over {batch_size}.",
+        f"{math.ceil(batch_size / num_micro_batches)}; gradients were added up, so its steps are "
+        f"still over {batch_size}.",
     )

@@ -8,10 +8,10 @@ import torch
 from peftsearch.errors import CheckpointError
 
 # None, bool, int, float, str, a tensor, or lists, tuples and mappings of those; tuples come back as lists.
-Tree = Any
+PyTree = Any
 
 
-def split(tree: Tree) -> tuple[Any, dict[str, torch.Tensor]]:
+def split(tree: PyTree) -> tuple[Any, dict[str, torch.Tensor]]:
     """Take the tensors out of a tree.
 
     Returns:
@@ -25,7 +25,7 @@ def split(tree: Tree) -> tuple[Any, dict[str, torch.Tensor]]:
     return _plain(tree, tensors), tensors
 
 
-def _plain(tree: Tree, tensors: dict[str, torch.Tensor]) -> Any:
+def _plain(tree: PyTree, tensors: dict[str, torch.Tensor]) -> Any:
     if tree is None or isinstance(tree, bool | int | float | str):
         return tree
     if isinstance(tree, torch.Tensor):
@@ -39,7 +39,7 @@ def _plain(tree: Tree, tensors: dict[str, torch.Tensor]) -> Any:
     raise TypeError(f"A {type(tree).__name__} cannot be part of a checkpoint.")
 
 
-def join(plain: Any, tensors: Mapping[str, torch.Tensor]) -> Tree:
+def join(plain: Any, tensors: Mapping[str, torch.Tensor]) -> PyTree:
     """Put a tree together again.
 
     Raises:

@@ -15,20 +15,20 @@ from transformers import Trainer, TrainerCallback
 from peftsearch.errors import CheckpointError, TrainingError
 from peftsearch.training import stop_signals
 from peftsearch.training.checkpoints import Checkpoints, read, step_of
-from peftsearch.training.pytree import Tree
+from peftsearch.training.pytree import PyTree
 
 logger = logging.getLogger(__name__)
 
 
 @runtime_checkable
-class Resumable(Protocol):
+class Stateful(Protocol):
     """A part of a training that has a state besides weights, optimizer and schedule."""
 
-    def state(self) -> Tree:
-        """All that `load_state` needs, as it stands after an optimizer step."""
+    def state_dict(self) -> PyTree:
+        """All that `load_state_dict` needs, as it stands after an optimizer step."""
         ...
 
-    def load_state(self, state: Tree) -> None:
+    def load_state_dict(self, state: PyTree) -> None:
         """Be as when `state` was called; the object is otherwise new."""
         ...
 
@@ -49,9 +49,9 @@ class ResumingTrainer(Trainer):
         """
         self.checkpoints, self.save_every, self._sampler = checkpoints, every, sampler
         # name -> what else has a state; loaded in this order, before the weights
-        self.parts: dict[str, Resumable] = {}
+        self.parts: dict[str, Stateful] = {}
         self._started, self._seconds_before = time.perf_counter(), 0.0
-        self._tree: Tree = None
+        self._tree: PyTree = None
 
     @property
     def seconds(self) -> float:
@@ -73,7 +73,7 @@ class ResumingTrainer(Trainer):
         if latest is not None:
             logger.info("Going on from step %d ('%s').", step_of(latest), latest)
         try:
-            with stop_signals.at_step_ends():
+            with stop_signals.defer_to_step_end():
                 self.train(resume_from_checkpoint=str(latest) if latest else None)
         except TrainingError as error:
             kept = f"The last checkpoint before that is '{self._last}'." if self._last else "There is no checkpoint."
@@ -90,7 +90,7 @@ class ResumingTrainer(Trainer):
             "random": _random_state(),
             "passes": int(self.state.epoch),
             "seconds": self.seconds,
-            "parts": {name: part.state() for name, part in self.parts.items()},
+            "parts": {name: part.state_dict() for name, part in self.parts.items()},
         }
         self._last = self.checkpoints.write(tree, self.state)
         return self._last
@@ -112,7 +112,7 @@ class ResumingTrainer(Trainer):
             return
         try:
             for name, part in self.parts.items():
-                part.load_state(tree["parts"][name])
+                part.load_state_dict(tree["parts"][name])
             self._load_weights(tree["weights"])
             self.optimizer.load_state_dict(tree["optimizer"])
             self.lr_scheduler.load_state_dict(tree["schedule"])
@@ -172,7 +172,7 @@ class _Save(TrainerCallback):
         stop_signals.stop_if_asked()
 
 
-def _random_state() -> Tree:
+def _random_state() -> PyTree:
     return {
         "python": random.getstate(),
         "numpy": [part.tolist() if hasattr(part, "tolist") else part for part in numpy.random.get_state()],
@@ -181,7 +181,7 @@ def _random_state() -> Tree:
     }
 
 
-def _set_random_state(state: Tree) -> None:
+def _set_random_state(state: PyTree) -> None:
     version, numbers, gauss = state["python"]
     random.setstate((version, tuple(numbers), gauss))
     numpy.random.set_state(tuple(state["numpy"]))

@@ -42,7 +42,7 @@ _requests = _Requests()
 
 
 @contextmanager
-def heeded() -> Iterator[None]:
+def handle_signals() -> Iterator[None]:
     """Heed SIGTERM and SIGINT inside of the scope; in another thread than the main one nothing is changed."""
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -58,7 +58,7 @@ def heeded() -> Iterator[None]:
 
 
 @contextmanager
-def at_step_ends() -> Iterator[None]:
+def defer_to_step_end() -> Iterator[None]:
     """Let what asks to stop wait for `stop_if_asked` inside of the scope."""
     _requests.can_wait = True
     try:

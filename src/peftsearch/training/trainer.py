@@ -20,14 +20,14 @@ from peftsearch.modules.adapted_layer import PREFIX
 from peftsearch.modules.attach import is_attached
 from peftsearch.modules.peft_module import KINDS
 from peftsearch.tasks.task import Example
-from peftsearch.tasks.task_format import Form
+from peftsearch.tasks.task_format import TaskFormat
 from peftsearch.training.allocator import keep_freed_memory
 from peftsearch.training.checkpoints import Checkpoints
 from peftsearch.training.evaluation import evaluate
 from peftsearch.training.log_file import LogFile
 from peftsearch.training.micro_batches import MicroBatches, hold_gradients, num_items
 from peftsearch.training.progress import Progress, open_progress
-from peftsearch.training.pytree import Tree
+from peftsearch.training.pytree import PyTree
 from peftsearch.training.resuming import ResumingTrainer
 from peftsearch.training.settings import TrainingSettings
 from peftsearch.training.trackers import tracker_callbacks
@@ -54,7 +54,7 @@ class Phase:
         folder: where the log goes.
         seed: of batches, dropout and sampling.
         max_steps: optimizer steps; 0 follows the settings' epochs.
-        settled: optimizer steps before which no epoch's weights may be kept.
+        select_after_step: optimizer steps before which no epoch's weights may be kept.
         run: what trackers show before the name, to tell the runs of a project apart.
     """
 
@@ -62,7 +62,7 @@ class Phase:
     folder: Path
     seed: int
     max_steps: int = 0
-    settled: int = 0
+    select_after_step: int = 0
     run: str = ""
 
 
@@ -119,29 +119,31 @@ class RatesByKind(Trainer):
         return self.optimizer
 
 
-class FormTrainer(RatesByKind, ResumingTrainer):
+class TaskTrainer(RatesByKind, ResumingTrainer):
     """Train a model on encoded examples; `resume` goes on where an interrupted training of the same phase stopped.
 
     Args:
         model: with its trainable parameters marked.
-        form: how the task is put to the model.
+        task_format: how the task is put to the model.
         train: what is trained on.
         settings: how.
         phase: which training this is.
     """
 
-    def __init__(self, model: nn.Module, *, form: Form, train: Dataset, settings: TrainingSettings, phase: Phase):
+    def __init__(
+        self, model: nn.Module, *, task_format: TaskFormat, train: Dataset, settings: TrainingSettings, phase: Phase
+    ):
         keep_freed_memory()
         log = LogFile(phase.folder / "log.jsonl")
         super().__init__(
             model,
             training_arguments(settings, phase),
-            data_collator=form.collate,
+            data_collator=task_format.collate,
             train_dataset=train,
             callbacks=[JsonLog(log), ShowProgress(phase.name), *tracker_callbacks(settings.report_to)],
         )
         self.remove_callback(PrinterCallback)
-        self.form = form
+        self.task_format = task_format
         self.watch(
             Checkpoints(phase.folder, settings.save_total_limit),
             every=settings.save_steps,
@@ -288,24 +290,30 @@ class KeepBest(TrainerCallback):
     Args:
         validation: what the score is computed on.
         metric: name of the metric that selects, larger is better.
-        settled: optimizer steps before which no weights are kept, for methods that still change the model's size.
+        select_after_step: optimizer steps before which no weights are kept, for methods that still change the
+            model's size.
     """
 
-    def __init__(self, trainer: FormTrainer, *, validation: EncodedSplit, metric: str, settled: int = 0):
-        self.trainer, self.validation, self.metric, self.settled = trainer, validation, metric, settled
+    def __init__(self, trainer: TaskTrainer, *, validation: EncodedSplit, metric: str, select_after_step: int = 0):
+        self.trainer, self.validation, self.metric, self.select_after_step = (
+            trainer,
+            validation,
+            metric,
+            select_after_step,
+        )
         self.best: dict[str, float] | None = None
         self._weights: dict[str, torch.Tensor] = {}
 
     def on_epoch_end(self, args, state, control, model=None, **_) -> None:
         found = evaluate(
             model,
-            self.trainer.form,
+            self.trainer.task_format,
             self.validation.examples,
             self.validation.encoded,
             batch_size=args.per_device_eval_batch_size,
         )
         self.trainer.log({f"validation_{name}": value for name, value in found.items()})
-        if state.global_step < self.settled:
+        if state.global_step < self.select_after_step:
             return
         if self.best is None or not found[self.metric] < self.best[self.metric]:
             self.best = found
@@ -313,11 +321,11 @@ class KeepBest(TrainerCallback):
                 n: p.detach().to("cpu", copy=True) for n, p in model.named_parameters() if p.requires_grad
             }
 
-    def state(self) -> Tree:
+    def state_dict(self) -> PyTree:
         """Score and weights of the best epoch so far."""
         return {"best": self.best, "weights": self._weights}
 
-    def load_state(self, state: Tree) -> None:
+    def load_state_dict(self, state: PyTree) -> None:
         """Go on with an earlier best epoch."""
         self.best, self._weights = state["best"], state["weights"]
 

@@ -75,19 +75,19 @@ def test_both_stacks_are_grouped_by_the_same_pattern():
 
 @given(POINTS, st.integers(8, 30_000))
 def test_no_point_exceeds_the_budget_or_is_empty(point, budget):
-    for coding in (SMALL.within(budget), TWO_STACKS.within(budget)):
-        found = coding.decode(point)
-        assert len(found) > 0 and coding.space.cost(found) <= budget
+    for encoding in (SMALL.within(budget), TWO_STACKS.within(budget)):
+        found = encoding.decode(point)
+        assert len(found) > 0 and encoding.space.cost(found) <= budget
         assert not any(c.site.endswith(("embedding_norm", "final_norm")) for c in found)
 
 
 @given(POINTS, st.integers(1_000, 15_000))
 def test_less_than_a_step_of_a_size_is_left(point, budget):
-    coding = SMALL.within(budget)
-    found = coding.decode(point)
-    left = budget - coding.space.cost(found)
+    encoding = SMALL.within(budget)
+    found = encoding.decode(point)
+    left = budget - encoding.space.cost(found)
     ranks = {c.placement: c.rank for c in found}
-    for unit in coding.units.values():
+    for unit in encoding.units.values():
         size = ranks.get(unit.placements[0], 0)
         larger = unit.larger(size)
         assert size == 0 or larger is None or unit.cost(larger) - unit.cost(size) > left
@@ -110,8 +110,8 @@ def test_a_budget_below_the_design_goes_to_the_cheapest_module():
 
 def test_a_model_of_two_layers_has_two_groups():
     sites = stack_sites(num_layers=2, width=8, inner=32)
-    coding = DesignSpaces(make_space(sites), 2000, sites)
-    found = coding.configure(Design("spindle", "uniform", "1234", ("L", "P", "A", "A")))
+    encoding = DesignSpaces(make_space(sites), 2000, sites)
+    found = encoding.configure(Design("spindle", "uniform", "1234", ("L", "P", "A", "A")))
     assert kinds_of_layers(found) == {0: "l", 1: "p"}
 
 

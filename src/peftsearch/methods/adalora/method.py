@@ -16,7 +16,7 @@ from transformers.pytorch_utils import Conv1D
 from peftsearch.errors import BudgetError, ConfigurationError, TrainingError
 from peftsearch.methods.adalora.settings import AdaLoraSettings
 from peftsearch.space import Choice, Configuration, Role, Site
-from peftsearch.training.pytree import Tree
+from peftsearch.training.pytree import PyTree
 
 ATTENTION_ROLES = frozenset({Role.QUERY, Role.KEY, Role.VALUE, Role.QUERY_KEY_VALUE, Role.ATTENTION_OUTPUT})
 DEFAULT_RANK = 8
@@ -95,12 +95,12 @@ class Schedule:
     Args:
         steps: optimizer steps in all.
         warmup: steps before the first rank goes.
-        settled: step after which the ranks don't change any more.
+        select_after_step: step after which the ranks don't change any more.
     """
 
     steps: int
     warmup: int
-    settled: int
+    select_after_step: int
 
     @classmethod
     def of(cls, settings: AdaLoraSettings, steps: int) -> "Schedule":
@@ -115,8 +115,8 @@ class Schedule:
                 "Raise --num_train_epochs or lower --per_device_train_batch_size."
             )
         # peft scores no rank in the settling step itself, so one step at least must come before it.
-        settled = max(2, steps - max(1, int(settings.final * steps)))
-        return cls(steps, min(int(settings.warmup * steps), settled - 1), settled)
+        select_after_step = max(2, steps - max(1, int(settings.final * steps)))
+        return cls(steps, min(int(settings.warmup * steps), select_after_step - 1), select_after_step)
 
 
 def attach_adalora(
@@ -149,7 +149,7 @@ def attach_adalora(
         target_r=max(1, allocation.total_rank // len(allocation.sites)),
         lora_alpha=allocation.initial_rank,
         tinit=schedule.warmup,
-        tfinal=schedule.steps - schedule.settled,
+        tfinal=schedule.steps - schedule.select_after_step,
         total_step=schedule.steps,
         deltaT=settings.interval,
         orth_reg_weight=settings.orthogonality,
@@ -186,13 +186,13 @@ class AllocateRanks(TrainerCallback):
         # The trainer counts the step after this call.
         self.model.base_model.update_and_allocate(state.global_step + 1)
 
-    def state(self) -> Tree:
+    def state_dict(self) -> PyTree:
         """The scores of ranks, smoothed, and which are left."""
         allocator = self.model.base_model.rankallocator
         pattern = self.model.peft_config[self.model.active_adapter].rank_pattern
         return {"scores": [getattr(allocator, name) for name in _SCORES], "pattern": pattern}
 
-    def load_state(self, state: Tree) -> None:
+    def load_state_dict(self, state: PyTree) -> None:
         """Go on with earlier scores and ranks."""
         allocator, device = self.model.base_model.rankallocator, self.model.device
         for name, scores in zip(_SCORES, state["scores"], strict=True):

@@ -11,6 +11,6 @@ METHODS.add(
         Driver.TRIALS,
         "peftsearch.methods.autopeft.method:Autopeft",
         space="autopeft",
-        codings=("flat", "autopeft", "noah"),
+        encodings=("flat", "autopeft", "noah"),
     ),
 )

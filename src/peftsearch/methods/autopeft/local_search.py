@@ -1,4 +1,4 @@
-"""Feasible, unseen points of a coding, and the best of them by greedy ascent."""
+"""Feasible, unseen points of an encoding, and the best of them by greedy ascent."""
 
 import math
 import random
@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from itertools import product
 
 from peftsearch.space import Configuration
-from peftsearch.space.encoding import Coding, Point
+from peftsearch.space.encoding import Encoding, Point
 
 # Random draws after which a space counts as used up, or is listed if it has at most so many points.
 MAX_TRIES, MAX_LISTED = 200, 20_000
@@ -21,48 +21,48 @@ class Unseen:
     """What may still be proposed: points that fit and whose configuration is new, each in its canonical form.
 
     Args:
-        coding: of the space, within the budget.
+        encoding: of the space, within the budget.
         seen: configurations that must not be proposed again.
         rng: of every draw.
     """
 
-    def __init__(self, coding: Coding, seen: Iterable[Configuration], rng: random.Random):
-        self.coding, self.seen, self.rng = coding, set(seen), rng
+    def __init__(self, encoding: Encoding, seen: Iterable[Configuration], rng: random.Random):
+        self.encoding, self.seen, self.rng = encoding, set(seen), rng
 
     def canonical(self, point: Point) -> Point | None:
         """The point that `encode` gives for the configuration, or None if it may not be proposed."""
-        if not self.coding.fits(point):
+        if not self.encoding.fits(point):
             return None
-        configuration = self.coding.decode(point)
-        return None if configuration in self.seen else self.coding.encode(configuration)
+        configuration = self.encoding.decode(point)
+        return None if configuration in self.seen else self.encoding.encode(configuration)
 
     def neighbours(self, point: Point) -> list[Point]:
         """New points one variable away; of very many, a random part."""
-        around = list(self.coding.neighbours(point))
+        around = list(self.encoding.neighbours(point))
         if len(around) > MAX_NEIGHBOURS:
             around = self.rng.sample(around, MAX_NEIGHBOURS)
         found = {new for new in map(self.canonical, around) if new is not None}
         return sorted(found - {point})
 
-    def draw(self, coding: Coding | None = None) -> Point | None:
+    def draw(self, encoding: Encoding | None = None) -> Point | None:
         """A random new point; None if there is none left.
 
         Args:
-            coding: the same coding within a smaller budget, to draw from it.
+            encoding: the same encoding within a smaller budget, to draw from it.
         """
-        coding = coding or self.coding
+        encoding = encoding or self.encoding
         for _ in range(MAX_TRIES):
-            if (point := self.canonical(coding.sample_any_size(self.rng))) is not None:
+            if (point := self.canonical(encoding.sample_any_size(self.rng))) is not None:
                 return point
-        if math.prod(len(variable.values) for variable in coding.variables) > MAX_LISTED:
+        if math.prod(len(variable.values) for variable in encoding.variables) > MAX_LISTED:
             return None
-        points = product(*(range(len(variable.values)) for variable in coding.variables))
+        points = product(*(range(len(variable.values)) for variable in encoding.variables))
         left = sorted({new for new in map(self.canonical, points) if new is not None})
         return self.rng.choice(left) if left else None
 
     def take(self, point: Point) -> None:
         """Let a point's configuration count as seen."""
-        self.seen.add(self.coding.decode(point))
+        self.seen.add(self.encoding.decode(point))
 
 
 def climb(

@@ -20,7 +20,7 @@ from peftsearch.methods.autopeft.settings import AutopeftSettings
 from peftsearch.methods.autopeft.surrogate import Draws, ModelFittingError, fit_surrogate, rank_to_normal
 from peftsearch.searches.trials import Fidelity, Problem, Proposal, Trial, best_within, pareto_front
 from peftsearch.space import Configuration
-from peftsearch.space.encoding import Coding, Point
+from peftsearch.space.encoding import Encoding, Point
 
 logger = logging.getLogger(__name__)
 
@@ -41,12 +41,12 @@ class Autopeft:
     def propose(self, trials: Sequence[Trial]) -> list[Proposal]:
         done = len(trials)
         rng = random.Random(f"{self.problem.seed} {done}")
-        unseen = Unseen(self.problem.coding, (trial.configuration for trial in trials), rng)
+        unseen = Unseen(self.problem.encoding, (trial.configuration for trial in trials), rng)
         if done < self.settings.initial:
             points = self._initial(unseen, range(done, self.settings.initial))
         else:
             points = self._batch(trials, unseen, min(self.settings.batch, self.settings.evaluations - done))
-        return [Proposal(self.problem.coding.decode(point), self.fidelity) for point in points]
+        return [Proposal(self.problem.encoding.decode(point), self.fidelity) for point in points]
 
     def results(self, trials: Sequence[Trial]) -> dict[int, Configuration]:
         return {budget: self._result(trials, budget) for budget in self.problem.budgets}
@@ -57,15 +57,15 @@ class Autopeft:
         logger.warning(
             "No successful trial has at most %s parameters; one that has is drawn at random.", f"{budget:,}"
         )
-        coding = self.problem.coding.within(budget)
-        return coding.decode(coding.sample(random.Random(f"{self.problem.seed} {budget}")))
+        encoding = self.problem.encoding.within(budget)
+        return encoding.decode(encoding.sample(random.Random(f"{self.problem.seed} {budget}")))
 
     def _initial(self, unseen: Unseen, numbers: range) -> list[Point]:
         """Random points, by turns within each budget, so that each has its share of them."""
         budgets = self.problem.budgets
         points = []
         for number in numbers:
-            point = unseen.draw(self.problem.coding.within(budgets[number % len(budgets)])) or unseen.draw()
+            point = unseen.draw(self.problem.encoding.within(budgets[number % len(budgets)])) or unseen.draw()
             if point is None:
                 break
             unseen.take(point)
@@ -86,7 +86,7 @@ class Autopeft:
         return points
 
     def _maximise(self, acquisition: "Acquisition", trials: Sequence[Trial], unseen: Unseen, drawn: Point) -> Point:
-        encode = self.problem.coding.encode
+        encode = self.problem.encoding.encode
         front = [encode(trial.configuration) for trial in pareto_front(trials)]
         starts = [near for point in front for near in unseen.neighbours(point)]
         more = [unseen.draw() for _ in range(self.settings.restarts - 1)]
@@ -99,10 +99,10 @@ class Autopeft:
         succeeded = torch.tensor([trial.score is not None for trial in trials])
         if succeeded.sum() < 2:
             return None
-        coding, budget = self.problem.coding, max(self.problem.budgets)
+        encoding, budget = self.problem.encoding, max(self.problem.budgets)
         scores = normal_scores(trials)
         y = torch.tensor(scores, dtype=torch.float64)
-        x = _vectors(coding, [coding.encode(trial.configuration) for trial in trials])
+        x = _vectors(encoding, [encoding.encode(trial.configuration) for trial in trials])
         seed = random.Random(f"surrogate {self.problem.seed} {len(trials)}").randrange(2**31)
         try:
             surrogate = fit_surrogate(x, y, kind=self.settings.surrogate, seed=seed)
@@ -118,7 +118,7 @@ class Autopeft:
         draws = surrogate.draw(max(1, NUM_DRAWS // len(surrogate.mean)), torch.Generator().manual_seed(seed))
         costs = torch.tensor([math.log10(trial.parameters) for trial in trials], dtype=torch.float64)
         # One parameter above the budget, so that using it up still counts as an improvement.
-        return Acquisition(coding, draws, costs, succeeded, Reference(math.log10(budget + 1), worst))
+        return Acquisition(encoding, draws, costs, succeeded, Reference(math.log10(budget + 1), worst))
 
 
 def normal_scores(trials: Sequence[Trial]) -> list[float]:
@@ -132,14 +132,14 @@ class Acquisition:
     """Log of the expected hypervolume improvement of points.
 
     Args:
-        coding: of the points.
+        encoding: of the points.
         draws: possible true scores of the trials.
         costs: (trials,), log10(parameters).
         counts: (trials,), whether the trial may stand on the front; failed ones may not.
         reference: of the hypervolume.
     """
 
-    coding: Coding
+    encoding: Encoding
     draws: Draws
     costs: Tensor
     counts: Tensor
@@ -147,7 +147,7 @@ class Acquisition:
 
     def values(self, points: list[Point]) -> list[float]:
         """The acquisition of each point."""
-        mean, deviation = self.draws.predict(_vectors(self.coding, points))
+        mean, deviation = self.draws.predict(_vectors(self.encoding, points))
         order = self.costs[self.counts].argsort(stable=True)
         evaluated = Evaluated(self.costs[self.counts][order], self.draws.scores[:, self.counts][:, order])
         return log_expected_hypervolume_improvement(
@@ -161,15 +161,15 @@ class Acquisition:
         """
         return replace(
             self,
-            draws=self.draws.believing(_vectors(self.coding, [point])),
+            draws=self.draws.believing(_vectors(self.encoding, [point])),
             costs=torch.cat([self.costs, self._costs([point])]),
             counts=torch.cat([self.counts, torch.tensor([True])]),
         )
 
     def _costs(self, points: list[Point]) -> Tensor:
-        space, decode = self.coding.space, self.coding.decode
+        space, decode = self.encoding.space, self.encoding.decode
         return torch.tensor([math.log10(space.cost(decode(point))) for point in points], dtype=torch.float64)
 
 
-def _vectors(coding: Coding, points: list[Point]) -> Tensor:
-    return torch.tensor([coding.vector(point) for point in points], dtype=torch.float64)
+def _vectors(encoding: Encoding, points: list[Point]) -> Tensor:
+    return torch.tensor([encoding.vector(point) for point in points], dtype=torch.float64)

@@ -31,7 +31,7 @@ from peftsearch.supernet.gates import differentiable_gates, fixed_gates
 from peftsearch.supernet.relaxation import RELAXATIONS
 from peftsearch.supernet.sensitivity import SENSITIVITIES
 from peftsearch.supernet.supernet import Gates
-from peftsearch.training.pytree import Tree
+from peftsearch.training.pytree import PyTree
 
 ADAM_BETAS = (0.5, 0.999)
 
@@ -126,7 +126,7 @@ class Bipeft(GateStrategy):
 
     @torch.no_grad()
     def observe(self, step: int, observation: Observation) -> list[Placement]:
-        if observation.validation_record is None:
+        if observation.validation_saliency is None:
             return []
         self._smooth(observation)
         self._rank_history.append(self.architecture.rank_logits())
@@ -145,7 +145,7 @@ class Bipeft(GateStrategy):
 
     def _smooth(self, observation: Observation) -> None:
         """S_n <- decay * S_n + (1 - decay) * s_n (eq. 4)."""
-        new = self.sensitivity(observation.records, observation.weight_record, observation.validation_record).cpu()
+        new = self.sensitivity(observation.records, observation.weight_saliency, observation.validation_saliency).cpu()
         index = torch.tensor([self.table.index[placement] for placement in observation.live])
         new = new * self._unused_rank_factor()[index]
         self.scores[index] = self.settings.decay * self.scores[index] + (1 - self.settings.decay) * new
@@ -200,7 +200,7 @@ class Bipeft(GateStrategy):
 
     # -- checkpoints
 
-    def state(self) -> Tree:
+    def state_dict(self) -> PyTree:
         return {
             "logits": self._logits(),
             "fixed": self.architecture.fixed,
@@ -216,7 +216,7 @@ class Bipeft(GateStrategy):
         }
 
     @torch.no_grad()
-    def load_state(self, state: Tree) -> None:
+    def load_state_dict(self, state: PyTree) -> None:
         for own, saved in zip(self._logits(), state["logits"], strict=True):
             own.copy_(saved)
         self._optimizer.load_state_dict(state["optimizer"])
@@ -229,11 +229,11 @@ class Bipeft(GateStrategy):
     def _logits(self) -> list[torch.Tensor]:
         return [w for stage in self.architecture.stages for w in self.architecture.parameters(stage)]
 
-    def _state_of(self, snapshot: Snapshot) -> Tree:
+    def _state_of(self, snapshot: Snapshot) -> PyTree:
         live = [self.table.index[placement] for placement in snapshot.live]
         return {"live": live, "ranks": list(snapshot.ranks.values()), "scores": list(snapshot.scores.values())}
 
-    def _snapshot_of(self, state: Tree) -> Snapshot:
+    def _snapshot_of(self, state: PyTree) -> Snapshot:
         placements = self.table.placements
         live = [placements[i] for i in state["live"]]
         return Snapshot(live, dict(zip(placements, state["ranks"])), dict(zip(placements, state["scores"])))

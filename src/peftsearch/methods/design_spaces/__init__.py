@@ -11,7 +11,7 @@ METHODS.add(
         Driver.TRIALS,
         "peftsearch.methods.design_spaces.method:DesignSpacesSearch",
         space=SPACE,
-        codings=("design_spaces",),
+        encodings=("design_spaces",),
     ),
 )
 METHODS.add("s4", MethodEntry("the design found on T5-base (Chen et al. 2023)", ReadyDesignSettings, space=SPACE))

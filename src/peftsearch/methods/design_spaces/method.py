@@ -9,7 +9,7 @@ from peftsearch.errors import BudgetError, ConfigurationError
 from peftsearch.methods.design_spaces.settings import SPACE, DesignSpacesSettings
 from peftsearch.searches.trials import Fidelity, Problem, Proposal, Trial
 from peftsearch.space import Configuration
-from peftsearch.space.encoding import Coding, Point
+from peftsearch.space.encoding import Encoding, Point
 from peftsearch.space.encodings.design_spaces.designs import KIND_OF, NUM_GROUPS, READY
 from peftsearch.space.encodings.design_spaces.encoding import DesignSpaces
 
@@ -17,7 +17,7 @@ logger = logging.getLogger(__name__)
 
 
 class DesignSpacesSearch:
-    """Freeze one variable after another, in the order of the coding, at the choice whose random population is best.
+    """Freeze one variable after another, in the order of the encoding, at the choice whose random population is best.
 
     A stage compares the choices of one variable: each is the mean score of a few configurations that have it, the
     frozen choices of earlier stages, and everything else at random. A trial that failed counts as the worst score
@@ -28,24 +28,24 @@ class DesignSpacesSearch:
 
     def __init__(self, problem: Problem, settings: DesignSpacesSettings):
         self.problem, self.settings = problem, settings
-        self.coding = problem.coding.within(max(problem.budgets))
+        self.encoding = problem.encoding.within(max(problem.budgets))
 
     def propose(self, trials: Sequence[Trial]) -> list[Proposal]:
         frozen = self.frozen(trials)
-        if len(frozen) == len(self.coding.variables):
+        if len(frozen) == len(self.encoding.variables):
             return []
         return [self._draw(frozen, choice, i) for choice, i in self._members(len(frozen))]
 
     def results(self, trials: Sequence[Trial]) -> dict[int, Configuration]:
         """The found design under each budget; the trials are those of a whole search."""
         design = self.frozen(trials)
-        return {budget: self.coding.within(budget).decode(design) for budget in self.problem.budgets}
+        return {budget: self.encoding.within(budget).decode(design) for budget in self.problem.budgets}
 
     def frozen(self, trials: Sequence[Trial]) -> Point:
         """The choices of all stages whose trials are complete."""
         frozen: Point = ()
         start = 0
-        for stage in range(len(self.coding.variables)):
+        for stage in range(len(self.encoding.variables)):
             end = start + len(self._members(stage))
             if len(trials) < end:
                 break
@@ -55,8 +55,8 @@ class DesignSpacesSearch:
 
     def choices(self, stage: int) -> list[int]:
         """Indices of the values that a stage compares, ascending."""
-        values = range(len(self.coding.variables[stage].values))
-        if stage < len(self.coding.variables) - NUM_GROUPS or self.settings.strategies == 0:
+        values = range(len(self.encoding.variables[stage].values))
+        if stage < len(self.encoding.variables) - NUM_GROUPS or self.settings.strategies == 0:
             return list(values)
         return sorted(random.Random(f"{self.problem.seed} {stage}").sample(values, self.settings.strategies))
 
@@ -67,8 +67,8 @@ class DesignSpacesSearch:
     def _draw(self, frozen: Point, choice: int, i: int) -> Proposal:
         rng = random.Random(f"{self.problem.seed} {len(frozen)} {choice} {i}")
         fixed = (*frozen, choice)
-        point = fixed + self.coding.sample_any(rng)[len(fixed) :]
-        return Proposal(self.coding.decode(point), Fidelity(self.settings.share, self.settings.epochs))
+        point = fixed + self.encoding.sample_any(rng)[len(fixed) :]
+        return Proposal(self.encoding.decode(point), Fidelity(self.settings.share, self.settings.epochs))
 
     def _best_choice(self, stage: int, trials: Sequence[Trial], start: int) -> int:
         """The choice with the best mean, from the trials until the end of the stage; its own begin at `start`."""
@@ -79,21 +79,21 @@ class DesignSpacesSearch:
         return max(scores, key=lambda choice: fmean(scores[choice]))
 
 
-def ready_design(name: str, coding: Coding | None) -> Configuration:
+def ready_design(name: str, encoding: Encoding | None) -> Configuration:
     """One of the paper's designs on a model, in sizes that use the budget.
 
     Args:
-        coding: the design space over the model, within the budget; None if there is no budget.
+        encoding: the design space over the model, within the budget; None if there is no budget.
 
     Raises:
         BudgetError: without a budget.
         ConfigurationError: for another space.
     """
-    if coding is None:
+    if encoding is None:
         raise BudgetError(f"The sizes of '{name}' follow from a budget. Give --budget, for example 0.5%.")
-    if not isinstance(coding, DesignSpaces):
+    if not isinstance(encoding, DesignSpaces):
         raise ConfigurationError(f"'{name}' needs the space '{SPACE}'. Leave --space and --method out.")
-    missing = {KIND_OF[letter] for strategy in READY[name].strategies for letter in strategy} - coding.kinds
+    missing = {KIND_OF[letter] for strategy in READY[name].strategies for letter in strategy} - encoding.kinds
     if missing:
         logger.warning("'%s' goes without %s, which fits no site of this model.", name, ", ".join(sorted(missing)))
-    return coding.configure(READY[name])
+    return encoding.configure(READY[name])

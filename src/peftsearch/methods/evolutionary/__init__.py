@@ -11,6 +11,6 @@ METHODS.add(
         Driver.INHERITED,
         "peftsearch.methods.evolutionary.method:Evolution",
         space="noah",
-        codings=("flat", "autopeft", "noah", "design_spaces"),
+        encodings=("flat", "autopeft", "noah", "design_spaces"),
     ),
 )

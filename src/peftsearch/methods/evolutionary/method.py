@@ -1,4 +1,4 @@
-"""Constrained evolution over the points of a coding."""
+"""Constrained evolution over the points of an encoding."""
 
 import random
 from collections.abc import Callable, Sequence
@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from peftsearch.methods.evolutionary.settings import EvolutionarySettings
 from peftsearch.searches.trials import Problem, Proposal, Trial, best_within, rank_key
 from peftsearch.space import Configuration
-from peftsearch.space.encoding import Coding, Point
+from peftsearch.space.encoding import Encoding, Point
 
 # Attempts to make a child that is new and fits, before it is left to chance.
 TRIES = 10
@@ -30,7 +30,7 @@ class Evolution:
         number = len(trials) // self.settings.population
         if number >= len(self.problem.budgets) * self._generations_per_budget:
             return []
-        return [Proposal(self.problem.coding.decode(point)) for point in self._generation(number, trials)]
+        return [Proposal(self.problem.encoding.decode(point)) for point in self._generation(number, trials)]
 
     def results(self, trials: Sequence[Trial]) -> dict[int, Configuration]:
         return {budget: self._result(trials, budget) for budget in self.problem.budgets}
@@ -39,8 +39,8 @@ class Evolution:
         best = best_within(trials, budget)
         if best is not None:
             return best.configuration
-        coding = self.problem.coding.within(budget)
-        return coding.decode(coding.sample(random.Random(self.problem.seed)))
+        encoding = self.problem.encoding.within(budget)
+        return encoding.decode(encoding.sample(random.Random(self.problem.seed)))
 
     @property
     def _generations_per_budget(self) -> int:
@@ -53,59 +53,59 @@ class Evolution:
 
     def _breed(self, number: int, trials: Sequence[Trial]) -> list[Point]:
         size, rng = self.settings.population, random.Random(f"{self.problem.seed} {number}")
-        coding = self.problem.coding.within(self.problem.budgets[number // self._generations_per_budget])
+        encoding = self.problem.encoding.within(self.problem.budgets[number // self._generations_per_budget])
         first = number - number % self._generations_per_budget
         scored = [
             (trial, point)
             for earlier in range(first, number)
             for trial, point in zip(trials[earlier * size :], self._generation(earlier, trials))
         ]
-        children = _Children(coding, {coding.decode(point) for _, point in scored})
+        children = _Children(encoding, {encoding.decode(point) for _, point in scored})
         parents = [point for _, point in sorted(scored, key=lambda pair: rank_key(pair[0]), reverse=True)]
-        parents = _distinct(parents, coding)[: self.settings.parents]
+        parents = _distinct(parents, encoding)[: self.settings.parents]
         if parents:
-            children.add(size // 2, lambda: mutate(rng.choice(parents), coding, self.settings.mutation, rng), rng)
+            children.add(size // 2, lambda: mutate(rng.choice(parents), encoding, self.settings.mutation, rng), rng)
             wanted = size - size // 2
-            children.add(wanted, lambda: cross(rng.choice(parents), rng.choice(parents), coding, rng), rng)
-        children.add(size - len(children.points), lambda: coding.sample(rng), rng)
+            children.add(wanted, lambda: cross(rng.choice(parents), rng.choice(parents), encoding, rng), rng)
+        children.add(size - len(children.points), lambda: encoding.sample(rng), rng)
         while len(children.points) < size:
-            children.points.append(coding.sample(rng))
+            children.points.append(encoding.sample(rng))
         return children.points
 
 
 class _Children:
     """New points that fit, of which none stands for a configuration that is known."""
 
-    def __init__(self, coding: Coding, known: set[Configuration]):
-        self.coding, self.known = coding, known
+    def __init__(self, encoding: Encoding, known: set[Configuration]):
+        self.encoding, self.known = encoding, known
         self.points: list[Point] = []
 
     def add(self, count: int, make: Callable[[], Point], rng: random.Random) -> None:
         """Add up to `count` points, each in a limited number of attempts."""
         for _ in range(count):
             for _ in range(TRIES):
-                point = self.coding.repaired(make(), rng)
-                if point is not None and self.coding.decode(point) not in self.known:
-                    self.known.add(self.coding.decode(point))
+                point = self.encoding.repaired(make(), rng)
+                if point is not None and self.encoding.decode(point) not in self.known:
+                    self.known.add(self.encoding.decode(point))
                     self.points.append(point)
                     break
 
 
-def _distinct(points: list[Point], coding: Coding) -> list[Point]:
+def _distinct(points: list[Point], encoding: Encoding) -> list[Point]:
     """The first point of each configuration."""
-    return list({coding.decode(point): point for point in reversed(points)}.values())[::-1]
+    return list({encoding.decode(point): point for point in reversed(points)}.values())[::-1]
 
 
-def mutate(point: Point, coding: Coding, probability: float, rng: random.Random) -> Point:
+def mutate(point: Point, encoding: Encoding, probability: float, rng: random.Random) -> Point:
     """Draw each variable anew with a probability."""
-    drawn = coding.sample_any(rng)
+    drawn = encoding.sample_any(rng)
     return tuple(new if rng.random() < probability else old for old, new in zip(point, drawn, strict=True))
 
 
-def cross(first: Point, second: Point, coding: Coding, rng: random.Random) -> Point:
+def cross(first: Point, second: Point, encoding: Encoding, rng: random.Random) -> Point:
     """Take each group of variables from one of two points."""
     child = list(first)
-    for group in coding.groups:
+    for group in encoding.groups:
         if rng.random() < 0.5:
             for i in group:
                 child[i] = second[i]

@@ -10,10 +10,10 @@ from peftsearch.searches.gate_driver import all_for_weights
 from peftsearch.searches.gate_steps import GateSteps
 from peftsearch.searches.gate_strategy import GateStrategy, Observation
 from peftsearch.space import Placement
-from peftsearch.space.encoding import Coding
+from peftsearch.space.encoding import Encoding
 from peftsearch.supernet.gates import configuration_gates
 from peftsearch.supernet.supernet import Gates
-from peftsearch.training.pytree import Tree
+from peftsearch.training.pytree import PyTree
 
 
 class UniformGates(GateStrategy):
@@ -26,18 +26,18 @@ class UniformGates(GateStrategy):
     steps = GateSteps
     split = staticmethod(all_for_weights)
 
-    def __init__(self, coding: Coding, *, seed: int):
-        self.coding = coding
+    def __init__(self, encoding: Encoding, *, seed: int):
+        self.encoding = encoding
         self._rng = random.Random(f"{seed} supernet")
-        self._widths = {placement: ranks[-1] for placement, ranks in coding.space.ranks.items()}
+        self._widths = {placement: ranks[-1] for placement, ranks in encoding.space.ranks.items()}
         self._parameters = 0
 
     def has_architecture_step(self, step: int) -> bool:
         return False
 
     def weight_gates(self, step: int, live: list[Placement], device: torch.device) -> Gates:
-        configuration = self.coding.decode(self.coding.sample(self._rng))
-        self._parameters = self.coding.space.cost(configuration)
+        configuration = self.encoding.decode(self.encoding.sample(self._rng))
+        self._parameters = self.encoding.space.cost(configuration)
         return configuration_gates(live, configuration, self._widths, device)
 
     def observe(self, step: int, observation: Observation) -> list[Placement]:
@@ -49,10 +49,10 @@ class UniformGates(GateStrategy):
     def status(self, step: int) -> Mapping[str, Any]:
         return {"sampled_parameters": self._parameters}
 
-    def state(self) -> Tree:
+    def state_dict(self) -> PyTree:
         return {"random": self._rng.getstate(), "parameters": self._parameters}
 
-    def load_state(self, state: Tree) -> None:
+    def load_state_dict(self, state: PyTree) -> None:
         version, numbers, gauss = state["random"]
         self._rng.setstate((version, tuple(numbers), gauss))
         self._parameters = state["parameters"]

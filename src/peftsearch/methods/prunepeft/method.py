@@ -17,9 +17,9 @@ from peftsearch.searches.gate_steps import GateSteps
 from peftsearch.searches.gate_strategy import GateStrategy, Observation
 from peftsearch.space import Configuration, Placement, SearchSpace
 from peftsearch.space.repair import EMPTY
-from peftsearch.supernet.sensitivity import Record
+from peftsearch.supernet.sensitivity import Saliency
 from peftsearch.supernet.supernet import Gates, Supernet
-from peftsearch.training.pytree import Tree
+from peftsearch.training.pytree import PyTree
 
 
 class PrunePeft(GateStrategy):
@@ -39,7 +39,7 @@ class PrunePeft(GateStrategy):
         self.space, self.settings = space, settings
         self.budgets = sorted(set(budgets))
         self._layouts: dict[Placement, Layout] = {}
-        self._sums: Record = []  # for each tensor of the modules, the sum over steps of its scalars' scores
+        self._sums: Saliency = []  # for each tensor of the modules, the sum over steps of its scalars' scores
         self._num_steps = 0
 
     def prepare(self, supernet: Supernet) -> None:
@@ -57,7 +57,7 @@ class PrunePeft(GateStrategy):
 
     @torch.no_grad()
     def observe(self, step: int, observation: Observation) -> list[Placement]:
-        record = SCORES[self.settings.score](observation.weight_record)
+        record = SCORES[self.settings.score](observation.weight_saliency)
         if self._sums:
             # Sums out of a checkpoint are on the CPU.
             self._sums = [total.to(new.device) for total, new in zip(self._sums, record, strict=True)]
@@ -76,10 +76,10 @@ class PrunePeft(GateStrategy):
     def importances(self) -> dict[Placement, float]:
         return {placement: max(scores) for placement, scores in self.unit_scores().items()}
 
-    def state(self) -> Tree:
+    def state_dict(self) -> PyTree:
         return {"sums": self._sums, "steps": self._num_steps}
 
-    def load_state(self, state: Tree) -> None:
+    def load_state_dict(self, state: PyTree) -> None:
         self._sums, self._num_steps = state["sums"], state["steps"]
 
     def results(self) -> dict[int, Configuration]:

@@ -7,7 +7,7 @@ import torch
 
 from peftsearch.modules.peft_module import PeftModule
 from peftsearch.space import Configuration, Placement
-from peftsearch.supernet.sensitivity import Record
+from peftsearch.supernet.sensitivity import Saliency
 
 
 @dataclass(frozen=True)
@@ -69,17 +69,17 @@ ScoreUnits = Callable[[Sequence[torch.Tensor], Layout], list[float]]
 STRUCTURES: dict[str, ScoreUnits] = {"component": score_of_components, "module": score_of_module}
 
 
-def signed(record: Record) -> Record:
+def signed(record: Saliency) -> Saliency:
     """theta * g as it is."""
     return record
 
 
-def absolute(record: Record) -> Record:
+def absolute(record: Saliency) -> Saliency:
     """|theta * g|."""
     return list(torch._foreach_abs(record))
 
 
-SCORES: dict[str, Callable[[Record], Record]] = {"signed_sum": signed, "absolute_sum": absolute}
+SCORES: dict[str, Callable[[Saliency], Saliency]] = {"signed_sum": signed, "absolute_sum": absolute}
 
 
 def order_units(units: Mapping[Placement, Sequence[float]]) -> list[Unit]:

@@ -10,6 +10,6 @@ METHODS.add(
         RandomSettings,
         Driver.TRIALS,
         "peftsearch.methods.random.method:RandomSearch",
-        codings=("flat", "autopeft", "noah", "design_spaces"),
+        encodings=("flat", "autopeft", "noah", "design_spaces"),
     ),
 )

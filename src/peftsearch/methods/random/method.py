@@ -33,6 +33,6 @@ class RandomSearch:
         return best.configuration if best else self._draws(budget)[0]
 
     def _draws(self, budget: int) -> list[Configuration]:
-        coding = self.problem.coding.within(budget)
+        encoding = self.problem.encoding.within(budget)
         rngs = (random.Random(f"{self.problem.seed} {budget} {i}") for i in range(self.settings.trials))
-        return [coding.decode(coding.sample(rng)) for rng in rngs]
+        return [encoding.decode(encoding.sample(rng)) for rng in rngs]

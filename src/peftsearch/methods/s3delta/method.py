@@ -20,7 +20,7 @@ from peftsearch.searches.second_order import SecondOrderSteps
 from peftsearch.space import Configuration, Placement, SearchSpace
 from peftsearch.space.repair import EMPTY
 from peftsearch.supernet.supernet import Gates
-from peftsearch.training.pytree import Tree
+from peftsearch.training.pytree import PyTree
 
 STEPS: dict[str, type[GateSteps]] = {"first": GateSteps, "second": SecondOrderSteps}
 
@@ -105,7 +105,7 @@ class S3Delta(GateStrategy):
     def importances(self) -> dict[Placement, float]:
         return dict(zip(self.placements, self.probability().tolist()))
 
-    def state(self) -> Tree:
+    def state_dict(self) -> PyTree:
         return {
             "logits": self.logits,
             "optimizer": self._optimizer.state_dict(),
@@ -115,7 +115,7 @@ class S3Delta(GateStrategy):
         }
 
     @torch.no_grad()
-    def load_state(self, state: Tree) -> None:
+    def load_state_dict(self, state: PyTree) -> None:
         self.logits.copy_(state["logits"])
         self._optimizer.load_state_dict(state["optimizer"])
         self._schedule.load_state_dict(state["schedule"])

@@ -130,4 +130,4 @@ def _run(cell: CellResult) -> tuple[str, ...]:
         (cell.train_seconds, ".1f"),
     )
     name = f"{cell.method}, seed {cell.seed}" + (" (failed)" if cell.error else "")
-    return (name, *("-" if value is None else f"{value:{form}}" for value, form in numbers))
+    return (name, *("-" if value is None else f"{value:{task_format}}" for value, task_format in numbers))

@@ -8,7 +8,7 @@ from peftsearch.modules.costs import cost_at
 from peftsearch.modules.peft_module import KINDS
 from peftsearch.report.run.record import RunRecord
 from peftsearch.searches.method import METHODS
-from peftsearch.space import ONCE_PER_STACK, PRESETS, Role, Site
+from peftsearch.space import ONCE_PER_STACK, SPACES, Role, Site
 
 
 @dataclass(frozen=True)
@@ -99,7 +99,7 @@ class _Places:
     def __init__(self, record: RunRecord):
         self.chosen = {(choice.site, choice.kind): choice.rank for choice in record.configuration}
         space = space_of(record)
-        self.candidates = PRESETS[space].roles if space in PRESETS else {}
+        self.candidates = SPACES[space].roles if space in SPACES else {}
 
     def marks(self, site: Site) -> tuple[Mark, ...]:
         possible = {k for k, roles in self.candidates.items() if site.role in roles and KINDS[k].fits(site)}

@@ -3,12 +3,12 @@
 from collections.abc import Iterable
 
 from peftsearch.space.configuration import Choice, Configuration
-from peftsearch.space.encoding import CODINGS, Coding, Point, Variable, blocks
+from peftsearch.space.encoding import ENCODINGS, Encoding, Point, Variable, blocks
 from peftsearch.space.search_space import SearchSpace
 from peftsearch.space.site import Site
 
 
-class Autopeft(Coding):
+class Autopeft(Encoding):
     """A size for each kind (0 switches it off everywhere) and a bit for each block (0 leaves it without any module).
 
     Source: Zhou et al. 2024, section 3.1; ours: a block of an encoder-decoder is a block of one of its stacks.
@@ -45,4 +45,4 @@ class Autopeft(Coding):
         )
 
 
-CODINGS.add("autopeft", Autopeft)
+ENCODINGS.add("autopeft", Autopeft)

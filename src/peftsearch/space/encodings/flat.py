@@ -5,12 +5,12 @@ import random
 from collections.abc import Iterable
 
 from peftsearch.space.configuration import Choice, Configuration
-from peftsearch.space.encoding import CODINGS, Coding, Point, Variable
+from peftsearch.space.encoding import ENCODINGS, Encoding, Point, Variable
 from peftsearch.space.search_space import SearchSpace
 from peftsearch.space.site import Site
 
 
-class Flat(Coding):
+class Flat(Encoding):
     """Each placement is off or has one of its ranks, whatever the others do."""
 
     def __init__(self, space: SearchSpace, budget: int, sites: Iterable[Site]):
@@ -64,4 +64,4 @@ class Flat(Coding):
         return self.space.costs[Choice(placement.site, placement.kind, self.variables[i].values[value])]
 
 
-CODINGS.add("flat", Flat)
+ENCODINGS.add("flat", Flat)

@@ -3,14 +3,14 @@
 from collections.abc import Iterable
 
 from peftsearch.space.configuration import Choice, Configuration
-from peftsearch.space.encoding import CODINGS, Coding, Point, Variable, blocks
+from peftsearch.space.encoding import ENCODINGS, Encoding, Point, Variable, blocks
 from peftsearch.space.search_space import SearchSpace
 from peftsearch.space.site import Site
 
 DEPTHS = (0.0, 0.25, 0.5, 0.75, 1.0)
 
 
-class Noah(Coding):
+class Noah(Encoding):
     """A depth for each kind, as a share of a stack's blocks, and a size for each kind and block.
 
     Source: Zhang et al. 2022, section 3.2, where the depths are 3, 6, 9 and 12 of 12 blocks. Ours: the depth may be 0,
@@ -65,4 +65,4 @@ class Noah(Coding):
         return layer < round(depth * self.layers[stack] + 1e-9)
 
 
-CODINGS.add("noah", Noah)
+ENCODINGS.add("noah", Noah)

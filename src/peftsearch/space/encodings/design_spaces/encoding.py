@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 
 from peftsearch.space.configuration import Configuration, Placement
-from peftsearch.space.encoding import CODINGS, Coding, Point, Variable, blocks
+from peftsearch.space.encoding import ENCODINGS, Encoding, Point, Variable, blocks
 from peftsearch.space.encodings.design_spaces.designs import (
     ALLOCATIONS,
     GROUPINGS,
@@ -21,7 +21,7 @@ from peftsearch.space.search_space import SearchSpace
 from peftsearch.space.site import ONCE_PER_STACK, Site
 
 
-class DesignSpaces(Coding):
+class DesignSpaces(Encoding):
     """A grouping, an allocation, the tunable groups and a strategy for each group; the budget gives the sizes.
 
     In an encoder-decoder each stack is grouped by the same pattern, and a group's strategy holds in both. Sites that
@@ -102,4 +102,4 @@ def _find_units(space: SearchSpace, sites: Iterable[Site]) -> dict[tuple[tuple[s
     return {key: Unit.of(space, found) for key, found in placements.items()}
 
 
-CODINGS.add("design_spaces", DesignSpaces)
+ENCODINGS.add("design_spaces", DesignSpaces)
