@@ -14,7 +14,7 @@ from peftsearch.run.gate_search import make_supernet
 from peftsearch.run.workspace import Scope, Workspace
 from peftsearch.searches.gate_driver import SearchData, make_gate_search
 from peftsearch.searches.method import METHODS
-from peftsearch.training.trainer import Phase
+from peftsearch.training.arguments import Phase
 
 
 def main() -> None:

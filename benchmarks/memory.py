@@ -35,7 +35,8 @@ def take_lora(shape: Shape, arguments: argparse.Namespace) -> None:
     """A training of peft's LoRA by the same trainer."""
     from train_step import peft_lora
 
-    from peftsearch.training.trainer import Phase, TaskTrainer
+    from peftsearch.training.arguments import Phase
+    from peftsearch.training.trainer import TaskTrainer
 
     with TemporaryDirectory() as folder:
         TaskTrainer(

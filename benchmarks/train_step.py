@@ -29,7 +29,8 @@ from shapes import (
 
 from peftsearch.models.discover import find_sites
 from peftsearch.modules.attach import attach
-from peftsearch.training.trainer import Phase, TaskTrainer
+from peftsearch.training.arguments import Phase
+from peftsearch.training.trainer import TaskTrainer
 
 WARM_UP = 3
 LENGTH = 100

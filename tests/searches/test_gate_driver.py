@@ -17,8 +17,9 @@ from peftsearch.searches.gate_driver import SearchData, make_gate_search
 from peftsearch.searches.gate_steps import GateSteps
 from peftsearch.space import SPACES, SearchSpace
 from peftsearch.supernet.supernet import Supernet
+from peftsearch.tasks.encoded import EncodedSplit
+from peftsearch.training.arguments import Phase
 from peftsearch.training.settings import TrainingSettings
-from peftsearch.training.trainer import EncodedSplit, Phase
 
 
 class Tokens(Dataset):

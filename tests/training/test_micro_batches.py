@@ -7,9 +7,10 @@ import torch
 from tiny_models import TINY
 
 from peftsearch.errors import TrainingError
+from peftsearch.training.arguments import Phase
 from peftsearch.training.micro_batches import MicroBatches, cut, is_out_of_memory, num_items
 from peftsearch.training.settings import TrainingSettings
-from peftsearch.training.trainer import Phase, TaskTrainer
+from peftsearch.training.trainer import TaskTrainer
 
 
 def out_of_memory():

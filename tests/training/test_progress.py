@@ -5,8 +5,8 @@ import logging
 
 import pytest
 
+from peftsearch.training.callbacks import numbers_of
 from peftsearch.training.progress import Bar, Lines, open_progress
-from peftsearch.training.trainer import numbers_of
 
 
 class Terminal(io.StringIO):

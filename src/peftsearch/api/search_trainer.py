@@ -22,9 +22,10 @@ from peftsearch.searches.gate_steps import GateSteps, endless, gated
 from peftsearch.searches.method import METHODS, Driver
 from peftsearch.space import Configuration
 from peftsearch.supernet.supernet import Supernet
+from peftsearch.training.callbacks import JsonLog, ShowProgress
 from peftsearch.training.log_file import LogFile
 from peftsearch.training.micro_batches import MicroBatches
-from peftsearch.training.trainer import JsonLog, RatesByKind, ShowProgress
+from peftsearch.training.parameter_groups import RatesByKind
 
 logger = logging.getLogger(__name__)
 

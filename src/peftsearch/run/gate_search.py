@@ -10,8 +10,8 @@ from peftsearch.searches.gate_driver import SearchData, run_gate_search, search_
 from peftsearch.searches.method import METHODS
 from peftsearch.space import Configuration
 from peftsearch.supernet.supernet import Supernet
+from peftsearch.training.arguments import Phase
 from peftsearch.training.micro_batches import memory_notes
-from peftsearch.training.trainer import Phase
 
 
 def search_with_gates(workspace: Workspace, scope: Scope, folder: Path) -> Searched:

@@ -20,9 +20,9 @@ from peftsearch.searches.trials import Problem, Proposal
 from peftsearch.supernet.gates import configuration_gates
 from peftsearch.supernet.supernet import Supernet
 from peftsearch.training import stop_signals
+from peftsearch.training.arguments import Phase
 from peftsearch.training.checkpoints import Checkpoints
 from peftsearch.training.evaluation import evaluate
-from peftsearch.training.trainer import Phase
 
 
 def search_with_inherited_weights(workspace: Workspace, scope: Scope, folder: Path) -> Searched:

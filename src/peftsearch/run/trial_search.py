@@ -15,9 +15,10 @@ from peftsearch.run.workspace import Scope, Workspace
 from peftsearch.searches.method import METHODS
 from peftsearch.searches.trial_driver import run_trials
 from peftsearch.searches.trials import Fidelity, Problem, Proposal, Trial
+from peftsearch.tasks.encoded import EncodedSplit
+from peftsearch.training.arguments import Phase
 from peftsearch.training.checkpoints import Checkpoints
 from peftsearch.training.fine_tuning import fine_tune
-from peftsearch.training.trainer import EncodedSplit, Phase
 
 
 def search_by_trials(workspace: Workspace, scope: Scope, folder: Path) -> Searched:

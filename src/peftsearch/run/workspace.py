@@ -9,10 +9,10 @@ from peftsearch.modules.costs import cost_at
 from peftsearch.run.config import RunConfig
 from peftsearch.space import Budget, Preset, SearchSpace, Site
 from peftsearch.space.encoding import ENCODINGS, Encoding
+from peftsearch.tasks.encoded import EncodedSplit
 from peftsearch.tasks.load import TaskRequest, load_task
 from peftsearch.tasks.task import Example, Task
 from peftsearch.tasks.task_format import TaskFormat, make_task_format
-from peftsearch.training.trainer import EncodedSplit
 
 
 @dataclass(frozen=True)

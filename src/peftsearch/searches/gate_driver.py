@@ -15,14 +15,17 @@ from peftsearch.searches.importance_log import ImportanceLog
 from peftsearch.searches.method import MethodSettings
 from peftsearch.space import Placement
 from peftsearch.supernet.supernet import Supernet
+from peftsearch.tasks.encoded import EncodedSplit
 from peftsearch.tasks.task_format import TaskFormat
+from peftsearch.training.arguments import Phase
+from peftsearch.training.batches import length_grouped
 from peftsearch.training.evaluation import evaluate
 from peftsearch.training.log_file import LogFile
 from peftsearch.training.micro_batches import Batch
 from peftsearch.training.pytree import PyTree
 from peftsearch.training.resuming import skip_passes
 from peftsearch.training.settings import TrainingSettings
-from peftsearch.training.trainer import EncodedSplit, Phase, TaskTrainer, length_grouped
+from peftsearch.training.trainer import TaskTrainer
 
 
 def split_in_halves(train: Dataset, seed: int) -> tuple[Subset, Subset]:

@@ -10,6 +10,7 @@ from torch.utils.data import Dataset
 from transformers import PreTrainedTokenizerBase
 
 from peftsearch.errors import DataError, ModelError
+from peftsearch.tasks.task import Example
 
 logger = logging.getLogger(__name__)
 
@@ -138,3 +139,11 @@ def check_max_length(max_length: int) -> None:
     """
     if max_length < 4:
         raise DataError(f"max_length is {max_length} tokens, but must be at least 4: special tokens need room too.")
+
+
+@dataclass(frozen=True)
+class EncodedSplit:
+    """Examples and how a form encoded them, in the same order."""
+
+    examples: tuple[Example, ...]
+    encoded: Dataset

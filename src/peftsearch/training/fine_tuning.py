@@ -7,10 +7,13 @@ from torch import nn
 from transformers import TrainerCallback
 
 from peftsearch.modules.reparametrisation import fold, reparametrise
+from peftsearch.tasks.encoded import EncodedSplit
 from peftsearch.tasks.task_format import TaskFormat
+from peftsearch.training.arguments import Phase
+from peftsearch.training.callbacks import KeepBest
 from peftsearch.training.resuming import Stateful
 from peftsearch.training.settings import TrainingSettings
-from peftsearch.training.trainer import EncodedSplit, KeepBest, Phase, TaskTrainer
+from peftsearch.training.trainer import TaskTrainer
 
 
 @dataclass(frozen=True)
@@ -57,7 +60,13 @@ def fine_tune(
         trainer.add_callback(callback)
         if isinstance(callback, Stateful):
             trainer.parts[type(callback).__name__] = callback
-    keep_best = KeepBest(trainer, validation=validation, metric=metric, select_after_step=phase.select_after_step)
+    keep_best = KeepBest(
+        trainer,
+        task_format=task_format,
+        validation=validation,
+        metric=metric,
+        select_after_step=phase.select_after_step,
+    )
     trainer.add_callback(keep_best)
     trainer.parts["best"] = keep_best
     trainer.resume()

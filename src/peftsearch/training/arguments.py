@@ -1,0 +1,67 @@
+"""A training's settings in the words of transformers."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from transformers import TrainingArguments
+
+from peftsearch.training.settings import TrainingSettings
+
+
+@dataclass(frozen=True)
+class Phase:
+    """What distinguishes one training from another.
+
+    Args:
+        name: shown beside its progress.
+        folder: where the log goes.
+        seed: of batches, dropout and sampling.
+        max_steps: optimizer steps; 0 follows the settings' epochs.
+        select_after_step: optimizer steps before which no epoch's weights may be kept.
+        run: what trackers show before the name, to tell the runs of a project apart.
+    """
+
+    name: str
+    folder: Path
+    seed: int
+    max_steps: int = 0
+    select_after_step: int = 0
+    run: str = ""
+
+
+def training_arguments(settings: TrainingSettings, phase: Phase) -> TrainingArguments:
+    """Our settings in the words of transformers; nothing is saved by the Trainer itself, whose files are pickled."""
+    return TrainingArguments(
+        output_dir=str(phase.folder),
+        learning_rate=settings.learning_rate,
+        num_train_epochs=settings.num_train_epochs,
+        max_steps=phase.max_steps or -1,
+        per_device_train_batch_size=settings.per_device_train_batch_size,
+        per_device_eval_batch_size=settings.per_device_eval_batch_size,
+        gradient_accumulation_steps=settings.gradient_accumulation_steps,
+        lr_scheduler_type=settings.lr_scheduler_type,
+        warmup_steps=settings.warmup_steps,
+        weight_decay=settings.weight_decay,
+        max_grad_norm=settings.max_grad_norm,
+        bf16=uses_bf16(settings.bf16),
+        gradient_checkpointing=settings.gradient_checkpointing,
+        report_to=settings.report_to,
+        run_name=f"{phase.run}: {phase.name}" if phase.run else phase.name,
+        seed=phase.seed,
+        data_seed=phase.seed,
+        save_strategy="no",
+        eval_strategy="no",
+        logging_steps=10,
+        logging_nan_inf_filter=False,
+        disable_tqdm=True,
+        remove_unused_columns=False,
+        dataloader_pin_memory=torch.cuda.is_available(),
+    )
+
+
+def uses_bf16(setting: str) -> bool:
+    """Whether to train in bfloat16: "auto" where a GPU has it natively."""
+    if setting == "auto":
+        return torch.cuda.is_available() and torch.cuda.is_bf16_supported()
+    return setting == "true"

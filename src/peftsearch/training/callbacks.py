@@ -1,0 +1,128 @@
+"""What watches a training: its log, its progress, and its best epoch."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from transformers import Trainer, TrainerCallback
+
+from peftsearch.tasks.encoded import EncodedSplit
+from peftsearch.tasks.task_format import TaskFormat
+from peftsearch.training.evaluation import evaluate
+from peftsearch.training.log_file import LogFile
+from peftsearch.training.progress import Progress, open_progress
+from peftsearch.training.pytree import PyTree
+
+
+class JsonLog(TrainerCallback):
+    """Append every log entry to a file of JSON lines."""
+
+    def __init__(self, file: LogFile):
+        self.file = file
+
+    def on_train_begin(self, args, state, control, **_) -> None:
+        if state.global_step == 0:
+            self.file.clear()
+
+    def on_log(self, args, state, control, logs=None, **_) -> None:
+        self.file.append({"step": state.global_step, "epoch": state.epoch, **(logs or {})})
+
+
+class ShowProgress(TrainerCallback):
+    """The numbers of a training that matter, while it runs."""
+
+    def __init__(self, name: str):
+        self.name = name
+        self.progress: Progress | None = None
+
+    def on_train_begin(self, args, state, control, **_) -> None:
+        self.progress = open_progress(self.name, unit="step", total=state.max_steps, done=state.global_step)
+
+    def on_step_end(self, args, state, control, **_) -> None:
+        self.progress.update()
+
+    def on_log(self, args, state, control, logs=None, **_) -> None:
+        if self.progress is not None:
+            self.progress.show(numbers_of(logs or {}))
+
+    def on_train_end(self, args, state, control, **_) -> None:
+        self.progress.close()
+
+
+def numbers_of(row: Mapping[str, Any]) -> dict[str, str]:
+    """What a progress line shows of a row of the log; the size of a search stands against its budget."""
+    shown = {}
+    if "stage" in row:
+        shown["stage"] = row["stage"]
+    if "loss" in row or "loss_weights" in row:
+        shown["loss"] = f"{row.get('loss', row.get('loss_weights')):.4g}"
+    if "expected_parameters" in row and "budget_parameters" in row:
+        shown["size"] = f"{row['expected_parameters']:,.0f}/{row['budget_parameters']:,}"
+    shown |= {word: str(row[name]) for name, word in _COUNTS.items() if name in row}
+    return shown | {name: f"{value:.4g}" for name, value in row.items() if name.startswith("validation_")}
+
+
+_COUNTS = {"live_modules": "modules", "triggers": "triggers"}
+
+
+class KeepBest(TrainerCallback):
+    """Evaluate after every epoch and put the best weights back at the end; of equal scores the later wins.
+
+    Args:
+        trainer: logs the score.
+        task_format: how the task is put to the model.
+        validation: what the score is computed on.
+        metric: name of the metric that selects, larger is better.
+        select_after_step: optimizer steps before which no weights are kept, for methods that still change the
+            model's size.
+    """
+
+    def __init__(
+        self,
+        trainer: Trainer,
+        *,
+        task_format: TaskFormat,
+        validation: EncodedSplit,
+        metric: str,
+        select_after_step: int = 0,
+    ):
+        self.task_format = task_format
+        self.trainer, self.validation, self.metric, self.select_after_step = (
+            trainer,
+            validation,
+            metric,
+            select_after_step,
+        )
+        self.best: dict[str, float] | None = None
+        self._weights: dict[str, torch.Tensor] = {}
+
+    def on_epoch_end(self, args, state, control, model=None, **_) -> None:
+        found = evaluate(
+            model,
+            self.task_format,
+            self.validation.examples,
+            self.validation.encoded,
+            batch_size=args.per_device_eval_batch_size,
+        )
+        self.trainer.log({f"validation_{name}": value for name, value in found.items()})
+        if state.global_step < self.select_after_step:
+            return
+        if self.best is None or not found[self.metric] < self.best[self.metric]:
+            self.best = found
+            self._weights = {
+                n: p.detach().to("cpu", copy=True) for n, p in model.named_parameters() if p.requires_grad
+            }
+
+    def state_dict(self) -> PyTree:
+        """Score and weights of the best epoch so far."""
+        return {"best": self.best, "weights": self._weights}
+
+    def load_state_dict(self, state: PyTree) -> None:
+        """Go on with an earlier best epoch."""
+        self.best, self._weights = state["best"], state["weights"]
+
+    def on_train_end(self, args, state, control, model=None, **_) -> None:
+        with torch.no_grad():
+            for name, parameter in model.named_parameters():
+                if name in self._weights:
+                    parameter.copy_(self._weights[name])
