@@ -12,8 +12,9 @@ from statistics import median
 from peftsearch.run.config import make_config
 from peftsearch.run.gate_search import make_supernet
 from peftsearch.run.workspace import Scope, Workspace
-from peftsearch.searches.gate_driver import SearchData, make_gate_search
+from peftsearch.searches.gate_driver import share_out, start_gate_search
 from peftsearch.searches.method import METHODS
+from peftsearch.searches.task_search import SearchData, TaskHost
 from peftsearch.training.arguments import Phase
 
 
@@ -29,7 +30,7 @@ def main() -> None:
     workspace = Workspace.open(config)
     scope = Scope.of(workspace.fresh_model(0), preset=config.preset, budget=config.budget)
     method = METHODS["bipeft"].load()
-    halves = method.split(workspace.train.encoded, 0)
+    halves = share_out(workspace.train.encoded, method, 0)
     strategy = method(
         scope.space,
         budgets=list(scope.usable_budgets().values()),
@@ -38,16 +39,12 @@ def main() -> None:
     )
     supernet = make_supernet(workspace, scope)
     with tempfile.TemporaryDirectory() as folder:
-        search = make_gate_search(
-            supernet,
-            strategy=strategy,
-            data=SearchData(workspace.task_format, *halves, workspace.validation, workspace.task.selection_metric),
-            settings=config.training,
-            phase=Phase("search", Path(folder), 0, arguments.steps),
-        )
-        taken, sizes = _time_checkpoints(search)
+        data = SearchData(workspace.task_format, *halves, workspace.validation, workspace.task.selection_metric)
+        host = TaskHost(data, config.training, Phase("search", Path(folder), 0, arguments.steps))
+        trainer = host.watch(start_gate_search(host, supernet, strategy))
+        taken, sizes = _time_checkpoints(trainer)
         started = time.perf_counter()
-        search.resume()
+        trainer.resume()
         seconds = time.perf_counter() - started
     share = sum(taken) / (seconds - sum(taken))
     print(f"{arguments.steps} steps of {arguments.batch} examples: {seconds:.1f} s")
@@ -55,11 +52,11 @@ def main() -> None:
     print(f"share of the search's time: {100 * share:.2f}%")
 
 
-def _time_checkpoints(search) -> tuple[list[float], list[int]]:
+def _time_checkpoints(trainer) -> tuple[list[float], list[int]]:
     """Seconds and bytes of each checkpoint, filled while the search runs."""
     taken: list[float] = []
     sizes: list[int] = []
-    save = search.save_checkpoint
+    save = trainer.save_checkpoint
 
     def timed() -> Path:
         started = time.perf_counter()
@@ -68,7 +65,7 @@ def _time_checkpoints(search) -> tuple[list[float], list[int]]:
         sizes.append(sum(file.stat().st_size for file in path.iterdir()))
         return path
 
-    search.save_checkpoint = timed
+    trainer.save_checkpoint = timed
     return taken, sizes
 
 

@@ -63,7 +63,7 @@ def run(shape: Shape, arguments: argparse.Namespace, device: torch.device) -> li
         steps=WARM_UP + 3 * repeats + 2 * half,
         pace=pace,
         settings=training_settings(arguments, shape.batch),
-    ) as (search, strategy):
+    ) as (trainer, strategy):
 
         def time_step(step, inputs):
             started = now(device)
@@ -72,11 +72,11 @@ def run(shape: Shape, arguments: argparse.Namespace, device: torch.device) -> li
             batch = {name: tensor.to(device) for name, tensor in inputs.items()}
             prunes, started = len(taken) in strategy.pace, now(device)
             plain_passes(plain, batch, arguments, device)
-            taken.append(Step(seconds, now(device) - started, len(search.supernet.live), prunes))
+            taken.append(Step(seconds, now(device) - started, len(trainer.search.supernet.live), prunes))
             return loss
 
-        search.time_step = time_step
-        search.train()
+        trainer.time_step = time_step
+        trainer.train()
     return taken[WARM_UP:]
 
 

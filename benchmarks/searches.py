@@ -16,8 +16,8 @@ from peftsearch.models.discover import find_sites
 from peftsearch.models.load import count_outside
 from peftsearch.modules.attach import attach
 from peftsearch.modules.costs import cost_at
-from peftsearch.searches.gate_driver import SearchData, make_gate_search
-from peftsearch.searches.gate_steps import GateSteps
+from peftsearch.searches.gate_driver import start_gate_search
+from peftsearch.searches.task_search import SearchData, SupernetTrainer, TaskHost
 from peftsearch.space import SPACES, Budget, SearchSpace
 from peftsearch.supernet.supernet import Supernet
 from peftsearch.tasks.encoded import EncodedSplit
@@ -27,7 +27,7 @@ from peftsearch.training.settings import TrainingSettings
 ALWAYS, NEVER = -2.0, 2.0
 
 
-class Watched(GateSteps):
+class Watched(SupernetTrainer):
     """A search that tells of each of its steps."""
 
     time_step: Callable[[Callable[[], Any], dict], Any] = staticmethod(lambda step, inputs: step())
@@ -39,10 +39,22 @@ class Watched(GateSteps):
         return self.time_step(step, inputs)
 
 
+class WatchedHost(TaskHost):
+    """A host whose trainer tells of each of its steps."""
+
+    def make_trainer(self, supernet):
+        return Watched(
+            supernet.model,
+            task_format=self.data.task_format,
+            train=self.data.weight_half,
+            settings=self.settings,
+            phase=self.phase,
+        )
+
+
 class Paced(Bipeft):
     """BIPEFT that triggers at given steps and goes on to the last planned one."""
 
-    steps = Watched
     pace: frozenset[int] = frozenset()
 
     def observe(self, step, observation):
@@ -67,11 +79,9 @@ def make_search(shape: Shape, *, space: str, budget: str, steps: int, pace: set[
     strategy.pace = frozenset(pace)
     data = RandomTokens(shape, settings.per_device_train_batch_size * steps)
     with TemporaryDirectory() as folder:
-        search = make_gate_search(
-            Supernet(attached, sites=sites, space=options),
-            strategy=strategy,
-            data=SearchData(TokenForm(), data, data, EncodedSplit((), data), "accuracy"),
-            settings=settings,
-            phase=Phase("search", Path(folder), 0, steps),
+        host = WatchedHost(
+            SearchData(TokenForm(), data, data, EncodedSplit((), data), "accuracy"),
+            settings,
+            Phase("search", Path(folder), 0, steps),
         )
-        yield search, strategy
+        yield host.watch(start_gate_search(host, Supernet(attached, sites=sites, space=options), strategy)), strategy

@@ -13,8 +13,8 @@ from peftsearch.methods.bipeft.settings import BipeftSettings
 from peftsearch.models.discover import find_sites
 from peftsearch.modules.attach import attach
 from peftsearch.modules.costs import cost_at
-from peftsearch.searches.gate_driver import SearchData, make_gate_search
-from peftsearch.searches.gate_steps import GateSteps
+from peftsearch.searches.gate_driver import start_gate_search
+from peftsearch.searches.task_search import SearchData, SupernetTrainer, TaskHost
 from peftsearch.space import SPACES, SearchSpace
 from peftsearch.supernet.supernet import Supernet
 from peftsearch.tasks.encoded import EncodedSplit
@@ -41,58 +41,60 @@ class TaskFormat:
         return batch | {"attention_mask": torch.ones_like(batch["input_ids"])}
 
 
-def build(tmp_path, *, steps: int = 8, method: BipeftSettings | None = None, learning_rate: float = 1e-2) -> GateSteps:
+def build(
+    tmp_path, *, steps: int = 8, method: BipeftSettings | None = None, learning_rate: float = 1e-2
+) -> SupernetTrainer:
     torch.manual_seed(0)
     model = TINY["bert"]()
     sites = find_sites(model)
     space = SearchSpace.build(SPACES["s2"], sites=sites, cost=cost_at)
     adapted = attach(model, space.largest, sites=sites, head=("classifier",), task_type="SEQ_CLS")
     settings = method or BipeftSettings(max_triggers=4, warmup=2, window=1, threshold=-1.0, weight_warmup=1)
-    return make_gate_search(
-        Supernet(adapted, sites=sites, space=space),
-        strategy=Bipeft(space, budgets=[800], settings=settings, planned_steps=steps),
-        data=SearchData(TaskFormat(), Tokens(8 * steps), Tokens(8 * steps), EncodedSplit((), Tokens(8)), "accuracy"),
-        settings=TrainingSettings(per_device_train_batch_size=8, learning_rate=learning_rate),
-        phase=Phase("search", tmp_path, 0, steps),
-    )
+    data = SearchData(TaskFormat(), Tokens(8 * steps), Tokens(8 * steps), EncodedSplit((), Tokens(8)), "accuracy")
+    training = TrainingSettings(per_device_train_batch_size=8, learning_rate=learning_rate)
+    host = TaskHost(data, training, Phase("search", tmp_path, 0, steps))
+    strategy = Bipeft(space, budgets=[800], settings=settings, planned_steps=steps)
+    return host.watch(start_gate_search(host, Supernet(adapted, sites=sites, space=space), strategy))
 
 
 def test_the_architecture_step_leaves_the_weights_and_their_gradients_alone(tmp_path):
-    search = build(tmp_path)
-    parameters = [p for p in search.model.parameters() if p.requires_grad]
+    trainer = build(tmp_path)
+    parameters = [p for p in trainer.model.parameters() if p.requires_grad]
     before = [p.detach().clone() for p in parameters]
-    alpha = search.strategy.architecture.alpha.detach().clone()
-    search._architecture_step(search.model, 2, {})
+    alpha = trainer.search.strategy.architecture.alpha.detach().clone()
+    trainer.search.architecture_step(trainer.model, 2, {})
     assert all(p.grad is None for p in parameters)
     assert all(torch.equal(p, b) for p, b in zip(parameters, before))
-    assert not torch.equal(search.strategy.architecture.alpha, alpha)
+    assert not torch.equal(trainer.search.strategy.architecture.alpha, alpha)
 
 
 def test_weights_make_exactly_one_optimizer_step_each_search_step(tmp_path):
-    search = build(tmp_path, method=BipeftSettings(warmup=100))
-    search.train()
-    optimizer = getattr(search.optimizer, "optimizer", search.optimizer)
+    trainer = build(tmp_path, method=BipeftSettings(warmup=100))
+    trainer.train()
+    optimizer = getattr(trainer.optimizer, "optimizer", trainer.optimizer)
     steps = {int(state["step"]) for state in optimizer.state.values()}
     assert max(steps) == 8
 
 
 def test_removed_modules_leave_model_and_optimizer(tmp_path):
-    search = build(tmp_path)
-    search.train()
-    live = {id(p) for placement in search.supernet.live for p in search.supernet.parameters_of(placement)}
-    head = {id(p) for n, p in search.model.named_parameters() if "modules_to_save" in n}
-    optimizer = getattr(search.optimizer, "optimizer", search.optimizer)
-    assert len(search.supernet.live) < len(search.strategy.space.ranks)
+    trainer = build(tmp_path)
+    trainer.train()
+    live = {
+        id(p) for placement in trainer.search.supernet.live for p in trainer.search.supernet.parameters_of(placement)
+    }
+    head = {id(p) for n, p in trainer.model.named_parameters() if "modules_to_save" in n}
+    optimizer = getattr(trainer.optimizer, "optimizer", trainer.optimizer)
+    assert len(trainer.search.supernet.live) < len(trainer.search.strategy.space.ranks)
     assert {id(p) for group in optimizer.param_groups for p in group["params"]} == live | head
     assert {id(p) for p in optimizer.state} <= live | head
 
 
 def test_the_search_stops_early_and_logs_every_step(tmp_path):
-    search = build(tmp_path, steps=50)
-    search.train()
+    trainer = build(tmp_path, steps=50)
+    trainer.train()
     rows = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
     rows = [row for row in rows if "triggers" in row]
-    assert len(rows) == search.state.global_step < 50
+    assert len(rows) == trainer.state.global_step < 50
     assert rows[-1]["triggers"] == 4
     sizes = [row["live_modules"] for row in rows]
     assert sizes == sorted(sizes, reverse=True)
@@ -100,17 +102,17 @@ def test_the_search_stops_early_and_logs_every_step(tmp_path):
 
 
 def test_importances_of_the_live_modules_are_logged_up_to_the_last_step(tmp_path):
-    search = build(tmp_path, steps=50)
-    search.train()
+    trainer = build(tmp_path, steps=50)
+    trainer.train()
     rows = [json.loads(line) for line in (tmp_path / "importance.jsonl").read_text().splitlines()]
-    assert rows[-1]["step"] == search.state.global_step - 1
+    assert rows[-1]["step"] == trainer.state.global_step - 1
     logged = {(site, kind): v for site, kinds in rows[-1]["importance"].items() for kind, v in kinds.items()}
-    scores = dict(zip(search.strategy.table.placements, search.strategy.scores.tolist()))
-    live = search.supernet.live
+    scores = dict(zip(trainer.search.strategy.table.placements, trainer.search.strategy.scores.tolist()))
+    live = trainer.search.supernet.live
     assert logged == {(p.site, p.kind): pytest.approx(scores[p], rel=1e-3) for p in live}
 
 
 def test_a_search_whose_loss_diverges_stops_with_the_step(tmp_path):
-    search = build(tmp_path, learning_rate=1e30)
+    trainer = build(tmp_path, learning_rate=1e30)
     with pytest.raises(TrainingError, match=r"step \d"):
-        search.train()
+        trainer.train()

@@ -12,9 +12,9 @@ from peftsearch.methods.s3delta.settings import S3DeltaSettings
 from peftsearch.models.discover import find_sites
 from peftsearch.modules.attach import attach
 from peftsearch.modules.costs import num_parameters
-from peftsearch.searches.gate_driver import SearchData, make_gate_search
-from peftsearch.searches.gate_steps import GateSteps
+from peftsearch.searches.gate_driver import start_gate_search
 from peftsearch.searches.second_order import Bilevel, second_order_gradients, virtual_adamw_step
+from peftsearch.searches.task_search import SearchData, SupernetTrainer, TaskHost
 from peftsearch.space import SPACES, SearchSpace
 from peftsearch.supernet.supernet import Supernet
 from peftsearch.tasks.encoded import EncodedSplit
@@ -105,52 +105,49 @@ def test_a_virtual_step_is_the_optimizers_own_next_step(steps_before, fused):
     assert all(torch.equal(before[i][name], after[i][name]) for i in before for name in before[i])
 
 
-def build(tmp_path, steps: int = 3, order: str = "second", **training) -> GateSteps:
+def build(tmp_path, steps: int = 3, order: str = "second", **training) -> SupernetTrainer:
     torch.manual_seed(0)
     model = TINY["bert"]()
     sites = find_sites(model)
     space = SearchSpace.build(SPACES["s3delta_m"], sites=sites, cost=num_parameters)
     adapted = attach(model, space.largest, sites=sites, head=("classifier",), task_type="SEQ_CLS")
     data = SearchData(TaskFormat(), Tokens(8 * steps), Tokens(8 * steps), EncodedSplit((), Tokens(8)), "accuracy")
-    return make_gate_search(
-        Supernet(adapted, sites=sites, space=space),
-        strategy=S3Delta(space, budgets=[300], settings=S3DeltaSettings(order=order), planned_steps=steps),
-        data=data,
-        settings=TrainingSettings(per_device_train_batch_size=8, learning_rate=1e-2, **training),
-        phase=Phase("search", tmp_path, 0, steps),
-    )
+    settings = TrainingSettings(per_device_train_batch_size=8, learning_rate=1e-2, **training)
+    host = TaskHost(data, settings, Phase("search", tmp_path, 0, steps))
+    strategy = S3Delta(space, budgets=[300], settings=S3DeltaSettings(order=order), planned_steps=steps)
+    return host.watch(start_gate_search(host, Supernet(adapted, sites=sites, space=space), strategy))
 
 
 def test_an_architecture_step_restores_weights_gradients_and_moments_exactly(tmp_path):
-    search = build(tmp_path)
-    search.create_optimizer_and_scheduler(3)
+    trainer = build(tmp_path)
+    trainer.create_optimizer_and_scheduler(3)
     inputs = TaskFormat.collate([Tokens(8)[i] for i in range(8)])
-    parameters = [p for p in search.model.parameters() if p.requires_grad]
+    parameters = [p for p in trainer.model.parameters() if p.requires_grad]
     before = [p.detach().clone() for p in parameters]
-    logits = search.strategy.logits.detach().clone()
-    record, loss = search._architecture_step(search.model, 0, inputs)
+    logits = trainer.search.strategy.logits.detach().clone()
+    record, loss = trainer.search.architecture_step(trainer.model, 0, inputs)
     assert all(torch.equal(p, b) for p, b in zip(parameters, before))
-    assert all(p.grad is None for p in parameters) and not search.weight_optimizer.state
-    assert not torch.equal(search.strategy.logits, logits)
-    assert [tuple(r.shape) for r in record] == [tuple(t.shape) for t in search._live.tensors]
+    assert all(p.grad is None for p in parameters) and not trainer.search.weight_optimizer.state
+    assert not torch.equal(trainer.search.strategy.logits, logits)
+    assert [tuple(r.shape) for r in record] == [tuple(t.shape) for t in trainer.search._live.tensors]
 
 
 @pytest.mark.parametrize("order", ["first", "second"])
 @pytest.mark.parametrize("training", [{"gradient_checkpointing": True}, {"gradient_accumulation_steps": 2}])
 def test_searches_run_with_recomputed_and_with_accumulated_gradients(order, training, tmp_path):
-    search = build(tmp_path, order=order, **training)
-    search.strategy.end_epoch = lambda score: None
-    search.train()
-    assert search.state.global_step == 3
-    assert search.strategy.logits.detach().abs().min() > 0
+    trainer = build(tmp_path, order=order, **training)
+    trainer.search.strategy.end_epoch = lambda score: None
+    trainer.train()
+    assert trainer.state.global_step == 3
+    assert trainer.search.strategy.logits.detach().abs().min() > 0
 
 
 def test_checkpointing_does_not_change_what_is_learnt(tmp_path):
     learnt = []
     for is_used in (False, True):
-        search = build(tmp_path, gradient_checkpointing=is_used)
-        search.strategy.end_epoch = lambda score: None
-        search.train()
-        learnt.append(search.strategy.logits.detach())
+        trainer = build(tmp_path, gradient_checkpointing=is_used)
+        trainer.search.strategy.end_epoch = lambda score: None
+        trainer.train()
+        learnt.append(trainer.search.strategy.logits.detach())
     # Sums in another order, and AdamW's first steps divide gradients by their own size.
     torch.testing.assert_close(*learnt, atol=1e-3, rtol=1e-3)

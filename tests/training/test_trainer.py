@@ -12,12 +12,12 @@ from peftsearch.methods.s3delta.settings import S3DeltaSettings
 from peftsearch.models.discover import find_sites
 from peftsearch.modules.attach import attach
 from peftsearch.modules.peft_module import KINDS
-from peftsearch.searches.gate_driver import planned_steps, search_steps, split_in_halves
+from peftsearch.searches.gate_driver import search_steps, split_in_halves
 from peftsearch.space import Choice, Configuration
 from peftsearch.training.arguments import Phase, uses_bf16
 from peftsearch.training.batches import length_grouped
 from peftsearch.training.parameter_groups import BACKBONE_SCALE, parameter_groups
-from peftsearch.training.settings import TrainingSettings
+from peftsearch.training.settings import TrainingSettings, planned_steps
 from peftsearch.training.trainer import TaskTrainer
 
 

@@ -2,11 +2,12 @@
 
 import copy
 import logging
-from collections.abc import Mapping, Sequence, Sized
+from collections.abc import Iterator, Mapping, Sequence, Sized
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import nn
 from torch.utils.data import DataLoader, Dataset, RandomSampler, Subset
 from transformers import DefaultFlowCallback, Trainer, TrainerControl, TrainerState, TrainingArguments, set_seed
 from transformers.trainer_callback import CallbackHandler
@@ -17,14 +18,15 @@ from peftsearch.errors import BudgetError, ConfigurationError, DataError
 from peftsearch.modules.provenance import write_provenance
 from peftsearch.run.config import make_config
 from peftsearch.run.workspace import Scope
-from peftsearch.searches.gate_driver import search_steps
-from peftsearch.searches.gate_steps import GateSteps, endless, gated
+from peftsearch.searches.gate_driver import run_gate_search, search_steps, share_out
+from peftsearch.searches.gate_search import GateSearch
 from peftsearch.searches.method import METHODS, Driver
 from peftsearch.space import Configuration
 from peftsearch.supernet.supernet import Supernet
+from peftsearch.training.batches import endless
 from peftsearch.training.callbacks import JsonLog, ShowProgress
 from peftsearch.training.log_file import LogFile
-from peftsearch.training.micro_batches import MicroBatches
+from peftsearch.training.micro_batches import Batch, MicroBatches
 from peftsearch.training.parameter_groups import RatesByKind
 
 logger = logging.getLogger(__name__)
@@ -85,6 +87,7 @@ class SearchMixin(RatesByKind):
         self._scope = Scope.of(self._loaded, preset=self._config.preset, budget=self._config.budget)
         self._scope.usable_budgets()
         self.configuration: Configuration | None = None
+        self.gate_search: GateSearch | None = None
 
     def search(self) -> Configuration:
         """Find a configuration within the budget and keep it for `train`; the model stays as it is.
@@ -102,22 +105,13 @@ class SearchMixin(RatesByKind):
         train, args = self._train_set(), self.args
         set_seed(args.seed)
         method, settings = METHODS[self._config.method_name].load(), self._config.method
-        weight_half, architecture_half = method.split(train, args.seed)
+        weight_half, architecture_half = share_out(train, method, args.seed)
         steps = self._num_steps(len(weight_half))
         budgets = list(self._scope.usable_budgets().values())
         strategy = method(self._scope.space, budgets=budgets, settings=settings, planned_steps=steps)
         with temporarily_attached(self._loaded, self._scope.space.largest, self._scope.sites) as model:
             supernet = Supernet(model, sites=self._scope.sites, space=self._scope.space)
-            strategy.prepare(supernet)
-            search = self._searcher(strategy.steps, weight_half, supernet, steps)
-            search.begin_search(
-                supernet,
-                strategy=strategy,
-                architecture_batches=endless(lambda: _loader(search, architecture_half)),
-                score=lambda: _score(search),
-                micro_batches=MicroBatches(),
-            )
-            search.train()
+            run_gate_search(TrainerHost(self, weight_half, architecture_half, steps), supernet, strategy)
         for note in strategy.notes():
             logger.warning(note)
         found = strategy.results()[budgets[0]]
@@ -162,26 +156,59 @@ class SearchMixin(RatesByKind):
             )
         return train
 
-    def _searcher(self, steps: type[GateSteps], train: Dataset, supernet: Supernet, num_steps: int) -> GateSteps:
-        """A copy of this Trainer that trains the supernet: with this one's loss and data, but its own state."""
-        search = object.__new__(gated(steps, type(self)))
-        vars(search).update(vars(self))
-        search.args = _arguments_of_search(self.args, num_steps)
+    def training_step(self, model: nn.Module, inputs: Batch, num_items_in_batch: Any = None) -> torch.Tensor:
+        """Train the model as the Trainer does, or take a step of the search in the copy of it that searches."""
+        if self.gate_search is None:
+            return super().training_step(model, inputs, num_items_in_batch)
+        return self.gate_search.step(super().training_step, model, inputs, num_items_in_batch)
+
+
+class SearchTrainer(SearchMixin, Trainer):
+    """transformers' Trainer with a search in front; see `SearchMixin`."""
+
+
+class TrainerHost:
+    """Host of a search in a user's Trainer: a copy of it trains the supernet, with its loss and data.
+
+    Args:
+        trainer: the user's; it stays as it is.
+        weight_half: the part of its training set that trains weights.
+        architecture_half: the part that trains the architecture.
+        num_steps: optimizer steps of the search.
+    """
+
+    def __init__(self, trainer: SearchMixin, weight_half: Dataset, architecture_half: Subset, num_steps: int):
+        self.trainer, self.num_steps = trainer, num_steps
+        self.weight_half, self.architecture_half = weight_half, architecture_half
+
+    def make_trainer(self, supernet: Supernet) -> SearchMixin:
+        search = copy.copy(self.trainer)
+        search.args = _arguments_of_search(self.trainer.args, self.num_steps)
         search.model = search.model_wrapped = supernet.model
-        search.train_dataset = train
+        search.train_dataset = self.weight_half
         search.state, search.control = TrainerState(), TrainerControl()
+        log = LogFile(Path(str(self.trainer.args.output_dir)) / "search" / "log.jsonl")
         search.callback_handler = CallbackHandler(
-            [DefaultFlowCallback(), JsonLog(LogFile(self._folder / "log.jsonl")), ShowProgress("search")],
+            [DefaultFlowCallback(), JsonLog(log), ShowProgress("search")],
             supernet.model,
-            self.processing_class,
+            search.processing_class,
             None,
             None,
         )
         return search
 
+    def architecture_batches(self, trainer: Trainer) -> Iterator[Batch]:
+        return endless(lambda: _loader(trainer, self.architecture_half))
 
-class SearchTrainer(SearchMixin, Trainer):
-    """transformers' Trainer with a search in front; see `SearchMixin`."""
+    def micro_batches(self, trainer: Trainer) -> MicroBatches:
+        return MicroBatches()
+
+    def score(self, trainer: Trainer) -> float:
+        return _score(trainer)
+
+    def run(self, search: GateSearch) -> None:
+        search.trainer.gate_search = search
+        search.trainer.train()
 
 
 def _arguments_of_search(args: TrainingArguments, num_steps: int) -> TrainingArguments:

@@ -6,8 +6,9 @@ from peftsearch.files import new_folder
 from peftsearch.modules.attach import attach
 from peftsearch.run.searched import Searched
 from peftsearch.run.workspace import Scope, Workspace
-from peftsearch.searches.gate_driver import SearchData, run_gate_search, search_steps
+from peftsearch.searches.gate_driver import run_gate_search, search_steps, share_out
 from peftsearch.searches.method import METHODS
+from peftsearch.searches.task_search import SearchData, TaskHost
 from peftsearch.space import Configuration
 from peftsearch.supernet.supernet import Supernet
 from peftsearch.training.arguments import Phase
@@ -19,7 +20,7 @@ def search_with_gates(workspace: Workspace, scope: Scope, folder: Path) -> Searc
     config = workspace.config
     supernet = make_supernet(workspace, scope)
     method = METHODS[config.method_name].load()
-    parts = method.split(workspace.train.encoded, config.seed)
+    parts = share_out(workspace.train.encoded, method, config.seed)
     steps = search_steps(len(parts[0]), config.training, config.method)
     phase = Phase("search", folder / "search", config.seed, steps, run=config.tracked_name)
     strategy = method(
@@ -28,21 +29,18 @@ def search_with_gates(workspace: Workspace, scope: Scope, folder: Path) -> Searc
         settings=config.method,
         planned_steps=steps,
     )
-    done = run_gate_search(
-        supernet,
-        strategy=strategy,
-        data=SearchData(workspace.task_format, *parts, workspace.validation, workspace.task.selection_metric),
-        settings=config.training,
-        phase=phase,
-    )
+    data = SearchData(workspace.task_format, *parts, workspace.validation, workspace.task.selection_metric)
+    search = run_gate_search(TaskHost(data, config.training, phase), supernet, strategy)
     results = strategy.results()
     if config.inherit:
         save_inherited(workspace, scope, supernet, results[min(results)], folder / "search" / "inherited")
     notes = (
         *strategy.notes(),
-        *memory_notes("search", done.num_micro_batches, config.training.per_device_train_batch_size),
+        *memory_notes(
+            "search", search.micro_batches.num_micro_batches, config.training.per_device_train_batch_size
+        ),
     )
-    return Searched(results, done.steps, done.seconds, notes)
+    return Searched(results, search.trainer.state.global_step, search.trainer.seconds, notes)
 
 
 def make_supernet(workspace: Workspace, scope: Scope) -> Supernet:

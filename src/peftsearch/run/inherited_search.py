@@ -13,8 +13,9 @@ from peftsearch.run.gate_search import make_supernet, save_inherited
 from peftsearch.run.searched import Searched
 from peftsearch.run.trial_search import failure_notes, make_problem
 from peftsearch.run.workspace import Scope, Workspace
-from peftsearch.searches.gate_driver import SearchData, run_gate_search, search_steps
+from peftsearch.searches.gate_driver import run_gate_search, search_steps, share_out
 from peftsearch.searches.method import METHODS
+from peftsearch.searches.task_search import SearchData, TaskHost
 from peftsearch.searches.trial_driver import run_trials
 from peftsearch.searches.trials import Problem, Proposal
 from peftsearch.supernet.gates import configuration_gates
@@ -61,18 +62,15 @@ def _train_supernet(workspace: Workspace, scope: Scope, problem: Problem, folder
     """Train the supernet and write it, and last of all `supernet.json`."""
     config = workspace.config
     supernet = make_supernet(workspace, scope)
-    parts = UniformGates.split(workspace.train.encoded, config.seed)
+    parts = share_out(workspace.train.encoded, UniformGates, config.seed)
     steps = search_steps(len(parts[0]), config.training, config.method)
-    done = run_gate_search(
-        supernet,
-        strategy=UniformGates(problem.encoding, seed=config.seed),
-        data=SearchData(workspace.task_format, *parts, workspace.validation, workspace.task.selection_metric),
-        settings=config.training,
-        phase=Phase("supernet", folder, config.seed, steps, run=config.tracked_name),
-    )
+    data = SearchData(workspace.task_format, *parts, workspace.validation, workspace.task.selection_metric)
+    phase = Phase("supernet", folder, config.seed, steps, run=config.tracked_name)
+    host = TaskHost(data, config.training, phase)
+    done = run_gate_search(host, supernet, UniformGates(problem.encoding, seed=config.seed)).trainer
     with new_folder(folder / "supernet") as new:
         supernet.model.save_pretrained(str(new))
-    write_json(folder / "supernet.json", {"steps": done.steps, "seconds": done.seconds})
+    write_json(folder / "supernet.json", {"steps": done.state.global_step, "seconds": done.seconds})
 
 
 class InheritedScorer:

@@ -19,14 +19,13 @@ from peftsearch.run.attachment import ADAPTER, MODEL
 from peftsearch.run.folder import read_json
 from peftsearch.run.recipe import Recipe
 from peftsearch.run.workspace import Workspace
-from peftsearch.searches.gate_driver import planned_steps
 from peftsearch.tasks.encoded import EncodedSplit
 from peftsearch.training import stop_signals
 from peftsearch.training.arguments import Phase
 from peftsearch.training.checkpoints import Checkpoints
 from peftsearch.training.evaluation import evaluate
 from peftsearch.training.fine_tuning import fine_tune
-from peftsearch.training.settings import TrainingSettings
+from peftsearch.training.settings import TrainingSettings, planned_steps
 
 # Largest difference of a score, in points, between the trained model and the one reloaded from disk.
 SCORE_TOLERANCE = 0.1

@@ -2,18 +2,14 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar, Literal, Protocol
 
 import torch
-from torch.utils.data import Dataset, Subset
 
 from peftsearch.space import Configuration, Placement
 from peftsearch.supernet.sensitivity import ModuleSaliency, Saliency
 from peftsearch.supernet.supernet import Gates, Supernet
 from peftsearch.training.pytree import PyTree
-
-# (training set, seed) -> what trains weights, what trains the architecture
-Split = Callable[[Dataset, int], tuple[Dataset, Subset]]
 
 
 @dataclass(frozen=True)
@@ -40,10 +36,10 @@ class GateStrategy(Protocol):
     for them, and a method that never has an architecture step leaves out what belongs to it.
     """
 
-    # The class of its steps: `GateSteps` or a subclass.
-    steps: type
-    # How it shares the training set out.
-    split: ClassVar[Split]
+    # How it shares the training set out: "halves" for weights and architecture, or "all" for the weights.
+    split: ClassVar[Literal["halves", "all"]]
+    # Whether its architecture steps look one weight step ahead; see `second_order`.
+    is_second_order: bool = False
 
     def prepare(self, supernet: Supernet) -> None:
         """Look at the supernet, or change its start, before the first step."""

@@ -6,16 +6,16 @@ Source: Liu et al. 2019, "DARTS", eqs 7 and 8, in the form of S3Delta's public c
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import nn
 from torch.optim.adamw import adamw
 
 from peftsearch.errors import TrainingError
-from peftsearch.searches.gate_steps import GateSteps
+from peftsearch.searches.gate_search import GateSearch
 from peftsearch.supernet.sensitivity import Saliency, take_saliency
-from peftsearch.training.micro_batches import is_out_of_memory
+from peftsearch.training.micro_batches import Batch, is_out_of_memory
 
 # Length of the step of the finite difference.
 DIFFERENCE = 0.01
@@ -164,25 +164,26 @@ def _told_when_memory_runs_out() -> Iterator[None]:
         ) from error
 
 
-class SecondOrderSteps(GateSteps):
-    """Search steps with second-order architecture steps: five passes a step instead of two.
+class SecondOrderSearch(GateSearch):
+    """A search with second-order architecture steps: five passes a step instead of two.
 
     Only what is trained is copied, that is modules and head. All four passes of an architecture step see one draw of
     the gates, and the training loss is that of the batch on which the weights take their real step next.
     """
 
-    def _architecture_step(self, model: nn.Module, step: int, inputs: dict[str, Any]) -> tuple[Saliency, torch.Tensor]:
+    def architecture_step(self, model: nn.Module, step: int, inputs: Batch) -> tuple[Saliency, torch.Tensor]:
         model.train()
-        optimizer, batch = self.weight_optimizer, next(self._architecture_batches)
-        gates = self.strategy.architecture_gates(step, self.supernet.live, self.args.device)
-        penalty = self.strategy.architecture_penalty(step).to(self.args.device)
+        device = self.trainer.args.device
+        optimizer, batch = self.weight_optimizer, next(self.architecture_batches)
+        gates = self.strategy.architecture_gates(step, self.supernet.live, device)
+        penalty = self.strategy.architecture_penalty(step).to(device)
         weights = [(p, group["lr"]) for group in optimizer.param_groups for p in group["params"]]
         problem = Bilevel(
             self.strategy.architecture_parameters(step),
             weights=[weight for weight, _ in weights],
             rates=[rate for _, rate in weights],
-            train_loss=lambda: self._loss_of(model, inputs),
-            validation_loss=lambda: self._loss_of(model, batch) + penalty,
+            train_loss=lambda: self.loss_of(model, inputs),
+            validation_loss=lambda: self.loss_of(model, batch) + penalty,
             take_weight_step=lambda gradients: virtual_adamw_step(optimizer, gradients),
         )
         with self.supernet.gated(gates), _told_when_memory_runs_out():

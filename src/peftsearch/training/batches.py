@@ -1,11 +1,76 @@
-"""The order in which batches come."""
+"""The order in which batches come, and how it is taken up again."""
+
+from collections.abc import Callable, Iterable, Iterator
+from functools import cache
+from typing import TypeVar
 
 import torch
-from torch.utils.data import Dataset
+from torch.utils.data import DataLoader, Dataset, Sampler
 from transformers.trainer_pt_utils import LengthGroupedSampler
+
+from peftsearch.training.micro_batches import Batch
+
+T = TypeVar("T")
 
 
 def length_grouped(dataset: Dataset, batch_size: int, seed: int) -> LengthGroupedSampler:
-    """Shuffle so that examples of like length share a batch: short texts are not padded to the longest."""
+    """Shuffle so that examples of like length share a batch: short texts are not padded to the longest.
+
+    Args:
+        dataset: items have a `length` in tokens.
+        batch_size: examples.
+        seed: of the sampler's own generator.
+    """
     lengths = [dataset[i]["length"] for i in range(len(dataset))]
     return LengthGroupedSampler(batch_size, lengths=lengths, generator=torch.Generator().manual_seed(seed))
+
+
+def skip_passes(sampler: Sampler, passes: int) -> None:
+    """Advance a new sampler that draws from its own generator by so many passes over its data."""
+    for _ in range(passes):
+        iter(sampler)
+
+
+def endless(make_loader: Callable[[], Iterable[T]]) -> Iterator[T]:
+    """Iterate over batches for ever, newly shuffled in each pass.
+
+    The loader must not be prepared by accelerate: a prepared loader that never ends hides the end of the training
+    loader's epoch and with it the last gradient synchronisation.
+
+    Args:
+        make_loader: called when the first batch is wanted.
+    """
+    loader = make_loader()
+    while True:
+        yield from loader
+
+
+class RepeatableBatches(Iterator[Batch]):
+    """Infinite iterator over batches that can be fast-forwarded to a saved position.
+
+    Args:
+        make_loader: called when the first batch is wanted; its sampler draws from a generator of its own.
+    """
+
+    def __init__(self, make_loader: Callable[[], DataLoader]):
+        self._loader = cache(make_loader)
+        self._batches = endless(self._loader)
+        self._num_taken = 0
+
+    def __next__(self) -> Batch:
+        self._num_taken += 1
+        return next(self._batches)
+
+    def state_dict(self) -> int:
+        """Number of batches taken so far."""
+        return self._num_taken
+
+    def load_state_dict(self, state: int) -> None:
+        """Pass over as many batches."""
+        if state:
+            # The next pass starts when its first batch is wanted.
+            passes, rest = divmod(state - 1, len(self._loader()))
+            skip_passes(self._loader().sampler, passes)
+            for _ in range(rest + 1):
+                next(self._batches)
+        self._num_taken = state

@@ -14,6 +14,7 @@ from transformers import Trainer, TrainerCallback
 
 from peftsearch.errors import CheckpointError, TrainingError
 from peftsearch.training import stop_signals
+from peftsearch.training.batches import skip_passes
 from peftsearch.training.checkpoints import Checkpoints, read, step_of
 from peftsearch.training.pytree import PyTree
 
@@ -137,12 +138,6 @@ class ResumingTrainer(Trainer):
         if self._tree is not None:
             _set_random_state(self._tree["random"])
             self._tree = None
-
-
-def skip_passes(sampler: Sampler, passes: int) -> None:
-    """Let a new sampler that draws from its own generator be where it was after so many passes over its data."""
-    for _ in range(passes):
-        iter(sampler)
 
 
 class _Save(TrainerCallback):

@@ -1,6 +1,11 @@
 """How to train; the names are those of `transformers.TrainingArguments`. No torch here, so that --help is quick."""
 
+import math
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from transformers import TrainingArguments
 
 
 @dataclass(frozen=True)
@@ -40,3 +45,9 @@ class TrainingSettings:
     save_steps: int = 50
     save_total_limit: int = 2
     report_to: str = "none"
+
+
+def planned_steps(num_examples: int, settings: "TrainingSettings | TrainingArguments", epochs: float) -> int:
+    """Optimizer steps of `epochs` passes over `num_examples`, at least one."""
+    batch = settings.per_device_train_batch_size * settings.gradient_accumulation_steps
+    return max(1, math.ceil(math.ceil(num_examples / batch) * epochs))

@@ -21,8 +21,6 @@ from peftsearch.methods.bipeft.rules import (
     schedule,
 )
 from peftsearch.methods.bipeft.settings import BipeftSettings
-from peftsearch.searches.gate_driver import split_in_halves
-from peftsearch.searches.gate_steps import GateSteps
 from peftsearch.searches.gate_strategy import GateStrategy, Observation
 from peftsearch.space import Configuration, Placement, SearchSpace
 from peftsearch.space.repair import EMPTY, repair
@@ -56,8 +54,7 @@ class Bipeft(GateStrategy):
         planned_steps: steps after which the search ends in any case.
     """
 
-    steps = GateSteps
-    split = staticmethod(split_in_halves)
+    split = "halves"
 
     def __init__(self, space: SearchSpace, *, budgets: Sequence[int], settings: BipeftSettings, planned_steps: int):
         self.space, self.settings, self.planned_steps = space, settings, planned_steps

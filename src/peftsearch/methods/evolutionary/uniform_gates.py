@@ -6,8 +6,6 @@ from typing import Any
 
 import torch
 
-from peftsearch.searches.gate_driver import all_for_weights
-from peftsearch.searches.gate_steps import GateSteps
 from peftsearch.searches.gate_strategy import GateStrategy, Observation
 from peftsearch.space import Placement
 from peftsearch.space.encoding import Encoding
@@ -23,8 +21,7 @@ class UniformGates(GateStrategy):
     search chooses among those alone.
     """
 
-    steps = GateSteps
-    split = staticmethod(all_for_weights)
+    split = "all"
 
     def __init__(self, encoding: Encoding, *, seed: int):
         self.encoding = encoding

@@ -12,8 +12,6 @@ import torch
 from peftsearch.methods.prunepeft.rules import SCORES, STRUCTURES, Layout, order_units, without
 from peftsearch.methods.prunepeft.settings import PrunePeftSettings
 from peftsearch.modules.peft_module import PeftModule
-from peftsearch.searches.gate_driver import all_for_weights
-from peftsearch.searches.gate_steps import GateSteps
 from peftsearch.searches.gate_strategy import GateStrategy, Observation
 from peftsearch.space import Configuration, Placement, SearchSpace
 from peftsearch.space.repair import EMPTY
@@ -32,8 +30,7 @@ class PrunePeft(GateStrategy):
         planned_steps: steps of the training; it always runs to its end.
     """
 
-    steps = GateSteps
-    split = staticmethod(all_for_weights)
+    split = "all"
 
     def __init__(self, space: SearchSpace, *, budgets: Sequence[int], settings: PrunePeftSettings, planned_steps: int):
         self.space, self.settings = space, settings

@@ -13,16 +13,11 @@ import torch
 from peftsearch.methods.s3delta.rules import binary_concrete, keep_one_on, let_compete, probabilities
 from peftsearch.methods.s3delta.settings import S3DeltaSettings
 from peftsearch.modules.peft_module import Mask
-from peftsearch.searches.gate_driver import split_in_halves
-from peftsearch.searches.gate_steps import GateSteps
 from peftsearch.searches.gate_strategy import GateStrategy, Observation
-from peftsearch.searches.second_order import SecondOrderSteps
 from peftsearch.space import Configuration, Placement, SearchSpace
 from peftsearch.space.repair import EMPTY
 from peftsearch.supernet.supernet import Gates
 from peftsearch.training.pytree import PyTree
-
-STEPS: dict[str, type[GateSteps]] = {"first": GateSteps, "second": SecondOrderSteps}
 
 
 class S3Delta(GateStrategy):
@@ -35,12 +30,12 @@ class S3Delta(GateStrategy):
         planned_steps: steps over which the learning rate falls to 0.
     """
 
-    split = staticmethod(split_in_halves)
+    split = "halves"
 
     def __init__(self, space: SearchSpace, *, budgets: Sequence[int], settings: S3DeltaSettings, planned_steps: int):
         self.space, self.settings = space, settings
         self.budgets = sorted(set(budgets))
-        self.steps = STEPS[settings.order]
+        self.is_second_order = settings.order == "second"
         self.placements: list[Placement] = list(space.ranks)
         sizes = {choice.placement: space.cost_of(choice) for choice in space.largest}
         self.sizes = torch.tensor([sizes[p] for p in self.placements], dtype=torch.float64)

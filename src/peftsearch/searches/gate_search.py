@@ -1,7 +1,7 @@
-"""The steps of every search that gates a supernet, for any transformers Trainer to take."""
+"""A running search over gates: its steps train an architecture beside the weights of a supernet."""
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import torch
@@ -14,6 +14,9 @@ from peftsearch.supernet.sensitivity import ModuleSaliency, Saliency, take_salie
 from peftsearch.supernet.supernet import Gates, Supernet
 from peftsearch.training.micro_batches import Batch, MicroBatches, num_items
 from peftsearch.training.trainer import require_finite
+
+# A Trainer's training step: (model, inputs, items in the batch) -> loss.
+TrainWeights = Callable[[nn.Module, Batch, Any], torch.Tensor]
 
 
 class LiveParameters:
@@ -29,55 +32,66 @@ class LiveParameters:
         self.records = ModuleSaliency(owners, sizes)
 
 
-class GateSteps(Trainer):
-    """A Trainer whose step first trains the architecture on one part of the data, then weights on the other.
+class GateSearch:
+    """A search that runs beside a Trainer of a supernet's weights.
 
+    The trainer hands its training step over to `step`, which first trains the architecture on one part of the data and
+    then lets the trainer train weights on the other. Loss, batches and optimizer of the weights are the trainer's own.
     The architecture lives outside of the model and its gradients come from `torch.autograd.grad`, which leaves the
     weights' `.grad` alone: neither the weight optimizer nor accumulation nor data-parallel wrappers see that pass.
 
-    It is put in front of another class of Trainer with `gated`; loss, batches and optimizer are that class's own.
+    Args:
+        trainer: of the supernet's weights; its model is the supernet's.
+        supernet: what is searched.
+        strategy: the method, prepared.
+        architecture_batches: batches without end for the architecture; see `endless`.
+        score: computes the selecting metric of the model as it stands, larger is better.
+        micro_batches: how batches of the architecture are cut where memory does not hold them.
     """
 
-    def begin_search(
+    def __init__(
         self,
+        trainer: Trainer,
         supernet: Supernet,
         *,
         strategy: GateStrategy,
         architecture_batches: Iterator[Batch],
         score: Callable[[], float],
         micro_batches: MicroBatches,
-    ) -> None:
-        """Get ready for `train`.
-
-        Args:
-            supernet: what is searched; its model is the trainer's.
-            strategy: the method, prepared.
-            architecture_batches: without end; see `endless`.
-            score: the selecting metric of the model as it stands, larger is better.
-            micro_batches: how batches of the architecture are cut; those of the weights are the other class's own.
-        """
-        self.micro_batches = micro_batches
-        self.supernet, self.strategy = supernet, strategy
-        self._architecture_batches, self._score = architecture_batches, score
+    ):
+        self.trainer, self.supernet, self.strategy = trainer, supernet, strategy
+        self.architecture_batches, self.micro_batches = architecture_batches, micro_batches
+        self._score = score
         self._live = LiveParameters(supernet)
         self._started = time.perf_counter()
-        self.add_callback(EndEpoch(self))
+        trainer.add_callback(EndEpoch(self))
 
-    def training_step(self, model: nn.Module, inputs: dict[str, Any], num_items_in_batch: Any = None) -> torch.Tensor:
-        """One search step; on micro-steps before an optimizer step only the weights' gradients are accumulated."""
-        step = self.state.global_step
-        updates = self.accelerator.sync_gradients
+    def step(self, train_weights: TrainWeights, model: nn.Module, inputs: Batch, num_items: Any) -> torch.Tensor:
+        """Take one search step; on micro-steps before an optimizer step only the weights' gradients are accumulated.
+
+        Args:
+            train_weights: the trainer's own training step.
+            model, inputs, num_items: its arguments.
+
+        Returns:
+            the loss of the weights.
+
+        Raises:
+            TrainingError: if a loss is not finite.
+        """
+        trainer = self.trainer
+        step, updates = trainer.state.global_step, trainer.accelerator.sync_gradients
         validation_saliency = architecture_loss = None
         if updates and self.strategy.has_architecture_step(step):
-            validation_saliency, architecture_loss = self._architecture_step(model, step, inputs)
-        gates = self.strategy.weight_gates(step, self.supernet.live, self.args.device)
+            validation_saliency, architecture_loss = self.architecture_step(model, step, inputs)
+        gates = self.strategy.weight_gates(step, self.supernet.live, trainer.args.device)
         with self.supernet.gated(gates):
-            loss = super().training_step(model, inputs, num_items_in_batch)
+            loss = train_weights(model, inputs, num_items)
         require_finite(loss, step + 1)
         if updates:
             self._observe(step, validation_saliency)
             self._log_step(step, loss, architecture_loss)
-            self.control.should_training_stop |= self.strategy.finished()
+            trainer.control.should_training_stop |= self.strategy.finished()
         return loss
 
     def score(self, gates: Gates) -> float:
@@ -85,17 +99,21 @@ class GateSteps(Trainer):
         with self.supernet.gated(gates):
             return self._score()
 
-    def _architecture_step(self, model: nn.Module, step: int, inputs: dict[str, Any]) -> tuple[Saliency, torch.Tensor]:
-        """Train the architecture once; `inputs` is the batch that the weights are trained on next."""
+    def architecture_step(self, model: nn.Module, step: int, inputs: Batch) -> tuple[Saliency, torch.Tensor]:
+        """Train the architecture once; `inputs` is the batch that the weights are trained on next.
+
+        Returns:
+            the saliency of every live tensor on the architecture's batch, and the loss there.
+        """
         # Not only if `model.training` is off: peft's wrapper may be on around a model that is not.
         model.train()
         parameters = self.strategy.architecture_parameters(step)
-        gates = self.strategy.architecture_gates(step, self.supernet.live, self.args.device)
+        gates = self.strategy.architecture_gates(step, self.supernet.live, self.trainer.args.device)
         # The backward pass is inside too: gradient checkpointing runs the forward pass again in it.
         with self.supernet.gated(gates):
             loss, gradients = self._differentiate(
                 model,
-                next(self._architecture_batches),
+                next(self.architecture_batches),
                 by=[*parameters, *self._live.tensors],
                 penalty=self.strategy.architecture_penalty(step),
             )
@@ -111,7 +129,7 @@ class GateSteps(Trainer):
 
         def pass_through(piece: Batch) -> tuple[torch.Tensor, Sequence[torch.Tensor | None]]:
             share = num_items(piece) / items
-            loss = self._loss_of(model, piece) * share
+            loss = self.loss_of(model, piece) * share
             total = loss + penalty.to(loss.device) * share
             # All pieces share the graph of the gates.
             keep = self.micro_batches.num_micro_batches > 1
@@ -121,15 +139,18 @@ class GateSteps(Trainer):
         gradients = [_add([found[i] for _, found in passes]) for i in range(len(by))]
         return _add([loss for loss, _ in passes]), gradients
 
-    def _loss_of(self, model: nn.Module, batch: dict[str, Any]) -> torch.Tensor:
-        batch = self._prepare_inputs(batch)
-        with self.accelerator.no_sync(model), self.compute_loss_context_manager():
-            loss = self.compute_loss(model, batch)
-        require_finite(loss, self.state.global_step + 1)
+    def loss_of(self, model: nn.Module, batch: Batch) -> torch.Tensor:
+        """The trainer's loss of a batch, without letting processes wait for each other's gradients."""
+        trainer = self.trainer
+        batch = trainer._prepare_inputs(batch)
+        with trainer.accelerator.no_sync(model), trainer.compute_loss_context_manager():
+            loss = trainer.compute_loss(model, batch)
+        require_finite(loss, trainer.state.global_step + 1)
         return loss
 
     def _update_architecture(self, step: int, gradients: Sequence[torch.Tensor]) -> None:
-        self.strategy.update_architecture(step, [self.accelerator.reduce(g, reduction="mean") for g in gradients])
+        reduce = self.trainer.accelerator.reduce
+        self.strategy.update_architecture(step, [reduce(gradient, reduction="mean") for gradient in gradients])
 
     def _observe(self, step: int, validation_saliency: Saliency | None) -> None:
         live = self._live
@@ -160,7 +181,7 @@ class GateSteps(Trainer):
     @property
     def weight_optimizer(self) -> torch.optim.Optimizer:
         """The optimizer of the weights itself, without accelerate's wrapper."""
-        return getattr(self.optimizer, "optimizer", self.optimizer)
+        return getattr(self.trainer.optimizer, "optimizer", self.trainer.optimizer)
 
     def _log_step(self, step: int, loss: torch.Tensor, architecture_loss: torch.Tensor | None) -> None:
         row = {
@@ -170,7 +191,7 @@ class GateSteps(Trainer):
             "seconds": time.perf_counter() - self._started,
         }
         # Trackers complain about what is no number in every step.
-        self.log({name: value for name, value in row.items() if value is not None})
+        self.trainer.log({name: value for name, value in row.items() if value is not None})
 
 
 def _add(tensors: Sequence[torch.Tensor | None]) -> torch.Tensor | None:
@@ -182,27 +203,8 @@ def _add(tensors: Sequence[torch.Tensor | None]) -> torch.Tensor | None:
 class EndEpoch(TrainerCallback):
     """Tell the strategy that an epoch has ended."""
 
-    def __init__(self, search: GateSteps):
+    def __init__(self, search: GateSearch):
         self.search = search
 
     def on_epoch_end(self, args, state, control, **_) -> None:
         self.search.strategy.end_epoch(self.search.score)
-
-
-def gated(steps: type[GateSteps], trainer: type[Trainer]) -> type[GateSteps]:
-    """The class of a trainer that takes the steps of a search."""
-    return type(f"{steps.__name__}Of{trainer.__name__}", (steps, trainer), {})
-
-
-def endless(make_loader: Callable[[], Iterable[Batch]]) -> Iterator[Batch]:
-    """Batches for ever, newly shuffled in each pass.
-
-    The loader must not be prepared by accelerate: a prepared loader that never ends hides the end of the training
-    loader's epoch and with it the last gradient synchronisation.
-
-    Args:
-        make_loader: called when the first batch is wanted.
-    """
-    loader = make_loader()
-    while True:
-        yield from loader

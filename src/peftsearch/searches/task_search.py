@@ -1,0 +1,137 @@
+"""A gate search on the encoded examples of a task, with checkpoints."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+from torch.utils.data import DataLoader, Dataset
+
+from peftsearch.searches.gate_search import GateSearch
+from peftsearch.searches.importance_log import ImportanceLog
+from peftsearch.space import Placement
+from peftsearch.supernet.supernet import Supernet
+from peftsearch.tasks.encoded import EncodedSplit
+from peftsearch.tasks.task_format import TaskFormat
+from peftsearch.training.arguments import Phase
+from peftsearch.training.batches import RepeatableBatches, length_grouped
+from peftsearch.training.evaluation import evaluate
+from peftsearch.training.log_file import LogFile
+from peftsearch.training.micro_batches import Batch, MicroBatches
+from peftsearch.training.pytree import PyTree
+from peftsearch.training.settings import TrainingSettings
+from peftsearch.training.trainer import TaskTrainer
+
+
+@dataclass(frozen=True)
+class SearchData:
+    """The data of a search.
+
+    Args:
+        task_format: how the task is put to the model.
+        weight_half: the part of the training set that trains weights.
+        architecture_half: the part that trains the architecture.
+        validation: examples that `end_epoch` can score the supernet on.
+        metric: name of the metric of that score, larger is better.
+    """
+
+    task_format: TaskFormat
+    weight_half: Dataset
+    architecture_half: Dataset
+    validation: EncodedSplit
+    metric: str
+
+
+class SupernetTrainer(TaskTrainer):
+    """A trainer of encoded examples whose steps are those of a search."""
+
+    search: GateSearch
+
+    def training_step(self, model: nn.Module, inputs: Batch, num_items_in_batch: object = None) -> torch.Tensor:
+        """Take one step of the search."""
+        return self.search.step(super().training_step, model, inputs, num_items_in_batch)
+
+
+@dataclass(frozen=True)
+class TaskHost:
+    """Host of a search in a run of ours; see `SearchHost`.
+
+    Args:
+        data: of the task.
+        settings: as for every training.
+        phase: as for every training; `max_steps` is the planned length.
+    """
+
+    data: SearchData
+    settings: TrainingSettings
+    phase: Phase
+
+    def make_trainer(self, supernet: Supernet) -> SupernetTrainer:
+        return SupernetTrainer(
+            supernet.model,
+            task_format=self.data.task_format,
+            train=self.data.weight_half,
+            settings=self.settings,
+            phase=self.phase,
+        )
+
+    def architecture_batches(self, trainer: SupernetTrainer) -> Iterator[Batch]:
+        return RepeatableBatches(lambda: self._architecture_loader(trainer))
+
+    def _architecture_loader(self, trainer: SupernetTrainer) -> DataLoader:
+        half, args = self.data.architecture_half, trainer.args
+        seed = args.seed + 1 + trainer.accelerator.process_index
+        sampler = length_grouped(half, args.train_batch_size, seed)
+        return DataLoader(
+            half, batch_size=args.train_batch_size, sampler=sampler, collate_fn=self.data.task_format.collate
+        )
+
+    def micro_batches(self, trainer: SupernetTrainer) -> MicroBatches:
+        return trainer.micro_batches
+
+    def score(self, trainer: SupernetTrainer) -> float:
+        """The selecting metric on the validation split; it is logged."""
+        data = self.data
+        found = evaluate(
+            trainer.model,
+            data.task_format,
+            data.validation.examples,
+            data.validation.encoded,
+            batch_size=trainer.args.per_device_eval_batch_size,
+        )
+        trainer.log({f"validation_{name}": value for name, value in found.items()})
+        return found[data.metric]
+
+    def run(self, search: GateSearch) -> None:
+        self.watch(search).resume()
+
+    def watch(self, search: GateSearch) -> SupernetTrainer:
+        """Let a search's trainer take its steps, log its importances and save its state."""
+        trainer = search.trainer
+        trainer.search = search
+        importances = LogFile(self.phase.folder / "importance.jsonl")
+        trainer.add_callback(ImportanceLog(importances, search.strategy.importances))
+        trainer.parts |= {"search": SearchState(search), "importances": importances}
+        return trainer
+
+
+class SearchState:
+    """The state of a search besides its weights: modules left, the method's own, the architecture's batches.
+
+    Args:
+        search: gets the state when its trainer has an optimizer.
+    """
+
+    def __init__(self, search: GateSearch):
+        self.search = search
+
+    def state_dict(self) -> PyTree:
+        search = self.search
+        live = [[placement.site, placement.kind] for placement in search.supernet.live]
+        batches = search.architecture_batches.state_dict()
+        return {"live": live, "strategy": search.strategy.state_dict(), "batches": batches}
+
+    def load_state_dict(self, state: PyTree) -> None:
+        self.search.keep_only({Placement(*row) for row in state["live"]})
+        self.search.strategy.load_state_dict(state["strategy"])
+        self.search.architecture_batches.load_state_dict(state["batches"])
