@@ -1,0 +1,263 @@
+"""`results.json`: everything that a run found and measured. See docs/run_folder.md."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from statistics import fmean, stdev
+from typing import Any
+
+from peftsearch.errors import RunFolderError
+from peftsearch.report.document import read_as
+
+
+@dataclass(frozen=True)
+class SeedScores:
+    """Scores of trainings that differ in their seed, in percent.
+
+    Args:
+        metric: name of the metric.
+        value: mean over the seeds.
+        std: sample deviation over the seeds; None for one seed.
+        per_seed: in the order of the seeds.
+        all: mean over the seeds of every metric of the task.
+    """
+
+    metric: str
+    value: float
+    std: float | None
+    per_seed: tuple[float, ...]
+    all: dict[str, float]
+
+    @classmethod
+    def of(cls, metric: str, rows: Sequence[dict[str, float]]) -> "SeedScores":
+        """Sum up the metrics of one training a row."""
+        values = tuple(row[metric] for row in rows)
+        means = {name: fmean(row[name] for row in rows) for name in rows[0]}
+        return cls(metric, fmean(values), stdev(values) if len(values) > 1 else None, values, means)
+
+
+@dataclass(frozen=True)
+class GrantedBudget:
+    """The smallest budget of a run, as requested and in parameters."""
+
+    requested: str
+    parameters: int
+
+
+@dataclass(frozen=True)
+class SplitRecord:
+    """How the data was split.
+
+    Args:
+        rule: in words.
+        seed: of the draw, if there was one.
+        source: where the data came from; its keys depend on the task.
+        sizes: name of the split -> examples.
+        sha256: name of the split -> hash of its examples in order.
+    """
+
+    rule: str
+    seed: int = 0
+    source: dict[str, Any] = field(default_factory=dict)
+    sizes: dict[str, int] = field(default_factory=dict)
+    sha256: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class WallTime:
+    """Seconds of the search, 0 without one, and the mean of one training."""
+
+    search: float
+    train: float
+
+
+@dataclass(frozen=True)
+class UniformBaseline:
+    """Uniform LoRA of at most the same budget.
+
+    Args:
+        name: "uniform LoRA".
+        rank: the same everywhere.
+        roles: where it is, in every layer.
+        modules: how many.
+        parameters: trained, task head excluded.
+        learning_rate: of its trainings.
+        validation: scores on the validation split.
+        test: scores on the test split.
+        seconds: mean wall time of one training.
+    """
+
+    name: str
+    rank: int
+    roles: tuple[str, ...]
+    modules: int
+    parameters: int
+    learning_rate: float
+    validation: SeedScores
+    test: SeedScores
+    seconds: float
+
+
+@dataclass(frozen=True)
+class RandomBaseline:
+    """A configuration drawn at random within the budget; fields as in `UniformBaseline`."""
+
+    modules: int
+    parameters: int
+    learning_rate: float
+    validation: SeedScores
+    test: SeedScores
+    seconds: float
+
+
+@dataclass(frozen=True)
+class LadderStep:
+    """The configuration found for one budget; sizes in parameters, task head excluded."""
+
+    budget: int
+    parameters: int
+    modules: int
+
+
+@dataclass(frozen=True)
+class FrontEntry:
+    """A trained configuration of the Pareto front of a search by trials.
+
+    Args:
+        folder: of its trainings, within the run folder.
+        trial: its number in the search.
+        search_score: its score in the search.
+        parameters: trained, task head excluded.
+        modules: how many.
+        learning_rate: of its trainings.
+        validation: scores on the validation split.
+        test: scores on the test split.
+    """
+
+    folder: str
+    trial: int
+    search_score: float
+    parameters: int
+    modules: int
+    learning_rate: float
+    validation: SeedScores
+    test: SeedScores
+
+
+@dataclass(frozen=True)
+class SavedResult:
+    """How a result is loaded again; arguments as in `peftsearch.run.train.SavedRun`."""
+
+    model: str
+    num_labels: int | None
+    problem_type: str | None
+    saved_as: str
+
+
+@dataclass(frozen=True)
+class Verified:
+    """Parameters, validation metrics and seconds of the new process that checked the saved result."""
+
+    parameters: int
+    validation: dict[str, float]
+    seconds: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Results:
+    """The document that `results.json` holds, its keys in this order; those with defaults came with later versions.
+
+    Args:
+        method: name of the search method or of the manual configuration.
+        space: name of the space that was searched; None without a search.
+        seed: the first one.
+        seeds: number of trainings of each configuration.
+        command: repeats the run.
+        model: as the user named it.
+        base_model: its hub id, if it has one.
+        task: name of the task.
+        labels: names of the classes in the order of the model's outputs; empty for text-to-text.
+        split: how the data was split.
+        backbone_parameters: of the pretrained model without task head.
+        budget: None if none was given.
+        parameters: trained, as counted after reloading, task head excluded.
+        head_parameters: of the task head.
+        modules: how many.
+        modules_by_kind: kind -> how many.
+        metric: the reported one.
+        selection_metric: the one that epoch, learning rate and seed were chosen by.
+        validation: scores on the validation split.
+        test: scores on the test split.
+        learning_rate: of the trainings.
+        seconds: of the search and of a training.
+        search_steps: search steps or trials.
+        search_cost: time of the search over that of one training; None without a search.
+        baseline: None if not trained.
+        random_baseline: None if not trained.
+        truncated_examples: name of the split -> examples that were cut to the longest length.
+        ladder: one step for each budget, ascending.
+        pareto: empty if the front was not trained.
+        notes: sentences that the reader must know.
+        versions: package -> version.
+        verdict: whether the search paid off.
+        saved: how the result is loaded.
+        verified: None if it was not checked in a new process.
+    """
+
+    method: str
+    space: str | None
+    seed: int
+    seeds: int = 1
+    command: str = ""
+    model: str
+    base_model: str | None = None
+    task: str
+    labels: tuple[str, ...] = ()
+    split: SplitRecord
+    backbone_parameters: int
+    budget: GrantedBudget | None
+    parameters: int
+    head_parameters: int
+    modules: int
+    modules_by_kind: dict[str, int]
+    metric: str
+    selection_metric: str
+    validation: SeedScores
+    test: SeedScores
+    learning_rate: float
+    seconds: WallTime
+    search_steps: int
+    search_cost: float | None
+    baseline: UniformBaseline | None
+    random_baseline: RandomBaseline | None = None
+    truncated_examples: dict[str, int] = field(default_factory=dict)
+    ladder: tuple[LadderStep, ...] = ()
+    pareto: tuple[FrontEntry, ...] = ()
+    notes: tuple[str, ...] = ()
+    versions: dict[str, str]
+    verdict: str = ""
+    saved: SavedResult
+    verified: Verified | None = None
+
+    @classmethod
+    def from_dict(cls, document: Any, *, name: str = "results.json") -> "Results":
+        """Read what `to_dict` gave, in this version or an earlier one.
+
+        Args:
+            document: as `json.loads` gives it.
+            name: of the file, for messages.
+
+        Raises:
+            RunFolderError: if it is something else.
+        """
+        try:
+            return read_as(cls, document)
+        except ValueError as error:
+            raise RunFolderError(
+                f"'{name}' does not hold the results of a run: {error}. Another version may have written it; start "
+                "the run anew with --overwrite."
+            ) from error
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data for JSON."""
+        return json.loads(json.dumps(asdict(self)))
