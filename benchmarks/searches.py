@@ -13,7 +13,7 @@ from shapes import RandomTokens, Shape, TokenForm
 from peftsearch.methods.bipeft.method import Bipeft
 from peftsearch.methods.bipeft.settings import BipeftSettings
 from peftsearch.models.discover import find_sites
-from peftsearch.models.load import count_outside
+from peftsearch.models.head import count_outside
 from peftsearch.modules.attach import attach
 from peftsearch.modules.costs import cost_at
 from peftsearch.searches.gate_driver import start_gate_search
@@ -23,8 +23,6 @@ from peftsearch.supernet.supernet import Supernet
 from peftsearch.tasks.encoded import EncodedSplit
 from peftsearch.training.arguments import Phase
 from peftsearch.training.settings import TrainingSettings
-
-ALWAYS, NEVER = -2.0, 2.0
 
 
 class Watched(SupernetTrainer):
@@ -58,7 +56,8 @@ class Paced(Bipeft):
     pace: frozenset[int] = frozenset()
 
     def observe(self, step, observation):
-        self.settings = replace(self.settings, threshold=ALWAYS if step in self.pace else NEVER)
+        # Every indicator counts as stable; elsewhere the warm-up is not over yet.
+        self.settings = replace(self.settings, threshold=-1.0, warmup=0 if step in self.pace else step + 2)
         return super().observe(step, observation)
 
     def finished(self):

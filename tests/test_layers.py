@@ -11,7 +11,8 @@ SOURCE = Path(__file__).parents[1] / "src" / "peftsearch"
 # Each layer may import those to its left and its own.
 LAYERS = [
     {"errors"},
-    {"registry", "settings", "files", "environment"},
+    {"registry", "files", "environment"},
+    {"settings"},
     {"space"},
     {"modules"},
     {"models", "tasks"},

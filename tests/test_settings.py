@@ -1,12 +1,13 @@
 """Values that no run could use are refused, and those that other libraries know are allowed."""
 
+from dataclasses import dataclass, fields, replace
+
 import pytest
 from transformers.trainer_utils import SchedulerType
 
 from peftsearch.run.config import make_config
-from peftsearch.run.limits import TRAINING
-from peftsearch.searches.method import METHODS
-from peftsearch.settings import SettingError
+from peftsearch.searches.method import METHODS, MethodSettings
+from peftsearch.settings import SettingError, at_least, build_settings, limited
 from peftsearch.supernet.relaxation import RELAXATIONS
 from peftsearch.supernet.sensitivity import SENSITIVITIES
 from peftsearch.training.settings import TrainingSettings
@@ -43,13 +44,38 @@ def test_every_name_that_the_search_knows_is_allowed(name):
 
 
 def test_allowed_schedules_are_those_of_transformers():
-    limit = TRAINING["lr_scheduler_type"]
+    limit = {f.name: f.metadata.get("limit") for f in fields(TrainingSettings)}["lr_scheduler_type"]
     allowed = {schedule.value for schedule in SchedulerType if limit.holds(schedule.value)}
     assert allowed == set(limit.words.removeprefix("one of ").split(", "))
 
 
-def test_every_limit_belongs_to_a_setting():
-    for entry in METHODS:
-        settings = METHODS[entry].settings
-        assert set(settings.LIMITS) <= set(settings.__dataclass_fields__)
-    assert set(TRAINING) <= set(TrainingSettings.__dataclass_fields__)
+@pytest.mark.parametrize("settings_class", [TrainingSettings, *{METHODS[name].settings for name in METHODS}])
+def test_every_setting_but_switches_and_free_text_has_a_limit(settings_class):
+    free = {f.name for f in fields(settings_class) if f.type is not bool and "limit" not in f.metadata}
+    assert free <= {"roles"}
+
+
+def test_settings_cannot_be_made_out_of_range_in_any_way():
+    with pytest.raises(SettingError, match=r"training\.learning_rate is 0, but must be above 0\."):
+        TrainingSettings(learning_rate=0)
+    with pytest.raises(SettingError, match=r"training\.save_steps is -1, but must be 0 or more\."):
+        replace(TrainingSettings(), save_steps=-1)
+    with pytest.raises(SettingError, match=r"method\.window is 0, but must be 1 or more\."):
+        METHODS["bipeft"].settings(window=0)
+    with pytest.raises(SettingError, match=r"method\.batch is 0, but must be 1 or more\."):
+        METHODS["autopeft"].settings(batch=0)
+
+
+@dataclass(frozen=True)
+class OwnSettings(MethodSettings):
+    """Settings of a method of someone else."""
+
+    trials: int = limited(8, at_least(1))
+
+
+def test_settings_of_ones_own_are_limited_by_the_same_words():
+    assert OwnSettings().trials == 8 and build_settings(OwnSettings, {"trials": "3"}).trials == 3
+    with pytest.raises(SettingError, match=r"method\.trials is 0, but must be 1 or more\."):
+        build_settings(OwnSettings, {"trials": 0})
+    with pytest.raises(SettingError, match=r"Unknown setting 'method\.trails'\. Did you mean 'method\.trials'\?"):
+        build_settings(OwnSettings, {"trails": 1})

@@ -1,7 +1,8 @@
 import pytest
 
 from peftsearch.errors import PeftSearchError, RunFolderError
-from peftsearch.run.config import SettingError, check_same_run, make_config, read_config
+from peftsearch.run.config import check_same_run, make_config, read_config
+from peftsearch.settings import SettingError
 
 
 def test_a_config_file_gives_the_settings_back(tmp_path):

@@ -6,8 +6,9 @@ from typing import Any
 from jsonargparse import ArgumentError, ArgumentParser, set_parsing_settings
 
 from peftsearch.cli.parser import explain, refuse_token
-from peftsearch.run.config import RunConfig, SettingError, make_config, method_of, read_yaml
+from peftsearch.run.config import RunConfig, make_config, method_of
 from peftsearch.searches.method import METHODS
+from peftsearch.settings import SettingError, read_yaml
 from peftsearch.training.settings import TrainingSettings
 
 set_parsing_settings(docstring_parse_attribute_docstrings=False)

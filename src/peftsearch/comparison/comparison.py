@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from peftsearch.comparison.config import REFERENCE, SETTINGS_FILE, CompareConfig, check_same_comparison
-from peftsearch.comparison.progress import Progress
-from peftsearch.comparison.runs import Unit, make_units, read_cell, run_settings
+from peftsearch.comparison.progress import ComparisonProgress
+from peftsearch.comparison.runs import ComparedRun, RunGroup, make_groups, make_run_config, read_score
 from peftsearch.comparison.workers import import_ray, run_here, run_on_ray
 from peftsearch.errors import RunFolderError
 from peftsearch.files import write_json, write_text
@@ -24,23 +24,23 @@ TABLE = "comparison.json"
 
 
 @dataclass(frozen=True)
-class Checked:
-    """A comparison of which everything has been checked that can be before the first step.
+class ValidatedComparison:
+    """A comparison that has passed every check: its runs, the sizes of model and budget, and the splits.
 
     Args:
         config: its settings.
-        units: what is run.
+        groups: every group of runs.
         plan: sizes of model and budget.
         splits: task -> the rule and the sizes of its splits.
     """
 
     config: CompareConfig
-    units: list[Unit]
+    groups: list[RunGroup]
     plan: Plan
     splits: dict[str, str]
 
     @classmethod
-    def of(cls, config: CompareConfig) -> "Checked":
+    def of(cls, config: CompareConfig) -> "ValidatedComparison":
         """Check the folder, every run's settings, the model, the budget and the data.
 
         Raises:
@@ -50,48 +50,53 @@ class Checked:
         check_tracker(config.training.report_to)
         if config.workers > 1:
             import_ray()
-        units = make_units(config)
-        runs = [run_settings(config, cell) for unit in units for cell in unit.cells]
-        spaces = [run.space_name for run in runs if METHODS[run.method_name].is_search]
+        groups = make_groups(config)
+        configs = [make_run_config(config, run) for group in groups for run in group.runs]
+        spaces = [each.space_name for each in configs if METHODS[each.method_name].is_search]
         sizes = plan(config.model, space=spaces[0] if spaces else "s2", budget=config.budget)
-        firsts = {unit.cells[0].task.name: unit.cells[0] for unit in units}
-        splits = {name: _describe_split(run_settings(config, cell)) for name, cell in firsts.items()}
-        return cls(config, units, sizes, splits)
+        firsts = {group.runs[0].task.name: group.runs[0] for group in groups}
+        splits = {name: _describe_split(make_run_config(config, run)) for name, run in firsts.items()}
+        return cls(config, groups, sizes, splits)
+
+    @property
+    def runs(self) -> list[ComparedRun]:
+        """Every run, group by group."""
+        return [run for group in self.groups for run in group.runs]
 
 
-def _describe_split(run: RunConfig) -> str:
+def _describe_split(settings: RunConfig) -> str:
     """Load a run's data and say how it is split."""
-    request = TaskRequest(**{name: getattr(run, name) for name in TaskRequest.__dataclass_fields__})
+    request = TaskRequest(**{name: getattr(settings, name) for name in TaskRequest.__dataclass_fields__})
     task = load_task(request)
     sizes = ", ".join(f"{len(examples):,} {name}" for name, examples in task.splits.items())
     return f"{task.split_rule} ({sizes} examples)."
 
 
 def run_compare(config: CompareConfig) -> Comparison:
-    """Run every cell that is not finished; write the table at the start, after each unit and when interrupted.
+    """Do every unfinished run; write the table at the start, after each group and when interrupted.
 
     Returns:
         the comparison; runs that failed are in it. See docs/compare.md for the files.
     """
-    checked = Checked.of(config)
+    checked = ValidatedComparison.of(config)
     with alone_in(config.folder):
         check_same_comparison(config)
         return _compare(checked)
 
 
-def _compare(checked: Checked) -> Comparison:
+def _compare(checked: ValidatedComparison) -> Comparison:
     config = checked.config
-    _start(config, checked.units)
-    table = Table(checked)
-    run = run_here if config.workers == 1 else run_on_ray
-    waiting = [unit for unit in checked.units if not all(cell.is_finished for cell in unit.cells)]
-    table.write()
+    _start(checked)
+    files = ComparisonFiles(checked)
+    run_groups = run_here if config.workers == 1 else run_on_ray
+    waiting = [group for group in checked.groups if not all(run.is_finished for run in group.runs)]
+    files.write()
     try:
-        with Progress(checked.units) as progress:
-            run(config, waiting, progress, table.write)
+        with ComparisonProgress(checked.groups) as progress:
+            run_groups(config, waiting, progress, files.write)
     finally:
-        table.write()
-    return table.read()
+        files.write()
+    return files.read()
 
 
 def read_comparison(folder: Path) -> Comparison:
@@ -108,48 +113,46 @@ def read_comparison(folder: Path) -> Comparison:
 
 
 def describe(config: CompareConfig) -> str:
-    """What a comparison would do, after everything has been checked."""
-    checked = Checked.of(config)
-    cells = [cell for unit in checked.units for cell in unit.cells]
-    finished = 0 if config.overwrite else sum(cell.is_finished for cell in cells)
+    """Describe in a few lines the comparison that would be run, after every check."""
+    checked = ValidatedComparison.of(config)
+    finished = 0 if config.overwrite else sum(run.is_finished for run in checked.runs)
     lines = [
         f"model     {config.model}: {checked.plan.backbone_parameters:,} parameters",
         f"budget    {config.budget}: {checked.plan.budget_parameters:,} parameters",
         f"methods   {', '.join(config.methods.names)} (reference: {REFERENCE})",
         *(f"task      {task}: {split}" for task, split in checked.splits.items()),
-        f"runs      {len(cells)}, seeds {', '.join(map(str, config.run_seeds))}; {finished} finished",
+        f"runs      {len(checked.runs)}, seeds {', '.join(map(str, config.run_seeds))}; {finished} finished",
         f"workers   {config.workers}, {config.num_threads} threads each",
         f"output    {config.folder}",
     ]
     return "\n".join(lines)
 
 
-def _start(config: CompareConfig, units: list[Unit]) -> None:
+def _start(checked: ValidatedComparison) -> None:
     """Make the folder, and forget earlier failures: they are tried again."""
+    config = checked.config
     make_run_folder(config.folder, resume=not config.overwrite)
     write_text(config.folder / SETTINGS_FILE, config.to_yaml())
-    for unit in units:
-        for cell in unit.cells:
-            cell.failure.unlink(missing_ok=True)
+    for run in checked.runs:
+        run.failure.unlink(missing_ok=True)
 
 
-class Table:
-    """The files that show a comparison, which any moment may be the last to write.
+class ComparisonFiles:
+    """Writer of the files that show a comparison, called after every group since each may be the last.
 
     Args:
         checked: what is compared.
     """
 
-    def __init__(self, checked: Checked):
+    def __init__(self, checked: ValidatedComparison):
         self.checked = checked
         path = checked.config.folder / TABLE
         self._seconds_before = read_json(path)["facts"]["wall_seconds"] if path.is_file() else 0.0
         self._started = time.perf_counter()
 
     def read(self) -> Comparison:
-        """What the run folders hold by now."""
-        cells = [read_cell(self.checked.config, cell) for unit in self.checked.units for cell in unit.cells]
-        return Comparison.of(self._facts(), cells)
+        """Read what the run folders hold by now."""
+        return Comparison.of(self._facts(), [read_score(self.checked.config, run) for run in self.checked.runs])
 
     def write(self) -> None:
         """Write every form of the table."""

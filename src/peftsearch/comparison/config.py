@@ -10,11 +10,10 @@ import yaml
 
 from peftsearch.comparison.tasks import TaskList
 from peftsearch.errors import BudgetError, RunFolderError
-from peftsearch.run.config import RunConfig, as_mapping, build_settings, differences, read_yaml
-from peftsearch.run.folder import LOCK
-from peftsearch.run.limits import TRAINING, check_limits
+from peftsearch.run.config import SEED, read_rates, refuse_other_settings
+from peftsearch.run.folder import list_content
 from peftsearch.searches.method import METHODS
-from peftsearch.settings import at_least, between, require
+from peftsearch.settings import Settings, as_mapping, at_least, build_settings, limited, read_yaml, require
 from peftsearch.training.settings import TrainingSettings
 
 # The method that every other is compared with: uniform LoRA of at most the same budget.
@@ -24,13 +23,6 @@ WITHOUT_BUDGET = ("full", "head")
 SETTINGS_FILE = "comparison.yaml"
 # Settings that say how to do a comparison, not what it is; doing it again may change them.
 _HOW = ("output", "workers", "threads", "ray_address", "resume", "overwrite", "dry_run", "verify")
-_LIMITS = {
-    "seed": between(0, 2**31 - 1),
-    "seeds": at_least(1),
-    "max_train_samples": at_least(0),
-    "workers": at_least(1),
-    "threads": at_least(0),
-}
 
 
 @dataclass(frozen=True)
@@ -89,7 +81,7 @@ def _names(value: Any) -> list[str]:
 
 
 @dataclass(frozen=True)
-class CompareConfig:
+class CompareConfig(Settings):
     """What a comparison is asked to do.
 
     Args:
@@ -121,13 +113,13 @@ class CompareConfig:
     budget: str
     data_dir: str | None = None
     space: str = ""
-    seeds: int = 3
-    seed: int = 0
+    seeds: int = limited(3, at_least(1))
+    seed: int = limited(0, SEED)
     learning_rate_grid: str = ""
-    max_train_samples: int = 0
+    max_train_samples: int = limited(0, at_least(0))
     output: str = "runs/compare"
-    workers: int = 1
-    threads: int = 0
+    workers: int = limited(1, at_least(1))
+    threads: int = limited(0, at_least(0))
     ray_address: str = ""
     resume: bool = False
     overwrite: bool = False
@@ -136,8 +128,7 @@ class CompareConfig:
     training: TrainingSettings = field(default_factory=TrainingSettings)
 
     def __post_init__(self) -> None:
-        check_limits("", self, _LIMITS)
-        check_limits("training.", self.training, TRAINING)
+        super().__post_init__()
         require(not (self.resume and self.overwrite), "resume", True, "only without --overwrite")
         if len(self.budget.split(",")) > 1 or not self.budget.strip():
             raise BudgetError(
@@ -156,8 +147,8 @@ class CompareConfig:
 
     @property
     def rates(self) -> list[float]:
-        """The rates that the first seed chooses among; one rate leaves no choice."""
-        return RunConfig(self.model, learning_rate_grid=self.learning_rate_grid, training=self.training).learning_rates
+        """Learning rates that the first seed chooses among; one rate leaves no choice."""
+        return read_rates(self.learning_rate_grid) or [self.training.learning_rate]
 
     @property
     def num_threads(self) -> int:
@@ -200,11 +191,9 @@ def make_compare_config(settings: Mapping[str, Any], *, chosen: str | None = Non
         "methods": MethodList.of(settings.pop("methods", None) or "", chosen=chosen),
         "tasks": TaskList.of(settings.pop("tasks", None) or ""),
         "budget": settings.pop("budget", None) or "",
-        "training": build_settings(
-            TrainingSettings, as_mapping("training", settings.pop("training", None) or {}), "training."
-        ),
+        "training": build_settings(TrainingSettings, settings.pop("training", None)),
     }
-    return build_settings(CompareConfig, settings | parsed, "")
+    return build_settings(CompareConfig, settings | parsed)
 
 
 def check_same_comparison(config: CompareConfig) -> None:
@@ -213,27 +202,15 @@ def check_same_comparison(config: CompareConfig) -> None:
     Raises:
         RunFolderError: with the settings that differ.
     """
-    path = config.folder / SETTINGS_FILE
-    if config.folder.exists() and not config.folder.is_dir():
-        raise RunFolderError(f"The output '{config.folder}' is a file. Give a folder with --output.")
-    if not path.is_file():
-        if config.resume:
-            raise RunFolderError(f"There is no comparison in '{config.folder}' to go on with. Leave --resume out.")
-        _refuse_foreign_folder(config.folder)
-        return
-    if config.overwrite:
-        return
-    differing = differences(read_yaml(path), yaml.safe_load(config.to_yaml()))
-    if differing:
+    path, content = config.folder / SETTINGS_FILE, list_content(config.folder)
+    if path.is_file():
+        if not config.overwrite:
+            then, now = read_yaml(path), yaml.safe_load(config.to_yaml())
+            refuse_other_settings(then, now, whose=f"The comparison in '{config.folder}'", continue_with="Go on with")
+    elif config.resume:
+        raise RunFolderError(f"There is no comparison in '{config.folder}' to go on with. Leave --resume out.")
+    elif content:
         raise RunFolderError(
-            f"The comparison in '{config.folder}' was started with other settings ({'; '.join(differing)}). "
-            "Go on with the same ones, or start anew with --overwrite or another --output."
-        )
-
-
-def _refuse_foreign_folder(folder: Path) -> None:
-    if folder.exists() and any(child.name != LOCK for child in folder.iterdir()):
-        raise RunFolderError(
-            f"The folder '{folder}' is not empty and holds no comparison (it has no {SETTINGS_FILE}). "
+            f"The folder '{config.folder}' is not empty and holds no comparison (it has no {SETTINGS_FILE}). "
             "Give another folder with --output."
         )

@@ -1,30 +1,30 @@
-"""Progress over the cells of a comparison."""
+"""Progress over the runs of a comparison."""
 
 from collections.abc import Sequence
 from typing import Any
 
 from tqdm.contrib.logging import logging_redirect_tqdm
 
-from peftsearch.comparison.runs import Cell, Unit, count_done
+from peftsearch.comparison.runs import ComparedRun, RunGroup, count_done
 from peftsearch.run.folder import read_json
 from peftsearch.training.progress import open_progress
 
 
-class Progress:
-    """Cells done, the ones that run, and the last score.
+class ComparisonProgress:
+    """Bar of finished runs, with the names of those in progress and the last score.
 
     Args:
-        units: all units of the comparison.
+        groups: every group of the comparison.
     """
 
-    def __init__(self, units: Sequence[Unit]):
-        self.cells = [cell for unit in units for cell in unit.cells]
-        self.progress = open_progress("compare", unit="run", total=len(self.cells), done=count_done(units))
+    def __init__(self, groups: Sequence[RunGroup]):
+        self.runs = [run for group in groups for run in group.runs]
+        self.progress = open_progress("compare", unit="run", total=len(self.runs), done=count_done(groups))
         # Log messages appear above the bar.
         self._messages = logging_redirect_tqdm()
-        self._known = {cell.folder for cell in self.cells if cell.is_done}
+        self._known = {run.folder for run in self.runs if run.is_done}
 
-    def __enter__(self) -> "Progress":
+    def __enter__(self) -> "ComparisonProgress":
         self._messages.__enter__()
         return self
 
@@ -32,24 +32,24 @@ class Progress:
         self._messages.__exit__(*error)
         self.progress.close()
 
-    def started(self, cell: Cell) -> None:
-        """Name the cell that runs."""
-        self.progress.rename(cell.name)
+    def started(self, run: ComparedRun) -> None:
+        """Name the run that begins."""
+        self.progress.rename(run.name)
 
-    def finished(self, cell: Cell) -> None:
-        """Count a cell and show its score."""
-        self._known.add(cell.folder)
-        score = f"{read_json(cell.results)['test']['value']:.2f}" if cell.is_finished else "failed"
-        self.progress.show({"last": f"{cell.name}: {score}"})
+    def finished(self, run: ComparedRun) -> None:
+        """Count a run and show its score."""
+        self._known.add(run.folder)
+        score = f"{read_json(run.results)['test']['value']:.2f}" if run.is_finished else "failed"
+        self.progress.show({"last": f"{run.name}: {score}"})
         self.progress.update()
 
     def look(self, running: Sequence[str]) -> None:
         """Count what others have finished since the last look.
 
         Args:
-            running: names of the units that run.
+            running: names of the groups in progress.
         """
-        for cell in self.cells:
-            if cell.folder not in self._known and cell.is_done:
-                self.finished(cell)
+        for run in self.runs:
+            if run.folder not in self._known and run.is_done:
+                self.finished(run)
         self.progress.rename("; ".join(running) or "compare")

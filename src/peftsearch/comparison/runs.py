@@ -1,4 +1,4 @@
-"""The runs of a comparison: a cell is one (task, method, seed), a unit all seeds of one task and method in order."""
+"""The runs of a comparison, and groups of them: all seeds of one task and method, in order."""
 
 import logging
 import traceback
@@ -13,7 +13,7 @@ from peftsearch.errors import BudgetError, PeftSearchError
 from peftsearch.files import write_json
 from peftsearch.methods.manual.method import baseline_lora
 from peftsearch.models.discover import find_sites
-from peftsearch.models.load import count_backbone_parameters, empty_model
+from peftsearch.models.load import sketch_model
 from peftsearch.report.comparison.table import CellResult
 from peftsearch.run.config import RunConfig, make_config
 from peftsearch.run.folder import read_json
@@ -25,8 +25,8 @@ logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Cell:
-    """One run of a comparison.
+class ComparedRun:
+    """One run of a comparison: a method on a task with a seed.
 
     Args:
         task: what it is run on.
@@ -67,34 +67,34 @@ class Cell:
 
 
 @dataclass(frozen=True)
-class Unit:
+class RunGroup:
     """A method on a task with its seeds in order, since the first seed may choose the learning rate of the others."""
 
-    cells: tuple[Cell, ...]
+    runs: tuple[ComparedRun, ...]
 
     @property
     def name(self) -> str:
         """For progress and messages."""
-        return f"{self.cells[0].task.name}, {self.cells[0].method}"
+        return f"{self.runs[0].task.name}, {self.runs[0].method}"
 
 
-# Called before and after each cell.
-Watch = Callable[[Cell], None]
+# Called before and after each run.
+Watch = Callable[[ComparedRun], None]
 
 
-def make_units(config: CompareConfig) -> list[Unit]:
-    """Every unit of a comparison; the reference comes first in each task."""
+def make_groups(config: CompareConfig) -> list[RunGroup]:
+    """Every group of a comparison; the reference comes first in each task."""
     methods = sorted(config.methods.names, key=lambda name: name != REFERENCE)
-    return [_make_unit(config, task, method) for task in config.tasks.tasks for method in methods]
+    return [_make_group(config, task, method) for task in config.tasks.tasks for method in methods]
 
 
-def _make_unit(config: CompareConfig, task: ComparedTask, method: str) -> Unit:
+def _make_group(config: CompareConfig, task: ComparedTask, method: str) -> RunGroup:
     folder = config.folder / task.folder / method
-    return Unit(tuple(Cell(task, method, seed, folder / f"seed-{seed}") for seed in config.run_seeds))
+    return RunGroup(tuple(ComparedRun(task, method, seed, folder / f"seed-{seed}") for seed in config.run_seeds))
 
 
-def run_settings(config: CompareConfig, cell: Cell, *, rate: float | None = None) -> RunConfig:
-    """The settings of a cell's run.
+def make_run_config(config: CompareConfig, run: ComparedRun, *, rate: float | None = None) -> RunConfig:
+    """Make the settings of one run from those of the comparison.
 
     Args:
         rate: the learning rate that the first seed chose, for search and training; None lets the run choose.
@@ -102,100 +102,101 @@ def run_settings(config: CompareConfig, cell: Cell, *, rate: float | None = None
     Raises:
         PeftSearchError: as for any run.
     """
-    is_search = METHODS[cell.method].is_search
-    data_dir = config.data_dir if cell.task.settings.get("task") else None
+    is_search = METHODS[run.method].is_search
+    data_dir = config.data_dir if run.task.settings.get("task") else None
     rates = [rate] if rate else config.rates
     training = asdict(config.training) | ({"learning_rate": rates[0]} if len(rates) == 1 else {})
-    settings = {
-        "model": config.model,
-        "data_dir": data_dir,
-        "max_train_samples": config.max_train_samples,
-        **cell.task.settings,
-        "budget": "" if cell.method in WITHOUT_BUDGET else config.budget,
-        "space": config.space,
-        "method": {"name": cell.method, **config.methods.settings_of(cell.method)},
-        "configuration": None if is_search else _configuration_of(cell),
-        "output": str(cell.folder),
-        "seed": cell.seed,
-        "baseline": False,
-        "learning_rate_grid": config.learning_rate_grid if len(rates) > 1 else "",
-        "resume": cell.folder.exists(),
-        "verify": config.verify,
-        "training": training,
-    }
-    return make_config(settings)
+    return make_config(
+        {
+            "model": config.model,
+            "data_dir": data_dir,
+            "max_train_samples": config.max_train_samples,
+            **run.task.settings,
+            "budget": "" if run.method in WITHOUT_BUDGET else config.budget,
+            "space": config.space,
+            "method": {"name": run.method, **config.methods.settings_of(run.method)},
+            "configuration": None if is_search else _configuration_of(run),
+            "output": str(run.folder),
+            "seed": run.seed,
+            "baseline": False,
+            "learning_rate_grid": config.learning_rate_grid if len(rates) > 1 else "",
+            "resume": run.folder.exists(),
+            "verify": config.verify,
+            "training": training,
+        }
+    )
 
 
-def _configuration_of(cell: Cell) -> str:
+def _configuration_of(run: ComparedRun) -> str:
     """Uniform LoRA from its file, other manual methods by name."""
-    return str(cell.folder.parent / "uniform.json") if cell.method == REFERENCE else cell.method
+    return str(run.folder.parent / "uniform.json") if run.method == REFERENCE else run.method
 
 
-def run_unit(config: CompareConfig, unit: Unit, *, before: Watch, after: Watch) -> None:
-    """Run the cells that are not finished; a failing one is recorded and the others go on.
+def run_group(config: CompareConfig, group: RunGroup, *, before: Watch, after: Watch) -> None:
+    """Do the unfinished runs of a group; a failing one is recorded and the others go on.
 
     With several learning rates the others need the first seed's choice, and fail with it.
     """
-    first = unit.cells[0]
-    for cell in unit.cells:
-        if cell.is_finished:
+    first = group.runs[0]
+    for run in group.runs:
+        if run.is_finished:
             continue
-        before(cell)
-        if cell is not first and len(config.rates) > 1 and not first.is_finished:
-            record_failure(cell, f"Seed {first.seed}, which chooses the learning rate, failed. See '{first.folder}'.")
+        before(run)
+        if run is not first and len(config.rates) > 1 and not first.is_finished:
+            record_failure(run, f"Seed {first.seed}, which chooses the learning rate, failed. See '{first.folder}'.")
         else:
-            _run_cell(config, cell, first)
-        after(cell)
+            _run_one(config, run, first)
+        after(run)
 
 
-def _run_cell(config: CompareConfig, cell: Cell, first: Cell) -> None:
-    rate = read_json(first.results)["learning_rate"] if cell is not first and len(config.rates) > 1 else None
+def _run_one(config: CompareConfig, run: ComparedRun, first: ComparedRun) -> None:
+    rate = read_json(first.results)["learning_rate"] if run is not first and len(config.rates) > 1 else None
     try:
-        run = run_settings(config, cell, rate=rate)
-        cell.failure.unlink(missing_ok=True)
-        if cell.method == REFERENCE:
-            _write_uniform_lora(config, cell)
-        run_search(run) if METHODS[cell.method].is_search else run_train(run)
+        settings = make_run_config(config, run, rate=rate)
+        run.failure.unlink(missing_ok=True)
+        if run.method == REFERENCE:
+            _write_uniform_lora(config, run)
+        run_search(settings) if METHODS[run.method].is_search else run_train(settings)
     except PeftSearchError as error:
-        record_failure(cell, str(error))
+        record_failure(run, str(error))
     except Exception as error:  # whatever one method does, the comparison goes on
-        record_failure(cell, f"{type(error).__name__}: {error}", details=traceback.format_exc())
+        record_failure(run, f"{type(error).__name__}: {error}", details=traceback.format_exc())
 
 
-def record_failure(cell: Cell, error: str, *, details: str = "") -> None:
-    """Note why a cell failed; running the comparison again tries it again."""
-    logger.warning("%s failed: %s", cell.name, error)
-    write_json(cell.failure, {"error": error, "details": details})
+def record_failure(run: ComparedRun, error: str, *, details: str = "") -> None:
+    """Note why a run failed; running the comparison again tries it again."""
+    logger.warning("%s failed: %s", run.name, error)
+    write_json(run.failure, {"error": error, "details": details})
 
 
-def _write_uniform_lora(config: CompareConfig, cell: Cell) -> None:
+def _write_uniform_lora(config: CompareConfig, run: ComparedRun) -> None:
     """Write the reference's configuration.
 
     Raises:
         BudgetError: if the budget holds no LoRA.
     """
-    model = empty_model(config.model)
-    budget = Budget.parse(config.budget).parameters(count_backbone_parameters(model))
-    configuration = baseline_lora(find_sites(model), budget)
+    sketch = sketch_model(config.model)
+    budget = Budget.parse(config.budget).parameters(sketch.backbone_parameters)
+    configuration = baseline_lora(find_sites(sketch.model), budget)
     if configuration is None:
         raise BudgetError(f"The budget of {budget:,} parameters holds no LoRA module. Raise --budget.")
-    cell.folder.mkdir(parents=True, exist_ok=True)
-    configuration.save(Path(_configuration_of(cell)))
+    run.folder.mkdir(parents=True, exist_ok=True)
+    configuration.save(Path(_configuration_of(run)))
 
 
-def read_cell(config: CompareConfig, cell: Cell) -> CellResult:
-    """What is known of a cell by now."""
-    is_search = METHODS[cell.method].is_search
+def read_score(config: CompareConfig, run: ComparedRun) -> CellResult:
+    """Read the score of a finished run, or the error of a failed one; neither of one that is open."""
+    is_search = METHODS[run.method].is_search
     known = {
-        "task": cell.task.name,
-        "method": cell.method,
-        "seed": cell.seed,
-        "space": config.space or METHODS[cell.method].space if is_search else None,
-        "folder": cell.folder.relative_to(config.folder).as_posix(),
+        "task": run.task.name,
+        "method": run.method,
+        "seed": run.seed,
+        "space": config.space or METHODS[run.method].space if is_search else None,
+        "folder": run.folder.relative_to(config.folder).as_posix(),
     }
-    if cell.is_finished:
-        return CellResult(**known, **_measured(read_json(cell.results), is_search=is_search))
-    return CellResult(**known, error=read_json(cell.failure)["error"] if cell.failure.is_file() else None)
+    if run.is_finished:
+        return CellResult(**known, **_measured(read_json(run.results), is_search=is_search))
+    return CellResult(**known, error=read_json(run.failure)["error"] if run.failure.is_file() else None)
 
 
 def _measured(results: dict[str, Any], *, is_search: bool) -> dict[str, Any]:
@@ -210,6 +211,6 @@ def _measured(results: dict[str, Any], *, is_search: bool) -> dict[str, Any]:
     }
 
 
-def count_done(units: Iterable[Unit]) -> int:
-    """Cells that have ended, well or not."""
-    return sum(cell.is_done for unit in units for cell in unit.cells)
+def count_done(groups: Iterable[RunGroup]) -> int:
+    """Number of runs that have ended, well or not."""
+    return sum(run.is_done for group in groups for run in group.runs)

@@ -7,8 +7,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
-from peftsearch.run.config import read_yaml
-from peftsearch.settings import SettingError, require
+from peftsearch.settings import SettingError, read_yaml, require
 from peftsearch.tasks.load import TASKS
 from peftsearch.tasks.tables import READERS
 

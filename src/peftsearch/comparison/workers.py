@@ -1,4 +1,4 @@
-"""Run the units of a comparison: one after the other in this process, or several at a time with ray."""
+"""Run the groups of a comparison: one after the other in this process, or several at a time with ray."""
 
 import os
 from collections.abc import Callable, Iterator, Sequence
@@ -9,8 +9,8 @@ from typing import Any
 import torch
 
 from peftsearch.comparison.config import CompareConfig
-from peftsearch.comparison.progress import Progress
-from peftsearch.comparison.runs import Cell, Unit, record_failure, run_unit
+from peftsearch.comparison.progress import ComparisonProgress
+from peftsearch.comparison.runs import ComparedRun, RunGroup, record_failure, run_group
 from peftsearch.errors import PeftSearchError
 from peftsearch.training import stop_signals
 
@@ -20,15 +20,17 @@ _LOOK = 1.0
 _STORE_BYTES = 100_000_000
 
 
-def run_here(config: CompareConfig, units: Sequence[Unit], progress: Progress, done: Callable[[], None]) -> None:
-    """Run unit by unit.
+def run_here(
+    config: CompareConfig, groups: Sequence[RunGroup], progress: ComparisonProgress, done: Callable[[], None]
+) -> None:
+    """Run group by group.
 
     Args:
-        done: called after each unit.
+        done: called after each group.
     """
     with _threads(config.num_threads):
-        for unit in units:
-            run_unit(config, unit, before=progress.started, after=progress.finished)
+        for group in groups:
+            run_group(config, group, before=progress.started, after=progress.finished)
             done()
 
 
@@ -42,11 +44,13 @@ def _threads(count: int) -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def run_on_ray(config: CompareConfig, units: Sequence[Unit], progress: Progress, done: Callable[[], None]) -> None:
-    """Run as many units at a time as there are workers, each with its share of threads and GPUs.
+def run_on_ray(
+    config: CompareConfig, groups: Sequence[RunGroup], progress: ComparisonProgress, done: Callable[[], None]
+) -> None:
+    """Run as many groups at a time as there are workers, each with its share of threads and GPUs.
 
     Args:
-        done: called after each unit.
+        done: called after each group.
 
     Raises:
         PeftSearchError: if ray is not installed.
@@ -58,7 +62,7 @@ def run_on_ray(config: CompareConfig, units: Sequence[Unit], progress: Progress,
     try:
         # Ray has put its own handlers in the place of ours.
         with stop_signals.handle_signals():
-            _run_all(ray, config, list(units), progress, done)
+            _run_all(ray, config, list(groups), progress, done)
     finally:
         if is_ours:
             ray.shutdown()
@@ -94,37 +98,41 @@ def _start(ray: ModuleType, config: CompareConfig) -> None:
 
 
 def _run_all(
-    ray: ModuleType, config: CompareConfig, waiting: list[Unit], progress: Progress, done: Callable[[], None]
+    ray: ModuleType,
+    config: CompareConfig,
+    waiting: list[RunGroup],
+    progress: ComparisonProgress,
+    done: Callable[[], None],
 ) -> None:
     gpus = min(1.0, ray.cluster_resources().get("GPU", 0.0) / config.workers)
     task = ray.remote(num_cpus=config.num_threads, num_gpus=gpus, max_retries=0)(_work)
-    running: dict[Any, Unit] = {}
+    running: dict[Any, RunGroup] = {}
     while waiting or running:
         while waiting and len(running) < config.workers:
-            unit = waiting.pop(0)
-            running[task.remote(config, unit, os.getcwd())] = unit
+            group = waiting.pop(0)
+            running[task.remote(config, group, os.getcwd())] = group
         for reference in ray.wait(list(running), timeout=_LOOK)[0]:
             _collect(ray, reference, running.pop(reference))
             done()
-        progress.look([unit.name for unit in running.values()])
+        progress.look([group.name for group in running.values()])
 
 
-def _collect(ray: ModuleType, reference: Any, unit: Unit) -> None:
-    """Take the end of a unit; where its process died, the cell that ran has failed, and the later ones are open."""
+def _collect(ray: ModuleType, reference: Any, group: RunGroup) -> None:
+    """Take the end of a group; where its process died, its first unfinished run has failed."""
     try:
         ray.get(reference)
     except ray.exceptions.RayError as error:
-        cell = next((cell for cell in unit.cells if not cell.is_done), None)
-        if cell is not None:
-            record_failure(cell, f"The worker ended: {str(error).splitlines()[0]}", details=str(error))
+        run = next((run for run in group.runs if not run.is_done), None)
+        if run is not None:
+            record_failure(run, f"The worker ended: {str(error).splitlines()[0]}", details=str(error))
 
 
-def _work(config: CompareConfig, unit: Unit, folder: str) -> None:
-    """Run a unit in a worker's process, in the folder that relative paths start from."""
+def _work(config: CompareConfig, group: RunGroup, folder: str) -> None:
+    """Run a group in a worker's process, in the folder that relative paths start from."""
     os.chdir(folder)
     _quieten()
     with _threads(config.num_threads):
-        run_unit(config, unit, before=_nothing, after=_nothing)
+        run_group(config, group, before=_nothing, after=_nothing)
 
 
 def _quieten() -> None:
@@ -134,5 +142,5 @@ def _quieten() -> None:
     transformers.logging.disable_progress_bar()
 
 
-def _nothing(cell: Cell) -> None:
+def _nothing(run: ComparedRun) -> None:
     """Watch nothing: the driver looks at the run folders."""

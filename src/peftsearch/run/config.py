@@ -1,23 +1,31 @@
 """The settings of a run: one dataclass, the same from YAML, flags and Python. No torch here."""
 
-import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields, is_dataclass, replace
-from difflib import get_close_matches
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from peftsearch.errors import RunFolderError
-from peftsearch.files import read_limited
 from peftsearch.methods.bipeft.settings import BipeftSettings
-from peftsearch.run.limits import RUN, TRAINING, check_limits
 from peftsearch.searches.method import METHODS, Driver, MethodSettings
-from peftsearch.settings import ABOVE_ZERO, SettingError, require, show
+from peftsearch.settings import (
+    ABOVE_ZERO,
+    SettingError,
+    Settings,
+    as_mapping,
+    at_least,
+    between,
+    build_settings,
+    find_differences,
+    limited,
+    read_yaml,
+    require,
+)
 from peftsearch.space.budget import Budget
 from peftsearch.space.presets import SPACES, Preset
-from peftsearch.training.settings import TrainingSettings
+from peftsearch.training.settings import HOW_TO_TRAIN, TrainingSettings
 
 # Settings that say how to start a run, not what it is; resuming may change them.
 HOW_TO_START = (
@@ -30,14 +38,11 @@ HOW_TO_START = (
     "hub_model_id",
     "hub_private_repo",
 )
-# No settings file is as large.
-_MAX_YAML_BYTES = 1_000_000
-# Settings of a training that change nothing in its result.
-HOW_TO_TRAIN = ("training.save_steps", "training.save_total_limit", "training.report_to")
+SEED = between(0, 2**31 - 1)
 
 
 @dataclass(frozen=True)
-class RunConfig:
+class RunConfig(Settings):
     """What a run is asked to do.
 
     Args:
@@ -85,9 +90,9 @@ class RunConfig:
     method: MethodSettings = field(default_factory=BipeftSettings)
     configuration: str | None = None
     output: str | None = None
-    seed: int = 0
-    seeds: int = 1
-    max_train_samples: int = 0
+    seed: int = limited(0, SEED)
+    seeds: int = limited(1, at_least(1))
+    max_train_samples: int = limited(0, at_least(0))
     inherit: bool = False
     baseline: bool = True
     random_baseline: bool = False
@@ -107,9 +112,7 @@ class RunConfig:
         self._check_space()
         for text in self.budget_texts:
             Budget.parse(text)
-        check_limits("", self, RUN)
-        check_limits("training.", self.training, TRAINING)
-        check_limits("method.", self.method, self.method.LIMITS)
+        super().__post_init__()
         require(not (self.resume and self.overwrite), "resume", True, "only without --overwrite")
         needed = "given with push_to_hub, such as 'me/my-adapter'"
         require(not self.push_to_hub or bool(self.hub_model_id), "hub_model_id", self.hub_model_id, needed)
@@ -149,17 +152,7 @@ class RunConfig:
     @property
     def learning_rates(self) -> list[float]:
         """The grid of rates, or the one rate of the training settings."""
-        if not self.learning_rate_grid.strip():
-            return [self.training.learning_rate]
-        try:
-            rates = sorted({float(rate) for rate in self.learning_rate_grid.split(",")})
-        except ValueError as error:
-            raise SettingError(
-                f"learning_rate_grid is '{self.learning_rate_grid}', but must be numbers such as '1e-3,3e-3'."
-            ) from error
-        allowed = all(map(ABOVE_ZERO.holds, rates))
-        require(allowed, "learning_rate_grid", self.learning_rate_grid, "rates above 0")
-        return rates
+        return read_rates(self.learning_rate_grid) or [self.training.learning_rate]
 
     @property
     def tracked_name(self) -> str:
@@ -182,6 +175,22 @@ class RunConfig:
         return yaml.safe_dump(document, sort_keys=False, allow_unicode=True)
 
 
+def read_rates(grid: str) -> list[float]:
+    """Read the learning rates of a comma-separated grid, in ascending order; none from an empty one.
+
+    Raises:
+        SettingError: if one is not a number above 0.
+    """
+    if not grid.strip():
+        return []
+    try:
+        rates = sorted({float(rate) for rate in grid.split(",")})
+    except ValueError as error:
+        raise SettingError(f"learning_rate_grid is '{grid}', but must be numbers such as '1e-3,3e-3'.") from error
+    require(all(map(ABOVE_ZERO.holds, rates)), "learning_rate_grid", grid, "rates above 0")
+    return rates
+
+
 def make_config(settings: Mapping[str, Any]) -> RunConfig:
     """Build the settings of a run from nested plain data, as YAML and Python users write them.
 
@@ -199,14 +208,12 @@ def make_config(settings: Mapping[str, Any]) -> RunConfig:
     method.pop("name", None)
     nested = {
         "method_name": name,
-        "method": build_settings(METHODS[name].settings, method, "method."),
-        "training": build_settings(
-            TrainingSettings, as_mapping("training", settings.pop("training", None) or {}), "training."
-        ),
+        "method": build_settings(METHODS[name].settings, method),
+        "training": build_settings(TrainingSettings, settings.pop("training", None)),
     }
     if not settings.get("model"):
         raise SettingError("No model is given. Give --model: 'demo', a folder, a .gguf file or a hub id.")
-    return build_settings(RunConfig, settings | nested, "")
+    return build_settings(RunConfig, settings | nested)
 
 
 def method_of(settings: Mapping[str, Any]) -> str:
@@ -220,83 +227,6 @@ def method_of(settings: Mapping[str, Any]) -> str:
     return name
 
 
-def as_mapping(name: str, value: Any) -> dict[str, Any]:
-    """The value as settings by name.
-
-    Raises:
-        SettingError: if it is no mapping.
-    """
-    if not isinstance(value, Mapping):
-        raise SettingError(f"'{name}' is {show(value)}, but must be a mapping of settings.")
-    return dict(value)
-
-
-def build_settings(settings_class: type, values: Mapping[str, Any], prefix: str) -> Any:
-    """Make a settings object from plain data.
-
-    Args:
-        prefix: what stands before the settings' names in messages, such as "training.".
-
-    Raises:
-        SettingError: for a name that the class does not have, or a value of a wrong type.
-    """
-    known = {f.name: f.type for f in fields(settings_class)}
-    for name in values:
-        if name not in known:
-            nearest = get_close_matches(str(name), known, n=1)
-            hint = f" Did you mean '{prefix}{nearest[0]}'?" if nearest else ""
-            raise SettingError(f"Unknown setting '{prefix}{name}'.{hint} Known: {', '.join(sorted(known))}.")
-    return settings_class(**{name: _typed(prefix + name, value, known[name]) for name, value in values.items()})
-
-
-_TYPES = {"str": str, "int": int, "float": float, "bool": bool, str: str, int: int, float: float, bool: bool}
-
-
-def _typed(name: str, value: Any, annotation: Any) -> Any:
-    """Check a value against its field's type; numbers may be written as text, as YAML does with 1e-3."""
-    optional_text = str(annotation) in ("str | None", "typing.Optional[str]")
-    if is_dataclass(value) or (value is None and optional_text):
-        return value
-    wanted = str if optional_text else _TYPES[annotation]
-    if wanted is str:
-        return _text(name, value)
-    if wanted is bool:
-        require(isinstance(value, bool), name, value, "true or false")
-        return value
-    try:
-        number = math.nan if value is None or isinstance(value, bool) else float(value)
-    except (TypeError, ValueError):
-        number = math.nan
-    require(not math.isnan(number) and (wanted is float or number.is_integer()), name, value, f"a {_WORDS[wanted]}")
-    return wanted(number)
-
-
-_WORDS = {int: "whole number", float: "number"}
-
-
-def _text(name: str, value: Any) -> str:
-    require(not isinstance(value, bool), name, value, "text (in YAML, write it in quotes)")
-    require(isinstance(value, str | int | float), name, value, "text")
-    text = str(value)
-    # Neither can be in the name of a file, and settings are names of files more often than not.
-    is_plain = "\0" not in text and not any("\ud800" <= letter <= "\udfff" for letter in text)
-    require(is_plain, name, value, "text without zero bytes and halves of surrogate pairs")
-    return text
-
-
-def read_yaml(path: str | Path) -> dict[str, Any]:
-    """Read a settings file.
-
-    Raises:
-        SettingError: if it is missing, not YAML, or not a mapping.
-    """
-    try:
-        document = yaml.safe_load(read_limited(Path(path), max_bytes=_MAX_YAML_BYTES))
-    except (OSError, ValueError, yaml.YAMLError, RecursionError) as error:
-        raise SettingError(f"Cannot read the settings file '{path}': {str(error).splitlines()[0]}.") from error
-    return as_mapping(str(path), document or {})
-
-
 def read_config(path: Path) -> RunConfig:
     """Read `config.yaml` of a run folder."""
     return make_config(read_yaml(path))
@@ -308,21 +238,25 @@ def check_same_run(config: RunConfig, earlier: RunConfig) -> None:
     Raises:
         RunFolderError: with the settings that differ.
     """
-    differing = differences(yaml.safe_load(earlier.to_yaml()), yaml.safe_load(config.to_yaml()))
+    then, now = yaml.safe_load(earlier.to_yaml()), yaml.safe_load(config.to_yaml())
+    refuse_other_settings(then, now, whose=f"The run in '{config.output_folder}'", continue_with="Resume with")
+
+
+def refuse_other_settings(then: Mapping[str, Any], now: Mapping[str, Any], *, whose: str, continue_with: str) -> None:
+    """Refuse to continue what was started with other settings, except for those that change no result.
+
+    Args:
+        then: the settings at the start, nested as in a settings file.
+        now: the settings given now.
+        whose: subject of the message.
+        continue_with: verb and preposition of the advice, such as "Resume with".
+
+    Raises:
+        RunFolderError: with the settings that differ.
+    """
+    differing = find_differences(then, now, ignored=HOW_TO_TRAIN)
     if differing:
         raise RunFolderError(
-            f"The run in '{config.output_folder}' was started with other settings ({'; '.join(differing)}). "
-            "Resume with the same ones, or start anew with --overwrite or another --output."
+            f"{whose} was started with other settings ({'; '.join(differing)}). "
+            f"{continue_with} the same ones, or start anew with --overwrite or another --output."
         )
-
-
-def differences(then: Mapping[str, Any], now: Mapping[str, Any], prefix: str = "") -> list[str]:
-    """The settings that differ and are not only about how to run, in words, each by its full name."""
-    found = []
-    for name in {**then, **now}:
-        before, after = then.get(name), now.get(name)
-        if isinstance(before, Mapping) and isinstance(after, Mapping):
-            found += differences(before, after, f"{prefix}{name}.")
-        elif before != after and prefix + name not in HOW_TO_TRAIN:
-            found.append(f"{prefix}{name}: was {before!r}, is {after!r}")
-    return found

@@ -26,9 +26,7 @@ def check_run_folder(path: Path, *, resume: bool, overwrite: bool) -> None:
         RunFolderError: if it holds files and neither `resume` nor `overwrite` allows that, or is not a folder, or if
             it holds something else than the run that `resume` is to go on with.
     """
-    if path.exists() and not path.is_dir():
-        raise RunFolderError(f"The output '{path}' is a file. Give a folder with --output.")
-    if not path.exists() or not _content(path):
+    if not list_content(path):
         return
     if resume:
         if not (path / "config.yaml").is_file():
@@ -80,14 +78,21 @@ def make_run_folder(path: Path, *, resume: bool) -> None:
         return
     try:
         # What says whose folder this is goes last.
-        for child in sorted(_content(path), key=lambda child: child.name in ("config.yaml", "comparison.yaml")):
+        for child in sorted(list_content(path), key=lambda child: child.name in ("config.yaml", "comparison.yaml")):
             shutil.rmtree(child) if child.is_dir() and not child.is_symlink() else child.unlink()
     except OSError as error:
         raise StorageError(f"Cannot empty the output folder '{path}': {error}.") from error
 
 
-def _content(path: Path) -> list[Path]:
-    return [child for child in path.iterdir() if child.name != LOCK]
+def list_content(path: Path) -> list[Path]:
+    """List what an output folder holds beside its lock; nothing where there is no folder yet.
+
+    Raises:
+        RunFolderError: if it is a file.
+    """
+    if path.exists() and not path.is_dir():
+        raise RunFolderError(f"The output '{path}' is a file. Give a folder with --output.")
+    return [child for child in path.iterdir() if child.name != LOCK] if path.exists() else []
 
 
 def _refuse_foreign_folder(path: Path) -> None:

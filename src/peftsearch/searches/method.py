@@ -1,13 +1,13 @@
 """What a method is to those who choose it: its name, its settings, and where its code is."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 from importlib import import_module
 from typing import Any, ClassVar
 
 from peftsearch.registry import Registry
-from peftsearch.settings import Limit
+from peftsearch.settings import Settings
 
 
 class Driver(StrEnum):
@@ -19,11 +19,10 @@ class Driver(StrEnum):
     MANUAL = "manual"  # no search
 
 
-class MethodSettings:
+class MethodSettings(Settings):
     """Base of every method's settings, which are frozen dataclasses."""
 
-    # Name of a setting -> what it may be.
-    LIMITS: ClassVar[Mapping[str, Limit]] = {}
+    PREFIX: ClassVar[str] = "method."
     # Planned passes of a search that trains a supernet; 0 leaves the length to the method.
     epochs: float
 

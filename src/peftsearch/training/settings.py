@@ -2,14 +2,30 @@
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
+
+from peftsearch.settings import ABOVE_ZERO, Settings, at_least, limited, one_of
 
 if TYPE_CHECKING:
     from transformers import TrainingArguments
 
+# Schedules of transformers that need no settings of their own.
+_SCHEDULES = (
+    "linear",
+    "cosine",
+    "cosine_with_restarts",
+    "polynomial",
+    "constant",
+    "constant_with_warmup",
+    "inverse_sqrt",
+)
+
+# Settings that change nothing in a training's result, by their full names.
+HOW_TO_TRAIN = ("training.save_steps", "training.save_total_limit", "training.report_to")
+
 
 @dataclass(frozen=True)
-class TrainingSettings:
+class TrainingSettings(Settings):
     """Settings of one training, used alike by the search and by the retraining.
 
     Args:
@@ -30,21 +46,23 @@ class TrainingSettings:
         report_to: "tensorboard", "wandb", "trackio", "mlflow" or "none"; search and trainings report, trials do not.
     """
 
-    learning_rate: float = 1e-3
-    num_train_epochs: float = 5.0
-    per_device_train_batch_size: int = 32
-    per_device_eval_batch_size: int = 64
-    gradient_accumulation_steps: int = 1
-    lr_scheduler_type: str = "linear"
-    warmup_steps: float = 0.0
-    weight_decay: float = 1e-4
-    max_grad_norm: float = 2.0
-    max_seq_length: int = 0
-    bf16: str = "auto"
+    PREFIX: ClassVar[str] = "training."
+
+    learning_rate: float = limited(1e-3, ABOVE_ZERO)
+    num_train_epochs: float = limited(5.0, ABOVE_ZERO)
+    per_device_train_batch_size: int = limited(32, at_least(1))
+    per_device_eval_batch_size: int = limited(64, at_least(1))
+    gradient_accumulation_steps: int = limited(1, at_least(1))
+    lr_scheduler_type: str = limited("linear", one_of(*_SCHEDULES))
+    warmup_steps: float = limited(0.0, at_least(0))
+    weight_decay: float = limited(1e-4, at_least(0))
+    max_grad_norm: float = limited(2.0, at_least(0))
+    max_seq_length: int = limited(0, at_least(0))
+    bf16: str = limited("auto", one_of("auto", "true", "false"))
     gradient_checkpointing: bool = False
-    save_steps: int = 50
-    save_total_limit: int = 2
-    report_to: str = "none"
+    save_steps: int = limited(50, at_least(0))
+    save_total_limit: int = limited(2, at_least(1))
+    report_to: str = limited("none", one_of("none", "tensorboard", "wandb", "trackio", "mlflow"))
 
 
 def planned_steps(num_examples: int, settings: "TrainingSettings | TrainingArguments", epochs: float) -> int:

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from peftsearch.searches.method import MethodSettings
-from peftsearch.settings import at_least, between
+from peftsearch.settings import at_least, between, limited
 
 
 @dataclass(frozen=True)
@@ -19,17 +19,9 @@ class AdaLoraSettings(MethodSettings):
         orthogonality: weight of the term that keeps the factors orthogonal.
     """
 
-    rank: int = 0
+    rank: int = limited(0, at_least(0))
     roles: str = ""
-    warmup: float = 0.1
-    final: float = 0.3
-    interval: int = 1
-    orthogonality: float = 0.1
-
-    LIMITS = {
-        "rank": at_least(0),
-        "warmup": between(0, 0.5),
-        "final": between(0, 0.9),
-        "interval": at_least(1),
-        "orthogonality": at_least(0),
-    }
+    warmup: float = limited(0.1, between(0, 0.5))
+    final: float = limited(0.3, between(0, 0.9))
+    interval: int = limited(1, at_least(1))
+    orthogonality: float = limited(0.1, at_least(0))

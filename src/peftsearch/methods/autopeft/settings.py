@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from peftsearch.searches.method import MethodSettings
-from peftsearch.settings import SHARE, at_least, one_of, require
+from peftsearch.settings import SHARE, at_least, limited, one_of, require
 
 
 @dataclass(frozen=True)
@@ -20,24 +20,15 @@ class AutopeftSettings(MethodSettings):
         epochs: of each evaluation; 0 takes the number of the training.
     """
 
-    evaluations: int = 200
-    initial: int = 100
-    batch: int = 1
-    surrogate: str = "map_saas"
-    restarts: int = 10
-    share: float = 1.0
-    epochs: float = 0.0
-
-    LIMITS = {
-        "evaluations": at_least(1),
-        "initial": at_least(1),
-        "batch": at_least(1),
-        "surrogate": one_of("map_saas", "nuts"),
-        "restarts": at_least(1),
-        "share": SHARE,
-        "epochs": at_least(0),
-    }
+    evaluations: int = limited(200, at_least(1))
+    initial: int = limited(100, at_least(1))
+    batch: int = limited(1, at_least(1))
+    surrogate: str = limited("map_saas", one_of("map_saas", "nuts"))
+    restarts: int = limited(10, at_least(1))
+    share: float = limited(1.0, SHARE)
+    epochs: float = limited(0.0, at_least(0))
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         most = f"at most method.evaluations ({self.evaluations})"
         require(self.initial <= self.evaluations, "method.initial", self.initial, most)

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from peftsearch.searches.method import MethodSettings
-from peftsearch.settings import ABOVE_ZERO, SHARE, SHARE_BELOW_ONE, at_least, between, one_of
+from peftsearch.settings import ABOVE_ZERO, SHARE, SHARE_BELOW_ONE, at_least, between, limited, one_of
 
 # Steps below which there is too little between warm-up and end for rankings to settle.
 FEWEST_STEPS = 40
@@ -35,43 +35,23 @@ class BipeftSettings(MethodSettings):
         sensitivity: "cosine" (eq. 3), "trn", "val" or "trn+val".
     """
 
-    max_triggers: int = 100
-    decay: float = 0.85
-    window: int = 5
-    threshold: float = 0.85
-    warmup: float = 0.1
-    weight_warmup: int = 5
-    learning_rate: float = 0.01
-    weight_decay: float = 1e-4
-    regularisation: float = 0.01
-    temperature_start: float = 5.0
-    temperature_end: float = 1.0
-    cost: float = 0.25
-    epochs: float = 0.0
-    order: str = "iterative"
-    sampling: str = "gumbel"
-    selection: str = "early"
-    sensitivity: str = "cosine"
+    max_triggers: int = limited(100, at_least(1))
+    decay: float = limited(0.85, SHARE_BELOW_ONE)
+    window: int = limited(5, at_least(1))
+    threshold: float = limited(0.85, between(-1, 1))
+    warmup: float = limited(0.1, at_least(0))
+    weight_warmup: int = limited(5, at_least(0))
+    learning_rate: float = limited(0.01, ABOVE_ZERO)
+    weight_decay: float = limited(1e-4, at_least(0))
+    regularisation: float = limited(0.01, at_least(0))
+    temperature_start: float = limited(5.0, ABOVE_ZERO)
+    temperature_end: float = limited(1.0, ABOVE_ZERO)
+    cost: float = limited(0.25, SHARE)
+    epochs: float = limited(0.0, at_least(0))
+    order: str = limited("iterative", one_of("iterative", "binary_then_rank", "rank_then_binary", "entangled"))
+    sampling: str = limited("gumbel", one_of("gumbel", "softmax"))
+    selection: str = limited("early", one_of("early", "final"))
+    sensitivity: str = limited("cosine", one_of("cosine", "trn", "val", "trn+val"))
 
     def planned_epochs(self, of_training: float, steps_per_epoch: int) -> float:
         return self.epochs or min(of_training, max(self.cost * of_training, FEWEST_STEPS / steps_per_epoch))
-
-    LIMITS = {
-        "max_triggers": at_least(1),
-        "decay": SHARE_BELOW_ONE,
-        "window": at_least(1),
-        "threshold": between(-1, 1),
-        "warmup": at_least(0),
-        "weight_warmup": at_least(0),
-        "learning_rate": ABOVE_ZERO,
-        "weight_decay": at_least(0),
-        "regularisation": at_least(0),
-        "temperature_start": ABOVE_ZERO,
-        "temperature_end": ABOVE_ZERO,
-        "cost": SHARE,
-        "epochs": at_least(0),
-        "order": one_of("iterative", "binary_then_rank", "rank_then_binary", "entangled"),
-        "sampling": one_of("gumbel", "softmax"),
-        "selection": one_of("early", "final"),
-        "sensitivity": one_of("cosine", "trn", "val", "trn+val"),
-    }

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from peftsearch.searches.method import MethodSettings
-from peftsearch.settings import Limit, at_least, between
+from peftsearch.settings import SHARE, at_least, between, limited
 
 SPACE = "design_spaces"
 
@@ -19,17 +19,10 @@ class DesignSpacesSettings(MethodSettings):
         epochs: of each trial; 0 for as many as the final training has.
     """
 
-    population: int = 2
-    strategies: int = 0
-    share: float = 0.25
-    epochs: float = 3.0
-
-    LIMITS = {
-        "population": at_least(1),
-        "strategies": between(0, 15),
-        "share": Limit(lambda value: 0 < value <= 1, "above 0 and at most 1"),
-        "epochs": at_least(0),
-    }
+    population: int = limited(2, at_least(1))
+    strategies: int = limited(0, between(0, 15))
+    share: float = limited(0.25, SHARE)
+    epochs: float = limited(3.0, at_least(0))
 
 
 @dataclass(frozen=True)

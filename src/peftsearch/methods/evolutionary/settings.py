@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from peftsearch.searches.method import MethodSettings
-from peftsearch.settings import SHARE, at_least
+from peftsearch.settings import SHARE, at_least, limited
 
 
 @dataclass(frozen=True)
@@ -19,18 +19,9 @@ class EvolutionarySettings(MethodSettings):
         validation_examples: examples of the validation split that score a configuration; 0 for all.
     """
 
-    epochs: float = 0.0
-    population: int = 50
-    generations: int = 15
-    parents: int = 10
-    mutation: float = 0.1
-    validation_examples: int = 200
-
-    LIMITS = {
-        "epochs": at_least(0),
-        "population": at_least(2),
-        "generations": at_least(0),
-        "parents": at_least(1),
-        "mutation": SHARE,
-        "validation_examples": at_least(0),
-    }
+    epochs: float = limited(0.0, at_least(0))
+    population: int = limited(50, at_least(2))
+    generations: int = limited(15, at_least(0))
+    parents: int = limited(10, at_least(1))
+    mutation: float = limited(0.1, SHARE)
+    validation_examples: int = limited(200, at_least(0))

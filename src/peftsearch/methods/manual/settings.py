@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from peftsearch.searches.method import MethodSettings
-from peftsearch.settings import at_least
+from peftsearch.settings import at_least, limited
 
 
 @dataclass(frozen=True)
@@ -15,7 +15,5 @@ class ManualSettings(MethodSettings):
         roles: comma-separated roles such as "query,value"; empty for the method's own; see docs/manual.md.
     """
 
-    rank: int = 0
+    rank: int = limited(0, at_least(0))
     roles: str = ""
-
-    LIMITS = {"rank": at_least(0)}

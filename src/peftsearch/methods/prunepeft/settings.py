@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from peftsearch.searches.method import MethodSettings
-from peftsearch.settings import at_least, one_of
+from peftsearch.settings import at_least, limited, one_of
 
 
 @dataclass(frozen=True)
@@ -17,17 +17,10 @@ class PrunePeftSettings(MethodSettings):
         epochs: passes over the training set; 0 takes the number of the training.
     """
 
-    structure: str = "component"
-    score: str = "signed_sum"
-    initial_scale: float = 0.01
-    epochs: float = 0.0
-
-    LIMITS = {
-        "structure": one_of("component", "module"),
-        "score": one_of("signed_sum", "absolute_sum"),
-        "initial_scale": at_least(0),
-        "epochs": at_least(0),
-    }
+    structure: str = limited("component", one_of("component", "module"))
+    score: str = limited("signed_sum", one_of("signed_sum", "absolute_sum"))
+    initial_scale: float = limited(0.01, at_least(0))
+    epochs: float = limited(0.0, at_least(0))
 
     def candidate_ranks(self, ranks: tuple[int, ...]) -> tuple[int, ...]:
         """Every rank up to the space's largest, or the largest alone where whole modules are pruned."""

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from peftsearch.searches.method import MethodSettings
-from peftsearch.settings import at_least
+from peftsearch.settings import at_least, limited
 
 
 @dataclass(frozen=True)
@@ -14,6 +14,4 @@ class RandomSettings(MethodSettings):
         trials: configurations drawn for each budget; with more than one, each is trained and the best is taken.
     """
 
-    trials: int = 1
-
-    LIMITS = {"trials": at_least(1)}
+    trials: int = limited(1, at_least(1))

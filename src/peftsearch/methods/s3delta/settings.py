@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from peftsearch.searches.method import MethodSettings
-from peftsearch.settings import ABOVE_ZERO, at_least, one_of, require
+from peftsearch.settings import ABOVE_ZERO, at_least, limited, one_of, require
 
 
 @dataclass(frozen=True)
@@ -21,23 +21,13 @@ class S3DeltaSettings(MethodSettings):
         epochs: planned passes over the weight half; 0 takes the number of the training.
     """
 
-    rank: int = 0
-    order: str = "second"
-    sharpness: float = 1.0
-    temperature: float = 1.0
-    learning_rate: float = 0.1
-    max_grad_norm: float = 2.0
-    epochs: float = 0.0
-
-    LIMITS = {
-        "rank": at_least(0),
-        "order": one_of("second", "first"),
-        "sharpness": ABOVE_ZERO,
-        "temperature": ABOVE_ZERO,
-        "learning_rate": ABOVE_ZERO,
-        "max_grad_norm": ABOVE_ZERO,
-        "epochs": at_least(0),
-    }
+    rank: int = limited(0, at_least(0))
+    order: str = limited("second", one_of("second", "first"))
+    sharpness: float = limited(1.0, ABOVE_ZERO)
+    temperature: float = limited(1.0, ABOVE_ZERO)
+    learning_rate: float = limited(0.1, ABOVE_ZERO)
+    max_grad_norm: float = limited(2.0, ABOVE_ZERO)
+    epochs: float = limited(0.0, at_least(0))
 
     def candidate_ranks(self, ranks: tuple[int, ...]) -> tuple[int, ...]:
         """One rank: the method decides on modules only."""
