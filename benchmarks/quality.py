@@ -17,7 +17,7 @@ import transformers
 
 from peftsearch.methods.manual.method import baseline_lora
 from peftsearch.models.discover import find_sites
-from peftsearch.models.load import count_backbone_parameters, empty_model
+from peftsearch.models.load import sketch_model
 from peftsearch.run.config import make_config
 from peftsearch.run.folder import read_json
 from peftsearch.run.pipeline import run_search, run_train
@@ -84,10 +84,10 @@ def _rates(args: argparse.Namespace) -> list[float]:
 
 
 def _write_uniform_lora(args: argparse.Namespace, path: Path, budget: str) -> str:
-    model = empty_model(args.model)
-    parameters = Budget.parse(budget).parameters(count_backbone_parameters(model))
+    sketch = sketch_model(args.model)
+    parameters = Budget.parse(budget).parameters(sketch.backbone_parameters)
     path.parent.mkdir(parents=True, exist_ok=True)
-    baseline_lora(find_sites(model), parameters).save(path)
+    baseline_lora(find_sites(sketch.model), parameters).save(path)
     return str(path)
 
 

@@ -9,7 +9,7 @@ from transformers import PreTrainedModel
 
 from peftsearch.exports.source import Source
 from peftsearch.models.discover import find_sites
-from peftsearch.models.load import find_head
+from peftsearch.models.head import find_head
 from peftsearch.modules.attach import attach
 from peftsearch.modules.peft_module import KINDS
 from peftsearch.space import Choice, Configuration, Site

@@ -20,7 +20,8 @@ from transformers import (
 
 from peftsearch.errors import SiteError
 from peftsearch.models.discover import find_sites
-from peftsearch.models.load import count_backbone_parameters, load_model
+from peftsearch.models.head import count_outside, find_head
+from peftsearch.models.load import load_model
 from peftsearch.modules.costs import cost_at, num_parameters
 from peftsearch.space import CROSS_ROLES, LINEAR_ROLES, SPACES, Choice, Role, SearchSpace
 
@@ -107,7 +108,7 @@ def large():
 
 
 def test_t5_large_has_the_published_number_of_parameters(large):
-    assert count_backbone_parameters(large[0]) == 737_668_096
+    assert count_outside(large[0], find_head(large[0])) == 737_668_096
 
 
 def test_the_sizes_of_s2_on_t5_large_are_the_published_ones(large):

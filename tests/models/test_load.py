@@ -1,4 +1,4 @@
-"""What is loaded, what is its head, and what is said when it can't be."""
+"""Loading, and what is said where it fails."""
 
 import json
 
@@ -6,38 +6,7 @@ import pytest
 from tiny_models import TINY, save_tiny
 
 from peftsearch.errors import ModelError
-from peftsearch.models.load import count_backbone_parameters, empty_model, load_config, load_model, load_tokenizer
-
-TEXT_TO_TEXT = {"t5", "t5-gated", "bart"}
-
-
-@pytest.mark.parametrize("family", list(TINY))
-def test_every_family_loads_from_a_folder_and_its_sizes_are_known_without_weights(family, tmp_path):
-    folder = str(save_tiny(family, tmp_path))
-    loaded = load_model(folder, num_labels=None if family in TEXT_TO_TEXT else 3)
-    in_head = sum(p.numel() for name in loaded.head for p in loaded.model.get_submodule(name).parameters())
-    assert loaded.backbone_parameters + in_head == sum(p.numel() for p in loaded.model.parameters())
-    assert loaded.backbone_parameters == count_backbone_parameters(empty_model(folder))
-
-
-@pytest.mark.parametrize(
-    "family,head",
-    [
-        ("bert", ("classifier",)),
-        ("distilbert", ("classifier", "pre_classifier")),
-        ("deberta-v2", ("classifier", "pooler")),
-        ("llama", ("score",)),
-        ("t5", ()),
-    ],
-)
-def test_the_head_is_what_stands_outside_of_the_backbone(family, head, tmp_path):
-    folder = str(save_tiny(family, tmp_path))
-    assert load_model(folder, num_labels=None if family == "t5" else 2).head == head
-
-
-def test_a_pooler_without_weights_in_the_checkpoint_is_trained_with_the_head(tmp_path):
-    TINY["bert"]().bert.__class__(TINY["bert"]().config, add_pooling_layer=False).save_pretrained(tmp_path)
-    assert load_model(str(tmp_path), num_labels=2).head == ("classifier", "bert.pooler")
+from peftsearch.models.load import load_config, load_model, load_tokenizer
 
 
 def test_the_seed_decides_on_the_head(tmp_path):

@@ -7,7 +7,7 @@ from peft import PeftModel
 from tiny_models import TINY
 
 from peftsearch.models.discover import find_sites
-from peftsearch.modules.adapter_card import Origin, hub_id, make_card, save_card
+from peftsearch.modules.adapter_card import Origin, make_card, save_card
 from peftsearch.modules.attach import attach
 from peftsearch.space import Choice, Configuration
 
@@ -49,19 +49,6 @@ def test_the_path_of_a_local_base_model_is_not_published(adapted, tmp_path):
     adapted.base_model.model.config._name_or_path = adapted.base_model.model.name_or_path = str(tmp_path)
     adapted.save_pretrained(str(tmp_path / "adapter"))
     assert str(tmp_path) not in (tmp_path / "adapter" / "README.md").read_text()
-
-
-@pytest.mark.parametrize("name", ["bert-base-uncased", "acme/bert.v2"])
-def test_a_hub_id_is_told_from_a_path(name, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    assert hub_id(name) == name
-    (tmp_path / name).mkdir(parents=True)
-    assert hub_id(name) is None
-
-
-@pytest.mark.parametrize("name", [None, "", "/abs/bert", "a/b/c", "model.gguf", "acme/model.gguf"])
-def test_what_is_no_hub_id(name):
-    assert hub_id(name) is None
 
 
 def test_a_mark_reads_back_and_cannot_end_its_comment():

@@ -9,7 +9,7 @@ from transformers import PreTrainedModel
 
 from peftsearch.errors import ModelError
 from peftsearch.models.discover import find_sites
-from peftsearch.models.load import LoadedModel, count_outside, find_head
+from peftsearch.models.head import TaskModel, find_head
 from peftsearch.models.task_type import task_type_of
 from peftsearch.modules.attach import attach as attach_at
 from peftsearch.modules.tuner import PeftSearchModel
@@ -35,7 +35,7 @@ def attach(model: PreTrainedModel, configuration: Configuration, *, head: Sequen
     return attach_at(model, configuration, sites=find_sites(model), head=loaded.head, task_type=task_type_of(model))
 
 
-def as_loaded(model: object, head: Sequence[str] | None = None) -> LoadedModel:
+def as_loaded(model: object, head: Sequence[str] | None = None) -> TaskModel:
     """The model with its head and the size of the rest; `head` as in `attach`.
 
     Raises:
@@ -47,12 +47,12 @@ def as_loaded(model: object, head: Sequence[str] | None = None) -> LoadedModel:
             "Give the model as from_pretrained returned it, and no peft_config."
         )
     found = find_head(model) if head is None else tuple(head)
-    return LoadedModel(model.config.name_or_path or type(model).__name__, model, found, count_outside(model, found))
+    return TaskModel.of(model.config.name_or_path or type(model).__name__, model, found)
 
 
 @contextmanager
 def temporarily_attached(
-    loaded: LoadedModel, configuration: Configuration, sites: Iterable[Site]
+    loaded: TaskModel, configuration: Configuration, sites: Iterable[Site]
 ) -> Iterator[PeftModel]:
     """Attach a configuration, and give the model back as it was: its own head, and frozen where it was."""
     model = loaded.model

@@ -40,6 +40,8 @@ class Family:
         stacks: its stacks, the encoder first.
         attention_is_open: whether self-attention calls a function that transformers' AttentionInterface lets us
             choose, and a fused map makes query, key and value of equal widths: what prefixes need.
+        position_offsets: model type -> position of a text's first token, for models that don't start at 0 and so
+            take fewer tokens than `max_position_embeddings` says.
     """
 
     name: str
@@ -47,6 +49,7 @@ class Family:
     model_types: tuple[str, ...]
     stacks: tuple[Stack, ...]
     attention_is_open: bool = True
+    position_offsets: Mapping[str, int] = field(default_factory=dict)
 
 
 FAMILIES: Registry[Family] = Registry("family", package="peftsearch.models.families", group="peftsearch.families")

