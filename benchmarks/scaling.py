@@ -17,7 +17,7 @@ from memory import peak
 from search_step import WARM_UP, run
 from shapes import SHAPES, bert, choose_device, name_of
 
-from peftsearch.space import SPACES
+from peftsearch.space import SPACES, register_space
 
 
 @dataclass(frozen=True)
@@ -42,8 +42,8 @@ CASES = [
 def measure(case: Case, arguments: argparse.Namespace) -> dict[str, float]:
     """Seconds, ratio, modules and memory of one case, here."""
     device = choose_device(arguments)
-    preset = replace(SPACES[case.space], ranks=tuple(sorted({1, case.largest_rank})))
-    SPACES.add("measured", preset)
+    preset = replace(SPACES[case.space], name="measured", ranks=tuple(sorted({1, case.largest_rank})))
+    register_space(preset)
     shape = replace(SHAPES["minilm"], config=lambda: bert(case.layers, case.width), batch=16)
     arguments.space = "measured"
     steps = run(shape, arguments, device)[: arguments.repeats]

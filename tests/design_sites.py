@@ -6,6 +6,7 @@ SELF_ATTENTION = (Role.QUERY, Role.KEY, Role.VALUE, Role.ATTENTION_OUTPUT)
 QUERY_VALUE = frozenset({Role.QUERY, Role.VALUE, Role.QUERY_KEY_VALUE})
 
 PRESET = Preset(
+    "designs",
     "adapter, prefix, BitFit and LoRA as designs use them",
     {
         "serial_adapter": frozenset({Role.FFN_OUT}),

@@ -7,8 +7,8 @@ import pytest
 import yaml
 from killing import TRAINING, run
 
-from peftsearch.tasks.entry import TaskRequest
 from peftsearch.tasks.load import load_task
+from peftsearch.tasks.task import TaskRequest
 
 ROWS = {"train": 240, "validation": 60, "test": 60}
 

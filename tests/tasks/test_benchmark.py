@@ -9,8 +9,8 @@ import pytest
 from peftsearch.errors import DataError, UnknownNameError
 from peftsearch.tasks.benchmark import Benchmark, load_benchmark
 from peftsearch.tasks.builtin.demo import near_duplicate_key
-from peftsearch.tasks.load import TASKS, TaskRequest, load_task
-from peftsearch.tasks.task import Goal
+from peftsearch.tasks.load import TASKS, load_task
+from peftsearch.tasks.task import Goal, TaskRequest
 from peftsearch.tasks.text_to_text import source_text, target_texts
 
 _PASSAGE = 'He said "go."\n@highlight\nAnn left\n@highlight\nBob stayed'

@@ -3,9 +3,9 @@
 import pytest
 
 from peftsearch.errors import DataError
-from peftsearch.tasks.load import TASKS, TaskRequest, load_task
+from peftsearch.tasks.load import TASKS, load_task
 from peftsearch.tasks.metrics import METRICS
-from peftsearch.tasks.task import Goal
+from peftsearch.tasks.task import Goal, TaskRequest
 from peftsearch.tasks.task_format import make_task_format
 
 

@@ -7,8 +7,8 @@ import pandas
 import pytest
 
 from peftsearch.errors import DataError
-from peftsearch.tasks.load import TaskRequest, load_task
-from peftsearch.tasks.task import Goal
+from peftsearch.tasks.load import load_task
+from peftsearch.tasks.task import Goal, TaskRequest
 
 _ROWS = [{"review": f"text {i}", "title": f"title {i}", "stars": ("bad", "good")[i % 2]} for i in range(30)]
 

@@ -17,7 +17,8 @@ from peftsearch.run.config import RunConfig
 from peftsearch.run.folder import alone_in, make_run_folder, read_json
 from peftsearch.run.plan import Plan, plan
 from peftsearch.searches.method import METHODS
-from peftsearch.tasks.load import TaskRequest, load_task
+from peftsearch.tasks.load import load_task
+from peftsearch.tasks.task import TaskRequest
 from peftsearch.training.trackers import check_tracker
 
 TABLE = "comparison.json"

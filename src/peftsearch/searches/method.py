@@ -1,7 +1,7 @@
 """What a method is to those who choose it: its name, its settings, and where its code is."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from enum import StrEnum
 from importlib import import_module
 from typing import Any, ClassVar
@@ -45,20 +45,24 @@ class MethodEntry:
     """A method as users see it.
 
     Args:
+        name: for `--method`.
         description: one line for `peftsearch list methods`.
         settings: its settings class.
         driver: which loop runs it.
         code: "module:name" of what makes the method, imported when a run needs it; see the drivers for its arguments.
         space: the space that it searches unless the user names another.
         encodings: names of the encodings of space that it can search; see `space/encodings`.
+        quick: settings of the smallest search that the method can do, for the conformance suite.
     """
 
+    name: str
     description: str
     settings: type[MethodSettings]
     driver: Driver = Driver.MANUAL
     code: str = ""
     space: str = "s2"
     encodings: tuple[str, ...] = ("flat",)
+    quick: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def is_search(self) -> bool:
@@ -72,3 +76,8 @@ class MethodEntry:
 
 
 METHODS: Registry[MethodEntry] = Registry("method", package="peftsearch.methods", group="peftsearch.methods")
+
+
+def register_method(entry: MethodEntry) -> MethodEntry:
+    """Make a method known by its name."""
+    return METHODS.add(entry.name, entry)

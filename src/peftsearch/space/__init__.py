@@ -2,7 +2,7 @@
 
 from peftsearch.space.budget import Budget
 from peftsearch.space.configuration import Choice, Configuration, Placement
-from peftsearch.space.presets import SPACES, Preset
+from peftsearch.space.presets import SPACES, Preset, register_space
 from peftsearch.space.search_space import SearchSpace
 from peftsearch.space.site import CROSS_ROLES, LINEAR_ROLES, NORM_ROLES, ONCE_PER_STACK, Role, Site, prefix_width
 
@@ -21,4 +21,5 @@ __all__ = [
     "SearchSpace",
     "Site",
     "prefix_width",
+    "register_space",
 ]

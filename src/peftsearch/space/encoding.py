@@ -5,7 +5,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
 from copy import copy
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar, TypeVar
 
 from peftsearch.errors import BudgetError, ConfigurationError
 from peftsearch.registry import Registry
@@ -42,6 +42,8 @@ class Encoding(ABC):
         budget: parameters that a sampled point must not exceed.
     """
 
+    # What a space says as its `encoding`.
+    name: ClassVar[str]
     variables: tuple[Variable, ...]
 
     def __init__(self, space: SearchSpace, budget: int):
@@ -122,6 +124,14 @@ class Encoding(ABC):
 ENCODINGS: Registry[type[Encoding]] = Registry(
     "encoding", package="peftsearch.space.encodings", group="peftsearch.encodings"
 )
+
+EncodingClass = TypeVar("EncodingClass", bound=type[Encoding])
+
+
+def register_encoding(encoding: EncodingClass) -> EncodingClass:
+    """Class decorator that makes an encoding known by its name."""
+    ENCODINGS.add(encoding.name, encoding)
+    return encoding
 
 
 def blocks(sites: Iterable[Site]) -> list[tuple[str, int]]:

@@ -12,6 +12,7 @@ class Preset:
     """A space before it meets a model.
 
     Args:
+        name: for `--space`.
         description: one line for `peftsearch list spaces`.
         roles: for each kind, the roles it may stand at.
         ranks: candidate ranks of the ranked kinds, ascending.
@@ -19,6 +20,7 @@ class Preset:
         encoding: how the choices hang together, by its name in `space/encodings`.
     """
 
+    name: str
     description: str
     roles: Mapping[str, frozenset[Role]]
     ranks: tuple[int, ...]
@@ -27,6 +29,12 @@ class Preset:
 
 
 SPACES: Registry[Preset] = Registry("space", package="peftsearch.space.presets", group="peftsearch.spaces")
+
+
+def register_space(preset: Preset) -> Preset:
+    """Make a space known by its name."""
+    return SPACES.add(preset.name, preset)
+
 
 # S2 gives the linear maps of cross-attention no module; their norm has BitFit and LNFit.
 _S2_LINEAR = LINEAR_ROLES - CROSS_ROLES
@@ -42,18 +50,18 @@ _PREFIX_HOSTS = frozenset({Role.VALUE, Role.QUERY_KEY_VALUE})
 _QUERY_AND_VALUE = _PREFIX_HOSTS | {Role.QUERY}
 _FFN_OUT = frozenset({Role.FFN_OUT})
 
-SPACES.add(
-    "s2",
+register_space(
     Preset(
+        "s2",
         "LoRA, low-rank adapter, BitFit and LNFit; ranks 1, 4, 8 (BIPEFT's default)",
         _S2_ROLES,
         (1, 4, 8),
         "Chang et al. 2024, section 4.1",
-    ),
+    )
 )
-SPACES.add(
-    "s1",
+register_space(
     Preset(
+        "s1",
         "serial and parallel adapter at the FFN, prefix in self-attention; ranks 1, 4, 8 (BIPEFT's S1)",
         {
             "serial_adapter": _FFN_OUT,
@@ -62,11 +70,11 @@ SPACES.add(
         },
         (1, 4, 8),
         "Chang et al. 2024, section 4.1",
-    ),
+    )
 )
-SPACES.add(
-    "all",
+register_space(
     Preset(
+        "all",
         "every kind at the roles it suits; ranks 1, 4, 8",
         # One serial bottleneck at a site: the plain one at the FFN as in S1, the low-rank one after attention.
         {
@@ -81,39 +89,37 @@ SPACES.add(
         },
         (1, 4, 8),
         "the union of s1, s2 and IA3, with cross-attention",
-    ),
+    )
 )
-SPACES.add(
-    "s3delta_m",
-    Preset("the kinds of s2 at rank 1 (S3Delta-M)", _S2_ROLES, (1,), "Hu et al. 2022, section 4.2"),
+register_space(
+    Preset("s3delta_m", "the kinds of s2 at rank 1 (S3Delta-M)", _S2_ROLES, (1,), "Hu et al. 2022, section 4.2")
 )
-SPACES.add(
-    "s3delta_l",
-    Preset("LoRA at rank 1 only (S3Delta-L)", {"lora": _S2_LINEAR}, (1,), "Hu et al. 2022, section 4.2"),
+register_space(
+    Preset("s3delta_l", "LoRA at rank 1 only (S3Delta-L)", {"lora": _S2_LINEAR}, (1,), "Hu et al. 2022, section 4.2")
 )
-SPACES.add(
-    "autopeft",
+register_space(
     Preset(
+        "autopeft",
         "serial adapter, parallel adapter and prefix: one size each, one layer mask for all",
         {"serial_adapter": _FFN_OUT, "parallel_adapter": _FFN_OUT, "prefix": _PREFIX_HOSTS},
         (1, 3, 6, 12, 24, 48, 96, 192, 384, 768),
         "Zhou et al. 2024, section 3.1",
         "autopeft",
-    ),
+    )
 )
-SPACES.add(
-    "noah",
+register_space(
     Preset(
+        "noah",
         "LoRA, serial adapter and prefix: a depth for each kind, a size in each layer",
         {"lora": _QUERY_AND_VALUE, "serial_adapter": _FFN_OUT, "prefix": _PREFIX_HOSTS},
         (1, 5, 10),
         "Zhang et al. 2022, section 3.2, for text",
         "noah",
-    ),
+    )
 )
-SPACES.add(
-    "design_spaces",
+register_space(
     Preset(
+        "design_spaces",
         "adapter, prefix, BitFit and LoRA in four groups of layers; sizes follow from the budget",
         {
             "serial_adapter": _FFN_OUT,
@@ -124,5 +130,5 @@ SPACES.add(
         tuple(range(1, 65)),
         "Chen et al. 2023, section 3",
         "design_spaces",
-    ),
+    )
 )

@@ -6,10 +6,10 @@ from pathlib import Path
 
 from peftsearch.errors import DataError
 from peftsearch.tasks.cells import read_class, read_fields, read_label, read_number, read_text
-from peftsearch.tasks.entry import TASKS, TaskEntry, TaskRequest
+from peftsearch.tasks.load import TaskEntry, register_task
 from peftsearch.tasks.splits import Splits, check_splits, limit_train, split_large, split_small
 from peftsearch.tasks.tables import Row, read_hub, read_table, require_columns
-from peftsearch.tasks.task import TRAIN, VALIDATION, Example, Goal, Target, Task
+from peftsearch.tasks.task import TRAIN, VALIDATION, Example, Goal, Target, Task, TaskRequest
 
 HUB_NAMES = {"glue": "nyu-mll/glue", "superglue": "aps/super_glue"}
 # Per suite and split, the names under which the split may be found.
@@ -57,10 +57,10 @@ class Benchmark:
     needs: tuple[str, ...] = ()
 
 
-def register(benchmark: Benchmark) -> None:
-    """Add the benchmark to `TASKS` as "suite/name"."""
-    entry = TaskEntry(benchmark.description, lambda request: load_benchmark(benchmark, request))
-    TASKS.add(f"{benchmark.suite}/{benchmark.name}", entry)
+def register_benchmark(benchmark: Benchmark) -> None:
+    """Make a task of a benchmark known as "suite/name"."""
+    name = f"{benchmark.suite}/{benchmark.name}"
+    register_task(TaskEntry(name, benchmark.description, lambda request: load_benchmark(benchmark, request)))
 
 
 def load_benchmark(benchmark: Benchmark, request: TaskRequest) -> Task:

@@ -1,11 +1,35 @@
-"""Load a task by name or from the user's data."""
+"""The registry of tasks, and loading one by its name or from the user's data."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
 
 from peftsearch.errors import DataError
-from peftsearch.tasks.entry import TASKS, TaskRequest
-from peftsearch.tasks.task import Task
+from peftsearch.registry import Registry
+from peftsearch.tasks.task import Task, TaskRequest
 from peftsearch.tasks.user_data import load_user_data
 
-__all__ = ["TASKS", "TaskRequest", "load_task"]
+
+@dataclass(frozen=True)
+class TaskEntry:
+    """A task that is chosen by its name.
+
+    Args:
+        name: for `--task`, such as "glue/rte".
+        description: one line for `peftsearch list tasks`.
+        load: reads the data and makes the splits.
+    """
+
+    name: str
+    description: str
+    load: Callable[[TaskRequest], Task]
+
+
+TASKS: Registry[TaskEntry] = Registry("task", package="peftsearch.tasks.builtin", group="peftsearch.tasks")
+
+
+def register_task(entry: TaskEntry) -> TaskEntry:
+    """Make a task known by its name."""
+    return TASKS.add(entry.name, entry)
 
 
 def load_task(request: TaskRequest) -> Task:

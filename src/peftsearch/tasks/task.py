@@ -85,6 +85,29 @@ class Task:
         }
 
 
+@dataclass(frozen=True)
+class TaskRequest:
+    """Which data to load: a built-in task or user data.
+
+    Args:
+        task: a built-in task such as "glue/rte"; not together with `data`.
+        data: "train.csv[,validation.csv[,test.csv]]" (csv, tsv, json, jsonl, parquet) or a Hugging Face hub id.
+        text: comma-separated text columns of user data; by default "text".
+        label: label column of user data; by default "label".
+        data_dir: folder with `NAME/{train,validation}.jsonl` for GLUE and SuperGLUE; without it they are downloaded.
+        max_train_samples: training examples kept, chosen by the seed; 0 keeps all.
+        seed: of splits and of the choice of training examples.
+    """
+
+    task: str | None = None
+    data: str | None = None
+    text: str | None = None
+    label: str | None = None
+    data_dir: str | None = None
+    max_train_samples: int = 0
+    seed: int = 0
+
+
 def _fingerprint(examples: Sequence[Example]) -> str:
     digest = hashlib.sha256()
     for example in examples:

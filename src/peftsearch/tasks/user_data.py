@@ -8,10 +8,9 @@ from pathlib import Path
 
 from peftsearch.errors import DataError
 from peftsearch.tasks.cells import as_number, read_fields, read_label, read_number
-from peftsearch.tasks.entry import TaskRequest
 from peftsearch.tasks.splits import Splits, check_splits, limit_train, shorten, split_one, split_small
 from peftsearch.tasks.tables import READERS, Row, read_hub, read_table, require_columns
-from peftsearch.tasks.task import TEST, TRAIN, VALIDATION, Example, Goal, Task
+from peftsearch.tasks.task import TEST, TRAIN, VALIDATION, Example, Goal, Task, TaskRequest
 
 logger = logging.getLogger(__name__)
 

@@ -1,6 +1,6 @@
 """AdaLoRA's settings."""
 
 from peftsearch.methods.adalora.settings import AdaLoraSettings
-from peftsearch.searches.method import METHODS, MethodEntry
+from peftsearch.searches.method import MethodEntry, register_method
 
-METHODS.add("adalora", MethodEntry("peft's AdaLoRA: ranks found in training (Zhang et al. 2023)", AdaLoraSettings))
+register_method(MethodEntry("adalora", "peft's AdaLoRA: ranks found in training (Zhang et al. 2023)", AdaLoraSettings))

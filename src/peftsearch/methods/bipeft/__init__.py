@@ -1,14 +1,15 @@
 """BIPEFT's settings."""
 
 from peftsearch.methods.bipeft.settings import BipeftSettings
-from peftsearch.searches.method import METHODS, Driver, MethodEntry
+from peftsearch.searches.method import Driver, MethodEntry, register_method
 
-METHODS.add(
-    "bipeft",
+register_method(
     MethodEntry(
+        "bipeft",
         "budget-guided iterative search (Chang et al. 2024)",
         BipeftSettings,
         Driver.GATES,
         "peftsearch.methods.bipeft.method:Bipeft",
-    ),
+        quick={"max_triggers": 3, "warmup": 0.3, "weight_warmup": 1, "window": 1},
+    )
 )

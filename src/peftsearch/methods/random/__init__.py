@@ -1,15 +1,16 @@
 """Random search's settings."""
 
 from peftsearch.methods.random.settings import RandomSettings
-from peftsearch.searches.method import METHODS, Driver, MethodEntry
+from peftsearch.searches.method import Driver, MethodEntry, register_method
 
-METHODS.add(
-    "random",
+register_method(
     MethodEntry(
+        "random",
         "configurations drawn at random within the budget (APET, Su et al. 2023)",
         RandomSettings,
         Driver.TRIALS,
         "peftsearch.methods.random.method:RandomSearch",
         encodings=("flat", "autopeft", "noah", "design_spaces"),
-    ),
+        quick={"trials": 2},
+    )
 )

@@ -3,16 +3,19 @@
 from collections.abc import Iterable
 
 from peftsearch.space.configuration import Choice, Configuration
-from peftsearch.space.encoding import ENCODINGS, Encoding, Point, Variable, blocks
+from peftsearch.space.encoding import Encoding, Point, Variable, blocks, register_encoding
 from peftsearch.space.search_space import SearchSpace
 from peftsearch.space.site import Site
 
 
+@register_encoding
 class Autopeft(Encoding):
     """A size for each kind (0 switches it off everywhere) and a bit for each block (0 leaves it without any module).
 
     Source: Zhou et al. 2024, section 3.1; ours: a block of an encoder-decoder is a block of one of its stacks.
     """
+
+    name = "autopeft"
 
     def __init__(self, space: SearchSpace, budget: int, sites: Iterable[Site]):
         super().__init__(space, budget)
@@ -43,6 +46,3 @@ class Autopeft(Encoding):
             *(variable.values.index(size.get(kind, 0)) for variable, kind in zip(sizes, self.kinds, strict=True)),
             *(int(block in kept) for block in range(len(self.blocks))),
         )
-
-
-ENCODINGS.add("autopeft", Autopeft)

@@ -5,13 +5,16 @@ import random
 from collections.abc import Iterable
 
 from peftsearch.space.configuration import Choice, Configuration
-from peftsearch.space.encoding import ENCODINGS, Encoding, Point, Variable
+from peftsearch.space.encoding import Encoding, Point, Variable, register_encoding
 from peftsearch.space.search_space import SearchSpace
 from peftsearch.space.site import Site
 
 
+@register_encoding
 class Flat(Encoding):
     """Each placement is off or has one of its ranks, whatever the others do."""
+
+    name = "flat"
 
     def __init__(self, space: SearchSpace, budget: int, sites: Iterable[Site]):
         super().__init__(space, budget)
@@ -62,6 +65,3 @@ class Flat(Encoding):
     def _cost(self, i: int, value: int) -> int:
         placement = self.placements[i]
         return self.space.costs[Choice(placement.site, placement.kind, self.variables[i].values[value])]
-
-
-ENCODINGS.add("flat", Flat)

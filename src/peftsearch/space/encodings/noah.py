@@ -3,19 +3,22 @@
 from collections.abc import Iterable
 
 from peftsearch.space.configuration import Choice, Configuration
-from peftsearch.space.encoding import ENCODINGS, Encoding, Point, Variable, blocks
+from peftsearch.space.encoding import Encoding, Point, Variable, blocks, register_encoding
 from peftsearch.space.search_space import SearchSpace
 from peftsearch.space.site import Site
 
 DEPTHS = (0.0, 0.25, 0.5, 0.75, 1.0)
 
 
+@register_encoding
 class Noah(Encoding):
     """A depth for each kind, as a share of a stack's blocks, and a size for each kind and block.
 
     Source: Zhang et al. 2022, section 3.2, where the depths are 3, 6, 9 and 12 of 12 blocks. Ours: the depth may be 0,
     since small budgets don't hold every kind.
     """
+
+    name = "noah"
 
     def __init__(self, space: SearchSpace, budget: int, sites: Iterable[Site]):
         super().__init__(space, budget)
@@ -63,6 +66,3 @@ class Noah(Encoding):
 
     def _is_deep_enough(self, depth: float, stack: str, layer: int) -> bool:
         return layer < round(depth * self.layers[stack] + 1e-9)
-
-
-ENCODINGS.add("noah", Noah)

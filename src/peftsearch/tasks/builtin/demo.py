@@ -9,9 +9,9 @@ from pathlib import Path
 
 from peftsearch.errors import DataError
 from peftsearch.tasks.cells import as_number
-from peftsearch.tasks.entry import TASKS, TaskEntry, TaskRequest
+from peftsearch.tasks.load import TaskEntry, register_task
 from peftsearch.tasks.splits import check_splits, limit_train
-from peftsearch.tasks.task import TEST, TRAIN, VALIDATION, Example, Goal, Task
+from peftsearch.tasks.task import TEST, TRAIN, VALIDATION, Example, Goal, Task, TaskRequest
 
 LABELS = ("negative", "neutral", "positive")
 SIZES: Mapping[str, int] = {TRAIN: 1500, VALIDATION: 500, TEST: 500}
@@ -103,4 +103,4 @@ def _to_example(text: str, label: str) -> Example:
     return Example(fields=(("text:", text),), target=LABELS.index(label))
 
 
-TASKS.add("demo", TaskEntry("is the tweet or review negative, neutral or positive? (1.5k, accuracy)", load_demo))
+register_task(TaskEntry("demo", "is the tweet or review negative, neutral or positive? (1.5k, accuracy)", load_demo))

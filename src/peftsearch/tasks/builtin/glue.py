@@ -1,6 +1,6 @@
 """The tasks of GLUE."""
 
-from peftsearch.tasks.benchmark import Benchmark, register
+from peftsearch.tasks.benchmark import Benchmark, register_benchmark
 from peftsearch.tasks.task import Goal
 
 _SENTENCE = (("sentence:", "sentence"),)
@@ -82,4 +82,4 @@ for _benchmark in (
         labels=("not_entailment", "entailment"),
     ),
 ):
-    register(_benchmark)
+    register_benchmark(_benchmark)

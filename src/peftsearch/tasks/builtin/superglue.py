@@ -2,7 +2,7 @@
 
 import re
 
-from peftsearch.tasks.benchmark import Benchmark, register
+from peftsearch.tasks.benchmark import Benchmark, register_benchmark
 from peftsearch.tasks.tables import Row
 from peftsearch.tasks.task import Goal
 
@@ -146,4 +146,4 @@ for _benchmark in (
         needs=("text", "span1_text", "span1_index", "span2_text", "span2_index"),
     ),
 ):
-    register(_benchmark)
+    register_benchmark(_benchmark)

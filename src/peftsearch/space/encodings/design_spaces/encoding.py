@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 
 from peftsearch.space.configuration import Configuration, Placement
-from peftsearch.space.encoding import ENCODINGS, Encoding, Point, Variable, blocks
+from peftsearch.space.encoding import Encoding, Point, Variable, blocks, register_encoding
 from peftsearch.space.encodings.design_spaces.designs import (
     ALLOCATIONS,
     GROUPINGS,
@@ -21,6 +21,7 @@ from peftsearch.space.search_space import SearchSpace
 from peftsearch.space.site import ONCE_PER_STACK, Site
 
 
+@register_encoding
 class DesignSpaces(Encoding):
     """A grouping, an allocation, the tunable groups and a strategy for each group; the budget gives the sizes.
 
@@ -29,6 +30,8 @@ class DesignSpaces(Encoding):
 
     Source: Chen et al. 2023, section 3; the sizes and the numbers of layers are ours, `docs/design_spaces.md`.
     """
+
+    name = "design_spaces"
 
     def __init__(self, space: SearchSpace, budget: int, sites: Iterable[Site]):
         super().__init__(space, budget)
@@ -100,6 +103,3 @@ def _find_units(space: SearchSpace, sites: Iterable[Site]) -> dict[tuple[tuple[s
         if placement.site in block_of and placement.kind in KIND_OF.values():
             placements.setdefault((block_of[placement.site], placement.kind), []).append(placement)
     return {key: Unit.of(space, found) for key, found in placements.items()}
-
-
-ENCODINGS.add("design_spaces", DesignSpaces)
