@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 OFFLINE := HF_HUB_OFFLINE=1 TOKENIZERS_PARALLELISM=false
 
-.PHONY: install demo test test-slow test-faults test-peft test-exports examples check types docs clean
+.PHONY: install demo test test-slow test-faults test-peft test-exports examples check format types docs build clean
 
 install: .venv/installed
 
@@ -44,6 +44,10 @@ check: install types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 
+format: install
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
 types: install
 	$(BIN)/basedpyright --pythonpath $(BIN)/python
 
@@ -53,6 +57,23 @@ docs: .venv/docs-installed
 .venv/docs-installed: .venv/installed
 	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[docs]'
 	touch $@
+
+# The packages in dist/, and the wheel tried outside of this checkout in an environment of its own (1 GB, deleted).
+build: install
+	rm -rf dist build/trial
+	$(BIN)/python -m build --quiet
+	$(PYTHON) -m venv build/trial
+	build/trial/bin/pip install --quiet --disable-pip-version-check torch -c constraints.txt
+	build/trial/bin/pip install --quiet --disable-pip-version-check -c constraints.txt dist/*.whl
+	cd build/trial && $(TRY_THE_WHEEL)
+	rm -rf build/trial
+
+TRY_THE_WHEEL = export $(OFFLINE) && bin/peftsearch --version && bin/peftsearch list methods \
+	&& bin/python -c "from transformers import BertConfig; BertConfig(num_hidden_layers=2).save_pretrained('tiny')" \
+	&& bin/peftsearch plan --model tiny --budget 0.1% \
+	&& bin/peftsearch doctor \
+	&& bin/python -c "from importlib.resources import files; report = files('peftsearch.report'); \
+		[report.joinpath(name).read_text() for name in ('page.html.jinja', 'page.css', 'model_card.md.jinja')]"
 
 clean:
 	rm -rf .venv build dist src/*.egg-info

@@ -59,7 +59,11 @@ SHARE_BELOW_ONE = Limit(lambda value: 0 <= value < 1, "from 0 to below 1")
 
 
 def limited(default: Value, limit: Limit) -> Value:
-    """A field of a settings class with its default and its limit, as in `rank: int = limited(0, at_least(0))`."""
+    """A field of a settings class with its default and its limit.
+
+    Example:
+        `rank: int = limited(0, at_least(0))`
+    """
     return field(default=default, metadata={_LIMIT: limit})
 
 
