@@ -11,12 +11,12 @@ SOURCE = Path(__file__).parents[1] / "src" / "peftsearch"
 # Each layer may import those to its left and its own.
 LAYERS = [
     {"errors"},
-    {"registry", "files", "environment"},
+    {"registry", "files", "environment", "messages"},
     {"settings"},
     {"space"},
-    {"modules"},
-    {"models", "tasks"},
-    {"supernet", "exports"},
+    {"modules", "spaces"},
+    {"models", "tasks", "kinds"},
+    {"supernet", "exports", "families"},
     {"training"},
     {"searches"},
     {"methods"},
@@ -24,6 +24,7 @@ LAYERS = [
     {"run"},
     {"comparison"},
     {"api", "cli"},
+    {"testing"},
 ]
 LEVEL = {name: i for i, layer in enumerate(LAYERS) for name in layer}
 # Settings are plain data that higher layers share.

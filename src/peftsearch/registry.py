@@ -68,21 +68,34 @@ class Registry(Generic[T]):
     def _fill(self) -> None:
         if self._is_filled:
             return
+        # At once, since what is imported may look into the registry itself.
         self._is_filled = True
+        try:
+            self._import_built_in()
+        except BaseException:
+            self._is_filled = False
+            raise
+        for entry_point in entry_points(group=self.group):
+            self._load(entry_point)
+
+    def _import_built_in(self) -> None:
         package = import_module(self.package)
         for module in iter_modules(getattr(package, "__path__", ())):
             import_module(f"{self.package}.{module.name}")
-        for entry_point in entry_points(group=self.group):
-            _load(entry_point)
+
+    def _load(self, entry_point: EntryPoint) -> None:
+        """Import what an installed package adds; a broken one is told of and left out."""
+        before = dict(self._entries)
+        try:
+            entry_point.load()
+        except Exception as error:  # whatever another package does when it is imported
+            self._entries = before
+            _warn(entry_point, error)
 
 
-def _load(entry_point: EntryPoint) -> None:
-    """Import what an installed package adds; one that is broken is told of and left out."""
-    try:
-        entry_point.load()
-    except Exception as error:  # whatever another package does when it is imported
-        owner = entry_point.dist.name if entry_point.dist else "an installed package"
-        logger.warning(
-            "'%s' cannot add '%s' to %s: %s: %s. What it adds is left out; update or uninstall it.",
-            *(owner, entry_point.value, entry_point.group, type(error).__name__, error),
-        )
+def _warn(entry_point: EntryPoint, error: Exception) -> None:
+    owner = entry_point.dist.name if entry_point.dist else "an installed package"
+    logger.warning(
+        "'%s' cannot add '%s' to %s: %s: %s. What it adds is left out; update or uninstall it.",
+        *(owner, entry_point.value, entry_point.group, type(error).__name__, error),
+    )

@@ -17,8 +17,11 @@ from peftsearch.space import Role
 
 PREFIX = "peftsearch_"
 Applied = tuple[PeftModule, Mask]
-# Order in which modules at one site apply.
-ORDERED_KINDS = tuple(sorted(KINDS, key=lambda kind: (KINDS[kind].order, kind)))
+
+
+def ordered_kinds() -> tuple[str, ...]:
+    """Every kind that is registered by now, in the order in which modules at one site apply."""
+    return tuple(sorted(KINDS, key=lambda kind: (KINDS[kind].order, kind)))
 
 
 class AdaptedLayer(nn.Module, BaseTunerLayer):
@@ -31,13 +34,16 @@ class AdaptedLayer(nn.Module, BaseTunerLayer):
         base_layer: linear, Conv1D or norm.
     """
 
-    adapter_layer_names = tuple(PREFIX + kind for kind in ORDERED_KINDS)
+    # Of each layer its own, since kinds can be registered between two models.
+    adapter_layer_names: tuple[str, ...] = ()
     other_param_names = ()
 
     def __init__(self, base_layer: nn.Module):
         super().__init__()
         self.base_layer = base_layer
         self.in_features, self.out_features = layer_widths(self.get_base_layer())
+        self.kinds = ordered_kinds()
+        self.adapter_layer_names = tuple(PREFIX + kind for kind in self.kinds)
         for name in self.adapter_layer_names:
             setattr(self, name, nn.ModuleDict())
         # What a supernet sets for a step: kind -> mask, or None to skip the module. Empty outside of a supernet.
@@ -66,7 +72,7 @@ class AdaptedLayer(nn.Module, BaseTunerLayer):
     def modules_of(self, adapter: str) -> dict[str, PeftModule]:
         """The modules of an adapter by kind, in the order in which they apply."""
         # By nn.Module's own tables: this runs in every forward pass, and attribute look-ups would cost more.
-        found = ((kind, self._modules[PREFIX + kind]._modules.get(adapter)) for kind in ORDERED_KINDS)
+        found = ((kind, self._modules[PREFIX + kind]._modules.get(adapter)) for kind in self.kinds)
         return {kind: module for kind, module in found if module is not None}
 
     def randomise(self, adapter: str) -> None:
@@ -97,7 +103,7 @@ class AdaptedLayer(nn.Module, BaseTunerLayer):
             self.tap = None
 
     def _drop_unused_tap(self) -> None:
-        if not any(KINDS[kind].reads_block_input and len(self._container(kind)) for kind in ORDERED_KINDS):
+        if not any(KINDS[kind].reads_block_input and len(self._container(kind)) for kind in self.kinds):
             self.drop_tap()
 
     def forward(self, x: torch.Tensor, *args: Any, **kwargs: Any) -> torch.Tensor:

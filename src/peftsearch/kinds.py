@@ -1,0 +1,11 @@
+"""Module kinds, to list them and to register one of your own: see the page "Add something" of the documentation.
+
+Example:
+    @register_kind
+    class OutputScale(PeftModule): ...
+"""
+
+from peftsearch.modules.peft_module import KINDS, UNMASKED, Mask, PeftModule, is_plain, layer_widths, register_kind
+from peftsearch.space import Role, Site
+
+__all__ = ["KINDS", "UNMASKED", "Mask", "PeftModule", "Role", "Site", "is_plain", "layer_widths", "register_kind"]
