@@ -6,9 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from peftsearch.cli.compare_flags import parse_compare
+from peftsearch.cli.flags import parse_compare, parse_run
 from peftsearch.cli.main import main
-from peftsearch.cli.run_flags import parse_run
 
 README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
 PYTHON = re.findall(r"```python\n(.*?)```", README, re.DOTALL)

@@ -5,8 +5,8 @@ import json
 import pytest
 from transformers import T5Config
 
+from peftsearch.cli.flags import parse_run
 from peftsearch.cli.main import main
-from peftsearch.cli.run_flags import parse_run
 
 
 def run(capsys, *arguments: str) -> tuple[int, str, str]:

@@ -1,16 +1,15 @@
 """The command `peftsearch`. Nothing heavy is imported before a command needs it, so that --help is quick."""
 
 import json
-import logging
 import shlex
 import signal
 import sys
-import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from peftsearch.cli.parser import CommandParser, refuse_token
 from peftsearch.errors import PeftSearchError, UnknownNameError
+from peftsearch.messages import quieten_libraries
 
 USAGE = """usage: peftsearch COMMAND ...
 
@@ -87,15 +86,17 @@ def _train(argv: list[str]) -> int:
 
 
 def _run(command: str, argv: list[str]) -> int:
-    from peftsearch.cli.run_flags import parse_run
+    from peftsearch.cli.flags import parse_run
 
     config = parse_run(command, argv)
-    _quieten()
+    quieten_libraries()
     from peftsearch.run import pipeline
     from peftsearch.training import stop_signals
 
     if config.dry_run:
-        print({"search": pipeline.describe_search, "train": pipeline.describe_train}[command](config))
+        from peftsearch.run import dry_run
+
+        print({"search": dry_run.describe_search, "train": dry_run.describe_train}[command](config))
         return 0
     with stop_signals.handle_signals():
         folder = {"search": pipeline.run_search, "train": pipeline.run_train}[command](config)
@@ -106,10 +107,10 @@ def _run(command: str, argv: list[str]) -> int:
 
 
 def _compare(argv: list[str]) -> int:
-    from peftsearch.cli.compare_flags import parse_compare
+    from peftsearch.cli.flags import parse_compare
 
     config = parse_compare(argv)
-    _quieten()
+    quieten_libraries()
     from peftsearch.comparison import comparison
     from peftsearch.report.comparison.text import as_text
     from peftsearch.training import stop_signals
@@ -129,7 +130,7 @@ def _evaluate(argv: list[str]) -> int:
     parser.add_argument("run", type=Path, help="run folder")
     parser.add_argument("--split", choices=("validation", "test"), default="test")
     arguments = parser.parse_args(argv)
-    _quieten()
+    quieten_libraries()
     from peftsearch.run.pipeline import run_evaluate
 
     print(json.dumps(run_evaluate(arguments.run, arguments.split), indent=2))
@@ -140,7 +141,7 @@ def _report(argv: list[str]) -> int:
     parser = CommandParser("report", "Write the page of a run or of a comparison again; of an unfinished one, so far.")
     parser.add_argument("run", type=Path, help="folder of a run or of a comparison")
     folder = parser.parse_args(argv).run
-    _quieten()
+    quieten_libraries()
     if (folder / "comparison.json").is_file():
         from peftsearch.comparison.comparison import read_comparison
         from peftsearch.report.comparison.page import write_comparison
@@ -160,7 +161,7 @@ def _push(argv: list[str]) -> int:
     parser.add_argument("--hub_private_repo", action="store_true", help="make it private when it is created")
     refuse_token(argv)
     arguments = parser.parse_args(argv)
-    _quieten()
+    quieten_libraries()
     from peftsearch.run.hub import push_run
 
     print(push_run(arguments.run, arguments.hub_model_id, private=arguments.hub_private_repo))
@@ -175,7 +176,7 @@ def _export(argv: list[str]) -> int:
     parser.add_argument("--model", default="", help="the pretrained model, if it is not where the run says")
     parser.add_argument("--overwrite", action="store_true", help="replace an earlier export")
     arguments = parser.parse_args(argv)
-    _quieten()
+    quieten_libraries()
     from peftsearch.run.export import run_export
 
     found = run_export(**vars(arguments))
@@ -193,7 +194,7 @@ def _plan(argv: list[str]) -> int:
     parser.add_argument("--budget", default="", help="one or several, as for search")
     parser.add_argument("--json", action="store_true", help="print JSON")
     arguments = parser.parse_args(argv)
-    _quieten()
+    quieten_libraries()
     from peftsearch.run.plan import plan, print_plan
 
     found = plan(arguments.model, space=arguments.space, budget=arguments.budget)
@@ -215,20 +216,6 @@ def _doctor(argv: list[str]) -> int:
     from peftsearch.cli.doctor import run_doctor
 
     return run_doctor()
-
-
-def _quieten() -> None:
-    """Our own messages, errors of others, and no warnings that users can't act on."""
-    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(message)s")
-    logging.getLogger("peftsearch").setLevel(logging.INFO)
-    warnings.filterwarnings("ignore", category=FutureWarning)
-    # peft takes AdaLoRA's empty ranks for broken files.
-    warnings.filterwarnings("ignore", message="Adapter '.*' LoRA tensor")
-    warnings.filterwarnings("ignore", message="The following rank_pattern keys did not match")
-    import transformers
-
-    transformers.logging.set_verbosity_error()
-    transformers.logging.disable_progress_bar()
 
 
 # Flags that say how a run starts; at most one of them can be given.

@@ -12,6 +12,7 @@ from peftsearch.comparison.config import CompareConfig
 from peftsearch.comparison.progress import ComparisonProgress
 from peftsearch.comparison.runs import ComparedRun, RunGroup, record_failure, run_group
 from peftsearch.errors import PeftSearchError
+from peftsearch.messages import quieten_transformers
 from peftsearch.training import stop_signals
 
 # Seconds between two looks at the run folders while ray works.
@@ -130,16 +131,9 @@ def _collect(ray: ModuleType, reference: Any, group: RunGroup) -> None:
 def _work(config: CompareConfig, group: RunGroup, folder: str) -> None:
     """Run a group in a worker's process, in the folder that relative paths start from."""
     os.chdir(folder)
-    _quieten()
+    quieten_transformers()
     with _threads(config.num_threads):
         run_group(config, group, before=_nothing, after=_nothing)
-
-
-def _quieten() -> None:
-    import transformers
-
-    transformers.logging.set_verbosity_error()
-    transformers.logging.disable_progress_bar()
 
 
 def _nothing(run: ComparedRun) -> None:

@@ -1,4 +1,4 @@
-"""Command-line flags of a run: made from the settings classes, read from YAML first and flags on top."""
+"""Flags of `search`, `train` and `compare`, made from the settings classes; they override a YAML file."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -6,6 +6,7 @@ from typing import Any
 from jsonargparse import ArgumentError, ArgumentParser, set_parsing_settings
 
 from peftsearch.cli.parser import explain, refuse_token
+from peftsearch.comparison.config import CompareConfig, make_compare_config
 from peftsearch.run.config import RunConfig, make_config, method_of
 from peftsearch.searches.method import METHODS
 from peftsearch.settings import SettingError, read_yaml
@@ -34,36 +35,77 @@ def parse_run(command: str, argv: Sequence[str]) -> RunConfig:
         SettingError: for an unknown flag, a wrong value or an unknown key of the YAML file.
     """
     refuse_token(argv)
-    argv = expand(list(argv))
-    settings = read_file(value_of("--config", argv))
-    if name := value_of("--method.name", argv):
+    argv = _expand(argv)
+    settings = _read_file(argv)
+    if name := _value_of("--method.name", argv):
         settings["method"] = {"name": name}
-    if configuration := value_of("--configuration", argv):
+    if configuration := _value_of("--configuration", argv):
         settings["configuration"] = configuration
     method = method_of(settings)
     _refuse_rank_and_roles(argv, method)
-    parser = make_parser(command, method)
+    given = _parse(_make_run_parser(command, method), argv, short=_SHORT)
+    return make_config(_merge(settings | {"method": _method_settings(settings, method)}, given))
+
+
+def parse_compare(argv: Sequence[str]) -> CompareConfig:
+    """Read the flags of `peftsearch compare`.
+
+    Raises:
+        PeftSearchError: for an unknown flag, a wrong value or an unknown key of the YAML file.
+    """
+    argv = _expand(argv)
+    settings = _read_file(argv)
+    given = _parse(_make_compare_parser(), argv)
+    chosen = given.pop("methods", None)
+    return make_compare_config(_merge(settings, given), chosen=chosen)
+
+
+def _parse(parser: ArgumentParser, argv: Sequence[str], *, short: Sequence[str] = ()) -> dict[str, Any]:
+    """Read the flags that are given, without defaults, as nested plain data.
+
+    Args:
+        short: flags that `_expand` knows, to suggest beside the parser's own.
+    """
     try:
-        given = parser.parse_args(argv, defaults=False).as_dict()
+        given = parser.parse_args(list(argv), defaults=False).as_dict()
     except (ArgumentError, ValueError) as error:
         known = [option for action in parser._actions for option in action.option_strings]
-        raise SettingError(explain(str(error), known + _SHORT, parser.prog)) from error
+        raise SettingError(explain(str(error), [*known, *short], parser.prog)) from error
     given.pop("config", None)
-    return make_config(merge(settings | {"method": _method_settings(settings, method)}, given))
+    return given
 
 
 def _refuse_rank_and_roles(argv: Sequence[str], method: str) -> None:
     """Say whose the short flags are where the method has no such setting."""
     for name in _SHORT_METHOD:
-        if value_of(f"--method.{name}", argv) is not None and not hasattr(METHODS[method].settings, name):
+        if _value_of(f"--method.{name}", argv) is not None and not hasattr(METHODS[method].settings, name):
             raise SettingError(
                 f"--{name} belongs to manual methods; a search ('{method}') and a configuration file have their own. "
                 f"Leave it out, or use for example `peftsearch train --configuration lora --{name} ...`."
             )
 
 
-def make_parser(command: str, method: str) -> ArgumentParser:
-    """The parser of a command with the settings of one method."""
+def _make_run_parser(command: str, method: str) -> ArgumentParser:
+    """Make the parser of a command with the settings of one method."""
+    parser = _make_parser(command)
+    parser.add_class_arguments(RunConfig, skip={"model", "method", "training", "method_name"}, as_group=True)
+    parser.add_class_arguments(METHODS[method].settings, "method", as_group=True)
+    parser.add_argument("--method.name", help=f"one of {', '.join(METHODS)}; short: --method NAME (default: {method})")
+    parser.add_class_arguments(TrainingSettings, "training", as_group=True)
+    return parser
+
+
+def _make_compare_parser() -> ArgumentParser:
+    parser = _make_parser("compare")
+    parser.add_argument("--methods", type=str, help="comma-separated names of `peftsearch list methods` (required)")
+    parser.add_argument("--tasks", type=str, help="comma-separated built-in names and YAML files (required)")
+    parser.add_argument("--budget", type=str, help="one budget, such as 100k, 0.1% or 5bp (required)")
+    parser.add_class_arguments(CompareConfig, skip={"model", "methods", "tasks", "budget", "training"}, as_group=True)
+    parser.add_class_arguments(TrainingSettings, "training", as_group=True)
+    return parser
+
+
+def _make_parser(command: str) -> ArgumentParser:
     parser = ArgumentParser(
         prog=f"peftsearch {command}",
         description=_DESCRIPTIONS[command],
@@ -73,25 +115,23 @@ def make_parser(command: str, method: str) -> ArgumentParser:
     )
     parser.add_argument("--config", type=str, help="YAML file with settings; flags override it")
     parser.add_argument("--model", type=str, help="'demo', a folder, a .gguf file or a hub id (required)")
-    parser.add_class_arguments(RunConfig, skip={"model", "method", "training", "method_name"}, as_group=True)
-    parser.add_class_arguments(METHODS[method].settings, "method", as_group=True)
-    parser.add_argument("--method.name", help=f"one of {', '.join(METHODS)}; short: --method NAME (default: {method})")
-    parser.add_class_arguments(TrainingSettings, "training", as_group=True)
     return parser
 
 
 _DESCRIPTIONS = {
     "search": "Search a PEFT configuration within a budget, train it, prove it and save it.",
     "train": "Train a configuration from a file or a manual one by name, prove it and save it.",
+    "compare": "Compare methods on several tasks within one budget, each against uniform LoRA.",
 }
 
 
-def read_file(path: str | None) -> dict[str, Any]:
-    """The settings of a YAML file; none without a file."""
+def _read_file(argv: Sequence[str]) -> dict[str, Any]:
+    """Read the settings of the YAML file after --config; none without one."""
+    path = _value_of("--config", argv)
     return read_yaml(path) if path else {}
 
 
-def value_of(flag: str, argv: Sequence[str]) -> str | None:
+def _value_of(flag: str, argv: Sequence[str]) -> str | None:
     """The last value of a flag, as "--flag value" or "--flag=value"."""
     found = None
     for i, word in enumerate(argv):
@@ -101,7 +141,7 @@ def value_of(flag: str, argv: Sequence[str]) -> str | None:
     return found
 
 
-def expand(argv: list[str]) -> list[str]:
+def _expand(argv: Sequence[str]) -> list[str]:
     """Write short forms out: --method NAME, --rank, --learning_rate, and switches without a value."""
     short = {f"--{name}": f"--training.{name}" for name in _SHORT_TRAINING}
     short |= {f"--{name}": f"--method.{name}" for name in _SHORT_METHOD} | {"--method": "--method.name"}
@@ -129,7 +169,7 @@ def _method_settings(settings: dict[str, Any], method: str) -> dict[str, Any]:
     return {**(found if isinstance(found, dict) else {}), "name": method}
 
 
-def merge(settings: dict[str, Any], given: dict[str, Any]) -> dict[str, Any]:
+def _merge(settings: dict[str, Any], given: dict[str, Any]) -> dict[str, Any]:
     """Flags over the file, setting by setting in nested groups too."""
     merged = dict(settings)
     for name, value in given.items():
