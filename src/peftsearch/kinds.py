@@ -6,6 +6,19 @@ Example:
 """
 
 from peftsearch.modules.peft_module import KINDS, UNMASKED, Mask, PeftModule, is_plain, layer_widths, register_kind
+from peftsearch.modules.plain_forms import LoraUpdate, PlainBottleneck
 from peftsearch.space import Role, Site
 
-__all__ = ["KINDS", "UNMASKED", "Mask", "PeftModule", "Role", "Site", "is_plain", "layer_widths", "register_kind"]
+__all__ = [
+    "KINDS",
+    "UNMASKED",
+    "LoraUpdate",
+    "Mask",
+    "PeftModule",
+    "PlainBottleneck",
+    "Role",
+    "Site",
+    "is_plain",
+    "layer_widths",
+    "register_kind",
+]

@@ -2,12 +2,13 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from typing import ClassVar, NamedTuple, TypeVar
+from typing import Any, ClassVar, NamedTuple, TypeVar
 
 import torch
 from torch import nn
 from transformers.pytorch_utils import Conv1D
 
+from peftsearch.modules.plain_forms import LoraUpdate, PlainBottleneck
 from peftsearch.registry import Registry
 from peftsearch.space import Role, Site
 
@@ -52,20 +53,30 @@ class PeftModule(nn.Module, ABC):
     learning_rate_scale: ClassVar[float] = 1.0
     # Whether `x` is the input of the block that the layer ends (`Site.input_path`) and not the layer's own.
     reads_block_input: ClassVar[bool] = False
-    # Whether `build` must know the site's role.
-    reads_role: ClassVar[bool] = False
-    # Whether `before` changes what the layer reads.
-    changes_input: ClassVar[bool] = False
     # "weight" or "bias" for kinds that do nothing but add their gate times `weight_delta` (not for Conv1D) or
     # `bias_delta` to that parameter: the layer is run with the sum, where `changed_layer.py` says that it can be, and
     # with `forward` after it elsewhere.
     runs_as: ClassVar[str | None] = None
-    # Whether the kind acts inside the attention function and leaves the layer's output as it is.
+    # Told by what a kind overrides: `build`, `before` and `attend`.
+    reads_role: ClassVar[bool] = False
+    changes_input: ClassVar[bool] = False
     acts_in_attention: ClassVar[bool] = False
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        cls.reads_role = cls.build.__func__ is not PeftModule.build.__func__
+        cls.changes_input = cls.before is not PeftModule.before
+        cls.acts_in_attention = cls.attend is not PeftModule.attend
 
     @classmethod
     def build(cls, base_layer: nn.Module, rank: int, role: Role | None) -> "PeftModule":
-        """Make a module for a layer; `role` is None unless the kind reads it."""
+        """Make a module for a layer. A kind that needs to know the site's role overrides this.
+
+        Args:
+            base_layer: the layer that is changed.
+            rank: at least 1.
+            role: of the site; None unless the kind overrides this.
+        """
         return cls(base_layer, rank)
 
     @classmethod
@@ -76,7 +87,12 @@ class PeftModule(nn.Module, ABC):
     @classmethod
     @abstractmethod
     def num_parameters(cls, site: Site, rank: int) -> int:
-        """Exact number of trainable parameters at a site."""
+        """Exact number of trainable parameters at a site.
+
+        Args:
+            site: one that the kind fits.
+            rank: at least 1; 1 for kinds without ranks.
+        """
 
     @abstractmethod
     def forward(self, x: torch.Tensor, y: torch.Tensor, mask: Mask = UNMASKED) -> torch.Tensor:
@@ -92,12 +108,43 @@ class PeftModule(nn.Module, ABC):
         """
 
     def before(self, x: torch.Tensor, mask: Mask = UNMASKED) -> torch.Tensor:
-        """Change what the layer and the modules before this one read: (batch, tokens, in_width)."""
+        """Change what the layer and the modules before this one read. A kind that does so overrides this.
+
+        Args:
+            x: (batch, tokens, in_width) the layer's input.
+            mask: gate and rank mask of a supernet.
+
+        Returns:
+            (batch, tokens, in_width).
+        """
         return x
+
+    def attend(
+        self, query: torch.Tensor, *, num_key_heads: int, scaling: float | None, mask: Mask = UNMASKED
+    ) -> torch.Tensor:
+        """Compute what is added to an attention's output; it is asked of no kind that does not override this.
+
+        A kind that overrides it acts inside the attention function, and its `forward` is not run: the layer's output
+        stays as it is.
+
+        Args:
+            query: (batch, heads, tokens, head_width).
+            num_key_heads: heads of the keys, of which each serves heads / num_key_heads query heads.
+            scaling: of the logits; None for 1 / sqrt(head_width).
+            mask: gate and rank mask of a supernet.
+
+        Returns:
+            (batch, tokens, heads, head_width), in any dtype.
+        """
+        raise NotImplementedError
 
     @torch.no_grad()
     def inherit(self, larger: "PeftModule") -> None:
-        """Copy the leading rows and columns of a module of the same kind and at least the same rank."""
+        """Copy the leading rows and columns of a module of the same kind.
+
+        Args:
+            larger: of at least the same rank, at the same site.
+        """
         for own, other in zip(self.parameters(), larger.parameters(), strict=True):
             own.copy_(other[tuple(slice(0, length) for length in own.shape)])
 
@@ -106,7 +153,7 @@ class PeftModule(nn.Module, ABC):
         return None
 
     def weight_delta(self, base_weight: torch.Tensor) -> torch.Tensor | None:
-        """What merging adds to the layer's weight.
+        """Compute what merging adds to the layer's weight.
 
         Args:
             base_weight: (out_width, in_width), or (width,) for a norm: the layer's weight with the modules before
@@ -118,7 +165,19 @@ class PeftModule(nn.Module, ABC):
         return None
 
     def bias_delta(self, base_bias: torch.Tensor | None) -> torch.Tensor | None:
-        """What merging adds to the layer's bias: (out_width,); arguments and result as in `weight_delta`."""
+        """Compute what merging adds to the layer's bias: (out_width,); arguments and result as in `weight_delta`."""
+        return None
+
+    def as_lora(self, base_layer: nn.Module) -> LoraUpdate | None:
+        """The module as a LoRA update in float32, for exports; None for a kind that is none.
+
+        Args:
+            base_layer: linear or transformers' Conv1D.
+        """
+        return None
+
+    def as_bottleneck(self) -> PlainBottleneck | None:
+        """The module as one bottleneck of two full maps in float32, for exports; None for a kind that is none."""
         return None
 
 

@@ -8,14 +8,13 @@ import torch
 from safetensors.torch import save_file
 
 from peftsearch.errors import ExportError
-from peftsearch.exports.adapterhub.bottleneck import Bottleneck, bottleneck_of
 from peftsearch.exports.adapterhub.files import NAME, describe, write_head, write_json
 from peftsearch.exports.adapterhub.layout import BOTTLENECK_SWITCHES, LAYOUTS, LORA_SWITCHES, Found, Layout, find_place
 from peftsearch.exports.export_format import ExportFormat, register_format
-from peftsearch.exports.lora.form import Update, update_of
 from peftsearch.exports.refusal import refuse
 from peftsearch.exports.source import Source
 from peftsearch.modules.peft_module import PeftModule
+from peftsearch.modules.plain_forms import LoraUpdate, PlainBottleneck
 
 _WHAT = "an AdapterHub adapter"
 _INSTEAD = "Export it as lora or merged if that is possible, or use the adapter itself with `import peftsearch`."
@@ -27,12 +26,12 @@ class Contents:
 
     Args:
         loras: each update with its place.
-        bottlenecks: each bottleneck by location and layer, with its place.
+        bottlenecks: each bottleneck by location and layer, with its place, and whether it reads the block's input.
         reasons: site -> why the library cannot hold what is there.
     """
 
-    loras: list[tuple[Found, Update]] = field(default_factory=list)
-    bottlenecks: dict[tuple[str, int], tuple[Found, Bottleneck]] = field(default_factory=dict)
+    loras: list[tuple[Found, LoraUpdate]] = field(default_factory=list)
+    bottlenecks: dict[tuple[str, int], tuple[Found, PlainBottleneck, bool]] = field(default_factory=dict)
     reasons: dict[str, str] = field(default_factory=dict)
 
 
@@ -73,7 +72,7 @@ def _read(source: Source, layout: Layout) -> Contents:
 
 def _place(contents: Contents, layout: Layout, source: Source, path: str, module: PeftModule) -> str | None:
     """Add a module to the contents, or say why that is impossible."""
-    bottleneck, update = bottleneck_of(module), update_of(module, source.base.get_submodule(path).get_base_layer())
+    bottleneck, update = module.as_bottleneck(), module.as_lora(source.base.get_submodule(path).get_base_layer())
     if bottleneck is None and (update is None or not update.rank):
         return "the library has no such module, or another one by that name"
     config = source.base.config
@@ -82,12 +81,12 @@ def _place(contents: Contents, layout: Layout, source: Source, path: str, module
         return "the library has none there"
     if bottleneck is None:
         contents.loras.append((place, update))
-    elif bottleneck.is_parallel and not layout.normalises_after:
+    elif module.reads_block_input and not layout.normalises_after:
         return "the library's reads the block's input before the norm, ours after it"
     elif (place.location, place.layer) in contents.bottlenecks:
         return "the library has one bottleneck at a place"
     else:
-        contents.bottlenecks[place.location, place.layer] = place, bottleneck
+        contents.bottlenecks[place.location, place.layer] = place, bottleneck, module.reads_block_input
     return None
 
 
@@ -125,9 +124,9 @@ def _bottleneck_configs(contents: Contents, source: Source, num_layers: int) -> 
             # The library takes width // factor; the half keeps rounding away from the edge.
             "reduction_factor": width / (bottleneck.rank + 0.5),
             "non_linearity": "gelu_new",
-            "is_parallel": bottleneck.is_parallel,
+            "is_parallel": is_parallel,
         }
-        for (location, layer), (_, bottleneck) in sorted(contents.bottlenecks.items())
+        for (location, layer), (_, bottleneck, is_parallel) in sorted(contents.bottlenecks.items())
     ]
 
 
@@ -137,8 +136,10 @@ def _tensors(contents: Contents) -> dict[str, torch.Tensor]:
         padded = update.padded(_largest_rank(contents))
         tensors[f"{place.host}.loras.{NAME}.lora_A"] = padded.A
         tensors[f"{place.host}.loras.{NAME}.lora_B"] = padded.B
-    for place, bottleneck in contents.bottlenecks.values():
-        tensors |= {f"{place.host}.adapters.{NAME}.{name}": t for name, t in bottleneck.tensors.items()}
+    for place, bottleneck, _ in contents.bottlenecks.values():
+        down, up = (f"{place.host}.adapters.{NAME}.{name}" for name in ("adapter_down.0", "adapter_up"))
+        tensors |= {f"{down}.weight": bottleneck.down, f"{down}.bias": bottleneck.down_bias}
+        tensors |= {f"{up}.weight": bottleneck.up, f"{up}.bias": bottleneck.up_bias}
     return {name: tensor.contiguous().clone() for name, tensor in sorted(tensors.items())}
 
 

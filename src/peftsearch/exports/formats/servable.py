@@ -31,7 +31,7 @@ def write(source: Source, folder: Path) -> tuple[str, ...]:
 
 
 def _reasons(form: LoraForm) -> dict[str, str]:
-    biases = {path: "bitfit (servers take no biases)" for path, u in form.updates.items() if u.has_bias}
+    biases = {path: "bitfit (servers take no biases)" for path, u in form.updates.items() if u.bias is not None}
     norms = dict.fromkeys(form.norms, "a changed norm (servers take none)")
     return biases | norms
 

@@ -22,7 +22,7 @@ def write_lora(source: Source, form: LoraForm, folder: Path) -> None:
     Every update has alpha = rank, so that its scale is 1 whatever its rank. An update of rank 0 gets one component of
     zeros, which peft needs.
     """
-    has_biases = any(update.has_bias for update in form.updates.values())
+    has_biases = any(update.bias is not None for update in form.updates.values())
     tensors: dict[str, torch.Tensor] = {}
     for path, update in form.updates.items():
         shown = update.padded(max(1, update.rank))

@@ -2,7 +2,8 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import singledispatch
+from functools import reduce
+from operator import add
 
 import torch
 from peft.tuners.adalora import SVDLinear
@@ -14,49 +15,9 @@ from peftsearch.errors import ExportError
 from peftsearch.exports.refusal import refuse
 from peftsearch.exports.source import Source
 from peftsearch.modules.adapted_layer import AdaptedLayer
-from peftsearch.modules.kinds.bitfit import Bitfit
-from peftsearch.modules.kinds.lora import Lora
-from peftsearch.modules.peft_module import PeftModule
+from peftsearch.modules.plain_forms import LoraUpdate
 
 Tensors = Mapping[str, torch.Tensor]
-
-
-@dataclass(frozen=True)
-class Update:
-    """y + B A x + bias.
-
-    Args:
-        A: (rank, in_width), the rank may be 0.
-        B: (out_width, rank).
-        bias: (out_width,), or None.
-    """
-
-    A: torch.Tensor
-    B: torch.Tensor
-    bias: torch.Tensor | None = None
-
-    @property
-    def rank(self) -> int:
-        """Number of components."""
-        return self.A.shape[0]
-
-    @property
-    def has_bias(self) -> bool:
-        """Whether a bias is added."""
-        return self.bias is not None
-
-    def __add__(self, other: "Update") -> "Update":
-        biases = [bias for bias in (self.bias, other.bias) if bias is not None]
-        return Update(torch.cat([self.A, other.A]), torch.cat([self.B, other.B], 1), sum(biases) if biases else None)
-
-    def padded(self, rank: int) -> "Update":
-        """The same update with components of zeros up to a rank."""
-        missing = rank - self.rank
-        return Update(
-            torch.cat([self.A, self.A.new_zeros(missing, self.A.shape[1])]),
-            torch.cat([self.B, self.B.new_zeros(self.B.shape[0], missing)], 1),
-            self.bias,
-        )
 
 
 @dataclass(frozen=True)
@@ -70,7 +31,7 @@ class LoraForm:
         fan_in_fan_out: whether the linear layers are transformers' Conv1D.
     """
 
-    updates: Mapping[str, Update]
+    updates: Mapping[str, LoraUpdate]
     norms: Mapping[str, Tensors]
     head: Mapping[str, Tensors]
     fan_in_fan_out: bool
@@ -79,24 +40,6 @@ class LoraForm:
     def largest_rank(self) -> int:
         """The largest rank of an update, at least 1."""
         return max([1, *(update.rank for update in self.updates.values())])
-
-
-@singledispatch
-def update_of(module: PeftModule, layer: nn.Module) -> Update | None:
-    """A module of ours as an update of its base layer; None for kinds that are none."""
-    return None
-
-
-@update_of.register
-def _(module: Lora, layer: nn.Module) -> Update:
-    return Update(module.A.detach().float(), module.B.detach().float())
-
-
-@update_of.register
-def _(module: Bitfit, layer: nn.Module) -> Update:
-    bias = module.bias.detach().float()
-    in_width = layer.in_features if isinstance(layer, nn.Linear) else layer.weight.shape[0]
-    return Update(bias.new_zeros(0, in_width), bias.new_zeros(len(bias), 0), bias)
 
 
 def read_lora_form(source: Source, *, what: str = "a plain LoRA adapter") -> LoraForm:
@@ -118,9 +61,7 @@ def read_lora_form(source: Source, *, what: str = "a plain LoRA adapter") -> Lor
         elif is_norm:
             norms[path] = _merged_norm(layer, source.adapter)
         else:
-            modules = layer.modules_of(source.adapter).values()
-            updates = [update_of(module, layer.get_base_layer()) for module in modules]
-            linear[path] = sum(updates[1:], updates[0])
+            linear[path] = _update_of(layer, source.adapter)
     refuse(what, reasons, instead="Use the adapter itself with `import peftsearch`, see docs/export.md.")
     linear |= _read_adalora(source)
     bases = [layer for path, layer in source.base.named_modules() if path.removesuffix(".base_layer") in linear]
@@ -140,12 +81,20 @@ def read_lora_only(source: Source, *, what: str) -> LoraForm:
 
 
 def why_not_lora(layer: AdaptedLayer, adapter: str) -> str | None:
-    """What prevents the modules at a site from being a LoRA update with a bias, or a norm saved in full."""
+    """Say what prevents the modules at a site from being a LoRA update with a bias, or a norm saved in full.
+
+    Args:
+        layer: with at least one module of the adapter.
+        adapter: its name.
+
+    Returns:
+        such as "prefix (a prefix has no place in a layer's weight)"; None if nothing does.
+    """
     base = layer.get_base_layer()
     is_linear = isinstance(base, nn.Linear | Conv1D)
     for kind, module in layer.modules_of(adapter).items():
         reason = module.unmergeable_reason(base)
-        if is_linear and update_of(module, base) is None:
+        if is_linear and module.as_lora(base) is None:
             return f"{kind} ({reason or 'its change has the rank of the whole layer'})"
         if not is_linear and reason:
             return f"{kind} ({reason})"
@@ -161,6 +110,12 @@ def read_head(source: Source) -> dict[str, Tensors]:
     }
 
 
+def _update_of(layer: AdaptedLayer, adapter: str) -> LoraUpdate:
+    """The modules at a linear layer as one update; `why_not_lora` has found nothing against it."""
+    updates = (module.as_lora(layer.get_base_layer()) for module in layer.modules_of(adapter).values())
+    return reduce(add, (update for update in updates if update is not None))
+
+
 def _merged_norm(layer: AdaptedLayer, adapter: str) -> dict[str, torch.Tensor]:
     layer.merge(adapter_names=[adapter])
     merged = {name: tensor.detach().clone() for name, tensor in layer.get_base_layer().state_dict().items()}
@@ -168,7 +123,7 @@ def _merged_norm(layer: AdaptedLayer, adapter: str) -> dict[str, torch.Tensor]:
     return merged
 
 
-def _read_adalora(source: Source) -> dict[str, Update]:
+def _read_adalora(source: Source) -> dict[str, LoraUpdate]:
     """AdaLoRA's B diag(E) A with its scale folded into B; layers that lost all ranks are left out."""
     found = {}
     for path, layer in source.base.named_modules():
@@ -176,5 +131,5 @@ def _read_adalora(source: Source) -> dict[str, Update]:
             name = source.adapter
             scale = layer.scaling[name] / (layer.ranknum[name] + 1e-5)
             A = (layer.lora_A[name] * layer.lora_E[name]).detach().float()
-            found[path] = Update(A, (layer.lora_B[name] * scale).detach().float())
+            found[path] = LoraUpdate(A, (layer.lora_B[name] * scale).detach().float())
     return found

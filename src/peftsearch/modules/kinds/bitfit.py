@@ -11,6 +11,7 @@ from peftsearch.modules.peft_module import (
     layer_widths,
     register_kind,
 )
+from peftsearch.modules.plain_forms import LoraUpdate
 from peftsearch.space import Site
 
 
@@ -49,3 +50,7 @@ class Bitfit(PeftModule):
 
     def bias_delta(self, base_bias: torch.Tensor | None) -> torch.Tensor:
         return self.bias.float()
+
+    def as_lora(self, base_layer: nn.Module) -> LoraUpdate:
+        bias = self.bias.detach().float()
+        return LoraUpdate(bias.new_zeros(0, layer_widths(base_layer)[0]), bias.new_zeros(len(bias), 0), bias)

@@ -25,8 +25,6 @@ class Ia3(PeftModule):
     # peft's benchmark finds its best rate for IA3 and prefixes far above LoRA's (5e-3 against 1e-4); 3 is a cautious
     # step that way.
     learning_rate_scale = 3.0
-    reads_role = True
-    changes_input = True
 
     def __init__(self, base_layer: nn.Module, rank: int = 1, *, scales_input: bool = False):
         super().__init__()

@@ -6,6 +6,7 @@ import torch
 from torch import nn
 
 from peftsearch.modules.peft_module import UNMASKED, Mask, PeftModule, layer_widths, register_kind
+from peftsearch.modules.plain_forms import LoraUpdate
 from peftsearch.modules.projections import add_projection, project_down
 from peftsearch.space import Site
 
@@ -49,6 +50,9 @@ class Lora(PeftModule):
 
     def weight_delta(self, base_weight: torch.Tensor) -> torch.Tensor:
         return self.B.float() @ self.A.float()
+
+    def as_lora(self, base_layer: nn.Module) -> LoraUpdate:
+        return LoraUpdate(self.A.detach().float(), self.B.detach().float())
 
 
 def _product(mask: Mask) -> torch.Tensor | None:

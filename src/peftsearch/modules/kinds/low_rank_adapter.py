@@ -5,6 +5,7 @@ from torch import nn
 from torch.nn.functional import gelu
 
 from peftsearch.modules.peft_module import UNMASKED, Mask, PeftModule, layer_widths, register_kind
+from peftsearch.modules.plain_forms import PlainBottleneck
 from peftsearch.modules.projections import add_projection, project_down
 from peftsearch.space import Role, Site
 
@@ -66,6 +67,11 @@ class LowRankAdapter(PeftModule):
 
     def unmergeable_reason(self, base_layer: nn.Module) -> str | None:
         return "a non-linear bottleneck cannot be merged"
+
+    def as_bottleneck(self) -> PlainBottleneck:
+        down, up = self.down_out @ self.down_in, self.up_out @ self.up_in
+        tensors = (down, self.down_bias, up, self.up_bias)
+        return PlainBottleneck(*(tensor.detach().float() for tensor in tensors))
 
 
 def _glorot(rows: int, columns: int) -> torch.Tensor:

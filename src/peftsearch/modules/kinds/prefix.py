@@ -29,8 +29,6 @@ class Prefix(PeftModule):
     # peft's benchmark finds its best rate for IA3 and prefixes far above LoRA's (5e-3 against 1e-4); 3 is a cautious
     # step that way.
     learning_rate_scale = 3.0
-    reads_role = True
-    acts_in_attention = True
 
     def __init__(self, base_layer: nn.Module, rank: int, *, role: Role = Role.VALUE):
         super().__init__()
@@ -57,16 +55,6 @@ class Prefix(PeftModule):
     def attend(
         self, query: torch.Tensor, *, num_key_heads: int, scaling: float | None, mask: Mask = UNMASKED
     ) -> torch.Tensor:
-        """What the prefix adds to an attention's output.
-
-        Args:
-            query: (batch, heads, tokens, head_width).
-            num_key_heads: heads of the keys, of which each serves heads / num_key_heads query heads.
-            scaling: of the logits; None for 1 / sqrt(head_width).
-
-        Returns:
-            (batch, tokens, heads, head_width) in the dtype of the parameters.
-        """
         keys, values = (t.unflatten(1, (num_key_heads, -1)).transpose(0, 1) for t in (self.K, self.V))
         grouped = query.to(keys.dtype).reshape(query.shape[0], num_key_heads, -1, query.shape[-1])
         scale = query.shape[-1] ** -0.5 if scaling is None else scaling

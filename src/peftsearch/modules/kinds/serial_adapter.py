@@ -5,6 +5,7 @@ from torch import nn
 from torch.nn.functional import gelu
 
 from peftsearch.modules.peft_module import UNMASKED, Mask, PeftModule, layer_widths, register_kind
+from peftsearch.modules.plain_forms import PlainBottleneck
 from peftsearch.modules.projections import add_projection, project_down
 from peftsearch.space import Role, Site
 
@@ -58,3 +59,7 @@ class SerialAdapter(PeftModule):
 
     def unmergeable_reason(self, base_layer: nn.Module) -> str | None:
         return "a non-linear bottleneck cannot be merged"
+
+    def as_bottleneck(self) -> PlainBottleneck:
+        tensors = (self.down, self.down_bias, self.up, self.up_bias)
+        return PlainBottleneck(*(tensor.detach().float() for tensor in tensors))
