@@ -101,7 +101,7 @@ def test_a_comparison_is_written_in_every_form_and_goes_on_where_it_stopped(comp
     assert without_times(folder) == table
 
 
-def test_a_cell_that_was_cut_off_is_resumed_and_not_with_other_settings(comparison, tmp_path):
+def test_a_run_that_was_cut_off_is_resumed_and_not_with_other_settings(comparison, tmp_path):
     settings = comparison(methods="lora", tasks=comparison()["tasks"][1:], seeds=1)
     compare(**settings)
     folder = tmp_path / "cmp" / "triple" / "lora" / "seed-0"

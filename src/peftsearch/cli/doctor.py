@@ -55,7 +55,7 @@ def unmet(requirements: Iterable[str]) -> list[str]:
 
 
 def _import_problems() -> list[str]:
-    """What a broken torch or peft would cost, found by using them."""
+    """Describe the problems of torch and peft that show when they are imported and used."""
     try:
         print(f"{'devices':14} {_devices()}")
         knows_us = _peft_knows_us()

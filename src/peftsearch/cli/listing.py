@@ -1,4 +1,4 @@
-"""What can be chosen, one line each."""
+"""Listings of methods, kinds, spaces, tasks, families and exports, one line an entry."""
 
 from collections.abc import Callable
 

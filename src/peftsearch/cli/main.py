@@ -66,7 +66,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _resume_command(argv: Sequence[str]) -> str:
-    """What to type to go on."""
+    """The command line that resumes what was interrupted."""
     kept: list[str] = []
     for before, word in zip(["", *argv], argv):
         is_start = word.partition("=")[0] in _STARTS

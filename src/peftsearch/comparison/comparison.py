@@ -11,7 +11,7 @@ from peftsearch.comparison.workers import import_ray, run_here, run_on_ray
 from peftsearch.errors import RunFolderError
 from peftsearch.files import write_json, write_text
 from peftsearch.report.comparison.page import write_comparison
-from peftsearch.report.comparison.table import Comparison, Facts
+from peftsearch.report.comparison.table import Comparison, ComparisonFacts
 from peftsearch.report.comparison.text import as_csv, as_markdown, as_text
 from peftsearch.run.config import RunConfig
 from peftsearch.run.folder import alone_in, make_run_folder, read_json
@@ -90,7 +90,7 @@ def _compare(checked: ValidatedComparison) -> Comparison:
     _start(checked)
     files = ComparisonFiles(checked)
     run_groups = run_here if config.workers == 1 else run_on_ray
-    waiting = [group for group in checked.groups if not all(run.is_finished for run in group.runs)]
+    waiting = [group for group in checked.groups if not group.is_finished]
     files.write()
     try:
         with ComparisonProgress(checked.groups) as progress:
@@ -163,9 +163,9 @@ class ComparisonFiles:
             write_text(folder / f"comparison.{suffix}", render(comparison))
         write_comparison(comparison, folder)
 
-    def _facts(self) -> Facts:
+    def _facts(self) -> ComparisonFacts:
         config, sizes = self.checked.config, self.checked.plan
-        return Facts(
+        return ComparisonFacts(
             model=config.model,
             backbone_parameters=sizes.backbone_parameters,
             budget=config.budget,

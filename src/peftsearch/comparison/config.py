@@ -82,7 +82,7 @@ def _names(value: Any) -> list[str]:
 
 @dataclass(frozen=True)
 class CompareConfig(Settings):
-    """What a comparison is asked to do.
+    """Settings of a comparison.
 
     Args:
         model: "demo", a folder, a .gguf file or a hub id.
@@ -157,7 +157,7 @@ class CompareConfig(Settings):
         return self.threads or (int(wished) if wished.isdigit() else 0) or max(1, _num_cores() // self.workers)
 
     def to_plain(self) -> dict[str, Any]:
-        """What the comparison is, as plain data."""
+        """Plain data of the settings that decide on results, which `make_compare_config` reads again."""
         document = {name: value for name, value in vars(self).items() if name not in _HOW}
         nested = {
             "methods": self.methods.to_plain(),
@@ -167,7 +167,7 @@ class CompareConfig(Settings):
         return document | nested
 
     def to_yaml(self) -> str:
-        """What the comparison is, as a file for `--config`."""
+        """The settings that decide on results as a file for `--config`."""
         return yaml.safe_dump(self.to_plain(), sort_keys=False, allow_unicode=True)
 
 

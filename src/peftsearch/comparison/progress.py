@@ -6,7 +6,6 @@ from typing import Any
 from tqdm.contrib.logging import logging_redirect_tqdm
 
 from peftsearch.comparison.runs import ComparedRun, RunGroup, count_done
-from peftsearch.run.folder import read_json
 from peftsearch.training.progress import open_progress
 
 
@@ -39,7 +38,7 @@ class ComparisonProgress:
     def finished(self, run: ComparedRun) -> None:
         """Count a run and show its score."""
         self._known.add(run.folder)
-        score = f"{read_json(run.results)['test']['value']:.2f}" if run.is_finished else "failed"
+        score = f"{run.read_results().test.value:.2f}" if run.is_finished else "failed"
         self.progress.show({"last": f"{run.name}: {score}"})
         self.progress.update()
 

@@ -14,7 +14,8 @@ from peftsearch.files import write_json
 from peftsearch.methods.manual.method import baseline_lora
 from peftsearch.models.discover import find_sites
 from peftsearch.models.load import sketch_model
-from peftsearch.report.comparison.table import CellResult
+from peftsearch.report.comparison.table import RunScore
+from peftsearch.report.results import Results
 from peftsearch.run.config import RunConfig, make_config
 from peftsearch.run.folder import read_json
 from peftsearch.run.pipeline import run_search, run_train
@@ -50,6 +51,14 @@ class ComparedRun:
         """The file that a finished run leaves."""
         return self.folder / "results.json"
 
+    def read_results(self) -> Results:
+        """The results of a finished run.
+
+        Raises:
+            RunFolderError: if they cannot be read.
+        """
+        return Results.from_dict(read_json(self.results), name=str(self.results))
+
     @property
     def failure(self) -> Path:
         """The file that a failed run leaves."""
@@ -76,6 +85,11 @@ class RunGroup:
     def name(self) -> str:
         """For progress and messages."""
         return f"{self.runs[0].task.name}, {self.runs[0].method}"
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether every run ended well."""
+        return all(run.is_finished for run in self.runs)
 
 
 # Called before and after each run.
@@ -150,7 +164,7 @@ def run_group(config: CompareConfig, group: RunGroup, *, before: Watch, after: W
 
 
 def _run_one(config: CompareConfig, run: ComparedRun, first: ComparedRun) -> None:
-    rate = read_json(first.results)["learning_rate"] if run is not first and len(config.rates) > 1 else None
+    rate = first.read_results().learning_rate if run is not first and len(config.rates) > 1 else None
     try:
         settings = make_run_config(config, run, rate=rate)
         run.failure.unlink(missing_ok=True)
@@ -184,7 +198,7 @@ def _write_uniform_lora(config: CompareConfig, run: ComparedRun) -> None:
     configuration.save(Path(_configuration_of(run)))
 
 
-def read_score(config: CompareConfig, run: ComparedRun) -> CellResult:
+def read_score(config: CompareConfig, run: ComparedRun) -> RunScore:
     """Read the score of a finished run, or the error of a failed one; neither of one that is open."""
     is_search = METHODS[run.method].is_search
     known = {
@@ -195,19 +209,19 @@ def read_score(config: CompareConfig, run: ComparedRun) -> CellResult:
         "folder": run.folder.relative_to(config.folder).as_posix(),
     }
     if run.is_finished:
-        return CellResult(**known, **_measured(read_json(run.results), is_search=is_search))
-    return CellResult(**known, error=read_json(run.failure)["error"] if run.failure.is_file() else None)
+        return RunScore(**known, **_measured(run.read_results(), is_search=is_search))
+    return RunScore(**known, error=read_json(run.failure)["error"] if run.failure.is_file() else None)
 
 
-def _measured(results: dict[str, Any], *, is_search: bool) -> dict[str, Any]:
+def _measured(results: Results, *, is_search: bool) -> dict[str, Any]:
     return {
-        "parameters": results["parameters"],
-        "metric": results["metric"],
-        "validation": results["validation"]["value"],
-        "test": results["test"]["value"],
-        "learning_rate": results["learning_rate"],
-        "search_seconds": results["seconds"]["search"] if is_search else None,
-        "train_seconds": results["seconds"]["train"],
+        "parameters": results.parameters,
+        "metric": results.metric,
+        "validation": results.validation.value,
+        "test": results.test.value,
+        "learning_rate": results.learning_rate,
+        "search_seconds": results.seconds.search if is_search else None,
+        "train_seconds": results.seconds.train,
     }
 
 

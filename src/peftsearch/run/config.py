@@ -43,7 +43,7 @@ SEED = between(0, 2**31 - 1)
 
 @dataclass(frozen=True)
 class RunConfig(Settings):
-    """What a run is asked to do.
+    """Settings of a run.
 
     Args:
         model: "demo", a folder, a .gguf file or a hub id.
@@ -156,7 +156,7 @@ class RunConfig(Settings):
 
     @property
     def tracked_name(self) -> str:
-        """What trackers tell the runs of a project apart by: the end of the output folder."""
+        """Name of the run in trackers: the last three parts of the output folder."""
         return "-".join(Path(self.output_folder).parts[-3:]).strip("/\\-.")
 
     @property
