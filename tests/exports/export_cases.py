@@ -4,7 +4,6 @@ import copy
 from collections.abc import Sequence
 
 import torch
-from tiny_models import TINY
 from transformers import PreTrainedModel
 
 from peftsearch.exports.source import Source
@@ -13,6 +12,7 @@ from peftsearch.models.head import find_head
 from peftsearch.modules.attach import attach
 from peftsearch.modules.peft_module import KINDS
 from peftsearch.space import Choice, Configuration, Site
+from peftsearch.testing.tiny_models import TINY
 
 
 def spread(sites: Sequence[Site], kinds: Sequence[str]) -> Configuration:

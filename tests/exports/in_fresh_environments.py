@@ -15,13 +15,13 @@ import torch
 import transformers
 from export_cases import source_on, spread
 from safetensors.torch import save_file
-from tiny_models import CONFIGS, build
 
 from peftsearch.exports.source import Source
 from peftsearch.exports.writing import write_export
 from peftsearch.models.discover import find_sites
 from peftsearch.models.load import load_model
 from peftsearch.space import Role
+from peftsearch.testing.tiny_models import CONFIGS, build
 
 ROOT = Path(__file__).parents[2]
 BUILD = ROOT / "build" / "exports"

@@ -10,15 +10,16 @@ import yaml
 from export_cases import disturb, source_on, tiny_source
 from peft import AdaLoraConfig, LoraConfig, PeftModel, get_peft_model
 from safetensors.torch import load_file
-from tiny_models import TINY
 
 from peftsearch.errors import ExportError, UnknownNameError
 from peftsearch.exports.adapterhub.layout import LAYOUTS
 from peftsearch.exports.equality import outputs
 from peftsearch.exports.source import Source
 from peftsearch.exports.writing import check_target, write_export
+from peftsearch.kinds import KINDS, LoraUpdate
 from peftsearch.models.discover import find_sites
 from peftsearch.space import Choice, Configuration
+from peftsearch.testing.tiny_models import TINY
 
 # Sums in another order; the outputs are of order 1.
 TOLERANCE = {"atol": 1e-5, "rtol": 1e-5}
@@ -114,6 +115,19 @@ def test_lora_is_refused_with_the_sites_that_prevent_it(kind, reason, tmp_path):
 def test_a_bias_on_a_norm_that_has_none_is_refused(tmp_path):
     with pytest.raises(ExportError, match="bitfit .the base layer has no bias.*layer_norm"):
         write_export(tiny_source("t5", "bitfit"), "lora", tmp_path / "lora")
+
+
+def test_a_kind_that_says_it_is_lora_is_exported(monkeypatch, tmp_path):
+    def as_lora(module, layer):
+        scale = torch.diag(module.scale.detach())
+        if module.scales_input:
+            return LoraUpdate(scale, layer.weight.detach())
+        return LoraUpdate(layer.weight.detach(), scale, layer.bias.detach() * module.scale.detach())
+
+    monkeypatch.setattr(KINDS["ia3"], "as_lora", as_lora)
+    source = tiny_source("bert", "ia3")
+    assert write_export(source, "lora", tmp_path / "lora").difference is not None
+    assert differs_from_base(source, outputs(PeftModel.from_pretrained(source.load_base(), tmp_path / "lora")))
 
 
 @pytest.mark.parametrize("family", FAMILIES)

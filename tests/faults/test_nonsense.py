@@ -14,13 +14,13 @@ import yaml
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from peft import PeftConfig
-from tiny_models import save_tiny
 
 from peftsearch import train
 from peftsearch.cli.main import main
 from peftsearch.modules.peft_module import KINDS
 from peftsearch.run.config import RunConfig
 from peftsearch.searches.method import METHODS
+from peftsearch.testing.tiny_models import save_tiny
 from peftsearch.training.settings import TrainingSettings
 
 CASES = int(os.environ.get("PEFTSEARCH_FUZZ_CASES", "10"))
@@ -286,10 +286,9 @@ def test_crafted_configurations_are_refused_at_once(place, capsys, document):
 
 @pytest.mark.parametrize("size", [257, 10**9])
 def test_a_rank_beyond_every_width_allocates_nothing(place, size):
-    from tiny_models import TINY
-
     from peftsearch.errors import ConfigurationError
-    from peftsearch.exports.loading import load_adapter
+    from peftsearch.modules.saved_adapter import load_adapter
+    from peftsearch.testing.tiny_models import TINY
 
     adapter = place / "model" / "adapter"
     shutil.rmtree(adapter, ignore_errors=True)

@@ -1,4 +1,4 @@
-"""What an export format is, and the registry that finds them."""
+"""The export formats and the registry that finds them."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -35,5 +35,9 @@ FORMATS: Registry[ExportFormat] = Registry(
 
 
 def register_format(entry: ExportFormat) -> ExportFormat:
-    """Make a format known by its name."""
+    """Make a format known by its name.
+
+    Raises:
+        ValueError: for a name that is taken.
+    """
     return FORMATS.add(entry.name, entry)

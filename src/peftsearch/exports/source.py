@@ -1,4 +1,4 @@
-"""What is exported: a trained model, and what it was made from."""
+"""The source of an export: a trained model, and how to load the one that it was made from."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -28,7 +28,7 @@ class Source:
 
     @property
     def has_adapter(self) -> bool:
-        """Whether there is an adapter; full fine-tuning has none."""
+        """True if there is an adapter; full fine-tuning has none."""
         return isinstance(self.model, PeftModel)
 
     @property
@@ -42,7 +42,7 @@ class Source:
         return self.model.get_base_model() if self.has_adapter else self.model
 
     def layers(self) -> Iterator[tuple[str, AdaptedLayer]]:
-        """Name in the pretrained model and layer of each place with modules of ours."""
+        """Yield the name in the pretrained model and the layer of each place with modules of ours."""
         for path, layer in self.base.named_modules():
             if isinstance(layer, AdaptedLayer) and layer.modules_of(self.adapter):
                 yield path, layer

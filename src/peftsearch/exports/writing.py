@@ -18,10 +18,10 @@ _PACKAGES = ("peftsearch", "torch", "transformers", "peft")
 
 @dataclass(frozen=True)
 class Export:
-    """What was written.
+    """An export that was written.
 
     Args:
-        format: its name.
+        format: name of the format.
         folder: where it lies.
         notes: what the user should know.
         difference: largest difference of an output from the adapter's; None where only other tools can load it.
@@ -35,6 +35,10 @@ class Export:
 
 def check_target(folder: Path, *, overwrite: bool) -> None:
     """Check that an export may be written to a folder.
+
+    Args:
+        folder: may be missing.
+        overwrite: whether an earlier export may be replaced.
 
     Raises:
         ExportError: if it exists and is not an empty folder, or an earlier export with `overwrite`.
@@ -51,9 +55,12 @@ def check_target(folder: Path, *, overwrite: bool) -> None:
 
 
 def write_export(source: Source, name: str, folder: Path) -> Export:
-    """Write a source in a format, after `check_target`; load it again and compare its outputs with the source's.
+    """Write a source in a format, load it again and compare its outputs with the source's.
 
-    The source's model may be changed.
+    Args:
+        source: its model may be changed.
+        name: of the format.
+        folder: that `check_target` allows.
 
     Raises:
         UnknownNameError: for a format that does not exist.

@@ -16,13 +16,19 @@ _Modules = Mapping[str, nn.Module]
 
 
 def find_sites(model: nn.Module) -> tuple[Site, ...]:
-    """Every site of a model, sorted by stack, layer and role.
+    """Find every site of a model.
 
     Args:
-        model: a task model or a bare base model, without PEFT modules.
+        model: a task model or a bare base model, without PEFT modules, on any device.
+
+    Returns:
+        the sites, sorted by stack, layer and role.
 
     Raises:
         SiteError: if a role matches some layers only, or the architecture is unknown and its structure ambiguous.
+
+    Example:
+        find_sites(load_model("demo", num_labels=2).model)
     """
     family = family_of(getattr(getattr(model, "config", None), "model_type", None)) or guess_family(model)
     modules = dict(model.named_modules())

@@ -1,4 +1,4 @@
-"""What a model family is: a table from roles to the names that its modules have."""
+"""A model family: a table from roles to the names that its modules have."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -56,7 +56,11 @@ FAMILIES: Registry[Family] = Registry("family", package="peftsearch.models.famil
 
 
 def register_family(family: Family) -> Family:
-    """Make a family known by its name."""
+    """Make a family known by its name.
+
+    Raises:
+        ValueError: for a name that is taken.
+    """
     return FAMILIES.add(family.name, family)
 
 

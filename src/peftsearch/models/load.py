@@ -24,7 +24,10 @@ logger = logging.getLogger(__name__)
 
 
 def load_config(name: str) -> PretrainedConfig:
-    """The configuration of "demo", "demo-decoder", a folder, a .gguf file or a hub id.
+    """Load a model's configuration.
+
+    Args:
+        name: "demo", "demo-decoder", a folder, a .gguf file or a hub id.
 
     Raises:
         ModelError: if there is none.
@@ -34,7 +37,11 @@ def load_config(name: str) -> PretrainedConfig:
 
 
 def load_tokenizer(name: str, *, config: PretrainedConfig) -> PreTrainedTokenizerBase:
-    """The tokenizer, with a pad token: its own, or else the end-of-sequence token.
+    """Load a model's tokenizer, with a pad token: its own, or else the end-of-sequence token.
+
+    Args:
+        name: as for `load_config`.
+        config: the model's.
 
     Raises:
         ModelError: if there is no tokenizer, or neither token.
@@ -129,9 +136,11 @@ def sketch_model(name: str, *, num_labels: int | None = None, problem_type: str 
 
 
 def load_as(auto_class: Any, name: str, **options: Any) -> PreTrainedModel:
-    """A pretrained model by one of transformers' auto classes, in float32 on the CPU.
+    """Load a pretrained model by one of transformers' auto classes, in float32 on the CPU.
 
     Args:
+        auto_class: such as `AutoModelForCausalLM`.
+        name: as for `load_model`.
         options: of `from_pretrained`, such as `num_labels`.
 
     Raises:

@@ -1,4 +1,4 @@
-"""How long a text a model takes."""
+"""The longest text that a model takes."""
 
 import math
 

@@ -29,7 +29,10 @@ _REQUIRED = (Role.ATTENTION_OUTPUT, Role.FFN_IN, Role.FFN_OUT)
 
 
 def guess_family(model: nn.Module) -> Family:
-    """A family table for one model, read off its blocks.
+    """Read a family table off a model's blocks.
+
+    Args:
+        model: of a type that no family lists, on any device.
 
     Raises:
         SiteError: if there is not exactly one list of alike blocks for each stack, or a role is ambiguous.

@@ -45,7 +45,7 @@ class Origin:
 
     @classmethod
     def of_card(cls, text: str) -> "Origin | None":
-        """What a card's mark says; None for a card that is not ours."""
+        """Read a card's mark; None for a card that is not ours."""
         found = _MARK.search(text)
         if found is None:
             return None

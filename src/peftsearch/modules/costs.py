@@ -1,12 +1,19 @@
-"""What modules cost at a site, in trainable parameters."""
+"""Costs of modules, in trainable parameters."""
+
+from collections.abc import Iterable
 
 from peftsearch.errors import ConfigurationError
 from peftsearch.modules.peft_module import KINDS
-from peftsearch.space import Site
+from peftsearch.space import Configuration, Site
 
 
 def num_parameters(kind: str, site: Site, rank: int) -> int:
-    """Exact trainable parameters of a kind at a site.
+    """Count the exact trainable parameters of a kind at a site.
+
+    Args:
+        kind: its name.
+        site: where it stands.
+        rank: at least 1; 1 for kinds without ranks.
 
     Raises:
         UnknownNameError: for a kind that is not registered.
@@ -19,5 +26,11 @@ def num_parameters(kind: str, site: Site, rank: int) -> int:
 
 
 def cost_at(kind: str, site: Site, rank: int) -> int | None:
-    """As `num_parameters`, but None for a kind that does not fit the site: what `SearchSpace.build` asks."""
+    """Count as `num_parameters`, but give None for a kind that does not fit the site, as `SearchSpace.build` asks."""
     return KINDS[kind].num_parameters(site, rank) if KINDS[kind].fits(site) else None
+
+
+def cost(configuration: Configuration, sites: Iterable[Site]) -> int:
+    """Parameters of a configuration on a model, task head excluded."""
+    by_name = {site.name: site for site in sites}
+    return sum(num_parameters(c.kind, by_name[c.site], c.rank) for c in configuration)

@@ -14,7 +14,7 @@ from peftsearch.space import Role, Site
 
 
 class Mask(NamedTuple):
-    """How strongly a module counts in a supernet; None stands for ones.
+    """The weight of a module and of its ranks in a supernet; None stands for ones.
 
     Args:
         gate: scalar that multiplies what the module adds.
@@ -82,7 +82,7 @@ class PeftModule(nn.Module, ABC):
     @classmethod
     @abstractmethod
     def fits(cls, site: Site) -> bool:
-        """Whether the kind can stand at a site."""
+        """Tell whether the kind can stand at a site."""
 
     @classmethod
     @abstractmethod
@@ -149,7 +149,11 @@ class PeftModule(nn.Module, ABC):
             own.copy_(other[tuple(slice(0, length) for length in own.shape)])
 
     def unmergeable_reason(self, base_layer: nn.Module) -> str | None:
-        """Why the module cannot be folded into the layer's own parameters; None if it can."""
+        """Say why the module cannot be folded into the layer's own parameters; None if it can.
+
+        Args:
+            base_layer: the layer that is changed.
+        """
         return None
 
     def weight_delta(self, base_weight: torch.Tensor) -> torch.Tensor | None:
@@ -190,7 +194,15 @@ Kind = TypeVar("Kind", bound=type[PeftModule])
 
 
 def register_kind(kind: Kind) -> Kind:
-    """Class decorator that makes a kind known by its name."""
+    """Make a kind known by its name; a class decorator.
+
+    Raises:
+        ValueError: for a name that is taken.
+
+    Example:
+        @register_kind
+        class OutputScale(PeftModule): ...
+    """
     KINDS.add(kind.kind, kind)
     return kind
 
@@ -205,13 +217,13 @@ def layer_widths(base_layer: nn.Module) -> tuple[int, int]:
 
 
 def is_plain(base_layer: nn.Module) -> bool:
-    """Whether the layer's weight is an ordinary tensor of numbers, and not quantised, packed or a DTensor."""
+    """Tell whether a layer's weight is an ordinary tensor of numbers, and not quantised, packed or a DTensor."""
     weight = getattr(base_layer, "weight", None)
     return isinstance(weight, torch.Tensor) and weight.is_floating_point() and type(weight.data) is torch.Tensor
 
 
 def bias_is_missing(base_layer: nn.Module) -> str | None:
-    """The reason why a bias cannot be merged, if there is one."""
+    """Say why a bias cannot be merged into a layer; None if it can."""
     if getattr(base_layer, "bias", None) is None:
         return "the base layer has no bias to merge into"
     return None

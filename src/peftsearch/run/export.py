@@ -19,12 +19,12 @@ from transformers import (
 
 from peftsearch.errors import ExportError, ModelError, RunFolderError
 from peftsearch.exports.export_format import FORMATS
-from peftsearch.exports.loading import load_adapter, read_adapter_config
 from peftsearch.exports.source import Source
 from peftsearch.exports.writing import Export, check_target, write_export
 from peftsearch.models.load import load_as, load_config, load_tokenizer
-from peftsearch.run.attachment import MODEL
-from peftsearch.run.train import SavedRun
+from peftsearch.modules.saved_adapter import load_adapter, read_adapter_config
+from peftsearch.run.recipe import MODEL
+from peftsearch.run.saved_model import SavedModel
 
 # peft's name of a task -> how transformers loads a model for it.
 _AUTO_CLASSES = {
@@ -54,14 +54,21 @@ def run_export(run: Path, *, format: str, output: Path, model: str = "", overwri
         RunFolderError: if `run` is neither.
         ModelError: if the adapter belongs to another model.
         ExportError: if `output` is taken, or with the reasons why the export would not be exact.
+
+    Example:
+        run_export(Path("runs/demo"), format="lora", output=Path("plain-lora"))
     """
     FORMATS[format]
     check_target(output, overwrite=overwrite)
     return write_export(open_source(run, model=model), format, output)
 
 
-def export_lora_beside(saved: SavedRun, folder: Path) -> str:
+def export_lora_beside(saved: SavedModel, folder: Path) -> str:
     """Write a run's adapter as plain LoRA too, in `lora/` of its folder, where it can be that.
+
+    Args:
+        saved: what the run saved.
+        folder: of the run.
 
     Returns:
         why it was not written; "" if it was, and after full fine-tuning.
@@ -79,7 +86,7 @@ def export_lora_beside(saved: SavedRun, folder: Path) -> str:
 def open_source(run: Path, *, model: str = "") -> Source:
     """Load what is to be exported; arguments and errors as in `run_export`."""
     if (run / "results.json").is_file():
-        saved = SavedRun.read(run)
+        saved = SavedModel.read(run)
         return source_of(replace(saved, model=model or saved.model), run)
     if (run / "adapter_config.json").is_file():
         return _source_of_adapter(run, model)
@@ -88,7 +95,7 @@ def open_source(run: Path, *, model: str = "") -> Source:
     )
 
 
-def source_of(saved: SavedRun, folder: Path) -> Source:
+def source_of(saved: SavedModel, folder: Path) -> Source:
     """The result in a folder, as it was saved."""
     return Source(
         saved.model,
@@ -119,7 +126,7 @@ def _source_of_adapter(folder: Path, model: str) -> Source:
 
 
 def _class_for(config: dict[str, Any]) -> Any:
-    """How transformers loads the model of an adapter: by its task, else by the class that peft noted."""
+    """Find how transformers loads the model of an adapter: by its task, else by the class that peft noted."""
     if config.get("task_type") in _AUTO_CLASSES:
         return _AUTO_CLASSES[config["task_type"]]
     noted = config.get("auto_mapping")

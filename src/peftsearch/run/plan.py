@@ -1,4 +1,4 @@
-"""What a search on a model would look like, from the model's configuration alone."""
+"""Sizes of a search before it: sites, space and budgets from the model's configuration alone."""
 
 from collections import Counter
 from dataclasses import asdict, dataclass
@@ -55,6 +55,9 @@ def plan(model: str, *, space: str = "s2", budget: str | int | None = None) -> P
 
     Raises:
         UnknownNameError, ModelError, SiteError, BudgetError: as a search would.
+
+    Example:
+        plan("demo", budget="0.5%").budget_parameters
     """
     preset = SPACES[space]
     texts = [] if budget is None else [text.strip() for text in str(budget).split(",") if text.strip()]

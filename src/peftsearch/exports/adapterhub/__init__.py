@@ -1,1 +1,1 @@
-"""What an adapter is in the words and files of AdapterHub's `adapters` library."""
+"""The places and files of AdapterHub's `adapters` library."""

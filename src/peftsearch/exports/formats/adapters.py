@@ -22,7 +22,7 @@ _INSTEAD = "Export it as lora or merged if that is possible, or use the adapter 
 
 @dataclass(frozen=True)
 class Contents:
-    """What goes into the files.
+    """The contents of the files, and what cannot be in them.
 
     Args:
         loras: each update with its place.

@@ -21,6 +21,11 @@ def write_lora(source: Source, form: LoraForm, folder: Path) -> None:
 
     Every update has alpha = rank, so that its scale is 1 whatever its rank. An update of rank 0 gets one component of
     zeros, which peft needs.
+
+    Args:
+        source: that the form was read from.
+        form: what is written.
+        folder: that exists.
     """
     has_biases = any(update.bias is not None for update in form.updates.values())
     tensors: dict[str, torch.Tensor] = {}

@@ -46,6 +46,7 @@ def read_lora_form(source: Source, *, what: str = "a plain LoRA adapter") -> Lor
     """Express the adapter of a source, ours or peft's AdaLoRA, as LoRA.
 
     Args:
+        source: with an adapter.
         what: is to be made of it, for the message.
 
     Raises:
@@ -69,7 +70,7 @@ def read_lora_form(source: Source, *, what: str = "a plain LoRA adapter") -> Lor
 
 
 def read_lora_only(source: Source, *, what: str) -> LoraForm:
-    """As `read_lora_form`, for formats that cannot do without LoRA.
+    """Do as `read_lora_form`, for formats that cannot do without LoRA.
 
     Raises:
         ExportError: also if there is no LoRA at all.

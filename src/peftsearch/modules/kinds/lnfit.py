@@ -56,7 +56,7 @@ class Lnfit(PeftModule):
 
 @torch.no_grad()
 def _is_centered(norm: nn.Module) -> bool:
-    """Whether a norm subtracts the mean: adding a constant to its input then changes nothing."""
+    """Tell whether a norm subtracts the mean: adding a constant to its input then changes nothing."""
     weight = getattr(norm, "weight", None)
     if isinstance(norm, nn.LayerNorm) or not isinstance(weight, torch.Tensor) or not is_plain(norm):
         return isinstance(norm, nn.LayerNorm)

@@ -19,7 +19,7 @@ _NAMED = 3
 
 
 def read_adapter_config(folder: Path) -> dict[str, Any]:
-    """`adapter_config.json` of an adapter.
+    """Read `adapter_config.json` of an adapter.
 
     Raises:
         RunFolderError: if it is missing or malformed.
@@ -38,6 +38,8 @@ def load_adapter(base: PreTrainedModel, folder: Path, *, name: str) -> PeftModel
     """Put the adapter in a folder on a pretrained model.
 
     Args:
+        base: is changed in place.
+        folder: of the adapter, with adapter_config.json.
         name: of the model, for messages.
 
     Raises:
