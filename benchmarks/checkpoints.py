@@ -10,8 +10,8 @@ from pathlib import Path
 from statistics import median
 
 from peftsearch.run.config import make_config
-from peftsearch.run.gate_search import make_supernet
-from peftsearch.run.workspace import Scope, Workspace
+from peftsearch.run.experiment import Experiment
+from peftsearch.run.supernets import make_supernet
 from peftsearch.searches.gate_driver import share_out, start_gate_search
 from peftsearch.searches.method import METHODS
 from peftsearch.searches.task_search import SearchData, TaskHost
@@ -27,19 +27,18 @@ def main() -> None:
     arguments = parser.parse_args()
     training = {"per_device_train_batch_size": arguments.batch, "save_steps": arguments.save_steps}
     config = make_config({"model": "demo", "task": "demo", "budget": "0.1%", "training": training})
-    workspace = Workspace.open(config)
-    scope = Scope.of(workspace.fresh_model(0), preset=config.preset, budget=config.budget)
+    experiment = Experiment.open(config)
     method = METHODS["bipeft"].load()
-    halves = share_out(workspace.train.encoded, method, 0)
+    halves = share_out(experiment.train.encoded, method, 0)
     strategy = method(
-        scope.space,
-        budgets=list(scope.usable_budgets().values()),
+        experiment.space,
+        budgets=list(experiment.usable_budgets().values()),
         settings=config.method,
         planned_steps=arguments.steps,
     )
-    supernet = make_supernet(workspace, scope)
+    supernet = make_supernet(experiment)
     with tempfile.TemporaryDirectory() as folder:
-        data = SearchData(workspace.task_format, *halves, workspace.validation, workspace.task.selection_metric)
+        data = SearchData(experiment.task_format, *halves, experiment.validation, experiment.task.selection_metric)
         host = TaskHost(data, config.training, Phase("search", Path(folder), 0, arguments.steps))
         trainer = host.watch(start_gate_search(host, supernet, strategy))
         taken, sizes = _time_checkpoints(trainer)

@@ -8,7 +8,6 @@ import pytest
 import torch
 from peft import PeftModel
 from safetensors.torch import load_file
-from tiny_models import CONFIGS, build, tiny_tokenizer
 from transformers import (
     AutoModelForSequenceClassification,
     AutoTokenizer,
@@ -23,9 +22,11 @@ from peftsearch.api.runs import Result
 from peftsearch.cli.main import main
 from peftsearch.errors import ExportError, ModelError, RunFolderError, TrainingError
 from peftsearch.models.discover import find_sites
-from peftsearch.run.train import Proof, SavedRun
+from peftsearch.run.proof import Proof
+from peftsearch.run.saved_model import SavedModel
 from peftsearch.run.verify import differences, verify
 from peftsearch.space import Choice, Role
+from peftsearch.testing.tiny_models import CONFIGS, build, tiny_tokenizer
 
 IDS = torch.tensor([[70, 80, 90, 100]])
 
@@ -146,7 +147,7 @@ def test_a_new_process_measures_what_is_saved_and_any_difference_fails(lora_run)
     parameters, accuracy = metrics["parameters"], metrics["validation"]["all"]["accuracy"]
     claimed = Proof(parameters + 1, metrics["validation"]["all"] | {"accuracy": accuracy + 1}, {})
     with pytest.raises(TrainingError, match="is another one in a new process") as raised:
-        verify(SavedRun(**metrics["saved"]), lora_run.folder, claimed)
+        verify(SavedModel(**metrics["saved"]), lora_run.folder, claimed)
     assert f"(parameters: was {parameters + 1:,}, is {parameters:,}; accuracy: was" in str(raised.value)
     assert f"is {accuracy:,.6g})" in str(raised.value)
 

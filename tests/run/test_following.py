@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 from peftsearch.run.config import make_config
+from peftsearch.run.experiment import Experiment
 from peftsearch.run.search import search_configuration
-from peftsearch.run.workspace import Scope, Workspace
+from peftsearch.run.search_request import SearchRequest
 
 TEXT = (Path(__file__).parents[2] / "docs" / "following.md").read_text(encoding="utf-8")
 
@@ -22,9 +23,8 @@ def documented(heading: str) -> list[tuple[set[str], str]]:
 
 def search(settings, folder: Path, **changes) -> Path:
     config = make_config(settings(**changes))
-    workspace = Workspace.open(config)
-    scope = Scope.of(workspace.fresh_model(config.seed), preset=config.preset, budget=config.budget)
-    search_configuration(workspace, scope, folder)
+    request = SearchRequest(config.method_name, config.method)
+    search_configuration(Experiment.open(config), request, folder)
     return folder / "search"
 
 

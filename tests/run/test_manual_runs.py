@@ -3,12 +3,12 @@
 import json
 
 import pytest
-from tiny_models import build, tiny_tokenizer
 from transformers import BertConfig
 
 from peftsearch import evaluate, load, train
 from peftsearch.errors import BudgetError, ConfigurationError
 from peftsearch.modules.attach import count_peft_parameters
+from peftsearch.testing.tiny_models import build, tiny_tokenizer
 
 
 @pytest.mark.parametrize("budget", [65, 300, 1500])

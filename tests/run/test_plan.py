@@ -1,10 +1,12 @@
 """The plan as a Python function; its T5-large figures are in test_cli."""
 
 import pytest
-from transformers import AutoModel
+from transformers import AutoModel, AutoTokenizer, BertModel
 
 from peftsearch import plan
 from peftsearch.errors import BudgetError, UnknownNameError
+from peftsearch.run.config import make_config
+from peftsearch.run.experiment import Experiment
 
 
 def test_sizes_follow_from_the_layers_of_the_model(tiny_folder):
@@ -33,6 +35,17 @@ def test_a_budget_below_the_smallest_module_names_it(tiny_folder):
     assert plan(tiny_folder("bert"), budget=smallest).budget_parameters == smallest
     with pytest.raises(BudgetError, match=f"{smallest:,}"):
         plan(tiny_folder("bert"), budget=smallest - 1)
+
+
+@pytest.mark.parametrize("has_pooler", [True, False])
+def test_the_budget_is_the_runs_with_and_without_a_pooler(has_pooler, settings, tiny_folder, tmp_path):
+    name = str(tmp_path / "model")
+    pretrained = BertModel.from_pretrained(tiny_folder("bert"), add_pooling_layer=has_pooler)
+    pretrained.save_pretrained(name)
+    AutoTokenizer.from_pretrained(tiny_folder("bert")).save_pretrained(name)
+    run, found = Experiment.open(make_config(settings(budget="1%") | {"model": name})), plan(name, budget="1%")
+    assert found.budgets == run.budgets
+    assert found.backbone_parameters == run.backbone_parameters == sum(p.numel() for p in pretrained.parameters())
 
 
 def test_a_wrong_space_is_named_before_the_model_is_read():

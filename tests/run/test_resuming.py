@@ -5,12 +5,12 @@ import multiprocessing
 import signal
 
 import pytest
-from stopping import stopped_often
 
 from peftsearch import search, train
 from peftsearch.cli.main import main
 from peftsearch.errors import RunFolderError
 from peftsearch.run.folder import alone_in
+from peftsearch.testing.stopping import stopped_often
 from peftsearch.training import stop_signals
 
 OFTEN = {"save_steps": 2, "num_train_epochs": 2, "per_device_train_batch_size": 8, "learning_rate": 3e-3}

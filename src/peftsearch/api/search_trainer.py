@@ -15,13 +15,14 @@ from transformers.trainer_utils import IntervalStrategy, SaveStrategy, TrainOutp
 
 from peftsearch.api.attach import as_loaded, attach, temporarily_attached
 from peftsearch.errors import BudgetError, ConfigurationError, DataError
-from peftsearch.modules.provenance import write_provenance
+from peftsearch.models.discover import find_sites
+from peftsearch.modules.adapter_config import write_provenance
+from peftsearch.modules.costs import cost_at
 from peftsearch.run.config import make_config
-from peftsearch.run.workspace import Scope
 from peftsearch.searches.gate_driver import run_gate_search, search_steps, share_out
 from peftsearch.searches.gate_search import GateSearch
 from peftsearch.searches.method import METHODS, Driver
-from peftsearch.space import Configuration
+from peftsearch.space import Budget, Configuration, SearchSpace
 from peftsearch.supernet.supernet import Supernet
 from peftsearch.training.batches import endless
 from peftsearch.training.callbacks import JsonLog, ShowProgress
@@ -84,8 +85,10 @@ class SearchMixin(RatesByKind):
             )
         if len(self._config.budget_texts) != 1:
             raise BudgetError(f"A Trainer searches within one budget, but the budget is '{budget}'.")
-        self._scope = Scope.of(self._loaded, preset=self._config.preset, budget=self._config.budget)
-        self._scope.usable_budgets()
+        self._sites = find_sites(self._loaded.model)
+        self._space = SearchSpace.build(self._config.preset, sites=self._sites, cost=cost_at)
+        wished = Budget.parse(self._config.budget_texts[0]).parameters(self._loaded.backbone_parameters)
+        self._budget = self._space.check_budget(wished)
         self.configuration: Configuration | None = None
         self.gate_search: GateSearch | None = None
 
@@ -107,14 +110,13 @@ class SearchMixin(RatesByKind):
         method, settings = METHODS[self._config.method_name].load(), self._config.method
         weight_half, architecture_half = share_out(train, method, args.seed)
         steps = self._num_steps(len(weight_half))
-        budgets = list(self._scope.usable_budgets().values())
-        strategy = method(self._scope.space, budgets=budgets, settings=settings, planned_steps=steps)
-        with temporarily_attached(self._loaded, self._scope.space.largest, self._scope.sites) as model:
-            supernet = Supernet(model, sites=self._scope.sites, space=self._scope.space)
+        strategy = method(self._space, budgets=[self._budget], settings=settings, planned_steps=steps)
+        with temporarily_attached(self._loaded, self._space.largest, self._sites) as model:
+            supernet = Supernet(model, sites=self._sites, space=self._space)
             run_gate_search(TrainerHost(self, weight_half, architecture_half, steps), supernet, strategy)
         for note in strategy.notes():
             logger.warning(note)
-        found = strategy.results()[budgets[0]]
+        found = strategy.results()[self._budget]
         found.save(self._folder / "configuration.json")
         self.configuration = found
         return found
@@ -133,8 +135,8 @@ class SearchMixin(RatesByKind):
             configuration = self.configuration or self.search()
             set_seed(self.args.seed)
             self.model = self.model_wrapped = attach(self._loaded.model, configuration, head=self._loaded.head)
-            method, (budget,) = self._config.method_name, self._scope.usable_budgets().values()
-            write_provenance(self.model, method=method, budget=budget, seed=self.args.seed)
+            method, seed = self._config.method_name, self.args.seed
+            write_provenance(self.model, method=method, budget=self._budget, seed=seed)
         return super().train(resume_from_checkpoint=resume_from_checkpoint, **kwargs)
 
     def _num_steps(self, num_examples: int) -> int:

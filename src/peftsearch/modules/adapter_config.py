@@ -11,7 +11,9 @@ from typing import Any
 from peft import PeftConfig
 from peft.tuners.tuners_utils import DUMMY_TARGET_MODULES
 from peft.utils.peft_types import PeftType
+from torch import nn
 
+from peftsearch.environment import versions
 from peftsearch.errors import ConfigurationError
 from peftsearch.modules.adapter_card import rewrite_card
 from peftsearch.modules.peft_module import KINDS
@@ -140,3 +142,23 @@ def _check_roles(roles: dict[str, str]) -> None:
     for path, role in roles.items():
         if role not in set(Role):
             raise ConfigurationError(f"'roles' gives '{path}' the role '{role}'; known: {', '.join(Role)}.")
+
+
+# Packages that decide on the weights of an adapter.
+_PACKAGES = ("peftsearch", "peft", "transformers", "torch")
+
+
+def write_provenance(model: nn.Module, *, method: str, budget: int | None, seed: int) -> None:
+    """Put method, budget, seed and versions into the configuration that `save_pretrained` writes.
+
+    No time and no path, so that equal runs write equal files. The methods of peft itself have no place for it.
+    """
+    found = versions()
+    for config in getattr(model, "peft_config", {}).values():
+        if isinstance(config, PeftSearchConfig):
+            config.provenance = {
+                "method": method,
+                "budget": budget,
+                "seed": seed,
+                "versions": {package: found[package] for package in _PACKAGES},
+            }

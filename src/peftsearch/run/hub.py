@@ -9,10 +9,11 @@ from huggingface_hub.utils import validate_repo_id
 
 from peftsearch.errors import HubError, RunFolderError
 from peftsearch.modules.adapter_card import CARD
-from peftsearch.report.model_card import make_run_card, usage_of
+from peftsearch.report.run.model_card import make_run_card
 from peftsearch.report.run.record import RunRecord, collect
+from peftsearch.report.run.usage import usage_of
 from peftsearch.run.config import RunConfig
-from peftsearch.run.train import SavedRun
+from peftsearch.run.saved_model import SavedModel
 
 # Uploaded beside the adapter, which lies at the top where peft looks for it.
 _BESIDE = ("results.json", "configuration.json", "report.html")
@@ -95,11 +96,12 @@ def push_run(run: Path, repository: str, *, private: bool) -> str:
         RunFolderError: if the folder is not a finished run.
     """
     record = collect(run)
+    results = record.finished
     check_hub(repository)
     api = HfApi(token=get_token())
     try:
         created = api.create_repo(repository, private=private or None, exist_ok=True)
-        name = f"{record.results['method']} on {record.results['task']}"
+        name = f"{results.method} on {results.task}"
         api.create_commit(
             created.repo_id, operations=_operations(record, created.repo_id), commit_message=f"Upload {name}"
         )
@@ -113,7 +115,7 @@ def push_run(run: Path, repository: str, *, private: bool) -> str:
 
 def _operations(record: RunRecord, repository: str) -> list[CommitOperationAdd]:
     """Every file under its path in the repository; the card names the repository."""
-    folder = record.folder / SavedRun.read(record.folder).saved_as
+    folder = record.folder / SavedModel.read(record.folder).saved_as
     card = make_run_card(record, usage=usage_of(record, folder, place=repository))
     saved = _files(folder, below=folder)
     beside = _files(record.folder / "lora", below=record.folder) | {name: record.folder / name for name in _BESIDE}

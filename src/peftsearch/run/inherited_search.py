@@ -8,13 +8,14 @@ from peft import PeftModel
 
 from peftsearch.files import new_folder, write_json
 from peftsearch.methods.evolutionary.uniform_gates import UniformGates
+from peftsearch.run.experiment import Experiment
 from peftsearch.run.folder import read_json
-from peftsearch.run.gate_search import make_supernet, save_inherited
-from peftsearch.run.searched import Searched
+from peftsearch.run.search_request import SearchRequest
+from peftsearch.run.search_result import SearchResult
+from peftsearch.run.supernets import make_supernet, save_inherited
 from peftsearch.run.trial_search import failure_notes, make_problem
-from peftsearch.run.workspace import Scope, Workspace
 from peftsearch.searches.gate_driver import run_gate_search, search_steps, share_out
-from peftsearch.searches.method import METHODS
+from peftsearch.searches.method import MethodSettings
 from peftsearch.searches.task_search import SearchData, TaskHost
 from peftsearch.searches.trial_driver import run_trials
 from peftsearch.searches.trials import Problem, Proposal
@@ -26,61 +27,65 @@ from peftsearch.training.checkpoints import Checkpoints
 from peftsearch.training.evaluation import evaluate
 
 
-def search_with_inherited_weights(workspace: Workspace, scope: Scope, folder: Path) -> Searched:
+def search_with_inherited_weights(experiment: Experiment, request: SearchRequest, folder: Path) -> SearchResult:
     """Train the supernet, or load the one of an interrupted search; then propose and score."""
-    config, started = workspace.config, time.perf_counter()
-    problem = make_problem(workspace, scope)
-    supernet, training_seconds = _trained_supernet(workspace, scope, problem, folder / "search")
-    proposer = METHODS[config.method_name].load()(problem, config.method)
+    started = time.perf_counter()
+    problem = make_problem(experiment)
+    supernet, training_seconds = _trained_supernet(experiment, request.settings, problem, folder / "search")
+    proposer = request.load()(problem, request.settings)
     trials = run_trials(
         proposer,
-        score=InheritedScorer(workspace, supernet),
-        space=scope.space,
+        score=InheritedScorer(experiment, supernet, num_examples=request.settings.validation_examples),
+        space=experiment.space,
         record=folder / "search" / "trials.jsonl",
     )
     results = proposer.results(trials)
-    if config.inherit:
-        save_inherited(workspace, scope, supernet, results[min(results)], folder / "search" / "inherited")
+    if request.inherit:
+        save_inherited(experiment, supernet, results[min(results)], folder)
     taken = training_seconds + sum(trial.seconds for trial in trials)
-    return Searched(results, len(trials), max(taken, time.perf_counter() - started), failure_notes(trials))
+    return SearchResult(results, len(trials), max(taken, time.perf_counter() - started), failure_notes(trials))
 
 
-def _trained_supernet(workspace: Workspace, scope: Scope, problem: Problem, folder: Path) -> tuple[Supernet, float]:
+def _trained_supernet(
+    experiment: Experiment, settings: MethodSettings, problem: Problem, folder: Path
+) -> tuple[Supernet, float]:
     """The supernet and the seconds that its training took."""
     record = folder / "supernet.json"
     if not record.exists():
-        _train_supernet(workspace, scope, problem, folder)
+        _train_supernet(experiment, settings, problem, folder)
     Checkpoints(folder).discard()
     stop_signals.stop_if_asked()
     # Read back also when it has just been trained: so a search that goes on scores as one that was never stopped.
-    loaded = workspace.fresh_model(workspace.config.seed)
+    loaded = experiment.load_model(experiment.seed)
     model = PeftModel.from_pretrained(loaded.model, str(folder / "supernet")).to(PartialState().device)
-    return Supernet(model, sites=scope.sites, space=scope.space), read_json(record)["seconds"]
+    return Supernet(model, sites=experiment.sites, space=experiment.space), read_json(record)["seconds"]
 
 
-def _train_supernet(workspace: Workspace, scope: Scope, problem: Problem, folder: Path) -> None:
+def _train_supernet(experiment: Experiment, settings: MethodSettings, problem: Problem, folder: Path) -> None:
     """Train the supernet and write it, and last of all `supernet.json`."""
-    config = workspace.config
-    supernet = make_supernet(workspace, scope)
-    parts = share_out(workspace.train.encoded, UniformGates, config.seed)
-    steps = search_steps(len(parts[0]), config.training, config.method)
-    data = SearchData(workspace.task_format, *parts, workspace.validation, workspace.task.selection_metric)
-    phase = Phase("supernet", folder, config.seed, steps, run=config.tracked_name)
-    host = TaskHost(data, config.training, phase)
-    done = run_gate_search(host, supernet, UniformGates(problem.encoding, seed=config.seed)).trainer
+    supernet = make_supernet(experiment)
+    parts = share_out(experiment.train.encoded, UniformGates, experiment.seed)
+    steps = search_steps(len(parts[0]), experiment.training, settings)
+    data = SearchData(experiment.task_format, *parts, experiment.validation, experiment.task.selection_metric)
+    phase = Phase("supernet", folder, experiment.seed, steps, run=experiment.run_name)
+    strategy = UniformGates(problem.encoding, seed=experiment.seed)
+    trained = run_gate_search(TaskHost(data, experiment.training, phase), supernet, strategy).trainer
     with new_folder(folder / "supernet") as new:
         supernet.model.save_pretrained(str(new))
-    write_json(folder / "supernet.json", {"steps": done.state.global_step, "seconds": done.seconds})
+    write_json(folder / "supernet.json", {"steps": trained.state.global_step, "seconds": trained.seconds})
 
 
 class InheritedScorer:
-    """Score a proposal with the supernet's weights, without any training."""
+    """Score a proposal with the supernet's weights, without any training.
 
-    def __init__(self, workspace: Workspace, supernet: Supernet):
-        self.workspace, self.supernet = workspace, supernet
+    Args:
+        num_examples: of the validation split; 0 for all.
+    """
+
+    def __init__(self, experiment: Experiment, supernet: Supernet, *, num_examples: int):
+        self.experiment, self.supernet = experiment, supernet
         self.widths = {p: ranks[-1] for p, ranks in supernet.space.ranks.items()}
-        count = workspace.config.method.validation_examples or len(workspace.validation.examples)
-        self.validation = workspace.first_of_validation(count)
+        self.validation = experiment.first_of_validation(num_examples or len(experiment.validation.examples))
 
     def __call__(self, proposal: Proposal, number: int) -> float:
         model, split = self.supernet.model, self.validation
@@ -88,9 +93,9 @@ class InheritedScorer:
         with self.supernet.gated(gates):
             found = evaluate(
                 model,
-                self.workspace.task_format,
+                self.experiment.task_format,
                 split.examples,
                 split.encoded,
-                batch_size=self.workspace.config.training.per_device_eval_batch_size,
+                batch_size=self.experiment.training.per_device_eval_batch_size,
             )
-        return found[self.workspace.task.selection_metric]
+        return found[self.experiment.task.selection_metric]

@@ -3,14 +3,13 @@
 import logging
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
 from peftsearch.files import write_json
-from peftsearch.run.attachment import FreshModules
+from peftsearch.report.results import FrontEntry
+from peftsearch.run.experiment import Experiment
 from peftsearch.run.folder import read_json
-from peftsearch.run.recipe import Recipe
+from peftsearch.run.recipe import FreshModules, Recipe
 from peftsearch.run.results import Outcome
-from peftsearch.run.workspace import Workspace
 from peftsearch.searches.trial_driver import configuration_of, to_row
 from peftsearch.searches.trials import Trial, pareto_front
 
@@ -27,30 +26,36 @@ def write_front(trials: Sequence[Trial], folder: Path) -> None:
     write_json(folder / "search" / "pareto.json", rows)
 
 
-def train_front(workspace: Workspace, folder: Path, *, train: Train) -> list[dict[str, Any]]:
+def train_front(experiment: Experiment, folder: Path, *, method: str, train: Train) -> tuple[FrontEntry, ...]:
     """Train every configuration of the front over the seeds of the run, from the smallest to the largest.
 
+    Args:
+        experiment: gives the metrics.
+        folder: the run folder.
+        method: that found the front.
+        train: trains and proves a recipe.
+
     Returns:
-        for each, what `results.json` says of it.
+        an entry for each.
     """
     rows = read_json(folder / "search" / "pareto.json")
     if not rows:
         logger.warning("The search trained no configuration, so there is no Pareto front to train (--pareto).")
     names = [f"pareto/{i}" for i in range(len(rows))]
-    method = workspace.config.method_name
     outcomes = [
-        train(Recipe(name, FreshModules(configuration_of(row)), method=method), name)
+        train(FreshModules(name, method, configuration=configuration_of(row)), name)
         for name, row in zip(names, rows, strict=True)
     ]
-    return [
-        {
-            "folder": name,
-            "trial": row["trial"],
-            "search_score": row["score"],
-            "parameters": outcome.parameters,
-            "modules": len(outcome.configuration),
-            "learning_rate": outcome.runs[0].learning_rate,
-            **outcome.scores(workspace),
-        }
+    return tuple(
+        FrontEntry(
+            folder=name,
+            trial=row["trial"],
+            search_score=row["score"],
+            parameters=outcome.parameters,
+            modules=len(outcome.configuration),
+            learning_rate=outcome.runs[0].learning_rate,
+            validation=outcome.validation(experiment),
+            test=outcome.test(experiment),
+        )
         for name, row, outcome in zip(names, rows, outcomes, strict=True)
-    ]
+    )

@@ -4,11 +4,26 @@ from dataclasses import dataclass
 from typing import Any
 
 from peftsearch.environment import versions
-from peftsearch.models.load import hub_id_of
+from peftsearch.models.location import hub_id_of
+from peftsearch.report.document import read_as
+from peftsearch.report.results import (
+    FrontEntry,
+    GrantedBudget,
+    LadderStep,
+    RandomBaseline,
+    Results,
+    SavedResult,
+    SeedScores,
+    SplitRecord,
+    UniformBaseline,
+    WallTime,
+)
 from peftsearch.run.command import command_of
-from peftsearch.run.train import Proof, TrainedRun, summarise
-from peftsearch.run.workspace import Scope, Workspace
+from peftsearch.run.config import RunConfig
+from peftsearch.run.experiment import Experiment
+from peftsearch.run.proof import Proof
 from peftsearch.space import Configuration
+from peftsearch.training.fine_tuning import TrainingResult
 from peftsearch.training.micro_batches import memory_notes
 
 
@@ -23,7 +38,7 @@ class Outcome:
     """
 
     configuration: Configuration
-    runs: list[TrainedRun]
+    runs: list[TrainingResult]
     proofs: list[Proof]
 
     @property
@@ -44,13 +59,13 @@ class Outcome:
         """Index of the seed with the best validation score."""
         return max(range(len(self.runs)), key=lambda i: self.runs[i].validation[metric])
 
-    def scores(self, workspace: Workspace) -> dict[str, Any]:
-        """Validation and test score in the task's reported metric."""
-        metric = workspace.task.reported_metric
-        return {
-            "validation": summarise(metric, [proof.validation for proof in self.proofs]),
-            "test": summarise(metric, [proof.test for proof in self.proofs]),
-        }
+    def validation(self, experiment: Experiment) -> SeedScores:
+        """Scores on the validation split in the task's reported metric."""
+        return SeedScores.of(experiment.task.reported_metric, [proof.validation for proof in self.proofs])
+
+    def test(self, experiment: Experiment) -> SeedScores:
+        """Scores on the test split in the task's reported metric."""
+        return SeedScores.of(experiment.task.reported_metric, [proof.test for proof in self.proofs])
 
 
 @dataclass(frozen=True)
@@ -74,61 +89,84 @@ class SearchPart:
     baseline: Outcome | None = None
     random_baseline: Outcome | None = None
     notes: tuple[str, ...] = ()
-    ladder: tuple[dict[str, Any], ...] = ()
-    pareto: tuple[dict[str, Any], ...] = ()
+    ladder: tuple[LadderStep, ...] = ()
+    pareto: tuple[FrontEntry, ...] = ()
 
 
 def make_results(
-    workspace: Workspace, scope: Scope, outcome: Outcome, *, method: str, search: SearchPart
-) -> dict[str, Any]:
-    """The document that `results.json` holds; see docs/run_folder.md for its fields."""
-    config, task = workspace.config, workspace.task
-    smallest = min(scope.budgets, key=scope.budgets.get) if scope.budgets else None
-    return {
-        "method": method,
-        "space": search.space,
-        "seed": config.seed,
-        "seeds": config.seeds,
-        "command": command_of("search" if search.space else "train", config),
-        "model": config.model,
-        "base_model": hub_id_of(config.model),
-        "task": task.name,
-        "labels": list(task.labels),
-        "split": task.split_record(),
-        "backbone_parameters": scope.backbone_parameters,
-        "budget": {"requested": smallest, "parameters": scope.budgets[smallest]} if smallest else None,
-        "parameters": outcome.parameters,
-        "head_parameters": scope.head_parameters,
-        "modules": len(outcome.configuration),
-        "modules_by_kind": outcome.configuration.num_modules_by_kind(),
-        "metric": task.reported_metric,
-        "selection_metric": task.selection_metric,
-        **outcome.scores(workspace),
-        "learning_rate": outcome.runs[0].learning_rate,
-        "seconds": {"search": search.seconds, "train": outcome.seconds},
-        "search_steps": search.steps,
-        "search_cost": search.seconds / outcome.seconds if search.space else None,
-        "baseline": None if search.baseline is None else _describe_uniform(workspace, search.baseline),
-        "random_baseline": None if search.random_baseline is None else _describe(workspace, search.random_baseline),
-        "truncated_examples": workspace.num_truncated(),
-        "ladder": list(search.ladder),
-        "pareto": list(search.pareto),
-        "notes": [*search.notes, *outcome.memory_notes(config.training.per_device_train_batch_size)],
-        "versions": versions(),
-    }
+    config: RunConfig,
+    experiment: Experiment,
+    outcome: Outcome,
+    *,
+    method: str,
+    search: SearchPart,
+    saved: SavedResult,
+) -> Results:
+    """What `results.json` holds; the end of a run adds the verdict, the check in a new process and its notes.
+
+    Args:
+        config: settings of the run.
+        experiment: task, sites and budgets.
+        outcome: the trained configuration.
+        method: name of the search method or of the manual configuration.
+        search: what only a search adds.
+        saved: how the result is loaded.
+    """
+    task = experiment.task
+    return Results(
+        method=method,
+        space=search.space,
+        seed=config.seed,
+        seeds=config.seeds,
+        command=command_of("search" if search.space else "train", config),
+        model=config.model,
+        base_model=hub_id_of(config.model),
+        task=task.name,
+        labels=tuple(task.labels),
+        split=read_as(SplitRecord, task.split_record()),
+        backbone_parameters=experiment.backbone_parameters,
+        budget=_granted(experiment),
+        parameters=outcome.parameters,
+        head_parameters=experiment.head_parameters,
+        modules=len(outcome.configuration),
+        modules_by_kind=outcome.configuration.num_modules_by_kind(),
+        metric=task.reported_metric,
+        selection_metric=task.selection_metric,
+        validation=outcome.validation(experiment),
+        test=outcome.test(experiment),
+        learning_rate=outcome.runs[0].learning_rate,
+        seconds=WallTime(search.seconds, outcome.seconds),
+        search_steps=search.steps,
+        search_cost=search.seconds / outcome.seconds if search.space else None,
+        baseline=search.baseline and _describe_uniform(experiment, search.baseline),
+        random_baseline=search.random_baseline and RandomBaseline(**_describe(experiment, search.random_baseline)),
+        truncated_examples=experiment.num_truncated(),
+        ladder=search.ladder,
+        pareto=search.pareto,
+        notes=(*search.notes, *outcome.memory_notes(config.training.per_device_train_batch_size)),
+        versions=versions(),
+        saved=saved,
+    )
 
 
-def _describe_uniform(workspace: Workspace, baseline: Outcome) -> dict[str, Any]:
+def _granted(experiment: Experiment) -> GrantedBudget | None:
+    text = min(experiment.budgets, key=lambda text: experiment.budgets[text], default=None)
+    return None if text is None else GrantedBudget(text, experiment.budgets[text])
+
+
+def _describe_uniform(experiment: Experiment, baseline: Outcome) -> UniformBaseline:
     choices = list(baseline.configuration)
     roles = sorted({choice.site.rsplit(".", 1)[-1] for choice in choices})
-    return {"name": "uniform LoRA", "rank": choices[0].rank, "roles": roles, **_describe(workspace, baseline)}
+    return UniformBaseline("uniform LoRA", choices[0].rank, tuple(roles), **_describe(experiment, baseline))
 
 
-def _describe(workspace: Workspace, baseline: Outcome) -> dict[str, Any]:
+def _describe(experiment: Experiment, baseline: Outcome) -> dict[str, Any]:
+    """What every baseline says of itself."""
     return {
         "modules": len(baseline.configuration),
         "parameters": baseline.parameters,
         "learning_rate": baseline.runs[0].learning_rate,
-        **baseline.scores(workspace),
+        "validation": baseline.validation(experiment),
+        "test": baseline.test(experiment),
         "seconds": baseline.seconds,
     }

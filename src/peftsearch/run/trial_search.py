@@ -8,11 +8,11 @@ from pathlib import Path
 import torch
 from torch.utils.data import Subset
 
-from peftsearch.modules.attach import attach
+from peftsearch.run.experiment import Experiment
 from peftsearch.run.pareto import write_front
-from peftsearch.run.searched import Searched
-from peftsearch.run.workspace import Scope, Workspace
-from peftsearch.searches.method import METHODS
+from peftsearch.run.recipe import FreshModules
+from peftsearch.run.search_request import SearchRequest
+from peftsearch.run.search_result import SearchResult
 from peftsearch.searches.trial_driver import run_trials
 from peftsearch.searches.trials import Fidelity, Problem, Proposal, Trial
 from peftsearch.tasks.encoded import EncodedSplit
@@ -21,24 +21,24 @@ from peftsearch.training.checkpoints import Checkpoints
 from peftsearch.training.fine_tuning import fine_tune
 
 
-def search_by_trials(workspace: Workspace, scope: Scope, folder: Path) -> Searched:
+def search_by_trials(experiment: Experiment, request: SearchRequest, folder: Path) -> SearchResult:
     """Propose, train, score and record until the method has enough."""
     started = time.perf_counter()
-    config = workspace.config
-    proposer = METHODS[config.method_name].load()(make_problem(workspace, scope), config.method)
-    scorer = TrainingScorer(workspace, scope, folder / "search" / "trials")
-    trials = run_trials(proposer, score=scorer, space=scope.space, record=folder / "search" / "trials.jsonl")
+    proposer = request.load()(make_problem(experiment), request.settings)
+    scorer = TrainingScorer(experiment, folder / "search" / "trials")
+    record = folder / "search" / "trials.jsonl"
+    trials = run_trials(proposer, score=scorer, space=experiment.space, record=record)
     write_front(trials, folder)
     scorer.discard_checkpoints(len(trials))
     # Trials of an interrupted search count with the time that they took then.
     seconds = max(time.perf_counter() - started, sum(trial.seconds for trial in trials))
-    return Searched(proposer.results(trials), len(trials), seconds, failure_notes(trials))
+    return SearchResult(proposer.results(trials), len(trials), seconds, failure_notes(trials))
 
 
-def make_problem(workspace: Workspace, scope: Scope) -> Problem:
-    """What the method may know."""
-    budgets = tuple(sorted(set(scope.usable_budgets().values())))
-    return Problem(scope.space, scope.make_encoding(), budgets, workspace.config.seed)
+def make_problem(experiment: Experiment) -> Problem:
+    """The part of an experiment that a method may know."""
+    budgets = tuple(sorted(set(experiment.usable_budgets().values())))
+    return Problem(experiment.space, experiment.make_encoding(), budgets, experiment.seed)
 
 
 def failure_notes(trials: list[Trial]) -> tuple[str, ...]:
@@ -56,30 +56,23 @@ class TrainingScorer:
         folder: each trial logs in a folder below, named by its number.
     """
 
-    def __init__(self, workspace: Workspace, scope: Scope, folder: Path):
-        self.workspace, self.scope, self.folder = workspace, scope, folder
+    def __init__(self, experiment: Experiment, folder: Path):
+        self.experiment, self.folder = experiment, folder
 
     def __call__(self, proposal: Proposal, number: int) -> float:
         self.discard_checkpoints(number)
-        workspace, config = self.workspace, self.workspace.config
-        loaded = workspace.fresh_model(config.seed)
-        model = attach(
-            loaded.model,
-            proposal.configuration,
-            sites=self.scope.sites,
-            head=loaded.head,
-            task_type=workspace.task_type,
-        )
-        epochs = proposal.fidelity.epochs or config.training.num_train_epochs
-        metric = workspace.task.selection_metric
+        experiment, settings = self.experiment, self.experiment.training
+        recipe = FreshModules(f"trial {number + 1}", configuration=proposal.configuration)
+        metric = experiment.task.selection_metric
+        epochs = proposal.fidelity.epochs or settings.num_train_epochs
         trained = fine_tune(
-            model,
-            task_format=workspace.task_format,
-            train=share_of(workspace.train, proposal.fidelity, config.seed),
-            validation=workspace.validation,
+            recipe.attach(experiment, experiment.seed, steps=0).model,
+            task_format=experiment.task_format,
+            train=share_of(experiment.train, proposal.fidelity, experiment.seed),
+            validation=experiment.validation,
             metric=metric,
-            settings=replace(config.training, num_train_epochs=epochs, report_to="none"),
-            phase=Phase(f"trial {number + 1}", self._folder_of(number), config.seed),
+            settings=replace(settings, num_train_epochs=epochs, report_to="none"),
+            phase=Phase(recipe.name, self._folder_of(number), experiment.seed),
         )
         return trained.validation[metric]
 

@@ -13,13 +13,16 @@ from typing import Any
 import torch
 
 from peftsearch.errors import TrainingError
-from peftsearch.run.train import Proof, SavedRun
+from peftsearch.run.config import read_config
+from peftsearch.run.experiment import Experiment
+from peftsearch.run.proof import Proof, score
+from peftsearch.run.saved_model import SavedModel
 
 # Largest difference of a score, in points: rounding only, since both processes run the same code on the same threads.
 _TOLERANCE = 1e-3
 
 
-def verify(saved: SavedRun, folder: Path, proof: Proof) -> dict[str, Any]:
+def verify(saved: SavedModel, folder: Path, proof: Proof) -> dict[str, Any]:
     """Count and score the result in a run folder in a new process, on the validation split.
 
     The test split is scored once, in `proof`, and not again here.
@@ -32,7 +35,7 @@ def verify(saved: SavedRun, folder: Path, proof: Proof) -> dict[str, Any]:
     """
     started = time.perf_counter()
     done = subprocess.run(
-        [sys.executable, "-m", "peftsearch.run.measure", str(folder)],
+        [sys.executable, "-m", "peftsearch.run.verify", str(folder)],
         input=json.dumps(asdict(saved)),
         env=os.environ | {"OMP_NUM_THREADS": str(torch.get_num_threads())},
         capture_output=True,
@@ -42,7 +45,8 @@ def verify(saved: SavedRun, folder: Path, proof: Proof) -> dict[str, Any]:
         reason = (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1]
         raise TrainingError(
             f"The result in '{folder}' cannot be loaded by a new process: {reason} What only this program registers, "
-            "such as a kind of its own, is unknown there; --verify false leaves this check out."
+            "such as a kind of its own, is unknown there: install it as a package with an entry point (see "
+            "docs/extend.md), or leave this check out with --verify false."
         )
     measured = json.loads(done.stdout.splitlines()[-1])
     differing = differences(proof, **measured)
@@ -61,3 +65,20 @@ def differences(proof: Proof, *, parameters: int, validation: dict[str, float]) 
         if not math.isclose(value, validation[name], abs_tol=_TOLERANCE):
             found[name] = (value, validation[name])
     return [f"{name}: was {first:,.6g}, is {second:,.6g}" for name, (first, second) in found.items()]
+
+
+def main() -> None:
+    """Load, count and score a result in the new process.
+
+    The run folder is the argument and a `SavedModel` comes as JSON on standard input; the last line of standard output
+    is the answer as JSON.
+    """
+    folder = Path(sys.argv[1])
+    model, parameters = SavedModel(**json.load(sys.stdin)).load(folder)
+    experiment = Experiment.open(read_config(folder / "config.yaml"))
+    validation = score(model, experiment, experiment.validation)
+    print(json.dumps({"parameters": parameters, "validation": validation}))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,7 +1,8 @@
 """Plain fine-tuning of a model, whatever is attached to it."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Any
 
 from torch import nn
 from transformers import TrainerCallback
@@ -17,18 +18,33 @@ from peftsearch.training.trainer import TaskTrainer
 
 
 @dataclass(frozen=True)
-class Trained:
-    """What one training gave.
+class TrainingResult:
+    """The outcome of one training, as written to `trained.json`.
 
     Args:
-        validation: metrics of the epoch that was kept.
+        seed: of the batches; in a run also of the head and the modules.
+        learning_rate: LoRA's.
+        validation: metrics of the kept epoch, in percent.
         seconds: wall time, evaluation on the validation split and earlier parts of the training included.
-        num_micro_batches: pieces that each batch was cut into at the end, since memory did not hold it.
+        num_micro_batches: parts that each batch was cut into at the end, since memory did not hold it.
     """
 
+    seed: int
+    learning_rate: float
     validation: dict[str, float]
     seconds: float
     num_micro_batches: int = 1
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data for JSON; the file's name for the micro-batches is that of its first version."""
+        document = asdict(self)
+        return document | {"num_pieces": document.pop("num_micro_batches")}
+
+    @classmethod
+    def from_dict(cls, document: dict[str, Any]) -> "TrainingResult":
+        """Read what `to_dict` wrote."""
+        document = dict(document)
+        return cls(num_micro_batches=document.pop("num_pieces", 1), **document)
 
 
 def fine_tune(
@@ -41,7 +57,7 @@ def fine_tune(
     settings: TrainingSettings,
     phase: Phase,
     callbacks: Sequence[TrainerCallback] = (),
-) -> Trained:
+) -> TrainingResult:
     """Train a model in place and leave it with the weights of its best epoch on the validation split.
 
     Prefixes are trained through a bottleneck, which is folded into them at the end. A training of the same phase that
@@ -71,4 +87,10 @@ def fine_tune(
     trainer.parts["best"] = keep_best
     trainer.resume()
     fold(model)
-    return Trained(keep_best.best, trainer.seconds, trainer.micro_batches.num_micro_batches)
+    return TrainingResult(
+        seed=phase.seed,
+        learning_rate=settings.learning_rate,
+        validation=keep_best.best,
+        seconds=trainer.seconds,
+        num_micro_batches=trainer.micro_batches.num_micro_batches,
+    )

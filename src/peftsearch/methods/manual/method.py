@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from itertools import groupby
 
 from peftsearch.errors import BudgetError, ConfigurationError, UnknownNameError
-from peftsearch.modules.costs import num_parameters
+from peftsearch.modules.costs import cost, num_parameters
 from peftsearch.modules.peft_module import KINDS
 from peftsearch.space import CROSS_ROLES, Choice, Configuration, Role, Site
 
@@ -90,12 +90,6 @@ def sites_for(kind: str, sites: Sequence[Site], roles: frozenset[Role] | None) -
 
 def _at(sites: Iterable[Site], kind: str, rank: int) -> Configuration:
     return Configuration.of(Choice(site.name, kind, rank if KINDS[kind].ranked else 1) for site in sites)
-
-
-def cost(configuration: Configuration, sites: Iterable[Site]) -> int:
-    """Parameters of a configuration on a model, task head excluded."""
-    by_name = {site.name: site for site in sites}
-    return sum(num_parameters(c.kind, by_name[c.site], c.rank) for c in configuration)
 
 
 def largest_uniform(

@@ -1,0 +1,69 @@
+"""Checks of a run before its first step."""
+
+from pathlib import Path
+
+from peftsearch.errors import BudgetError, ConfigurationError
+from peftsearch.run.config import RunConfig, check_same_run, read_config
+from peftsearch.run.experiment import Experiment
+from peftsearch.run.folder import check_run_folder
+from peftsearch.run.hub import check_push
+from peftsearch.run.recipe import Recipe
+from peftsearch.searches.method import METHODS
+from peftsearch.training.trackers import check_tracker
+
+
+def check_is_search(config: RunConfig) -> None:
+    """Refuse what `peftsearch search` cannot do.
+
+    Raises:
+        ConfigurationError: for a method that does not search, or a configuration to start from.
+        BudgetError: without a budget.
+    """
+    if not METHODS[config.method_name].is_search:
+        raise ConfigurationError(
+            f"'{config.method_name}' does not search. Use `peftsearch train --configuration {config.method_name}`."
+        )
+    if not config.budget_texts:
+        raise BudgetError("A search needs a budget. Give --budget, for example 0.1%, 100k or 5bp.")
+    if config.configuration:
+        raise ConfigurationError(
+            f"A search finds its configuration; it does not start from '{config.configuration}'. "
+            f"Leave --configuration out, or use `peftsearch train --configuration {config.configuration}`."
+        )
+
+
+def check_cost(recipe: Recipe, experiment: Experiment) -> None:
+    """Refuse a recipe that is larger than the budget.
+
+    Raises:
+        BudgetError: with both sizes.
+    """
+    budget, parameters = experiment.smallest_budget, recipe.num_parameters(experiment)
+    if budget is not None and parameters > budget:
+        hint = ", or lower --rank" if recipe.name in METHODS else "; a search on this model finds one within it"
+        raise BudgetError(
+            f"The configuration has {parameters:,} parameters, above the budget of {budget:,}. "
+            f"Raise --budget, leave it out{hint}."
+        )
+
+
+def check_folder(config: RunConfig) -> None:
+    """Check that the run may write to its folder, and is the one in it if it goes on.
+
+    Raises:
+        RunFolderError: if not.
+    """
+    folder = Path(config.output_folder)
+    check_run_folder(folder, resume=config.resume, overwrite=config.overwrite)
+    if config.resume and (folder / "config.yaml").exists():
+        check_same_run(config, read_config(folder / "config.yaml"))
+
+
+def check_services(config: RunConfig) -> None:
+    """Check the tracker that a run reports to and the hub that it is pushed to.
+
+    Raises:
+        PeftSearchError: for the first that does not work.
+    """
+    check_tracker(config.training.report_to)
+    check_push(config)

@@ -1,0 +1,44 @@
+"""`--dry_run`: everything is checked that can be before the first step, and the plan is shown."""
+
+from peftsearch.run.checks import check_cost, check_is_search
+from peftsearch.run.choose_recipe import choose_recipe
+from peftsearch.run.config import RunConfig
+from peftsearch.run.experiment import Experiment
+from peftsearch.run.pipeline import open_experiment
+
+
+def describe_search(config: RunConfig) -> str:
+    """The plan of a search, in lines.
+
+    Raises:
+        PeftSearchError: as the search would.
+    """
+    check_is_search(config)
+    return _describe(config, open_experiment(config))
+
+
+def describe_train(config: RunConfig) -> str:
+    """The plan of a training, in lines.
+
+    Raises:
+        PeftSearchError: as the training would.
+    """
+    experiment = open_experiment(config)
+    recipe = choose_recipe(config.configuration or config.method_name, config.method, experiment)
+    check_cost(recipe, experiment)
+    parameters = recipe.num_parameters(experiment)
+    return f"{_describe(config, experiment)}\ntrains    {recipe.name}: {parameters:,} parameters"
+
+
+def _describe(config: RunConfig, experiment: Experiment) -> str:
+    space, task = experiment.space, experiment.task
+    sizes = {name: len(examples) for name, examples in task.splits.items()}
+    backbone, head = experiment.backbone_parameters, experiment.head_parameters
+    lines = [
+        f"task      {task.name}: {sizes}, metric {task.reported_metric}",
+        f"model     {config.model}: {backbone:,} parameters, head {head:,}",
+        f"space     {config.space_name}: {len(space.ranks)} modules, {space.cost(space.largest):,} parameters",
+        *(f"budget    {text}: {parameters:,} parameters" for text, parameters in experiment.usable_budgets().items()),
+        f"output    {config.output_folder}",
+    ]
+    return "\n".join(lines)

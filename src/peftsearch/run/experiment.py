@@ -1,0 +1,183 @@
+"""A task put to a model within budgets: what every stage of a run works on."""
+
+from dataclasses import dataclass, field
+from functools import cached_property
+
+from peftsearch.models.discover import find_sites
+from peftsearch.models.head import TaskModel
+from peftsearch.models.load import load_config, load_model, load_tokenizer
+from peftsearch.models.max_length import max_length_of
+from peftsearch.modules.costs import cost_at
+from peftsearch.run.config import RunConfig
+from peftsearch.space import Budget, Preset, SearchSpace, Site
+from peftsearch.space.encoding import ENCODINGS, Encoding
+from peftsearch.tasks.encoded import EncodedSplit
+from peftsearch.tasks.load import load_task
+from peftsearch.tasks.task import TaskRequest
+from peftsearch.tasks.task import Example, Task
+from peftsearch.tasks.task_format import TaskFormat, make_task_format
+from peftsearch.training.settings import TrainingSettings
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """A task, a model, and what may be attached to it.
+
+    Splits are encoded, and sites and sizes read, when they are first asked for.
+
+    Args:
+        model: the pretrained model as the user named it.
+        task: examples of every split.
+        task_format: how the task is put to the model.
+        preset: the search space before it meets the model.
+        budget_texts: the requested budgets, as written.
+        training: settings of every training.
+        seed: of the search and of the first training.
+        run_name: shown by trackers before the name of a training.
+    """
+
+    model: str
+    task: Task
+    task_format: TaskFormat
+    preset: Preset
+    budget_texts: tuple[str, ...]
+    training: TrainingSettings
+    seed: int
+    run_name: str = field(default="", compare=False)
+
+    @classmethod
+    def open(cls, config: RunConfig) -> "Experiment":
+        """Load the task and find out how the model takes it; no weights are loaded.
+
+        Raises:
+            PeftSearchError: for data, a model or a tokenizer that cannot be used.
+        """
+        task = load_task(
+            TaskRequest(
+                task=config.task,
+                data=config.data,
+                text=config.text,
+                label=config.label,
+                data_dir=config.data_dir,
+                max_train_samples=config.max_train_samples,
+                seed=config.seed,
+            )
+        )
+        return cls(
+            model=config.model,
+            task=task,
+            task_format=_format_for(config, task),
+            preset=config.preset,
+            budget_texts=tuple(config.budget_texts),
+            training=config.training,
+            seed=config.seed,
+            run_name=config.tracked_name,
+        )
+
+    def load_model(self, seed: int) -> TaskModel:
+        """Load the pretrained model with a newly drawn task head.
+
+        Args:
+            seed: of the head.
+        """
+        task_format = self.task_format
+        return load_model(
+            self.model, num_labels=task_format.num_labels, problem_type=task_format.problem_type, seed=seed
+        )
+
+    @property
+    def task_type(self) -> str:
+        """peft's name of the task."""
+        return "SEQ_2_SEQ_LM" if self.task_format.num_labels is None else "SEQ_CLS"
+
+    # -- what can be chosen
+
+    @cached_property
+    def _sizes(self) -> tuple[tuple[Site, ...], int, int]:
+        loaded = self.load_model(self.seed)
+        head = sum(p.numel() for name in loaded.head for p in loaded.model.get_submodule(name).parameters())
+        return find_sites(loaded.model), loaded.backbone_parameters, head
+
+    @property
+    def sites(self) -> tuple[Site, ...]:
+        """Every site of the model."""
+        return self._sizes[0]
+
+    @property
+    def backbone_parameters(self) -> int:
+        """Parameters of the model without its task head."""
+        return self._sizes[1]
+
+    @property
+    def head_parameters(self) -> int:
+        """Parameters of the task head."""
+        return self._sizes[2]
+
+    @cached_property
+    def space(self) -> SearchSpace:
+        """The search space over the sites."""
+        return SearchSpace.build(self.preset, sites=self.sites, cost=cost_at)
+
+    @cached_property
+    def budgets(self) -> dict[str, int]:
+        """Requested text -> parameters, in the order given."""
+        return {text: Budget.parse(text).parameters(self.backbone_parameters) for text in self.budget_texts}
+
+    @property
+    def smallest_budget(self) -> int | None:
+        """The one that is trained, in parameters; None without a budget."""
+        return min(self.budgets.values(), default=None)
+
+    def usable_budgets(self) -> dict[str, int]:
+        """Budgets cut to the size of the space.
+
+        Raises:
+            BudgetError: for a budget that holds no module.
+        """
+        return {text: self.space.check_budget(parameters) for text, parameters in self.budgets.items()}
+
+    def make_encoding(self) -> Encoding:
+        """The variables of the space, within the largest budget."""
+        return ENCODINGS[self.preset.encoding](self.space, max(self.usable_budgets().values()), self.sites)
+
+    # -- data
+
+    @cached_property
+    def train(self) -> EncodedSplit:
+        """The training split."""
+        return self._encoded("train")
+
+    @cached_property
+    def validation(self) -> EncodedSplit:
+        """The split that selects epochs and learning rates."""
+        return self._encoded("validation")
+
+    @cached_property
+    def test(self) -> EncodedSplit:
+        """The split that is scored once, at the end."""
+        return self._encoded("test")
+
+    def first_of_validation(self, count: int) -> EncodedSplit:
+        """The first examples of the validation split, for methods that score often; all of them if it has fewer."""
+        examples = self.validation.examples[:count]
+        return self.validation if len(examples) == len(self.validation.examples) else self._encode(examples)
+
+    def num_truncated(self) -> dict[str, int]:
+        """Rows of each split that were cut at the token limit."""
+        splits = {"train": self.train, "validation": self.validation, "test": self.test}
+        return {name: split.encoded.num_truncated for name, split in splits.items()}
+
+    def _encoded(self, split: str) -> EncodedSplit:
+        return self._encode(tuple(self.task.splits[split]))
+
+    def _encode(self, examples: tuple[Example, ...]) -> EncodedSplit:
+        return EncodedSplit(examples, self.task_format.encode(examples))
+
+
+def _format_for(config: RunConfig, task: Task) -> TaskFormat:
+    model_config = load_config(config.model)
+    tokenizer = load_tokenizer(config.model, config=model_config)
+    limits = [config.training.max_seq_length or task.max_length, max_length_of(model_config, tokenizer)]
+    return make_task_format(
+        task, tokenizer=tokenizer, is_encoder_decoder=bool(model_config.is_encoder_decoder), max_length=min(limits)
+    )

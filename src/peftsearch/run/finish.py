@@ -1,0 +1,53 @@
+"""The end of a run: the best seed's result where users look for it, checked there, and everything written about it."""
+
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+from peftsearch.errors import RunFolderError
+from peftsearch.files import new_folder, write_json
+from peftsearch.report.results import Results, Verified
+from peftsearch.report.run.html import write_page_of
+from peftsearch.report.run.model_card import write_card
+from peftsearch.report.run.record import collect
+from peftsearch.report.verdict import verdict
+from peftsearch.run.config import RunConfig
+from peftsearch.run.experiment import Experiment
+from peftsearch.run.export import export_lora_beside
+from peftsearch.run.hub import push_if_asked
+from peftsearch.run.recipe import Recipe
+from peftsearch.run.results import Outcome
+from peftsearch.run.saved_model import SavedModel
+from peftsearch.run.verify import verify
+
+
+def finish(config: RunConfig, experiment: Experiment, outcome: Outcome, *, recipe: Recipe, results: Results) -> Path:
+    """Put the best seed's result into place, check it there, then write the card, the page and the results.
+
+    Returns:
+        the run folder.
+
+    Raises:
+        RunFolderError: if the result is missing.
+        TrainingError: if it is another one in a new process.
+    """
+    folder = Path(config.output_folder)
+    best = outcome.best(experiment.task.selection_metric)
+    source = folder / "training" / f"seed-{outcome.runs[best].seed}" / recipe.saved_as
+    if not source.is_dir():
+        raise RunFolderError(f"'{source}' is missing. Train again with --overwrite.")
+    target = folder / recipe.saved_as
+    with new_folder(target) as new:
+        shutil.copytree(source, new, dirs_exist_ok=True)
+    saved = SavedModel.of(experiment, recipe.saved_as)
+    verified = Verified(**verify(saved, folder, outcome.proofs[best])) if config.verify else None
+    refused = export_lora_beside(saved, folder)
+    notes = (*results.notes, f"lora/ was not written. {refused}") if refused else results.notes
+    results = replace(results, verdict=verdict(results), verified=verified, notes=notes)
+    record = replace(collect(folder), results=results)
+    write_card(record, target)
+    write_page_of(record)
+    # Last: whoever finds it finds everything else.
+    write_json(folder / "results.json", results.to_dict())
+    push_if_asked(config, folder)
+    return folder

@@ -1,0 +1,67 @@
+"""A saved result, and how it is loaded: without any data."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from torch import nn
+from transformers import PreTrainedModel
+
+from peftsearch.errors import RunFolderError
+from peftsearch.models.load import load_model
+from peftsearch.modules.attach import count_peft_parameters
+from peftsearch.modules.saved_adapter import load_adapter
+from peftsearch.report.results import SavedResult
+from peftsearch.run.experiment import Experiment
+from peftsearch.run.folder import read_json
+from peftsearch.run.recipe import ADAPTER, MODEL
+
+
+@dataclass(frozen=True)
+class SavedModel(SavedResult):
+    """A saved result that can be loaded; arguments as in `SavedResult`."""
+
+    @classmethod
+    def of(cls, experiment: Experiment, saved_as: str) -> "SavedModel":
+        """How the results of an experiment are saved."""
+        task_format = experiment.task_format
+        return cls(experiment.model, task_format.num_labels, task_format.problem_type, saved_as)
+
+    @classmethod
+    def read(cls, run: Path) -> "SavedModel":
+        """How the result of a finished run is saved.
+
+        Raises:
+            RunFolderError: if the folder is not a finished run, or of another version.
+        """
+        document = read_json(run / "results.json")
+        try:
+            saved = cls(**document["saved"])
+        except (KeyError, TypeError) as error:
+            raise RunFolderError(
+                f"'{run / 'results.json'}' does not say how to load the result ({error}); another version wrote it. "
+                "Run it again."
+            ) from error
+        if saved.saved_as not in (ADAPTER, MODEL):
+            raise RunFolderError(f"'{run / 'results.json'}' names '{saved.saved_as}', but results are in {ADAPTER}/.")
+        return saved
+
+    def load_base(self) -> PreTrainedModel:
+        """A new copy of the pretrained model, with a task head that is not trained."""
+        return load_model(self.model, num_labels=self.num_labels, problem_type=self.problem_type).model
+
+    def load(self, folder: Path) -> tuple[nn.Module, int]:
+        """Load the result in a folder onto a new copy of the pretrained model.
+
+        Returns:
+            the model, and its trained parameters without the task head.
+        """
+        weights = folder / self.saved_as
+        if not weights.is_dir():
+            raise RunFolderError(f"'{weights}' does not exist. Is '{folder}' a finished run?")
+        if self.saved_as == MODEL:
+            loaded = load_model(
+                self.model, num_labels=self.num_labels, problem_type=self.problem_type, weights=weights
+            )
+            return loaded.model, loaded.backbone_parameters
+        model = load_adapter(self.load_base(), weights, name=self.model)
+        return model, count_peft_parameters(model)

@@ -1,0 +1,27 @@
+"""The search that a run is asked for."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from peftsearch.searches.method import METHODS, MethodSettings
+
+
+@dataclass(frozen=True)
+class SearchRequest:
+    """A method with its settings.
+
+    Args:
+        method: name of the method.
+        settings: its settings.
+        inherit: also save the supernet's weights of the smallest budget's configuration, for its training to start
+            from.
+    """
+
+    method: str
+    settings: MethodSettings
+    inherit: bool = False
+
+    def load(self) -> Callable[..., Any]:
+        """Import the class or function that makes the method."""
+        return METHODS[self.method].load()

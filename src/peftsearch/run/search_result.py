@@ -1,0 +1,68 @@
+"""The outcome of a search, as it is kept in a run folder."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from peftsearch.files import write_json, write_text
+from peftsearch.run.folder import read_json
+from peftsearch.space import Configuration
+
+_RECORD = "search/search.json"
+
+
+@dataclass(frozen=True)
+class SearchResult:
+    """What a search found.
+
+    Args:
+        configurations: budget in parameters -> its configuration.
+        steps: optimizer steps of the search, or its trials.
+        seconds: wall time.
+        notes: what the user should know about the search.
+    """
+
+    configurations: dict[int, Configuration]
+    steps: int
+    seconds: float
+    notes: tuple[str, ...] = ()
+
+    @property
+    def configuration(self) -> Configuration:
+        """The one for the smallest budget."""
+        return self.configurations[min(self.configurations)]
+
+    @staticmethod
+    def is_in(folder: Path) -> bool:
+        """Whether a search of this run has ended before."""
+        return (folder / _RECORD).exists()
+
+    def save(self, folder: Path) -> None:
+        """Write the configurations into a run folder and, last of all, the record of the search."""
+        names = _write_configurations(self.configurations, folder)
+        write_json(
+            folder / _RECORD,
+            {"steps": self.steps, "seconds": self.seconds, "notes": list(self.notes), "configurations": names},
+        )
+
+    @classmethod
+    def load(cls, folder: Path) -> "SearchResult":
+        """Read what `save` wrote.
+
+        Raises:
+            RunFolderError: if it is missing or malformed.
+        """
+        document = read_json(folder / _RECORD)
+        configurations = {
+            int(budget): Configuration.load(folder / name) for budget, name in document["configurations"].items()
+        }
+        return cls(configurations, document["steps"], document["seconds"], tuple(document["notes"]))
+
+
+def _write_configurations(configurations: dict[int, Configuration], folder: Path) -> dict[int, str]:
+    """Write the smallest budget's configuration as `configuration.json`, the others beside it by their budget."""
+    names = {}
+    for budget, configuration in configurations.items():
+        is_smallest = budget == min(configurations)
+        names[budget] = "configuration.json" if is_smallest else f"configuration-{budget}.json"
+        write_text(folder / names[budget], configuration.to_json())
+    return names

@@ -1,0 +1,43 @@
+"""The supernet of an experiment, and the weights that a configuration inherits from it."""
+
+from pathlib import Path
+
+from peftsearch.files import new_folder
+from peftsearch.modules.attach import attach
+from peftsearch.run.experiment import Experiment
+from peftsearch.space import Configuration
+from peftsearch.supernet.supernet import Supernet
+
+# Below the run folder.
+INHERITED = "search/inherited"
+
+
+def make_supernet(experiment: Experiment) -> Supernet:
+    """A fresh model with every module of the space at its largest rank."""
+    loaded = experiment.load_model(experiment.seed)
+    model = attach(
+        loaded.model,
+        experiment.space.largest,
+        sites=experiment.sites,
+        head=loaded.head,
+        task_type=experiment.task_type,
+    )
+    return Supernet(model, sites=experiment.sites, space=experiment.space)
+
+
+def save_inherited(experiment: Experiment, supernet: Supernet, configuration: Configuration, folder: Path) -> None:
+    """Save an adapter of a configuration that carries the supernet's weights and head into a run folder."""
+    loaded = experiment.load_model(experiment.seed)
+    sites = experiment.sites
+    model = attach(loaded.model, configuration, sites=sites, head=loaded.head, task_type=experiment.task_type)
+    target = Supernet(model, sites=sites, space=experiment.space.restricted_to(configuration))
+    live = set(supernet.live)
+    for choice in configuration:
+        if choice.placement in live:
+            target.module(choice.placement).inherit(supernet.module(choice.placement))
+    trained_head = {n: p for n, p in supernet.model.named_parameters() if "modules_to_save" in n}
+    for name, parameter in model.named_parameters():
+        if name in trained_head:
+            parameter.data.copy_(trained_head[name])
+    with new_folder(folder / INHERITED) as new:
+        model.save_pretrained(str(new))
