@@ -5,7 +5,6 @@ from pathlib import Path
 
 import torch
 from peft import PeftModel
-from tiny_models import CONFIGS
 from torch import nn
 from transformers import AutoModelForCausalLM, AutoModelForSeq2SeqLM, AutoModelForSequenceClassification
 
@@ -13,6 +12,7 @@ from peftsearch.models.discover import find_sites
 from peftsearch.modules.attach import attach
 from peftsearch.modules.peft_module import KINDS
 from peftsearch.space import Choice, Configuration, Site
+from peftsearch.testing.tiny_models import CONFIGS
 
 IDS = torch.arange(5, 19).view(2, 7)
 # Where each kind stands.

@@ -5,13 +5,13 @@ import json
 import pytest
 import torch
 from peft import PeftModel
-from tiny_models import CONFIGS, TINY, tiny_tokenizer
 from torch.utils.data import Dataset
 from transformers import DataCollatorForLanguageModeling, LlamaForCausalLM, Trainer, TrainerCallback, TrainingArguments
 
 from peftsearch import Configuration, SearchMixin, SearchTrainer, attach
 from peftsearch.errors import BudgetError, ConfigurationError, DataError, ModelError, UnknownNameError
 from peftsearch.modules.attach import count_peft_parameters
+from peftsearch.testing.tiny_models import CONFIGS, TINY, tiny_tokenizer
 
 BUDGET = 600
 QUICK = {"name": "bipeft", "max_triggers": 3, "warmup": 1, "weight_warmup": 1, "window": 1, "threshold": -1.0}

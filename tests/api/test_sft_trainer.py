@@ -3,11 +3,11 @@
 import pytest
 import torch
 from peft import PeftModel
-from tiny_models import CONFIGS, tiny_tokenizer
 from transformers import LlamaForCausalLM
 
 from peftsearch import SearchMixin
 from peftsearch.modules.attach import count_peft_parameters
+from peftsearch.testing.tiny_models import CONFIGS, tiny_tokenizer
 
 trl = pytest.importorskip("trl")
 datasets = pytest.importorskip("datasets")

@@ -1,7 +1,6 @@
 import pytest
 import torch
 from peft import PeftModel
-from tiny_models import TINY
 from transformers import TrainerControl, TrainerState
 
 from peftsearch.errors import BudgetError, ConfigurationError, TrainingError
@@ -18,6 +17,7 @@ from peftsearch.methods.adalora.settings import AdaLoraSettings
 from peftsearch.models.discover import find_sites
 from peftsearch.modules.attach import count_peft_parameters
 from peftsearch.space import Role
+from peftsearch.testing.tiny_models import TINY
 
 # peft takes empty ranks for broken files.
 pytestmark = [

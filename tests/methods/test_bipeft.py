@@ -4,7 +4,6 @@ import random
 
 import pytest
 import torch
-from tiny_models import TINY
 
 from peftsearch.methods.bipeft.method import Bipeft
 from peftsearch.methods.bipeft.settings import BipeftSettings
@@ -14,6 +13,7 @@ from peftsearch.searches.gate_strategy import Observation
 from peftsearch.space import SPACES, Choice, SearchSpace
 from peftsearch.space.repair import repair
 from peftsearch.supernet.sensitivity import ModuleSaliency
+from peftsearch.testing.tiny_models import TINY
 
 CPU = torch.device("cpu")
 

@@ -1,5 +1,4 @@
 import pytest
-from tiny_models import TINY
 
 from peftsearch.errors import BudgetError, UnknownNameError
 from peftsearch.methods.manual.method import (
@@ -15,6 +14,7 @@ from peftsearch.models.discover import find_sites
 from peftsearch.modules.peft_module import KINDS
 from peftsearch.searches.method import METHODS
 from peftsearch.space import Role
+from peftsearch.testing.tiny_models import TINY
 
 
 @pytest.fixture(scope="module")

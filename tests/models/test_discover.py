@@ -4,7 +4,6 @@ from collections import Counter
 
 import pytest
 import torch
-from tiny_models import CONFIGS, TINY
 from torch import nn
 from transformers import (
     AutoModel,
@@ -24,6 +23,7 @@ from peftsearch.models.head import count_outside, find_head
 from peftsearch.models.load import load_model
 from peftsearch.modules.costs import cost_at, num_parameters
 from peftsearch.space import CROSS_ROLES, LINEAR_ROLES, SPACES, Choice, Role, SearchSpace
+from peftsearch.testing.tiny_models import CONFIGS, TINY
 
 # family -> (linear maps, cross-attention linear maps, norms)
 COUNTS = {

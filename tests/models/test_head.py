@@ -7,13 +7,13 @@ from pathlib import Path
 import pytest
 from huggingface_hub import constants
 from safetensors.torch import load_file, save_file
-from tiny_models import TINY, save_tiny
 
 from peftsearch import plan
 from peftsearch.models.checkpoint import checkpoint_keys
 from peftsearch.models.discover import find_sites
 from peftsearch.models.head import find_head
 from peftsearch.models.load import load_model, sketch_model
+from peftsearch.testing.tiny_models import TINY, save_tiny
 
 TEXT_TO_TEXT = {"t5", "t5-gated", "bart"}
 WEIGHTS = "model.safetensors"

@@ -3,10 +3,10 @@
 import json
 
 import pytest
-from tiny_models import TINY, save_tiny
 
 from peftsearch.errors import ModelError
 from peftsearch.models.load import load_config, load_model, load_tokenizer
+from peftsearch.testing.tiny_models import TINY, save_tiny
 
 
 def test_the_seed_decides_on_the_head(tmp_path):

@@ -4,12 +4,12 @@ import peft
 import pytest
 from huggingface_hub import ModelCard, ModelCardData
 from peft import PeftModel
-from tiny_models import TINY
 
 from peftsearch.models.discover import find_sites
 from peftsearch.modules.adapter_card import Origin, make_card, save_card
 from peftsearch.modules.attach import attach
 from peftsearch.space import Choice, Configuration
+from peftsearch.testing.tiny_models import TINY
 
 
 @pytest.fixture

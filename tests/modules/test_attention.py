@@ -5,7 +5,6 @@ import copy
 import pytest
 import torch
 from peft import PeftModel
-from tiny_models import CONFIGS, TINY
 from torch import nn
 from transformers import AutoModelForCausalLM
 
@@ -18,6 +17,7 @@ from peftsearch.modules.kinds.prefix import Prefix
 from peftsearch.modules.peft_module import Mask
 from peftsearch.space import SPACES, Choice, Configuration, SearchSpace
 from peftsearch.supernet.supernet import Supernet
+from peftsearch.testing.tiny_models import CONFIGS, TINY
 
 FAMILIES = [name for name in TINY if name != "deberta-v2"]
 IDS = torch.arange(5, 19).view(2, 7)

@@ -5,7 +5,6 @@ import copy
 import pytest
 import torch
 from peft import PeftModel
-from tiny_models import TINY
 from torch.nn.functional import gelu
 
 from peftsearch.errors import ConfigurationError
@@ -15,6 +14,7 @@ from peftsearch.modules.attach import attach, make_peft_config
 from peftsearch.modules.costs import num_parameters
 from peftsearch.space import Choice, Configuration, Placement, Role, SearchSpace, Site
 from peftsearch.supernet.supernet import Supernet
+from peftsearch.testing.tiny_models import TINY
 
 IDS = torch.arange(5, 19).view(2, 7)
 

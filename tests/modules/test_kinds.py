@@ -1,4 +1,4 @@
-"""Each kind against its formula, written out here with plain tensors."""
+"""Each kind against its formula, written out here with plain tensors; `peftsearch.testing` has what holds for all."""
 
 import pytest
 import torch
@@ -100,50 +100,11 @@ def test_ia3_rescales_the_output_or_the_input(x):
     assert ffn(x, base(x)) is not None and torch.equal(ffn(x, base(x)), base(x))
 
 
-@pytest.mark.parametrize("kind", list(KINDS))
-def test_a_new_module_gives_exactly_its_layers_output(kind, x):
-    base = nn.LayerNorm(WIDTH) if kind == "lnfit" else nn.Linear(WIDTH, WIDTH)
-    y = base(x)
-    assert torch.equal(KINDS[kind](base, RANK)(x, y), y)
-
-
-@pytest.mark.parametrize("kind", list(KINDS))
-def test_rank_axes_are_where_the_shapes_of_two_ranks_differ(kind):
-    base = nn.Linear(WIDTH, WIDTH)
-    small, large = (dict(KINDS[kind](base, rank).named_parameters()) for rank in (3, 5))
-    axes = {
-        name: axis
-        for name, parameter in small.items()
-        for axis, (a, b) in enumerate(zip(parameter.shape, large[name].shape, strict=True))
-        if (a, b) == (3, 5)
-    }
-    assert axes == KINDS[kind].rank_axes
-    assert bool(axes) == KINDS[kind].ranked
-
-
 def test_conv1d_is_read_with_its_transposed_weight(x):
     base = Conv1D(OUT, WIDTH)
     module = filled("lora", base)
     assert module.A.shape == (RANK, WIDTH) and module.B.shape == (OUT, RANK)
     torch.testing.assert_close(module(x, base(x)), base(x) + x @ module.A.T @ module.B.T)
-
-
-@pytest.mark.parametrize("kind", [k for k in KINDS if KINDS[k].ranked])
-def test_a_rank_mask_equals_a_module_of_the_leading_components(kind, x):
-    base = nn.Linear(WIDTH, WIDTH)
-    large = filled(kind, base, rank=8)
-    small = KINDS[kind](base, 3)
-    small.inherit(large)
-    mask = Mask(rank=torch.tensor([1.0, 1, 1, 0, 0, 0, 0, 0]))
-    torch.testing.assert_close(large(x, base(x), mask), small(x, base(x)), atol=1e-4, rtol=1e-4)
-
-
-@pytest.mark.parametrize("kind", list(KINDS))
-def test_a_gate_of_zero_leaves_the_output_and_one_changes_nothing(kind, x):
-    base = nn.LayerNorm(WIDTH) if kind == "lnfit" else nn.Linear(WIDTH, WIDTH)
-    module, y = filled(kind, base), base(x)
-    torch.testing.assert_close(module(x, y, Mask(gate=torch.tensor(0.0))), y)
-    torch.testing.assert_close(module(x, y, Mask(gate=torch.tensor(1.0))), module(x, y))
 
 
 def test_sizes_on_t5_large_are_the_published_formulas():

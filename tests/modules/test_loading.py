@@ -12,9 +12,9 @@ from peft import (
     PeftConfig,
     PeftModel,
 )
-from tiny_models import CONFIGS, build
 
 from peftsearch.errors import ConfigurationError, ModelError
+from peftsearch.testing.tiny_models import CONFIGS, build
 
 CASES = [("bert", "SEQ_CLS"), ("t5", "SEQ_2_SEQ_LM"), ("llama", "CAUSAL_LM")]
 AUTO_PEFT = {

@@ -3,13 +3,13 @@
 import pytest
 import torch
 from safetensors.torch import load_file
-from tiny_models import TINY
 
 from peftsearch.models.discover import find_sites
 from peftsearch.modules.attach import attach, count_peft_parameters
 from peftsearch.modules.kinds.prefix import Prefix
 from peftsearch.modules.reparametrisation import fold, reparametrise
 from peftsearch.space import Choice, Configuration
+from peftsearch.testing.tiny_models import TINY
 
 IDS = torch.arange(5, 19).view(2, 7)
 RANK, WIDTH = 3, 32

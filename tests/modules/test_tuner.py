@@ -6,13 +6,13 @@ import pytest
 import torch
 from peft import PeftConfig, PeftModel, get_peft_model
 from peft.utils.peft_types import PeftType
-from tiny_models import TINY
 
 from peftsearch.errors import ConfigurationError
 from peftsearch.models.discover import find_sites
 from peftsearch.modules.adapter_config import PeftSearchConfig
 from peftsearch.modules.attach import attach, make_peft_config
 from peftsearch.space import Choice, Configuration
+from peftsearch.testing.tiny_models import TINY
 
 
 @pytest.fixture

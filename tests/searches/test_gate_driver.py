@@ -4,7 +4,6 @@ import json
 
 import pytest
 import torch
-from tiny_models import TINY
 from torch.utils.data import Dataset
 
 from peftsearch.errors import TrainingError
@@ -18,6 +17,7 @@ from peftsearch.searches.task_search import SearchData, SupernetTrainer, TaskHos
 from peftsearch.space import SPACES, SearchSpace
 from peftsearch.supernet.supernet import Supernet
 from peftsearch.tasks.encoded import EncodedSplit
+from peftsearch.testing.tiny_models import TINY
 from peftsearch.training.arguments import Phase
 from peftsearch.training.settings import TrainingSettings
 

@@ -5,7 +5,6 @@ import copy
 import pytest
 import torch
 from test_gate_driver import TaskFormat, Tokens
-from tiny_models import TINY
 
 from peftsearch.methods.s3delta.method import S3Delta
 from peftsearch.methods.s3delta.settings import S3DeltaSettings
@@ -18,6 +17,7 @@ from peftsearch.searches.task_search import SearchData, SupernetTrainer, TaskHos
 from peftsearch.space import SPACES, SearchSpace
 from peftsearch.supernet.supernet import Supernet
 from peftsearch.tasks.encoded import EncodedSplit
+from peftsearch.testing.tiny_models import TINY
 from peftsearch.training.arguments import Phase
 from peftsearch.training.settings import TrainingSettings
 

@@ -2,7 +2,6 @@
 
 import pytest
 import torch
-from tiny_models import TINY
 
 from peftsearch.models.discover import find_sites
 from peftsearch.modules.adapted_layer import AdaptedLayer
@@ -14,6 +13,7 @@ from peftsearch.supernet.architecture import Disentangled, Entangled, OptionTabl
 from peftsearch.supernet.gates import differentiable_gates, fixed_gates
 from peftsearch.supernet.relaxation import RELAXATIONS
 from peftsearch.supernet.supernet import Supernet, rank_masks
+from peftsearch.testing.tiny_models import TINY
 
 CPU = torch.device("cpu")
 IDS = torch.arange(5, 19).view(2, 7)

@@ -4,9 +4,9 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from tiny_models import TINY
 
 from peftsearch.errors import TrainingError
+from peftsearch.testing.tiny_models import TINY
 from peftsearch.training.arguments import Phase
 from peftsearch.training.micro_batches import MicroBatches, cut, is_out_of_memory, num_items
 from peftsearch.training.settings import TrainingSettings

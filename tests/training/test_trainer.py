@@ -4,7 +4,6 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from tiny_models import TINY
 from torch.utils.data import Dataset
 
 from peftsearch.methods.bipeft.settings import BipeftSettings
@@ -14,6 +13,7 @@ from peftsearch.modules.attach import attach
 from peftsearch.modules.peft_module import KINDS
 from peftsearch.searches.gate_driver import search_steps, split_in_halves
 from peftsearch.space import Choice, Configuration
+from peftsearch.testing.tiny_models import TINY
 from peftsearch.training.arguments import Phase, uses_bf16
 from peftsearch.training.batches import length_grouped
 from peftsearch.training.parameter_groups import BACKBONE_SCALE, parameter_groups

@@ -1,18 +1,21 @@
 """Runs that are stopped every few steps, without a chance to save anything, and go on."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import TypeVar
 
 import pytest
 
 from peftsearch.training.trainer import TaskTrainer
 
+Result = TypeVar("Result")
 
-def stopped_often(run: Callable[[bool], Any], monkeypatch: pytest.MonkeyPatch, *, every: int) -> tuple[Any, int]:
+
+def stopped_often(run: Callable[[bool], Result], monkeypatch: pytest.MonkeyPatch, *, every: int) -> tuple[Result, int]:
     """Run to the end in pieces.
 
     Args:
         run: given whether it goes on.
+        monkeypatch: pytest's fixture.
         every: passes forward and backward of a piece.
 
     Returns:
@@ -34,3 +37,16 @@ def stopped_often(run: Callable[[bool], Any], monkeypatch: pytest.MonkeyPatch, *
         except KeyboardInterrupt:
             continue
     raise AssertionError("The run does not get on.")
+
+
+def counted(run: Callable[[], Result], monkeypatch: pytest.MonkeyPatch) -> tuple[Result, int]:
+    """Run at one go; return what it returned, and its passes forward and backward."""
+    training_step, passes = TaskTrainer.training_step, []
+
+    def step(self, *args, **kwargs):
+        passes.append(1)
+        return training_step(self, *args, **kwargs)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(TaskTrainer, "training_step", step)
+        return run(), len(passes)

@@ -1,0 +1,23 @@
+"""Which entries a test class of the suite is about."""
+
+from collections.abc import Iterable
+
+import pytest
+
+
+def parametrise(metafunc: pytest.Metafunc, **values: Iterable[str]) -> None:
+    """Run a test once for every value of each argument that it takes.
+
+    Args:
+        metafunc: the test, as pytest's hook `pytest_generate_tests` gets it.
+        values: argument -> its values.
+
+    Raises:
+        UsageError: for a class that names none, of which no test would run.
+    """
+    for name, found in values.items():
+        if name in metafunc.fixturenames:
+            cases = list(found)
+            if not cases:
+                raise pytest.UsageError(f"{metafunc.cls.__name__} names nothing to test: no {name}.")
+            metafunc.parametrize(name, cases)

@@ -1,0 +1,75 @@
+"""The contract of tasks: complete splits and metrics, and examples that models of both sorts can read and answer."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+
+from peftsearch.tasks.metrics import METRICS
+from peftsearch.tasks.task import Example, Goal, Task
+from peftsearch.tasks.task_format import make_task_format
+from peftsearch.testing.tiny_models import tiny_tokenizer
+
+# STS-B's strings are rounded to 0.1.
+_TOLERANCE = {False: 1e-9, True: 0.5}
+
+
+class TaskTests:
+    """The contract of a task.
+
+    Derive from it and override the fixture `task`.
+
+    Example:
+        class TestSpam(TaskTests):
+            @pytest.fixture
+            def task(self):
+                return load_task(TaskRequest(task="mail/spam", data_dir="data"))
+    """
+
+    @pytest.fixture
+    def task(self) -> Task:
+        """The task, loaded."""
+        raise NotImplementedError(f"{type(self).__name__} needs a fixture `task` that returns the task.")
+
+    @pytest.mark.parametrize("is_text", [False, True])
+    def test_gold_predictions_score_100(self, task, is_text):
+        tokenizer, length = tiny_tokenizer(), task.max_length
+        task_format = make_task_format(task, tokenizer=tokenizer, is_encoder_decoder=is_text, max_length=length)
+        examples = _mixed(task.splits["test"])
+        encoded = task_format.encode(examples)
+        batch = task_format.collate([encoded[i] for i in range(len(encoded))])
+        assert batch["input_ids"].shape == batch["attention_mask"].shape
+        assert len(batch["labels"]) == len(encoded)
+        labels = [row["labels"] for row in encoded]
+        gold = _read_back(labels, task.goal, tokenizer) if is_text else _numbers(labels, task.goal)
+        tolerance = _TOLERANCE[is_text and task.goal is Goal.REGRESSION]
+        scores = task_format.score(gold, examples)
+        assert scores == {name: pytest.approx(100.0, abs=tolerance) for name in task.metrics}
+
+    def test_records_and_metrics_are_complete(self, task):
+        record = task.split_record()
+        assert set(record["sizes"]) == set(record["sha256"]) == {"train", "validation", "test"}
+        assert min(record["sizes"].values()) > 0
+        assert {task.selection_metric, task.reported_metric} <= set(task.metrics) <= set(METRICS)
+
+    def test_splits_share_no_row(self, task):
+        # The data itself repeats rows, so rows are told apart by where they stand.
+        positions = [id(example) for split in task.splits.values() for example in split]
+        assert len(set(positions)) == len(positions)
+
+
+def _mixed(examples: Sequence[Example]) -> list[Example]:
+    """A few examples with at least two different targets."""
+    other = next(example for example in examples if example.target != examples[0].target)
+    return [*examples[:6], other]
+
+
+def _numbers(labels: list[Any], goal: Goal) -> list[Any]:
+    return [float(label) for label in labels] if goal is Goal.ANSWER else labels
+
+
+def _read_back(labels: list[list[int]], goal: Goal, tokenizer: Any) -> list[Any]:
+    """Right predictions of a text-to-text model, read back from what it learns."""
+    texts = [tokenizer.decode(ids, skip_special_tokens=True).strip() for ids in labels]
+    as_target = {Goal.CLASSIFICATION: int, Goal.REGRESSION: float, Goal.ANSWER: str}[goal]
+    return [as_target(text) for text in texts]
