@@ -3,7 +3,7 @@
 import pytest
 
 from peftsearch.errors import StorageError
-from peftsearch.files import append_line, new_folder, write_json, write_text
+from peftsearch.files import append_row, cut_rows, new_folder, read_rows, write_json, write_text
 
 
 def test_a_write_that_fails_leaves_the_old_file_and_nothing_else(tmp_path):
@@ -31,7 +31,7 @@ def test_a_folder_appears_whole_and_replaces_the_old_one(tmp_path):
 
 def test_a_path_that_cannot_be_written_is_named(tmp_path):
     (tmp_path / "file").write_text("")
-    for write in (lambda p: write_text(p, "x"), lambda p: append_line(p, "x")):
+    for write in (lambda p: write_text(p, "x"), lambda p: append_row(p, {"x": 1})):
         with pytest.raises(StorageError, match="Cannot write '.*file/inside'"):
             write(tmp_path / "file" / "inside")
     with pytest.raises(StorageError, match="Cannot write"), new_folder(tmp_path / "file" / "inside"):
@@ -39,6 +39,22 @@ def test_a_path_that_cannot_be_written_is_named(tmp_path):
 
 
 def test_lines_are_added_in_their_order(tmp_path):
-    for line in ("one", "two"):
-        append_line(tmp_path / "deep" / "log", line)
-    assert (tmp_path / "deep" / "log").read_text() == "one\ntwo\n"
+    for number in (1, 2):
+        append_row(tmp_path / "deep" / "log", {"x": number})
+    assert (tmp_path / "deep" / "log").read_text() == '{"x": 1}\n{"x": 2}\n'
+
+
+def test_a_row_without_its_end_is_neither_read_nor_kept(tmp_path):
+    path = tmp_path / "log.jsonl"
+    cut_rows(path)
+    assert read_rows(path) == [] and not path.exists()
+    for i in range(3):
+        append_row(path, {"x": i, "line": "\u2028"})
+    whole = path.read_bytes()
+    with path.open("ab") as file:
+        file.write(b'{"x": ')
+    assert [row["x"] for row in read_rows(path)] == [0, 1, 2]
+    cut_rows(path)
+    assert path.read_bytes() == whole
+    cut_rows(path, num_bytes=len(whole) - 1)
+    assert [row["x"] for row in read_rows(path)] == [0, 1]

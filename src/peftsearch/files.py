@@ -3,7 +3,7 @@
 import json
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -57,8 +57,8 @@ def write_json(path: Path, document: Any) -> None:
     write_text(path, json.dumps(document, indent=2, ensure_ascii=False) + "\n")
 
 
-def append_line(path: Path, line: str) -> None:
-    """Add a line to a file, on the disk before this returns; a kill can leave a line without its end.
+def append_row(path: Path, row: Mapping[str, Any]) -> None:
+    """Add a row to a file of JSON lines; a kill can leave a row without its end.
 
     Raises:
         StorageError: if it cannot be written.
@@ -66,9 +66,46 @@ def append_line(path: Path, line: str) -> None:
     with storage_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("a", encoding="utf-8") as file:
-            file.write(line + "\n")
-            file.flush()
-            os.fsync(file.fileno())
+            file.write(json.dumps(row) + "\n")
+
+
+def read_rows(path: Path, *, max_bytes: int = 1_000_000_000) -> list[dict[str, Any]]:
+    """Read a file of JSON lines, without a last row that has no end; a missing file has no rows.
+
+    Raises:
+        OSError: if it cannot be read.
+        ValueError: if it is larger than any such file can be, or not JSON.
+    """
+    if not path.is_file():
+        return []
+    return [json.loads(line) for line in _whole_rows(_read_bytes(path, max_bytes)).split(b"\n") if line.strip()]
+
+
+def cut_rows(path: Path, *, num_bytes: int | None = None) -> None:
+    """Cut off a row that never got to its end, and whatever is beyond `num_bytes`; a missing file stays missing.
+
+    Raises:
+        StorageError: if it cannot be written.
+    """
+    if path.exists():
+        data = path.read_bytes()
+        kept = _whole_rows(data[:num_bytes])
+        if kept != data:
+            write_bytes(path, kept)
+
+
+def _whole_rows(data: bytes) -> bytes:
+    return data[: data.rfind(b"\n") + 1]
+
+
+def flush(path: Path) -> None:
+    """Put a file on the disk before this returns.
+
+    Raises:
+        StorageError: if that fails.
+    """
+    with storage_errors(path):
+        _flush(path)
 
 
 @contextmanager
@@ -114,13 +151,17 @@ def read_limited(path: Path, *, max_bytes: int) -> str:
         OSError: if it cannot be read.
         ValueError: if it is larger than any such file can be, or not UTF-8.
     """
+    return _read_bytes(path, max_bytes).decode("utf-8")
+
+
+def _read_bytes(path: Path, max_bytes: int) -> bytes:
     if path.exists() and not path.is_file():
         raise ValueError("it is not a file")
     with path.open("rb") as file:
         data = file.read(max_bytes + 1)
     if len(data) > max_bytes:
         raise ValueError(f"it has more than the {max_bytes:,} bytes that are read")
-    return data.decode("utf-8")
+    return data
 
 
 def _flush(path: Path) -> None:

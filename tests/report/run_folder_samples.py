@@ -5,54 +5,35 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from finished_run import results, score, uniform, write_results
 
+from peftsearch.report.results import LadderStep, RandomBaseline, Results, SplitRecord
 from peftsearch.space import Choice, Configuration
 
 EVIL = "<script>document.documentElement.dataset.evil = '$x'</script><img src=x onerror=document.write('$x')>"
 
 
-def score(value: float, std: float | None = None) -> dict[str, Any]:
-    per_seed = [value] if std is None else [value - std, value, value + std]
-    return {"metric": "accuracy", "value": value, "std": std, "per_seed": per_seed, "all": {"accuracy": value}}
-
-
-def trained(parameters: int, value: float, std: float | None = None) -> dict[str, Any]:
-    scores = {"validation": score(value - 1, std), "test": score(value, std)}
-    return {"modules": 2, "parameters": parameters, "learning_rate": 0.001, "seconds": 8.0, **scores}
-
-
-def results(**changes) -> dict[str, Any]:
-    return {
-        "method": "bipeft",
-        "space": "s2",
-        "seed": 0,
+def sample_results(**changes: Any) -> Results:
+    """Results of a search of one seed on a task and a model with evil names."""
+    evil = {
+        "seeds": 1,
         "model": EVIL,
         "task": EVIL,
-        "split": {"rule": EVIL, "sizes": {"train": 10, EVIL: 5}},
-        "backbone_parameters": 1_000_000,
-        "budget": {"requested": "0.1%", "parameters": 1000},
+        "split": SplitRecord(rule=EVIL, sizes={"train": 10, EVIL: 5}),
         "parameters": 400,
-        "head_parameters": 66,
         "modules": 2,
         "modules_by_kind": {"bitfit": 1, "lora": 1},
-        "metric": "accuracy",
-        "selection_metric": "accuracy",
         "validation": score(90.0),
         "test": score(91.0),
-        "learning_rate": 0.003,
-        "seconds": {"search": 5.0, "train": 10.0},
         "search_steps": 30,
-        "search_cost": 0.5,
-        "baseline": trained(900, 90.0),
-        "random_baseline": trained(950, 80.0),
+        "baseline": uniform(900, validation=score(89.0), test=score(90.0)),
+        "random_baseline": RandomBaseline(2, 950, 0.001, score(79.0), score(80.0), 8.0),
         "truncated_examples": {"train": 0, EVIL: 1},
-        "notes": [EVIL],
-        "ladder": [
-            {"budget": 1000, "parameters": 400, "modules": 2},
-            {"budget": 2000, "parameters": 1900, "modules": 3},
-        ],
+        "notes": (EVIL,),
+        "ladder": (LadderStep(1000, 400, 2), LadderStep(2000, 1900, 3)),
         "versions": {"torch": "2"},
-    } | changes
+    }
+    return results(**evil | changes)
 
 
 def site(layer: int, role: str) -> dict[str, Any]:
@@ -99,7 +80,7 @@ def write_unfinished(folder: Path) -> Path:
 def write_finished(folder: Path, **changes) -> Path:
     """A finished search by gates that also has trials, which no method has together."""
     write_unfinished(folder)
-    (folder / "results.json").write_text(json.dumps(results(**changes)))
+    write_results(folder, sample_results(**changes))
     trials = [
         {"trial": i, "parameters": 300 + 100 * i, "score": value, "error": None}
         for i, value in enumerate((50.0, 60.0, None, 55.0))

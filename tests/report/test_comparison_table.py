@@ -9,14 +9,14 @@ from scipy.stats import t
 from peftsearch.report.comparison.charts import averages, search_cost
 from peftsearch.report.comparison.page import as_html, judge_comparison, write_comparison
 from peftsearch.report.comparison.paired import compare_pairs
-from peftsearch.report.comparison.table import CellResult, Comparison, Facts
+from peftsearch.report.comparison.table import Comparison, ComparisonFacts, RunScore
 from peftsearch.report.comparison.text import as_csv, as_markdown, as_text
-from peftsearch.report.verdict import Outcome
+from peftsearch.report.verdict import Payoff
 
 EVIL = "<script>document.documentElement.dataset.evil = '|$x'</script>"
 
 
-def facts(**changes) -> Facts:
+def facts(**changes) -> ComparisonFacts:
     values = {
         "model": EVIL,
         "backbone_parameters": 10_000,
@@ -30,14 +30,14 @@ def facts(**changes) -> Facts:
         "splits": {"a": "halved", EVIL: "as given"},
         "wall_seconds": 12.0,
     }
-    return Facts(**values | changes)
+    return ComparisonFacts(**values | changes)
 
 
-def cell(method: str, task: str, seed: int, test: float | None, **changes: Any) -> CellResult:
+def cell(method: str, task: str, seed: int, test: float | None, **changes: Any) -> RunScore:
     measured = (
         {"parameters": 400, "metric": "accuracy", "test": test, "train_seconds": 2.0} if test is not None else {}
     )
-    return CellResult(task, method, seed, **measured | changes)
+    return RunScore(task, method, seed, **measured | changes)
 
 
 def make_comparison() -> Comparison:
@@ -117,14 +117,12 @@ def one_task(**scores: tuple[float, ...]) -> Comparison:
 def test_the_verdict_names_the_best_within_the_budget_and_its_certainty():
     noise = judge_comparison(one_task(lora=(70, 72), bipeft=(71, 75), full=(90, 90)))
     # Differences 1 and 3: t = 2 / 1 with one degree of freedom, p = 0.295.
-    assert (
-        noise.outcome == Outcome.OPEN and "bipeft has the highest" in noise.sentence and "p = 0.30" in noise.sentence
-    )
+    assert noise.payoff == Payoff.OPEN and "bipeft has the highest" in noise.sentence and "p = 0.30" in noise.sentence
     gain = judge_comparison(one_task(lora=(70, 72, 71), bipeft=(75, 77.1, 76)))
-    assert gain.outcome == Outcome.GAIN and "+5.03 points" in gain.sentence
+    assert gain.payoff == Payoff.GAIN and "+5.03 points" in gain.sentence
     none = judge_comparison(one_task(lora=(70, 72), bipeft=(60, 62)))
-    assert none.outcome == Outcome.NO_GAIN and "lora itself" in none.sentence
-    assert judge_comparison(one_task(lora=())).outcome == Outcome.OPEN
+    assert none.payoff == Payoff.NO_GAIN and "lora itself" in none.sentence
+    assert judge_comparison(one_task(lora=())).payoff == Payoff.OPEN
 
 
 def test_the_page_has_each_task_with_links_to_its_runs(comparison, tmp_path):

@@ -1,6 +1,7 @@
 """The model card of a run folder written by hand, read back by the hub's own reader and a Markdown parser."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -8,8 +9,10 @@ from finished_run import results, score, write_run
 from huggingface_hub import ModelCard
 from markdown_it import MarkdownIt
 
-from peftsearch.report.model_card import make_run_card, usage_of, write_card
+from peftsearch.report.results import RandomBaseline, WallTime
+from peftsearch.report.run.model_card import make_run_card, write_card
 from peftsearch.report.run.record import collect
+from peftsearch.report.run.usage import usage_of
 
 EVIL = "<script>alert(1)</script> | [x](http://evil) `a` *b*\n# heading --> \u2028{{ 7 * 7 }}"
 
@@ -35,7 +38,7 @@ def test_the_hub_reads_back_what_was_measured(tmp_path):
 
 
 def test_a_model_and_data_of_ones_own_are_not_named_as_the_hubs(tmp_path):
-    split = results()["split"] | {"source": {"data": ["train.csv"]}}
+    split = replace(results().split, source={"data": ["train.csv"]})
     data = card_of(tmp_path, base_model=None, model="/home/me/bert", task="my films", split=split).data
     assert data.base_model is None and data.datasets is None
     assert not any(tag.startswith("base_model") for tag in data.tags)
@@ -48,15 +51,15 @@ def test_the_body_says_where_the_modules_are_and_what_they_score(tmp_path):
     assert "| encoder, outside of layers | bitfit |  |" in text
     assert "| this | 70.00 ± 1.00 | 68.50 ± 2.00 | 66.50, 68.50, 70.50 |" in text
     assert "1,000 parameters (0.1%)" in text and "uniform LoRA, 900 parameters" in text
-    assert results()["command"] in text and "0 = entailment, 1 = not\\_entailment" in text
+    assert results().command in text and "0 = entailment, 1 = not\\_entailment" in text
     assert "/home" not in text and "[More Information Needed]" not in text
 
 
 def test_text_from_data_cannot_become_markup(tmp_path):
-    plain = card_of(tmp_path / "plain", labels=["good"], notes=["good"]).text
-    split = results()["split"] | {"rule": EVIL, "sizes": {EVIL: 1}}
-    evil = {"labels": [EVIL], "notes": [EVIL], "model": EVIL, "task": EVIL, "split": split, "base_model": None}
-    evil |= {"command": f"peftsearch\n```\n{EVIL}", "saved": results()["saved"] | {"model": f"{EVIL}\n```"}}
+    plain = card_of(tmp_path / "plain", labels=("good",), notes=("good",)).text
+    split = replace(results().split, rule=EVIL, sizes={EVIL: 1})
+    evil = {"labels": (EVIL,), "notes": (EVIL,), "model": EVIL, "task": EVIL, "split": split, "base_model": None}
+    evil |= {"command": f"peftsearch\n```\n{EVIL}", "saved": replace(results().saved, model=f"{EVIL}\n```")}
     shown = card_of(tmp_path / "evil", **evil).text
     kinds = [[token.type for token in _tokens(text)] for text in (plain, shown)]
     assert not {"html_inline", "link_open", "image", "em_open", "code_inline"} & set(kinds[1])
@@ -74,7 +77,7 @@ def _tokens(text: str) -> list:
 
 
 def test_equal_runs_write_equal_cards_whatever_the_clock_says(tmp_path):
-    slower = {"seconds": {"search": 9.0, "train": 7.0}, "search_cost": 1.3}
+    slower = {"seconds": WallTime(search=9.0, train=7.0), "search_cost": 1.3}
     assert str(card_of(tmp_path / "a")) == str(card_of(tmp_path / "b", **slower))
 
 
@@ -107,12 +110,12 @@ def card_text(run: Path) -> str:
 
 
 def test_a_random_baseline_has_its_row(tmp_path):
-    drawn = results()["baseline"] | {"parameters": 77}
+    drawn = RandomBaseline(2, 77, 0.001, score(60.0), score(60.0), 8.0)
     assert "| random configuration, 77 parameters |" in card_of(tmp_path, random_baseline=drawn).text
 
 
 def test_a_whole_model_is_a_model_of_transformers(tmp_path):
-    run = write_run(tmp_path / "run", saved=results()["saved"] | {"saved_as": "model"}, modules_by_kind={}, modules=0)
+    run = write_run(tmp_path / "run", saved=replace(results().saved, saved_as="model"), modules_by_kind={}, modules=0)
     (run / "model").mkdir()
     card = make_run_card(collect(run), usage=usage_of(collect(run), run / "model"))
     assert card.data.library_name == "transformers" and "PeftModel" not in card.text

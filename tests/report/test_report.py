@@ -6,9 +6,14 @@ import xml.etree.ElementTree as ElementTree
 
 import markupsafe
 import pytest
-from run_folder_samples import EVIL, results, write_finished, write_unfinished
+from finished_run import score, uniform, write_results
+from run_folder_samples import EVIL, sample_results, write_finished, write_unfinished
 
 from peftsearch.errors import RunFolderError
+from peftsearch.modules.peft_module import KINDS
+from peftsearch.report.charts import COLOURS
+from peftsearch.report.kind_style import kind_colour, style_index
+from peftsearch.report.results import Results
 from peftsearch.report.run.html import write_report
 from peftsearch.report.run.model_map import make_map
 from peftsearch.report.run.page import make_run_page
@@ -50,7 +55,7 @@ def test_the_report_shows_the_numbers_and_loads_nothing(text):
 
 
 def test_the_verdict_stands_at_the_top(text):
-    assert verdict(results()) in text[: text.index("<main")]
+    assert verdict(sample_results()) in text[: text.index("<main")]
 
 
 def test_text_from_data_and_names_is_escaped(text):
@@ -102,17 +107,15 @@ def test_equal_runs_give_equal_bytes(written, run):
 
 
 def test_several_seeds_get_deviations_and_an_explained_interval(run):
-    scores = {"value": 91.0, "std": 0.5, "per_seed": [90.5, 91.0, 91.5]}
-    other = {"value": 90.0, "std": 0.5, "per_seed": [89.5, 90.0, 90.5]}
-    baseline = results()["baseline"] | {"test": other}
-    (run / "results.json").write_text(json.dumps(results(test=scores, baseline=baseline)))
+    other = score(90.0, 0.5)
+    write_results(run, sample_results(test=score(91.0, 0.5), baseline=uniform(900, validation=other, test=other)))
     text = words_of(run)
     assert "91.00 ± 0.50" in text and "test, seed 2" in text and "95% confidence interval" in text
 
 
 def test_a_run_without_a_search_has_no_baseline_and_no_search_part(run):
-    document = results(space=None, baseline=None, random_baseline=None, search_cost=None, method="lora", ladder=[])
-    (run / "results.json").write_text(json.dumps(document))
+    nothing = {"space": None, "baseline": None, "random_baseline": None, "search_cost": None, "ladder": ()}
+    write_results(run, sample_results(**nothing, method="lora"))
     for path in (run / "search").iterdir():
         path.unlink()
     text = words_of(run)
@@ -144,8 +147,8 @@ def test_a_run_that_has_only_begun_has_a_page(tmp_path):
 def test_the_terminal_shows_the_same_rows_and_ends_with_the_verdict(run, capsys):
     print_summary(run)
     out = capsys.readouterr().out
-    assert "bipeft" in out and dict(summary_rows(collect(run)))["test accuracy"] == "91.00"
-    assert " ".join(out.split()).endswith(verdict(results()))
+    assert "bipeft" in out and dict(summary_rows(collect(run).finished))["test accuracy"] == "91.00"
+    assert " ".join(out.split()).endswith(verdict(sample_results()))
 
 
 def test_a_folder_that_is_no_run_is_refused(tmp_path):
@@ -157,6 +160,35 @@ def test_a_damaged_file_is_named_as_such(run):
     (run / "results.json").write_text('{"method": ')
     with pytest.raises(RunFolderError, match="cannot be read"):
         write_report(run)
+
+
+def test_results_that_lack_something_are_named_with_their_file(run):
+    document = sample_results().to_dict()
+    for broken, words in (
+        ({"parameters": "many"}, "'parameters' is 'many', but must be int"),
+        ({"test": document["test"] | {"per_seed": [1.0, None]}}, r"'test.per_seed\[1\]' is None, but must be float"),
+        ({"saved": {"model": "x"}}, "it has no 'saved.num_labels'"),
+    ):
+        (run / "results.json").write_text(json.dumps(document | broken))
+        with pytest.raises(RunFolderError, match=f"results.json' does not hold the results of a run: {words}"):
+            write_report(run)
+
+
+def test_what_later_versions_added_may_be_missing(run):
+    document = sample_results().to_dict()
+    for key in ("pareto", "verified", "random_baseline", "verdict", "base_model", "labels"):
+        del document[key]
+    (run / "results.json").write_text(json.dumps(document | {"of_the_future": 1}))
+    assert collect(run).finished == sample_results(base_model=None, labels=(), random_baseline=None)
+
+
+def test_results_are_read_back_as_they_were_written():
+    assert Results.from_dict(json.loads(json.dumps(sample_results().to_dict()))) == sample_results()
+
+
+def test_a_kind_that_is_added_changes_no_other_kinds_colour():
+    assert [style_index(kind) for kind in sorted(KINDS)] == list(range(len(KINDS)))
+    assert 0 <= style_index("aaa") < len(COLOURS) and kind_colour("aaa") == kind_colour("aaa")
 
 
 def test_names_with_markup_are_in_the_terminal_as_they_are(run, capsys):

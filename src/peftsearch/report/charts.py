@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import matplotlib
 from markupsafe import Markup
@@ -130,7 +131,7 @@ def parameter_axis(axis: Axes, which: str, values: list[float]) -> None:
     side.set_major_formatter(EngFormatter(sep=""))
 
 
-def style_of(i: int) -> dict[str, str]:
+def style_of(i: int) -> dict[str, Any]:
     """Colour and marker of the i-th of several series; no two of the first 56 are equal."""
     shift = i // len(COLOURS)
     return {"color": COLOURS[i % len(COLOURS)], "marker": MARKERS[(i + shift) % len(MARKERS)]}

@@ -7,13 +7,14 @@ from pathlib import Path
 from jinja2 import Environment, PackageLoader
 
 from peftsearch.files import write_bytes, write_text
-from peftsearch.report.charts import COLOURS, Chart
-from peftsearch.report.run.model_map import ModelMap, code_of, style_index
+from peftsearch.report.charts import Chart
+from peftsearch.report.kind_style import code_of, style_index
+from peftsearch.report.run.model_map import ModelMap
 from peftsearch.report.verdict import Verdict
 
 
 @dataclass(frozen=True)
-class Table:
+class TextTable:
     """Text in columns; the first one names the row.
 
     Args:
@@ -50,8 +51,8 @@ class Section:
     text: tuple[str, ...] = ()
     map: ModelMap | None = None
     charts: tuple[Chart, ...] = ()
-    tables: tuple[Table, ...] = ()
-    folded: tuple[Table, ...] = ()
+    tables: tuple[TextTable, ...] = ()
+    folded: tuple[TextTable, ...] = ()
     verbatim: str = ""
     items: tuple[str, ...] = ()
 
@@ -87,7 +88,7 @@ def render(page: Page) -> str:
     environment = Environment(
         loader=PackageLoader("peftsearch", "report"), autoescape=True, trim_blocks=True, lstrip_blocks=True
     )
-    environment.filters |= {"code": code_of, "style": lambda kind: style_index(kind) % len(COLOURS)}
+    environment.filters |= {"code": code_of, "style": style_index}
     return environment.get_template("page.html.jinja").render(page=page)
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from peftsearch.errors import RunFolderError
 from peftsearch.report.document import read_as
+from peftsearch.report.wording import with_deviation
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,11 @@ class SeedScores:
         values = tuple(row[metric] for row in rows)
         means = {name: fmean(row[name] for row in rows) for name in rows[0]}
         return cls(metric, fmean(values), stdev(values) if len(values) > 1 else None, values, means)
+
+    @property
+    def text(self) -> str:
+        """The mean, with its deviation if there is one."""
+        return with_deviation(self.value, self.std)
 
 
 @dataclass(frozen=True)

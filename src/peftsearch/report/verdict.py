@@ -4,11 +4,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from statistics import fmean, stdev
-from typing import Any
+
+from peftsearch.report.results import Results, UniformBaseline
+from peftsearch.report.wording import in_words
 
 
-class Outcome(StrEnum):
-    """What a run says about its search."""
+class Payoff(StrEnum):
+    """Whether a search paid off."""
 
     GAIN = "gain"
     NO_GAIN = "no gain"
@@ -19,56 +21,55 @@ class Outcome(StrEnum):
 class Verdict:
     """The answer and the sentence that gives it."""
 
-    outcome: Outcome
+    payoff: Payoff
     sentence: str
 
 
-def verdict(results: dict[str, Any]) -> str:
+def verdict(results: Results) -> str:
     """The sentence of `judge`."""
     return judge(results).sentence
 
 
-def judge(results: dict[str, Any]) -> Verdict:
+def judge(results: Results) -> Verdict:
     """Compare the test scores of `results.json` with those of uniform LoRA, seed by seed.
 
     The sentence names the search's cost unless `search_cost` is None.
     """
-    points = f"points of test {_words(results['metric'])}"
-    if results["space"] is None:
-        return Verdict(Outcome.OPEN, f"Nothing was searched: {results['method']} scores {_own(results)}.")
-    if not results["baseline"]:
+    points = f"points of test {in_words(results.metric)}"
+    if results.space is None:
+        return Verdict(Payoff.OPEN, f"Nothing was searched: {results.method} scores {_own(results)}.")
+    if results.baseline is None:
         return Verdict(
-            Outcome.OPEN,
+            Payoff.OPEN,
             f"Open: the search's configuration scores {_own(results)}, but uniform LoRA was not trained beside it.",
         )
-    differences = gains(results)
-    gain, cost = round(fmean(differences), 2) + 0.0, _cost(results["search_cost"])
+    differences = gains(results, results.baseline)
+    gain, cost = round(fmean(differences), 2) + 0.0, _cost(results.search_cost)
     if len(differences) == 1:
         return _of_one_seed(gain, points, cost)
     margin = half_width(differences)
     if abs(fmean(differences)) <= margin or gain == 0:
         said = f"No gain beyond noise: the search scored {gain:+.2f} ± {margin:.2f} {points} against uniform LoRA"
-        return Verdict(Outcome.NO_GAIN, f"{said} at the same budget{cost}.")
+        return Verdict(Payoff.NO_GAIN, f"{said} at the same budget{cost}.")
     if gain < 0:
         said = f"No gain: the search lost {-gain:.2f} ± {margin:.2f} {points} to uniform LoRA"
-        return Verdict(Outcome.NO_GAIN, f"{said} at the same budget{cost}.")
+        return Verdict(Payoff.NO_GAIN, f"{said} at the same budget{cost}.")
     said = f"The search gained {gain:+.2f} ± {margin:.2f} {points} over uniform LoRA"
-    return Verdict(Outcome.GAIN, f"{said} at the same budget{cost}.")
+    return Verdict(Payoff.GAIN, f"{said} at the same budget{cost}.")
 
 
 def _of_one_seed(gain: float, points: str, cost: str) -> Verdict:
     hint = "but one seed cannot tell that from noise (--seeds 3 or more can)"
     if gain > 0:
         said = f"Open: the search scored {gain:+.2f} {points} against uniform LoRA at the same budget{cost}, {hint}."
-        return Verdict(Outcome.OPEN, said)
+        return Verdict(Payoff.OPEN, said)
     amount = f"scored {gain:+.2f} {points} against" if gain else "scored the same as"
-    return Verdict(Outcome.NO_GAIN, f"No gain: the search {amount} uniform LoRA at the same budget{cost}, {hint}.")
+    return Verdict(Payoff.NO_GAIN, f"No gain: the search {amount} uniform LoRA at the same budget{cost}, {hint}.")
 
 
-def gains(results: dict[str, Any]) -> list[float]:
+def gains(results: Results, baseline: UniformBaseline) -> list[float]:
     """Test score of the search less that of uniform LoRA, a number for each seed."""
-    own, other = results["test"]["per_seed"], results["baseline"]["test"]["per_seed"]
-    return [a - b for a, b in zip(own, other)]
+    return [own - other for own, other in zip(results.test.per_seed, baseline.test.per_seed)]
 
 
 def half_width(differences: Sequence[float]) -> float:
@@ -79,16 +80,12 @@ def half_width(differences: Sequence[float]) -> float:
     return float(t.ppf(0.975, count - 1)) * stdev(differences) / count**0.5
 
 
-def _own(results: dict[str, Any]) -> str:
-    parameters = f"{results['parameters']:,} parameters"
-    return f"{results['test']['value']:.2f} test {_words(results['metric'])} with {parameters}"
+def _own(results: Results) -> str:
+    parameters = f"{results.parameters:,} parameters"
+    return f"{results.test.value:.2f} test {in_words(results.metric)} with {parameters}"
 
 
 def _cost(cost: float | None) -> str:
     if cost is None:
         return ""
     return f", at {cost:.2f} of a training run" if cost < 1 else f", at {cost:.1f} training runs"
-
-
-def _words(metric: str) -> str:
-    return metric.replace("_", " ")

@@ -41,6 +41,25 @@ class MethodSettings(Settings):
 
 
 @dataclass(frozen=True)
+class LoggedNumber:
+    """A number that a method adds to the rows of `search/log.jsonl`, and that the report draws over the steps.
+
+    Args:
+        key: in a row.
+        title: of the chart.
+        note: how to read it.
+        highest: the largest possible value, if there is one.
+        threshold: name of the setting that is drawn as a dashed line; "" for none.
+    """
+
+    key: str
+    title: str
+    note: str = ""
+    highest: float | None = None
+    threshold: str = ""
+
+
+@dataclass(frozen=True)
 class MethodEntry:
     """A method as users see it.
 
@@ -53,6 +72,8 @@ class MethodEntry:
         space: the space that it searches unless the user names another.
         encodings: names of the encodings of space that it can search; see `space/encodings`.
         quick: settings of the smallest search that the method can do, for the conformance suite.
+        charted: numbers of its own that the report draws.
+        counter: the number in its log that the report draws the supernet's size against once it counts; "" for steps.
     """
 
     name: str
@@ -63,6 +84,8 @@ class MethodEntry:
     space: str = "s2"
     encodings: tuple[str, ...] = ("flat",)
     quick: Mapping[str, Any] = field(default_factory=dict)
+    charted: tuple[LoggedNumber, ...] = ()
+    counter: str = ""
 
     @property
     def is_search(self) -> bool:

@@ -1,15 +1,14 @@
 """The loop of every black-box method: ask, score, record, tell; resumes from the record."""
 
-import json
 import logging
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from peftsearch.errors import RunFolderError, StorageError, TrainingError
-from peftsearch.files import append_line, write_bytes
+from peftsearch.files import append_row, cut_rows, flush, read_rows
 from peftsearch.searches.trials import Fidelity, Proposal, Proposer, Trial
 from peftsearch.space import Choice, Configuration, SearchSpace
 from peftsearch.training import stop_signals
@@ -92,7 +91,8 @@ def _show(progress: Progress, trial: Trial) -> None:
 
 
 def _append(record: Path, number: int, trial: Trial) -> None:
-    append_line(record, json.dumps(to_row(number, trial)))
+    append_row(record, to_row(number, trial))
+    flush(record)
 
 
 def to_row(number: int, trial: Trial) -> dict[str, Any]:
@@ -111,19 +111,14 @@ def to_row(number: int, trial: Trial) -> dict[str, Any]:
 
 
 def _read(record: Path) -> list[Trial]:
-    return list(_parse(record)) if record.is_file() else []
+    """Trials of a record; a last row that was cut off by a kill is dropped from the file."""
+    cut_rows(record)
+    return [_trial(row) for row in read_rows(record)]
 
 
-def _parse(record: Path) -> Iterator[Trial]:
-    """Trials of a record; a last line that was cut off by a kill is dropped from the file."""
-    lines = record.read_bytes().splitlines(keepends=True)
-    if lines and not lines[-1].endswith(b"\n"):
-        write_bytes(record, b"".join(lines[:-1]))
-        lines.pop()
-    for line in lines:
-        row = json.loads(line)
-        proposal = Proposal(configuration_of(row), Fidelity(row["share"], row["epochs"]))
-        yield Trial(proposal, row["parameters"], row["score"], row["seconds"], row["error"])
+def _trial(row: Mapping[str, Any]) -> Trial:
+    proposal = Proposal(configuration_of(row), Fidelity(row["share"], row["epochs"]))
+    return Trial(proposal, row["parameters"], row["score"], row["seconds"], row["error"])
 
 
 def configuration_of(row: Mapping[str, Any]) -> Configuration:

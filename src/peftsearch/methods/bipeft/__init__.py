@@ -1,7 +1,7 @@
 """BIPEFT's settings."""
 
 from peftsearch.methods.bipeft.settings import BipeftSettings
-from peftsearch.searches.method import Driver, MethodEntry, register_method
+from peftsearch.searches.method import Driver, LoggedNumber, MethodEntry, register_method
 
 register_method(
     MethodEntry(
@@ -11,5 +11,15 @@ register_method(
         Driver.GATES,
         "peftsearch.methods.bipeft.method:Bipeft",
         quick={"max_triggers": 3, "warmup": 0.3, "weight_warmup": 1, "window": 1},
+        charted=(
+            LoggedNumber(
+                "stability",
+                "Stability of the ranking",
+                "Cosine of consecutive choices; above the dashed line a trigger fires.",
+                highest=1.0,
+                threshold="threshold",
+            ),
+        ),
+        counter="triggers",
     )
 )

@@ -7,7 +7,8 @@ from statistics import fmean, stdev
 from matplotlib.axes import Axes
 
 from peftsearch.report.charts import COLOURS, INK, MUTED, Chart, legend_below, new_chart, parameter_axis, style_of
-from peftsearch.report.comparison.table import CellResult, Comparison, Row
+from peftsearch.report.comparison.table import Comparison, MethodRow, RunScore
+from peftsearch.report.wording import in_words, with_deviation
 
 
 def overview_charts(comparison: Comparison) -> tuple[Chart, ...]:
@@ -28,12 +29,12 @@ def averages(comparison: Comparison, method: str) -> list[float]:
     return [fmean(found) for found in by_seed.values() if len(found) == len(comparison.facts.tasks)]
 
 
-def search_cost(row: Row) -> float:
+def search_cost(row: MethodRow) -> float:
     """Mean time of a search over that of a training; 0 without a search."""
     return (row.search_seconds or 0.0) / row.train_seconds if row.train_seconds else 0.0
 
 
-def _against_parameters(comparison: Comparison, rows: Sequence[Row]) -> Chart:
+def _against_parameters(comparison: Comparison, rows: Sequence[MethodRow]) -> Chart:
     budget = comparison.facts.budget_parameters
     figure, axis = new_chart(height=4.0)
     _draw(comparison, axis, rows, lambda row: float(row.parameters or 0))
@@ -47,7 +48,7 @@ def _against_parameters(comparison: Comparison, rows: Sequence[Row]) -> Chart:
     return Chart("parameters", "Score for parameters", figure, header, table, note)
 
 
-def _against_cost(comparison: Comparison, rows: Sequence[Row]) -> Chart | None:
+def _against_cost(comparison: Comparison, rows: Sequence[MethodRow]) -> Chart | None:
     searched = [row for row in rows if row.search_seconds is not None]
     if not searched:
         return None
@@ -64,7 +65,7 @@ def _against_cost(comparison: Comparison, rows: Sequence[Row]) -> Chart | None:
     return Chart("cost", "Score for search cost", figure, header, table, note)
 
 
-def _draw(comparison: Comparison, axis: Axes, rows: Sequence[Row], x: Callable[[Row], float]) -> None:
+def _draw(comparison: Comparison, axis: Axes, rows: Sequence[MethodRow], x: Callable[[MethodRow], float]) -> None:
     names = sorted(row.method for row in comparison.rows)
     for row in rows:
         found = averages(comparison, row.method)
@@ -74,9 +75,9 @@ def _draw(comparison: Comparison, axis: Axes, rows: Sequence[Row], x: Callable[[
     axis.margins(0.12)
 
 
-def _average(comparison: Comparison, row: Row) -> str:
+def _average(comparison: Comparison, row: MethodRow) -> str:
     found = averages(comparison, row.method)
-    return f"{row.average:.2f}" + (f" ± {stdev(found):.2f}" if len(found) > 1 else "")
+    return with_deviation(row.average or 0.0, stdev(found) if len(found) > 1 else None)
 
 
 def task_chart(comparison: Comparison, number: int) -> Chart | None:
@@ -99,12 +100,12 @@ def task_chart(comparison: Comparison, number: int) -> Chart | None:
     return Chart(f"task-{number}", f"Scores on {task}", figure, ("method", "test score"), table, note)
 
 
-def _of_task(row: Row, task: str) -> str:
+def _of_task(row: MethodRow, task: str) -> str:
     score = row.scores[task]
-    return f"{score.mean:.2f}" + (f" ± {score.std:.2f}" if score.std is not None else "")
+    return with_deviation(score.mean, score.std)
 
 
-def cells_of(comparison: Comparison, task: str, method: str) -> list[CellResult]:
+def cells_of(comparison: Comparison, task: str, method: str) -> list[RunScore]:
     """The runs of a method on a task."""
     return [cell for cell in comparison.cells if cell.task == task and cell.method == method]
 
@@ -112,4 +113,4 @@ def cells_of(comparison: Comparison, task: str, method: str) -> list[CellResult]
 def metric_of(comparison: Comparison, task: str) -> str:
     """What the scores of a task are, in words."""
     found = [cell.metric for cell in comparison.cells if cell.task == task and cell.metric]
-    return (found[0] if found else "score").replace("_", " ")
+    return in_words(found[0] if found else "score")

@@ -5,10 +5,11 @@ from urllib.parse import quote
 
 from peftsearch.report.charts import chart_style
 from peftsearch.report.comparison.charts import cells_of, metric_of, overview_charts, task_chart
-from peftsearch.report.comparison.table import CellResult, Comparison, Row
+from peftsearch.report.comparison.table import Comparison, MethodRow, RunScore
 from peftsearch.report.comparison.text import columns, failures, header, notes
-from peftsearch.report.page import Page, Section, Table, render, write_page
-from peftsearch.report.verdict import Outcome, Verdict
+from peftsearch.report.page import Page, Section, TextTable, render, write_page
+from peftsearch.report.verdict import Payoff, Verdict
+from peftsearch.report.wording import count
 
 # Two-sided p below which a difference counts as more than noise.
 _SIGNIFICANT = 0.05
@@ -29,7 +30,7 @@ def write_comparison(comparison: Comparison, folder: Path) -> Path:
 def make_comparison_page(comparison: Comparison) -> Page:
     """The table first, then what it looks like, then each task."""
     facts = comparison.facts
-    table = Table("Test scores in points", tuple(header(comparison)), _rows(comparison))
+    table = TextTable("Test scores in points", tuple(header(comparison)), _rows(comparison))
     charts = overview_charts(comparison)
     failed = failures(comparison)
     sections = [
@@ -39,17 +40,13 @@ def make_comparison_page(comparison: Comparison) -> Page:
         Section("how", "How this was measured", items=tuple(notes(comparison))),
     ]
     return Page(
-        title=f"{len(comparison.rows)} methods on {_count(len(facts.tasks), 'task')}",
-        subtitle=f"model {facts.model}, budget {facts.budget}, {_count(len(facts.seeds), 'seed')}",
+        title=f"{len(comparison.rows)} methods on {count(len(facts.tasks), 'task')}",
+        subtitle=f"model {facts.model}, budget {facts.budget}, {count(len(facts.seeds), 'seed')}",
         verdict=judge_comparison(comparison),
         facts=_facts(comparison),
         notes=(),
         sections=tuple(sections),
     )
-
-
-def _count(number: int, word: str) -> str:
-    return f"{number} {word}{'s' * (number != 1)}"
 
 
 def _rows(comparison: Comparison) -> tuple[tuple[str, ...], ...]:
@@ -61,25 +58,25 @@ def judge_comparison(comparison: Comparison) -> Verdict:
     facts, unfinished = comparison.facts, _unfinished(comparison)
     within = [row for row in comparison.rows if row.average is not None and not row.outside_budget]
     if not within:
-        return Verdict(Outcome.OPEN, f"{unfinished}No method has a score on every task yet.")
+        return Verdict(Payoff.OPEN, f"{unfinished}No method has a score on every task yet.")
     best = max(within, key=lambda row: row.average or 0.0)
     if best.against is None:
         said = f"No gain: {facts.reference} itself has the highest average within the budget"
-        return Verdict(Outcome.NO_GAIN, f"{unfinished}{said}, {best.average:.2f} points.")
+        return Verdict(Payoff.NO_GAIN, f"{unfinished}{said}, {best.average:.2f} points.")
     return _of_best(comparison, best, unfinished)
 
 
-def _of_best(comparison: Comparison, best: Row, unfinished: str) -> Verdict:
+def _of_best(comparison: Comparison, best: MethodRow, unfinished: str) -> Verdict:
     pair = best.against
     assert pair is not None
     said = (
         f"{best.method} has the highest average within the budget, {pair.difference:+.2f} points against "
-        f"{comparison.facts.reference} over {_count(pair.pairs, 'pair')} of task and seed"
+        f"{comparison.facts.reference} over {count(pair.pairs, 'pair')} of task and seed"
     )
     if pair.p is not None and pair.p < _SIGNIFICANT and pair.difference > 0:
-        return Verdict(Outcome.GAIN, f"{unfinished}{said} (p = {pair.p:.3f}).")
+        return Verdict(Payoff.GAIN, f"{unfinished}{said} (p = {pair.p:.3f}).")
     sure = f"p = {pair.p:.2f}" if pair.p is not None else "too few pairs for a test"
-    return Verdict(Outcome.OPEN, f"{unfinished}{said}, which can be noise ({sure}).")
+    return Verdict(Payoff.OPEN, f"{unfinished}{said}, which can be noise ({sure}).")
 
 
 def _unfinished(comparison: Comparison) -> str:
@@ -109,10 +106,10 @@ def _tasks(comparison: Comparison) -> Section:
     )
 
 
-def _runs(comparison: Comparison, task: str) -> Table:
+def _runs(comparison: Comparison, task: str) -> TextTable:
     cells = [cell for row in comparison.rows for cell in cells_of(comparison, task, row.method)]
     metric = metric_of(comparison, task)
-    return Table(
+    return TextTable(
         f"Every run on {task}",
         ("run", "parameters", "learning rate", f"validation {metric}", f"test {metric}", "search s", "training s"),
         tuple(map(_run, cells)),
@@ -120,7 +117,7 @@ def _runs(comparison: Comparison, task: str) -> Table:
     )
 
 
-def _run(cell: CellResult) -> tuple[str, ...]:
+def _run(cell: RunScore) -> tuple[str, ...]:
     numbers = (
         (cell.parameters, ","),
         (cell.learning_rate, "g"),

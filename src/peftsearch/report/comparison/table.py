@@ -9,7 +9,7 @@ from peftsearch.report.comparison.paired import Paired, compare_pairs
 
 
 @dataclass(frozen=True)
-class CellResult:
+class RunScore:
     """One run; without a score it has failed, or has not been run yet.
 
     Args:
@@ -44,7 +44,7 @@ class CellResult:
 
 
 @dataclass(frozen=True)
-class Score:
+class TaskScore:
     """Test scores of a method on a task over seeds.
 
     Args:
@@ -59,7 +59,7 @@ class Score:
 
 
 @dataclass(frozen=True)
-class Row:
+class MethodRow:
     """A method over all tasks.
 
     Args:
@@ -80,7 +80,7 @@ class Row:
     outside_budget: bool
     space: str | None
     parameters: int | None
-    scores: dict[str, Score]
+    scores: dict[str, TaskScore]
     average: float | None
     search_seconds: float | None
     train_seconds: float | None
@@ -90,7 +90,7 @@ class Row:
 
 
 @dataclass(frozen=True)
-class Facts:
+class ComparisonFacts:
     """What holds for the whole comparison.
 
     Args:
@@ -122,14 +122,14 @@ class Facts:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Facts, rows and cells."""
+    """ComparisonFacts, rows and cells."""
 
-    facts: Facts
-    rows: tuple[Row, ...]
-    cells: tuple[CellResult, ...]
+    facts: ComparisonFacts
+    rows: tuple[MethodRow, ...]
+    cells: tuple[RunScore, ...]
 
     @classmethod
-    def of(cls, facts: Facts, cells: Sequence[CellResult]) -> "Comparison":
+    def of(cls, facts: ComparisonFacts, cells: Sequence[RunScore]) -> "Comparison":
         """Sum up the cells."""
         return cls(facts, tuple(make_rows(facts, cells)), tuple(cells))
 
@@ -139,14 +139,14 @@ class Comparison:
         facts: dict[str, Any] = {
             name: tuple(value) if isinstance(value, list) else value for name, value in document["facts"].items()
         }
-        return cls.of(Facts(**facts), [CellResult(**cell) for cell in document["cells"]])
+        return cls.of(ComparisonFacts(**facts), [RunScore(**cell) for cell in document["cells"]])
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data for JSON."""
         return asdict(self)
 
 
-def make_rows(facts: Facts, cells: Sequence[CellResult]) -> list[Row]:
+def make_rows(facts: ComparisonFacts, cells: Sequence[RunScore]) -> list[MethodRow]:
     """A row for each method, by average; those with open runs come after, those with failed runs last."""
     reference = _tests(cell for cell in cells if cell.method == facts.reference)
     methods = dict.fromkeys(cell.method for cell in cells)
@@ -154,14 +154,14 @@ def make_rows(facts: Facts, cells: Sequence[CellResult]) -> list[Row]:
     return sorted(rows, key=_place)
 
 
-def _place(row: Row) -> tuple[bool, bool, float]:
+def _place(row: MethodRow) -> tuple[bool, bool, float]:
     return bool(row.errors), row.average is None, -(row.average or 0.0)
 
 
-def _make_row(facts: Facts, method: str, cells: list[CellResult], reference: dict[Any, float]) -> Row:
+def _make_row(facts: ComparisonFacts, method: str, cells: list[RunScore], reference: dict[Any, float]) -> MethodRow:
     scores = {task: score for task in facts.tasks if (score := _score(cells, task))}
     finished = [cell for cell in cells if cell.test is not None]
-    return Row(
+    return MethodRow(
         method=method,
         outside_budget=method in facts.outside_budget,
         space=cells[0].space,
@@ -176,14 +176,14 @@ def _make_row(facts: Facts, method: str, cells: list[CellResult], reference: dic
     )
 
 
-def _score(cells: list[CellResult], task: str) -> Score | None:
+def _score(cells: list[RunScore], task: str) -> TaskScore | None:
     values = [cell.test for cell in cells if cell.task == task and cell.test is not None]
     if not values:
         return None
-    return Score(fmean(values), stdev(values) if len(values) > 1 else None, len(values))
+    return TaskScore(fmean(values), stdev(values) if len(values) > 1 else None, len(values))
 
 
-def _tests(cells: Iterable[CellResult]) -> dict[Any, float]:
+def _tests(cells: Iterable[RunScore]) -> dict[Any, float]:
     return {(cell.task, cell.seed): cell.test for cell in cells if cell.test is not None}
 
 

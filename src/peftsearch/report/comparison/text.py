@@ -4,7 +4,8 @@ import csv
 import io
 
 from peftsearch.report.comparison.paired import Paired
-from peftsearch.report.comparison.table import Comparison, Row, Score
+from peftsearch.report.comparison.table import Comparison, MethodRow, TaskScore
+from peftsearch.report.wording import count, with_deviation
 
 _NONE = "-"
 
@@ -16,7 +17,7 @@ def header(comparison: Comparison) -> list[str]:
     return ["method", "space", "parameters", *scores, "search s", "train s", f"against {facts.reference}", "p"]
 
 
-def columns(comparison: Comparison, row: Row) -> list[str]:
+def columns(comparison: Comparison, row: MethodRow) -> list[str]:
     """A row as text, a cell for each column."""
     tasks = comparison.facts.tasks
     against = row.against
@@ -33,17 +34,15 @@ def columns(comparison: Comparison, row: Row) -> list[str]:
     ]
 
 
-def _name(row: Row) -> str:
+def _name(row: MethodRow) -> str:
     marks = ["outside the budget"] if row.outside_budget else []
     marks += [f"{len(row.errors)} failed"] if row.errors else []
     marks += [f"{row.open} to run"] if row.open else []
     return f"{row.method} ({', '.join(marks)})" if marks else row.method
 
 
-def _score(score: Score | None) -> str:
-    if score is None:
-        return _NONE
-    return f"{score.mean:.2f}" if score.std is None else f"{score.mean:.2f} ± {score.std:.2f}"
+def _score(score: TaskScore | None) -> str:
+    return with_deviation(score.mean, score.std) if score else _NONE
 
 
 def _against(pair: Paired) -> str:
@@ -59,13 +58,12 @@ def notes(comparison: Comparison) -> list[str]:
     """What a reader must know to trust the numbers, a sentence or two each."""
     facts = comparison.facts
     seeds = ", ".join(map(str, facts.seeds))
-    count = len(facts.seeds)
     rates = ", ".join(f"{rate:g}" for rate in facts.learning_rates)
     chosen = f"chosen on validation among {rates} by the first seed" if len(facts.learning_rates) > 1 else rates
     return [
         f"Model {facts.model}: {facts.backbone_parameters:,} parameters. Budget {facts.budget}: "
         f"{facts.budget_parameters:,} parameters, task head excluded.",
-        f"Test scores in points, mean ± sample deviation over {count} seed{'s' * (count > 1)} ({seeds}). "
+        f"Test scores in points, mean ± sample deviation over {count(len(facts.seeds), 'seed')} ({seeds}). "
         "The test split was scored once for each run, after every choice was made on validation.",
         f"Learning rate: {chosen}.",
         f"Against {facts.reference} (uniform LoRA of at most the same budget): wins-ties-losses over pairs of the "
@@ -125,7 +123,7 @@ def as_csv(comparison: Comparison) -> str:
     return buffer.getvalue()
 
 
-def _numbers(row: Row, tasks: tuple[str, ...]) -> list[object]:
+def _numbers(row: MethodRow, tasks: tuple[str, ...]) -> list[object]:
     found = [row.scores.get(task) for task in tasks]
     scores = [number for s in found for number in ((s.mean, s.std, s.seeds) if s else (None, None, 0))]
     pair = row.against

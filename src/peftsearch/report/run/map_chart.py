@@ -6,8 +6,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch, Rectangle
 
-from peftsearch.report.charts import BLACK, COLOURS, GRID, HATCHES, INK, Chart, new_chart, parameter_axis
-from peftsearch.report.run.model_map import Cell, Mark, ModelMap, Row, StackMap, code_of, style_index
+from peftsearch.report.charts import BLACK, GRID, INK, Chart, new_chart, parameter_axis
+from peftsearch.report.kind_style import code_of, kind_colour, kind_hatch, text_on
+from peftsearch.report.run.model_map import MapRow, Mark, ModelMap, SiteMarks, StackMap
 
 
 def map_chart(found: ModelMap) -> Chart:
@@ -25,11 +26,6 @@ def map_chart(found: ModelMap) -> Chart:
     return Chart("map", "What stands where", figure, header, rows)
 
 
-def kind_colour(kind: str) -> str:
-    """The colour of a kind, the same in every report."""
-    return COLOURS[style_index(kind) % len(COLOURS)]
-
-
 def _draw_stack(axis: Axes, stack: StackMap) -> None:
     for y, row in enumerate(stack.rows):
         width = len(stack.roles) / len(row.cells)
@@ -44,25 +40,19 @@ def _draw_stack(axis: Axes, stack: StackMap) -> None:
         spine.set_visible(False)
 
 
-def _draw_cell(axis: Axes, cell: Cell, x: float, y: int) -> None:
+def _draw_cell(axis: Axes, cell: SiteMarks, x: float, y: int) -> None:
     for i, mark in enumerate(cell.marks):
         width = 0.96 / len(cell.marks)
         _draw_mark(axis, mark, (x + 0.02 + i * width, y + 0.08), width - 0.02)
 
 
 def _draw_mark(axis: Axes, mark: Mark, corner: tuple[float, float], width: float) -> None:
-    colours = {"facecolor": kind_colour(mark.kind)} if mark.is_chosen else {"facecolor": "none", "edgecolor": GRID}
-    axis.add_patch(Rectangle(corner, width, 0.84, linewidth=0 if mark.is_chosen else 0.6, **colours))
+    face, edge, line = (kind_colour(mark.kind), None, 0.0) if mark.is_chosen else ("none", GRID, 0.6)
+    axis.add_patch(Rectangle(corner, width, 0.84, linewidth=line, facecolor=face, edgecolor=edge))
     if mark.is_chosen:
         x, y = corner[0] + width / 2, corner[1] + 0.44
         colour = text_on(mark.kind)
         axis.text(x, y, mark.label, ha="center", va="center", fontsize=7, color=colour)
-
-
-def text_on(kind: str) -> str:
-    """White or black, whichever is read better on the colour of a kind."""
-    red, green, blue = (int(kind_colour(kind)[i : i + 2], 16) for i in (1, 3, 5))
-    return "#fefefe" if 0.299 * red + 0.587 * green + 0.114 * blue < 100 else BLACK
 
 
 def size_charts(found: ModelMap) -> tuple[Chart, ...]:
@@ -81,7 +71,7 @@ def _by_kind(found: ModelMap) -> Chart:
     figure, axis = new_chart(height=1.0 + 0.35 * len(kinds))
     bars = axis.barh(kinds, [sizes[kind] for kind in kinds], color=[kind_colour(kind) for kind in kinds])
     for bar, kind in zip(bars, kinds):
-        bar.set(hatch=HATCHES[style_index(kind) % len(HATCHES)], edgecolor=BLACK, linewidth=0.6)
+        bar.set(hatch=kind_hatch(kind), edgecolor=BLACK, linewidth=0.6)
     axis.bar_label(bars, [f"{sizes[kind]:,}" for kind in kinds], padding=3, fontsize=8, color=INK)
     axis.margins(x=0.18)
     axis.grid(axis="y", visible=False)
@@ -100,8 +90,7 @@ def _by_layer(stack: StackMap) -> Chart:
     figure, axis = new_chart()
     below = [0] * len(stack.rows)
     for kind in sorted(sizes):
-        hatch = HATCHES[style_index(kind) % len(HATCHES)]
-        style = {"color": kind_colour(kind), "hatch": hatch, "edgecolor": BLACK, "linewidth": 0.6}
+        style = {"color": kind_colour(kind), "hatch": kind_hatch(kind), "edgecolor": BLACK, "linewidth": 0.6}
         axis.bar(range(len(stack.rows)), sizes[kind], bottom=below, label=kind, width=0.75, **style)
         below = [a + b for a, b in zip(below, sizes[kind])]
     names = [row.name.removeprefix("layer ").replace("embedding", "emb.").replace(" ", "\n") for row in stack.rows]
@@ -120,5 +109,5 @@ def _by_layer(stack: StackMap) -> Chart:
     return Chart(f"layers-{stack.name}", f"Parameters by depth, {stack.name}", figure, header, rows)
 
 
-def _chosen(row: Row) -> list[Mark]:
+def _chosen(row: MapRow) -> list[Mark]:
     return [mark for cell in row.cells for mark in cell.marks if mark.is_chosen]

@@ -6,8 +6,8 @@ from typing import Any
 
 from peftsearch.modules.costs import cost_at
 from peftsearch.modules.peft_module import KINDS
-from peftsearch.report.run.record import RunRecord
-from peftsearch.searches.method import METHODS
+from peftsearch.report.kind_style import code_of
+from peftsearch.report.run.record import RunRecord, method_of
 from peftsearch.space import ONCE_PER_STACK, SPACES, Role, Site
 
 
@@ -40,7 +40,7 @@ class Mark:
 
 
 @dataclass(frozen=True)
-class Cell:
+class SiteMarks:
     """A site and its marks; `site` is None where the model has none."""
 
     site: Site | None
@@ -48,11 +48,11 @@ class Cell:
 
 
 @dataclass(frozen=True)
-class Row:
+class MapRow:
     """A layer with a cell for each role, or a norm before or after the layers with one cell."""
 
     name: str
-    cells: tuple[Cell, ...]
+    cells: tuple[SiteMarks, ...]
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ class StackMap:
 
     name: str
     roles: tuple[Role, ...]
-    rows: tuple[Row, ...]
+    rows: tuple[MapRow, ...]
 
 
 @dataclass(frozen=True)
@@ -99,7 +99,7 @@ class _Places:
     def __init__(self, record: RunRecord):
         self.chosen = {(choice.site, choice.kind): choice.rank for choice in record.configuration}
         space = space_of(record)
-        self.candidates = SPACES[space].roles if space in SPACES else {}
+        self.candidates = SPACES[space].roles if space and space in SPACES else {}
 
     def marks(self, site: Site) -> tuple[Mark, ...]:
         possible = {k for k, roles in self.candidates.items() if site.role in roles and KINDS[k].fits(site)}
@@ -115,25 +115,26 @@ class _Places:
 
 def space_of(record: RunRecord) -> str | None:
     """Name of the space that was searched, also of an unfinished search; None for other runs."""
-    if record.is_finished:
-        return record.results["space"]
-    method = str(record.config.get("method", {}).get("name"))
-    if record.config.get("configuration") or method not in METHODS or not METHODS[method].is_search:
+    if record.results:
+        return record.results.space
+    method = method_of(record)
+    if record.config.get("configuration") or method is None or not method.is_search:
         return None
-    return record.config.get("space") or METHODS[method].space
+    return record.config.get("space") or method.space
 
 
 def _site(row: dict[str, Any]) -> Site:
-    return Site(**{name: Role(value) if name == "role" else value for name, value in row.items() if name != "name"})
+    known = {name: value for name, value in row.items() if name != "name"}
+    return Site(**known | {"role": Role(row["role"])})
 
 
 def _stack(name: str, sites: Sequence[Site], marks: dict[Site, tuple[Mark, ...]]) -> StackMap:
-    once = {site.role: Row(site.role.replace("_", " "), (_cell(site, marks),)) for site in sites if _is_once(site)}
+    once = {site.role: MapRow(site.role.replace("_", " "), (_cell(site, marks),)) for site in sites if _is_once(site)}
     inside = [site for site in sites if not _is_once(site)]
     roles = tuple(role for role in Role if any(site.role == role for site in inside))
     by_place = {(site.layer, site.role): site for site in inside}
     layers = tuple(
-        Row(f"layer {layer}", tuple(_cell(by_place.get((layer, role)), marks) for role in roles))
+        MapRow(f"layer {layer}", tuple(_cell(by_place.get((layer, role)), marks) for role in roles))
         for layer in sorted({site.layer for site in inside})
     )
     before, after = once.get(Role.EMBEDDING_NORM), once.get(Role.FINAL_NORM)
@@ -144,17 +145,5 @@ def _is_once(site: Site) -> bool:
     return site.role in ONCE_PER_STACK
 
 
-def _cell(site: Site | None, marks: dict[Site, tuple[Mark, ...]]) -> Cell:
-    return Cell(site, marks[site]) if site else Cell(None)
-
-
-def code_of(kind: str) -> str:
-    """Initials of several words, or the first letters of one: LRA, SA, Lo, Bi."""
-    words = kind.split("_")
-    return "".join(word[0].upper() for word in words) if len(words) > 1 else kind[:2].capitalize()
-
-
-def style_index(kind: str) -> int:
-    """Which colour and hatch a kind has in every report."""
-    names = sorted(KINDS)
-    return names.index(kind) if kind in names else len(names)
+def _cell(site: Site | None, marks: dict[Site, tuple[Mark, ...]]) -> SiteMarks:
+    return SiteMarks(site, marks[site]) if site else SiteMarks(None)

@@ -8,7 +8,9 @@ from typing import Any
 import yaml
 
 from peftsearch.errors import RunFolderError
-from peftsearch.files import read_limited
+from peftsearch.files import read_limited, read_rows
+from peftsearch.report.results import Results
+from peftsearch.searches.method import METHODS, MethodEntry
 from peftsearch.space import Configuration
 
 # Of each file; the log of a search has a few hundred bytes a step.
@@ -23,7 +25,7 @@ class RunRecord:
 
     Args:
         folder: the run folder.
-        results: `results.json`.
+        results: `results.json`; None while the run is not finished.
         configuration: what was found or trained.
         sites: every site of the model, as in `sites.json`.
         search_log: one row a search step; empty without a search.
@@ -37,7 +39,7 @@ class RunRecord:
     """
 
     folder: Path
-    results: dict[str, Any]
+    results: Results | None
     configuration: Configuration
     sites: list[dict[str, Any]]
     search_log: list[dict[str, Any]]
@@ -52,7 +54,18 @@ class RunRecord:
     @property
     def is_finished(self) -> bool:
         """Whether the run has its results."""
-        return bool(self.results)
+        return self.results is not None
+
+    @property
+    def finished(self) -> Results:
+        """The results of a finished run.
+
+        Raises:
+            RunFolderError: if it is not finished.
+        """
+        if self.results is None:
+            raise RunFolderError(f"'{self.folder}' has no results.json: the run is not finished. Go on with --resume.")
+        return self.results
 
 
 def collect(run: Path) -> RunRecord:
@@ -77,18 +90,26 @@ def _read(run: Path) -> RunRecord:
     logs, trained = _of_seeds(run, "log.jsonl"), _of_seeds(run, "trained.json")
     return RunRecord(
         folder=run,
-        results=_document(run / "results.json", {}),
+        results=_results(run / "results.json"),
         configuration=Configuration.load(configuration) if configuration.is_file() else Configuration(),
         sites=_document(run / "sites.json", []),
-        search_log=_rows(search / "log.jsonl"),
-        importance=_rows(search / "importance.jsonl"),
-        trials=_rows(search / "trials.jsonl"),
+        search_log=read_rows(search / "log.jsonl"),
+        importance=read_rows(search / "importance.jsonl"),
+        trials=read_rows(search / "trials.jsonl"),
         front=_document(search / "pareto.json", []),
-        training_logs={_name(path): _rows(path) for path in logs},
+        training_logs={_name(path): read_rows(path) for path in logs},
         trained={_name(path): _document(path, {}) for path in trained},
         settings=settings,
         config=yaml.safe_load(settings) or {},
     )
+
+
+def method_of(record: RunRecord) -> MethodEntry | None:
+    """The method that the run was started with; None for one that is not known here."""
+    name = str(record.config.get("method", {}).get("name"))
+    if name not in METHODS:
+        return None
+    return METHODS[name]
 
 
 def _of_seeds(run: Path, name: str) -> list[Path]:
@@ -105,14 +126,9 @@ def _name(path: Path) -> str:
     return f"{path.parent.parent.name}/{path.parent.name}"
 
 
+def _results(path: Path) -> Results | None:
+    return Results.from_dict(_document(path, None), name=str(path)) if path.is_file() else None
+
+
 def _document(path: Path, missing: Any) -> Any:
     return json.loads(read_limited(path, max_bytes=_MAX_BYTES)) if path.is_file() else missing
-
-
-def _rows(path: Path) -> list[dict[str, Any]]:
-    """Rows of a file of JSON lines; a last line that a run has not written to its end is left out."""
-    if not path.is_file():
-        return []
-    text = read_limited(path, max_bytes=_MAX_BYTES)
-    lines = text.splitlines() if text.endswith("\n") else text.splitlines()[:-1]
-    return [json.loads(line) for line in lines if line.strip()]

@@ -3,89 +3,77 @@
 from dataclasses import dataclass
 from typing import Any
 
+from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
 from peftsearch.report.charts import INK, Chart, legend_below, new_chart, parameter_axis, style_of
+from peftsearch.report.results import FrontEntry, RandomBaseline, Results, UniformBaseline
 from peftsearch.report.run.record import TRAININGS, RunRecord
+from peftsearch.report.wording import in_words
 
 
 @dataclass(frozen=True)
-class Entry:
+class TrainedEntry:
     """A configuration that was trained over seeds.
 
     Args:
         name: what it is.
         series: what it is one of, such as a Pareto front.
-        parameters: trained, task head excluded.
-        modules: how many.
-        scores: `validation` and `test` of `results.json`.
-        learning_rate: of its trainings.
+        trained: its sizes, learning rate and scores.
         seconds: mean of one training; None where it was not noted.
     """
 
     name: str
     series: str
-    parameters: int
-    modules: int
-    scores: dict[str, dict[str, Any]]
-    learning_rate: float
+    trained: Results | UniformBaseline | RandomBaseline | FrontEntry
     seconds: float | None
 
 
-def entries(record: RunRecord) -> list[Entry]:
+def entries(results: Results) -> list[TrainedEntry]:
     """What was found first, then the baselines, then the rest of a Pareto front."""
-    results = record.results
-    if not results:
-        return []
-    own = results | {"seconds": results["seconds"]["train"]}
-    name = f"searched ({results['method']})" if results["space"] else results["method"]
-    alone = [(name, own), ("uniform LoRA", results["baseline"]), ("random", results.get("random_baseline"))]
-    found = [_entry(name, name, row) for name, row in alone if row]
-    return found + [_entry(row["folder"], "Pareto front", row) for row in results.get("pareto", [])]
+    name = f"searched ({results.method})" if results.space else results.method
+    baselines = (("uniform LoRA", results.baseline), ("random", results.random_baseline))
+    return [
+        TrainedEntry(name, name, results, results.seconds.train),
+        *(TrainedEntry(name, name, found, found.seconds) for name, found in baselines if found),
+        *(TrainedEntry(found.folder, "Pareto front", found, None) for found in results.pareto),
+    ]
 
 
-def _entry(name: str, series: str, row: dict[str, Any]) -> Entry:
-    return Entry(name, series, row["parameters"], row["modules"], row, row["learning_rate"], row.get("seconds"))
-
-
-def score_chart(record: RunRecord) -> Chart | None:
+def score_chart(results: Results) -> Chart | None:
     """Test score against parameters of everything that was trained; None for less than two."""
-    found = entries(record)
+    found = entries(results)
     if len(found) < 2:
         return None
-    metric = record.results["metric"].replace("_", " ")
     figure, axis = new_chart()
     series = list(dict.fromkeys(entry.series for entry in found))
     for entry in found:
-        test, style, label = entry.scores["test"], style_of(series.index(entry.series)), f"_{entry.name}"
-        axis.errorbar(entry.parameters, test["value"], test["std"] or 0, capsize=4, label=label, **style)
-        seeds = test["per_seed"]
-        axis.plot([entry.parameters] * len(seeds), seeds, ".", color=style["color"], markersize=3)
+        _draw_entry(axis, entry, style_of(series.index(entry.series)))
     for i, name in enumerate(series):
         axis.plot([], [], linestyle="none", label=name, **style_of(i))
-    if record.results["budget"]:
-        budget = record.results["budget"]["parameters"]
+    if results.budget:
+        budget = results.budget.parameters
         axis.axvline(budget, color=INK, linestyle="--", linewidth=1, label=f"budget {budget:,}")
-    axis.set(xlabel="parameters", ylabel=f"test {metric}")
+    score = f"test {in_words(results.metric)}"
+    axis.set(xlabel="parameters", ylabel=score)
     axis.margins(x=0.15, y=0.15)
-    parameter_axis(axis, "x", [float(entry.parameters) for entry in found if entry.parameters])
+    parameter_axis(axis, "x", [float(entry.trained.parameters) for entry in found if entry.trained.parameters])
     legend_below(figure, axis)
-    rows = tuple((e.name, f"{e.parameters:,}", text_of(e.scores["test"])) for e in found)
+    rows = tuple((entry.name, f"{entry.trained.parameters:,}", entry.trained.test.text) for entry in found)
     note = "Means and sample deviations over seeds; small dots are single seeds."
-    return Chart(
-        "scores", "Score for parameters", figure, ("configuration", "parameters", f"test {metric}"), rows, note
-    )
+    return Chart("scores", "Score for parameters", figure, ("configuration", "parameters", score), rows, note)
 
 
-def text_of(score: dict[str, Any]) -> str:
-    """A mean, with its deviation if there is one."""
-    return f"{score['value']:.2f}" + ("" if score["std"] is None else f" ± {score['std']:.2f}")
+def _draw_entry(axis: Axes, entry: TrainedEntry, style: dict[str, Any]) -> None:
+    parameters, test = entry.trained.parameters, entry.trained.test
+    axis.errorbar(parameters, test.value, test.std or 0, capsize=4, label=f"_{entry.name}", **style)
+    axis.plot([parameters] * len(test.per_seed), test.per_seed, ".", color=style["color"], markersize=3)
 
 
 def training_charts(record: RunRecord) -> tuple[Chart, ...]:
     """Loss and validation score over the steps of every training."""
     metrics = [key for rows in record.training_logs.values() for row in rows for key in row if "validation_" in key]
-    wanted = f"validation_{record.results.get('selection_metric')}"
+    wanted = f"validation_{record.results.selection_metric}" if record.results else ""
     metric = wanted if wanted in metrics else next(iter(metrics), "")
     found = (
         _curve(record, "loss", "Training loss", "training-loss"),
@@ -122,10 +110,10 @@ def _curve(record: RunRecord, key: str, title: str, name: str) -> Chart | None:
 
 
 def _label(record: RunRecord, group: str) -> str:
-    is_searched = record.results["space"] if record.is_finished else record.search_log or record.trials
+    is_searched = record.results.space if record.results else record.search_log or record.trials
     return "trained" if group == "training" and not is_searched else TRAININGS[group]
 
 
-def _ends(points: list[tuple[int, float]]) -> tuple[str, str, str, str]:
+def _ends(points: list[tuple[int, float]]) -> tuple[str, ...]:
     values = [value for _, value in points]
     return tuple(f"{value:.3f}" for value in (values[0], min(values), max(values), values[-1]))

@@ -1,7 +1,7 @@
 """The search as it ran: size, importance, losses, trials."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 from peftsearch.report.charts import (
     COLOURS,
@@ -14,13 +14,15 @@ from peftsearch.report.charts import (
     parameter_axis,
     style_of,
 )
-from peftsearch.report.run.record import RunRecord
+from peftsearch.report.run.record import RunRecord, method_of
+from peftsearch.searches.method import LoggedNumber, MethodEntry
 
 NUM_LEADING = 6
 # Rows of a table beside a chart of many steps.
 NUM_ROWS = 12
 
 Rows = list[dict[str, Any]]
+AnyRow = TypeVar("AnyRow")
 
 
 def search_charts(record: RunRecord) -> tuple[Chart, ...]:
@@ -28,20 +30,29 @@ def search_charts(record: RunRecord) -> tuple[Chart, ...]:
     steps = [row for row in record.search_log if "loss_weights" in row]
     if not steps:
         return ()
-    found = (_size(record, steps), _live(steps), _importance(record, steps), _losses(steps), _stability(record, steps))
+    method = method_of(record)
+    by = _axis_of(method, steps)
+    charted = method.charted if method else ()
+    found = (
+        _size(record, steps, by),
+        _live(steps, by),
+        _importance(record, steps, by),
+        _losses(steps),
+        *(_logged(record, steps, number, COLOURS[3 + i]) for i, number in enumerate(charted)),
+    )
     return tuple(chart for chart in found if chart)
 
 
-def _axis_of(steps: Rows) -> str:
-    """Triggers where the method has them and some fired, otherwise steps."""
-    return "triggers" if steps[-1].get("triggers") else "step"
+def _axis_of(method: MethodEntry | None, steps: Rows) -> str:
+    """What the method counts, once it has counted something; otherwise steps."""
+    return method.counter if method and steps[-1].get(method.counter) else "step"
 
 
-def _size(record: RunRecord, steps: Rows) -> Chart | None:
+def _size(record: RunRecord, steps: Rows, by: str) -> Chart | None:
     steps = [row for row in steps if row.get("expected_parameters") is not None]
     if not steps:
         return None
-    by, budgets = _axis_of(steps), budgets_of(record)
+    budgets = budgets_of(record)
     figure, axis = new_chart()
     axis.plot([row[by] for row in steps], [row["expected_parameters"] for row in steps], color=COLOURS[0])
     for budget in budgets:
@@ -62,18 +73,17 @@ def _size(record: RunRecord, steps: Rows) -> Chart | None:
 
 def budgets_of(record: RunRecord) -> list[int]:
     """Budgets of the run in parameters, ascending; empty while they are not known."""
-    ladder = [rung["budget"] for rung in record.results.get("ladder", [])]
-    if budget := record.results.get("budget"):
-        return sorted(set(ladder or [budget["parameters"]]))
+    results = record.results
+    if results and results.budget:
+        return sorted({step.budget for step in results.ladder} or {results.budget.parameters})
     # An unfinished search says in each step what it steers towards.
     return sorted({row["budget_parameters"] for row in record.search_log[-1:] if row.get("budget_parameters")})
 
 
-def _live(steps: Rows) -> Chart | None:
+def _live(steps: Rows, by: str) -> Chart | None:
     steps = [row for row in steps if "live_modules" in row]
     if len({row["live_modules"] for row in steps}) < 2:
         return None
-    by = _axis_of(steps)
     figure, axis = new_chart()
     axis.plot([row[by] for row in steps], [row["live_modules"] for row in steps], color=COLOURS[2])
     axis.set(xlabel=by, ylabel="modules", ylim=(0, None))
@@ -81,11 +91,10 @@ def _live(steps: Rows) -> Chart | None:
     return Chart("search-modules", "Modules left", figure, (by, "modules"), rows)
 
 
-def _importance(record: RunRecord, steps: Rows) -> Chart | None:
+def _importance(record: RunRecord, steps: Rows, by: str) -> Chart | None:
     history = [(row["step"], _flat(row["importance"])) for row in record.importance]
     if len(history) < 2:
         return None
-    by = _axis_of(steps)
     place = {row["step"]: row[by] for row in steps}
     history = [(place.get(step, step), values) for step, values in history]
     leading = sorted(history[-1][1], key=lambda name: -history[-1][1][name])[:NUM_LEADING]
@@ -115,24 +124,27 @@ def _losses(steps: Rows) -> Chart:
             axis.plot(*zip(*points), label=label, color=COLOURS[i], linestyle=LINES[i])
     axis.set(xlabel="step", ylabel="loss")
     axis.legend()
-    rows = tuple((str(row["step"]), *(number(row.get(name)) for name in names)) for row in thin(steps))
+    rows = tuple((str(row["step"]), *(in_three(row.get(name)) for name in names)) for row in thin(steps))
     header = ("step", "loss of the weights", "loss of the architecture")
     return Chart("search-loss", "Losses of the search", figure, header, rows)
 
 
-def _stability(record: RunRecord, steps: Rows) -> Chart | None:
-    steps = [row for row in steps if row.get("stability") is not None]
-    if not steps:
+def _logged(record: RunRecord, steps: Rows, number: LoggedNumber, colour: str) -> Chart | None:
+    """A number of the method's own over the steps."""
+    points = [(row["step"], row[number.key]) for row in steps if row.get(number.key) is not None]
+    if not points:
         return None
     figure, axis = new_chart()
-    axis.plot([row["step"] for row in steps], [row["stability"] for row in steps], color=COLOURS[3])
-    threshold = record.config.get("method", {}).get("threshold")
+    axis.plot(*zip(*points), color=colour)
+    threshold = record.config.get("method", {}).get(number.threshold)
     if threshold is not None:
         axis.axhline(threshold, color=INK, linestyle="--", linewidth=1)
-    axis.set(xlabel="step", ylabel="stability", ylim=(min(0, *(row["stability"] for row in steps)), 1.05))
-    rows = tuple((str(row["step"]), number(row["stability"])) for row in thin(steps))
-    note = "Cosine of consecutive choices; above the dashed line a trigger fires."
-    return Chart("search-stability", "Stability of the ranking", figure, ("step", "stability"), rows, note)
+    label = number.key.replace("_", " ")
+    axis.set(xlabel="step", ylabel=label)
+    if number.highest is not None:
+        axis.set(ylim=(min(0, *(value for _, value in points)), 1.05 * number.highest))
+    rows = tuple((str(step), in_three(value)) for step, value in thin(points))
+    return Chart(f"search-{number.key.replace('_', '-')}", number.title, figure, ("step", label), rows, number.note)
 
 
 def trial_charts(record: RunRecord) -> tuple[Chart, ...]:
@@ -175,12 +187,12 @@ def _best_so_far(scored: Rows) -> Chart:
     return Chart("trials-best", "Best score so far", figure, ("trial", "score", "best so far"), rows)
 
 
-def thin(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+def thin(rows: Sequence[AnyRow]) -> list[AnyRow]:
     """At most `NUM_ROWS` rows, evenly spaced, the last one among them."""
     every = -(-len(rows) // NUM_ROWS) or 1
     return [row for i, row in enumerate(rows) if (len(rows) - 1 - i) % every == 0]
 
 
-def number(value: float | None) -> str:
+def in_three(value: float | None) -> str:
     """Three decimals, or nothing."""
     return "" if value is None else f"{value:.3f}"

@@ -1,0 +1,153 @@
+"""README.md of a result: the model card that the Hugging Face hub shows, with metadata that the hub reads."""
+
+import re
+from dataclasses import replace
+from importlib.resources import files
+from pathlib import Path
+
+from huggingface_hub import EvalResult, ModelCard, ModelCardData
+from jinja2 import Environment
+
+from peftsearch.modules.adapter_card import CARD, Origin, escape, make_card, save_card
+from peftsearch.report.results import RandomBaseline, Results, UniformBaseline
+from peftsearch.report.run.places import table_of_places
+from peftsearch.report.run.record import RunRecord
+from peftsearch.report.run.summary import size_rows
+from peftsearch.report.run.usage import Usage, usage_of
+from peftsearch.report.verdict import verdict
+from peftsearch.tasks.benchmark import HUB_NAMES
+
+# Our metrics -> the hub's names; the others have none there.
+_HUB_METRICS = {
+    "accuracy": "accuracy",
+    "f1": "f1",
+    "macro_f1": "f1",
+    "matthews_correlation": "matthews_correlation",
+    "pearson": "pearsonr",
+    "spearman": "spearmanr",
+    "exact_match": "exact_match",
+}
+_NAMES = {"peft": "PEFT", "peftsearch": "peftsearch", "python": "Python", "torch": "PyTorch"}
+
+
+def write_card(record: RunRecord, folder: Path) -> Path:
+    """Write the card of a finished run into the folder of its result, over whatever card is there.
+
+    Returns:
+        the path of README.md; equal runs write equal bytes.
+    """
+    path = folder / CARD
+    save_card(make_run_card(record, usage=usage_of(record, folder)), path)
+    return path
+
+
+def make_run_card(record: RunRecord, *, usage: Usage) -> ModelCard:
+    """The card of a finished run.
+
+    Args:
+        record: of a finished run.
+        usage: how what lies beside the card is loaded; exports load in other ways than the adapter.
+    """
+    results = record.finished
+    origin, scores = Origin(results.base_model, _tags(results)), _eval_results(results)
+    data = ModelCardData(
+        base_model=origin.base_model,
+        library_name=usage.library,
+        datasets=[name] if (name := dataset_id(results)) else None,
+        pipeline_tag="text-classification" if results.saved.num_labels else None,
+        # The hub tells adapters from fine-tuned models by the library.
+        tags=origin.all_tags if usage.library == "peft" else list(origin.tags),
+        metrics=sorted({score.metric_type for score in scores}),
+        model_name=_title(results),
+        eval_results=scores,
+    )
+    return make_card(data, _body(record, results, origin, usage))
+
+
+def dataset_id(results: Results) -> str | None:
+    """The hub id of a run's data; None for files of the user."""
+    source = results.split.source
+    suite = results.task.partition("/")[0]
+    return source.get("hub") or (HUB_NAMES.get(suite) if "files" in source else None)
+
+
+def _tags(results: Results) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(("peftsearch", results.method, *sorted(results.modules_by_kind))))
+
+
+def _eval_results(results: Results) -> list[EvalResult]:
+    """Means over seeds on the test split, in the hub's range: 1 is perfect."""
+    name = dataset_id(results)
+    return [
+        EvalResult(
+            task_type="text-classification",
+            task_name="Text Classification",
+            dataset_type=name or _slug(results.task),
+            dataset_name=results.task,
+            dataset_config=results.split.source.get("configuration"),
+            metric_type=_HUB_METRICS[metric],
+            metric_name=f"test {metric}, mean of {results.seeds}",
+            metric_value=round(value / 100, 6),
+        )
+        for metric, value in sorted(results.test.all.items())
+        if metric in _HUB_METRICS
+    ]
+
+
+def _slug(text: str) -> str:
+    return re.sub(r"[^\w.-]+", "-", text).strip("-") or "data"
+
+
+def _title(results: Results) -> str:
+    return f"{_base_name(results)}, {results.method} on {results.task}"
+
+
+def _base_name(results: Results) -> str:
+    return results.base_model or Path(results.model).name
+
+
+def _body(record: RunRecord, results: Results, origin: Origin, usage: Usage) -> str:
+    environment = Environment(trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True)
+    environment.filters["text"] = escape
+    template = files("peftsearch.report").joinpath("model_card.md.jinja").read_text(encoding="utf-8")
+    text = environment.from_string(template).render(
+        mark=origin.mark,
+        title=_title(results),
+        results=results,
+        base=_base_name(results),
+        usage=usage,
+        rows=_rows(results),
+        places=table_of_places(record.configuration),
+        scored=_scored(results),
+        # Equal runs write equal cards, and no two take the same time.
+        verdict=verdict(replace(results, search_cost=None)),
+        fence=_fence(results.command),
+        versions=[(_NAMES.get(name, name), version) for name, version in sorted(results.versions.items())],
+    )
+    return re.sub(r"\n{3,}", "\n\n", text)
+
+
+def _rows(results: Results) -> list[tuple[str, str]]:
+    steps = f"{results.search_steps:,} steps or trials; wall times are in results.json"
+    budget = results.budget
+    return [
+        ("method", results.method),
+        *([("search space", results.space), ("search", steps)] if results.space else []),
+        *([("budget", f"{budget.parameters:,} parameters ({budget.requested})")] if budget else []),
+        *size_rows(results),
+    ]
+
+
+def _scored(results: Results) -> list[tuple[str, Results | UniformBaseline | RandomBaseline]]:
+    baseline, drawn = results.baseline, results.random_baseline
+    return [
+        ("this", results),
+        *([(f"uniform LoRA, {baseline.parameters:,} parameters", baseline)] if baseline else []),
+        *([(f"random configuration, {drawn.parameters:,} parameters", drawn)] if drawn else []),
+    ]
+
+
+def _fence(text: str) -> str:
+    """A fence that the text cannot end."""
+    longest = max(map(len, re.findall(r"`+", text)), default=0)
+    return "`" * max(3, longest + 1)
