@@ -2,7 +2,9 @@
 
 import json
 import shutil
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
 
 import pytest
 from huggingface_hub import constants
@@ -116,6 +118,59 @@ def test_a_model_in_the_cache_of_the_hub_is_asked_there(tmp_path, monkeypatch):
     index = {"metadata": {}, "weight_map": {"embeddings.word_embeddings.weight": "part.safetensors"}}
     (snapshot / f"{WEIGHTS}.index.json").write_text(json.dumps(index))
     assert set(checkpoint_keys("acme/bert") or ()) == {"embeddings.word_embeddings.weight"}
+
+
+class _Files(BaseHTTPRequestHandler):
+    """The files of one repository on a hub, whole or without their bodies."""
+
+    folder: Path
+    sent: list[str]
+
+    def do_GET(self) -> None:
+        path = self.folder / self.path.rpartition("/")[2]
+        data = path.read_bytes() if path.is_file() else b""
+        self.send_response(200 if path.is_file() else 404)
+        self.send_header("X-Error-Code", "EntryNotFound")
+        self.send_header("X-Repo-Commit", "0" * 40)
+        self.send_header("ETag", f'"{path.name}"')
+        self.send_header("Content-Length", str(len(data)))
+        self.end_headers()
+        if self.command == "GET":
+            self.sent.append(f"{path.name} {self.headers.get('range')}")
+            self.wfile.write(data)
+
+    do_HEAD = do_GET
+
+    def log_message(self, *_) -> None:
+        pass
+
+
+@pytest.fixture
+def hub(tmp_path, monkeypatch):
+    """A hub on loopback that serves the files of one folder."""
+    handler = type("Bound", (_Files,), {"folder": tmp_path / "hub", "sent": []})
+    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+    url = f"http://127.0.0.1:{server.server_address[1]}"
+    monkeypatch.setattr(constants, "ENDPOINT", url)
+    monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", url + "/{repo_id}/resolve/{revision}/{filename}")
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
+    yield handler
+    server.shutdown()
+    server.server_close()
+
+
+def test_the_hub_is_asked_for_the_header_alone(hub):
+    base_model_alone("bert", hub.folder)
+    assert "pooler.dense.weight" in (checkpoint_keys("acme/bert") or ())
+    assert [line for line in hub.sent if "safetensors" in line] == [f"{WEIGHTS} bytes=0-100000"]
+
+
+def test_the_hub_is_asked_for_the_index_of_several_files(hub):
+    TINY["bert"]().save_pretrained(hub.folder, max_shard_size="20KB")
+    assert "bert.pooler.dense.weight" in (checkpoint_keys("acme/bert") or ())
+    assert not any(line.startswith("model-0") for line in hub.sent)
 
 
 def test_a_model_that_the_hub_cannot_tell_of_is_told_of(caplog):

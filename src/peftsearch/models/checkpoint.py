@@ -5,7 +5,7 @@ import logging
 from collections.abc import Set
 from pathlib import Path
 
-from huggingface_hub import hf_hub_download, parse_safetensors_file_metadata, try_to_load_from_cache
+from huggingface_hub import HfApi, try_to_load_from_cache
 from huggingface_hub.errors import EntryNotFoundError
 from safetensors import safe_open
 from transformers.utils import SAFE_WEIGHTS_INDEX_NAME, SAFE_WEIGHTS_NAME
@@ -59,7 +59,8 @@ def _keys_in(file: Path) -> Set[str]:
 
 
 def _keys_on_hub(repository: str) -> Set[str]:
+    hub = HfApi()
     try:
-        return parse_safetensors_file_metadata(repository, SAFE_WEIGHTS_NAME).tensors.keys()
+        return hub.parse_safetensors_file_metadata(repository, SAFE_WEIGHTS_NAME).tensors.keys()
     except EntryNotFoundError:
-        return _keys_in(Path(hf_hub_download(repository, SAFE_WEIGHTS_INDEX_NAME)))
+        return _keys_in(Path(hub.hf_hub_download(repository, SAFE_WEIGHTS_INDEX_NAME)))

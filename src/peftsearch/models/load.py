@@ -105,7 +105,7 @@ def load_model(
     if model.config.pad_token_id is None:
         model.config.pad_token_id = load_tokenizer(name, config=config).pad_token_id
     found = TaskModel.of_checkpoint(name, model)
-    _check_sizes(name, found.head, info["mismatched_keys"])
+    check_sizes(name, found.head, info["mismatched_keys"])
     return found
 
 
@@ -151,7 +151,7 @@ def load_as(auto_class: Any, name: str, **options: Any) -> PreTrainedModel:
         return auto_class.from_pretrained(**location, trust_remote_code=False, dtype=torch.float32, **options)
 
 
-def _check_sizes(name: str, head: tuple[str, ...], mismatched: Any) -> None:
+def check_sizes(name: str, head: tuple[str, ...], mismatched: Any) -> None:
     """Refuse weights of other sizes than the configuration's, except in the head."""
     keys = [key[0] if isinstance(key, tuple) else key for key in mismatched]
     wrong = [key for key in keys if not key.startswith(tuple(f"{module}." for module in head))]
