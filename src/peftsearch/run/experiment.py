@@ -3,9 +3,10 @@
 from dataclasses import dataclass, field
 from functools import cached_property
 
+from peftsearch.models.check_weights import check_weights
 from peftsearch.models.discover import find_sites
 from peftsearch.models.head import TaskModel
-from peftsearch.models.load import load_config, load_model, load_tokenizer
+from peftsearch.models.load import load_config, load_model, load_tokenizer, sketch_model
 from peftsearch.models.max_length import max_length_of
 from peftsearch.modules.costs import cost_at
 from peftsearch.run.config import RunConfig
@@ -13,8 +14,7 @@ from peftsearch.space import Budget, Preset, SearchSpace, Site
 from peftsearch.space.encoding import ENCODINGS, Encoding
 from peftsearch.tasks.encoded import EncodedSplit
 from peftsearch.tasks.load import load_task
-from peftsearch.tasks.task import TaskRequest
-from peftsearch.tasks.task import Example, Task
+from peftsearch.tasks.task import Example, Task, TaskRequest
 from peftsearch.tasks.task_format import TaskFormat, make_task_format
 from peftsearch.training.settings import TrainingSettings
 
@@ -74,6 +74,15 @@ class Experiment:
             run_name=config.tracked_name,
         )
 
+    def check(self) -> None:
+        """Check the model's weights, its sites and the budgets, without loading weights.
+
+        Raises:
+            PeftSearchError: for the first thing that is wrong.
+        """
+        check_weights(self._sketch)
+        self.space, self.budgets  # noqa: B018  both are read
+
     def load_model(self, seed: int) -> TaskModel:
         """Load the pretrained model with a newly drawn task head.
 
@@ -93,25 +102,24 @@ class Experiment:
     # -- what can be chosen
 
     @cached_property
-    def _sizes(self) -> tuple[tuple[Site, ...], int, int]:
-        loaded = self.load_model(self.seed)
-        head = sum(p.numel() for name in loaded.head for p in loaded.model.get_submodule(name).parameters())
-        return find_sites(loaded.model), loaded.backbone_parameters, head
+    def _sketch(self) -> TaskModel:
+        task_format = self.task_format
+        return sketch_model(self.model, num_labels=task_format.num_labels, problem_type=task_format.problem_type)
 
-    @property
+    @cached_property
     def sites(self) -> tuple[Site, ...]:
         """Every site of the model."""
-        return self._sizes[0]
+        return find_sites(self._sketch.model)
 
     @property
     def backbone_parameters(self) -> int:
         """Parameters of the model without its task head."""
-        return self._sizes[1]
+        return self._sketch.backbone_parameters
 
     @property
     def head_parameters(self) -> int:
         """Parameters of the task head."""
-        return self._sizes[2]
+        return self._sketch.head_parameters
 
     @cached_property
     def space(self) -> SearchSpace:

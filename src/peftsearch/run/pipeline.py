@@ -176,7 +176,7 @@ def open_experiment(config: RunConfig) -> Experiment:
     check_folder(config)
     check_services(config)
     experiment = Experiment.open(config)
-    experiment.space, experiment.budgets  # noqa: B018  reads the model's sizes
+    experiment.check()
     return experiment
 
 

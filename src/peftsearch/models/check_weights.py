@@ -1,0 +1,63 @@
+"""Check a checkpoint on disk by its headers, before a run that would fail on it starts."""
+
+import json
+from pathlib import Path
+
+from safetensors import SafetensorError, safe_open
+from transformers.utils import SAFE_WEIGHTS_INDEX_NAME, SAFE_WEIGHTS_NAME
+
+from peftsearch.errors import ModelError
+from peftsearch.models.head import TaskModel
+from peftsearch.models.load import check_sizes
+from peftsearch.models.location import explained, location_of
+
+
+def check_weights(sketch: TaskModel) -> None:
+    """Check that the weights in a model's folder are there, whole, and of the sizes that its configuration gives.
+
+    Models on the hub and .gguf files are not looked at: they tell when they are loaded.
+
+    Args:
+        sketch: the model without weights.
+
+    Raises:
+        ModelError: for the first thing that is wrong.
+    """
+    location = location_of(sketch.name)
+    folder = Path(location["pretrained_model_name_or_path"])
+    if "gguf_file" in location or not folder.is_dir():
+        return
+    shapes = _shapes_in(sketch.name, folder)
+    expected = {name: list(tensor.shape) for name, tensor in sketch.model.state_dict().items()}
+    prefix = f"{sketch.model.base_model_prefix}."
+    wrong = []
+    for key, shape in shapes.items():
+        own = next((k for k in (key, prefix + key, key.removeprefix(prefix)) if k in expected), None)
+        if own is not None and expected[own] != shape:
+            wrong.append(own)
+    check_sizes(sketch.name, sketch.head, wrong)
+
+
+def _shapes_in(name: str, folder: Path) -> dict[str, list[int]]:
+    """Shape of every tensor of a checkpoint."""
+    shapes: dict[str, list[int]] = {}
+    with explained(name):
+        for file in _files_in(folder):
+            try:
+                with safe_open(file, framework="pt") as opened:
+                    shapes |= {key: opened.get_slice(key).get_shape() for key in opened.keys()}  # noqa: SIM118
+            except SafetensorError as error:
+                raise ModelError(
+                    f"The weights of '{name}' cannot be read: '{file.name}' is damaged ({error}). Copy it anew."
+                ) from error
+    return shapes
+
+
+def _files_in(folder: Path) -> list[Path]:
+    index = folder / SAFE_WEIGHTS_INDEX_NAME
+    if (folder / SAFE_WEIGHTS_NAME).is_file():
+        return [folder / SAFE_WEIGHTS_NAME]
+    if not index.is_file():
+        raise OSError(f"Error no file named {SAFE_WEIGHTS_NAME} found in directory {folder}.")
+    shards = set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values())
+    return [folder / shard for shard in sorted(shards)]
