@@ -30,6 +30,7 @@ def settings(reviews, tiny_folder, tmp_path):
     """Settings of a run of a few seconds, for a family."""
 
     def make(family: str = "bert", **changes) -> dict:
-        return small_run(model=tiny_folder(family), reviews=reviews, output=tmp_path / "run", **changes)
+        output = changes.pop("output", tmp_path / "run")
+        return small_run(model=tiny_folder(family), reviews=reviews, output=output, **changes)
 
     return make
