@@ -6,11 +6,16 @@ import shlex
 import shutil
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
+from xml.etree import ElementTree
 
 import pytest
+from installed_package import install
 
 from peftsearch.cli.main import main
+from peftsearch.kinds import KINDS
+from peftsearch.testing import TINY, MethodTests
 
 ROOT = Path(__file__).parents[1]
 FENCE = re.compile(r"^```(\w+)(?: title=\"([^\"]+)\")?\n(.*?)^```$", re.DOTALL | re.MULTILINE)
@@ -56,22 +61,56 @@ def test_commands_of_the_page_on_data_say_what_it_shows(command, shown, data_fol
     assert shown.strip() in output.out + output.err
 
 
-def test_files_of_the_page_on_extending_pass_conformance_and_search(tmp_path):
-    shutil.copytree(ROOT / "src", tmp_path / "src", ignore=shutil.ignore_patterns("__pycache__", "*.egg-info"))
-    files = blocks("extend.md", "python")
-    assert [Path(title).parent.name for title, _ in files] == ["kinds", "methods", "families", "builtin"]
-    for title, text in files:
-        assert not (tmp_path / title).exists()
-        (tmp_path / title).write_text(text, encoding="utf-8")
-    path = os.pathsep.join([str(tmp_path / "src"), str(ROOT / "tests")])
-    done = subprocess.run(
-        [sys.executable, str(ROOT / "tests" / "extended.py"), str(tmp_path)],
-        env=os.environ | {"PYTHONPATH": path},
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-    )
+@pytest.fixture(scope="module")
+def extras(tmp_path_factory):
+    """The package of the page on extending, installed, and the environment of a process that has it."""
+    folder = tmp_path_factory.mktemp("extras")
+    files = dict(blocks("extend.md", "toml") + blocks("extend.md", "python"))
+    assert len(files) == 7
+    return folder, install(folder, files | {"peftsearch_extras/__init__.py": ""})
+
+
+def run_python(*arguments: object, env: dict[str, str], folder: Path) -> None:
+    """Run Python in a folder and show what it says if it fails."""
+    command = [sys.executable, *map(str, arguments)]
+    done = subprocess.run(command, env=env, cwd=folder, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_the_package_of_the_page_on_extending_keeps_every_contract(extras):
+    folder, env = extras
+    run_python(
+        "-m", "pytest", "-q", "-p", "no:cacheprovider", "--junitxml=ran.xml", "test_extras.py", env=env, folder=folder
+    )
+    cases = ElementTree.parse(folder / "ran.xml").iter("testcase")
+    ran = Counter(case.attrib["classname"].split(".")[-1] for case in cases if case.find("skipped") is None)
+    # Tests of a kind alone, and on a model.
+    alone, on_model, num_kinds = 5, 3, len(KINDS) + 1
+    assert ran == {
+        "TestOutputScale": alone + on_model * len(TINY),
+        "TestOpt": (alone + on_model) * num_kinds + 2,
+        "TestHalving": 1 + len(MethodTests.families) * len(MethodTests.budgets) + 1,
+        "TestScales": 1 + len(TINY),
+        "TestSpam": 4,
+    }
+
+
+def test_a_search_uses_all_that_the_package_adds_and_a_new_process_knows_it_too(extras):
+    folder, env = extras
+    run_python(ROOT / "tests" / "extended.py", folder, env=env, folder=folder)
+
+
+def test_files_of_the_package_can_stand_in_peftsearch_itself(extras, tmp_path):
+    """In the folders that the README names."""
+    shutil.copytree(ROOT / "src", tmp_path / "src", ignore=shutil.ignore_patterns("__pycache__", "*.egg-info"))
+    homes = {"output_scale": "modules/kinds", "opt": "models/families", "spam": "tasks/builtin", "halving": "methods"}
+    names = {"output_scale": "kinds", "opt": "families", "mail/spam": "tasks", "halving": "methods"}
+    for name, home in homes.items():
+        assert f"`src/peftsearch/{home}/`" in (ROOT / "README.md").read_text(encoding="utf-8")
+        shutil.copy(extras[0] / "peftsearch_extras" / f"{name}.py", tmp_path / "src" / "peftsearch" / home)
+    listed = "from peftsearch.cli.listing import describe\n"
+    listed += "".join(f"assert {name!r} in describe({sort!r})\n" for name, sort in names.items())
+    run_python("-c", listed, env=os.environ | {"PYTHONPATH": str(tmp_path / "src")}, folder=tmp_path)
 
 
 @pytest.mark.slow

@@ -71,7 +71,7 @@ class MethodEntry:
         code: "module:name" of what makes the method, imported when a run needs it; see the drivers for its arguments.
         space: the space that it searches unless the user names another.
         encodings: names of the encodings of space that it can search; see `space/encodings`.
-        quick: settings of the smallest search that the method can do, for the conformance suite.
+        quick: settings of a search of seconds, for the conformance suite.
         charted: numbers of its own that the report draws.
         counter: the number in its log that the report draws the supernet's size against once it counts; "" for steps.
     """

@@ -12,7 +12,7 @@ Example:
 try:
     import pytest
 except ModuleNotFoundError as error:
-    raise ModuleNotFoundError("peftsearch.testing needs pytest, which is not installed: pip install pytest") from error
+    raise ModuleNotFoundError("peftsearch.testing needs pytest: pip install 'peftsearch[testing]'") from error
 
 # Before they are imported, so that a failing assertion shows its values.
 pytest.register_assert_rewrite(*(f"peftsearch.testing.{name}" for name in ("kinds", "methods", "spaces", "tasks")))

@@ -40,18 +40,19 @@ class MethodTests:
         """Run each test for every method, and for every model and budget where it takes them."""
         parametrise(metafunc, method=self.methods, family=self.families, budget=self.budgets)
 
-    @pytest.fixture(scope="class")
-    def tiny(self, tmp_path_factory) -> Callable[..., Result]:
+    @pytest.fixture
+    def tiny(self, tmp_path) -> Callable[..., Result]:
         """Search with a method, on a tiny model of a family and a tiny task."""
-        reviews = write_review_files(tmp_path_factory.mktemp("reviews"))
-        models = {name: save_tiny(name, tmp_path_factory.mktemp(name)) for name in {*self.families, "bert"}}
+        reviews = write_review_files(tmp_path)
+        fixed = {"reviews": reviews, "baseline": False, "max_train_samples": _SAMPLES}
 
         def run(method: str, family: str, budget: str, **changes: Any) -> Result:
-            given = {"output": tmp_path_factory.mktemp("runs") / "run", "training": _TRAINING} | changes
+            model = tmp_path / family
+            if not model.exists():
+                save_tiny(family, model)
+            given = {"output": tmp_path / "run", "training": _TRAINING} | changes
             chosen = {"name": method, **METHODS[method].quick}
-            model, samples = models[family], _SAMPLES
-            given |= {"method": chosen, "budget": budget, "baseline": False, "max_train_samples": samples}
-            return search(**small_run(model=model, reviews=reviews, **given))
+            return search(**small_run(model=model, budget=budget, method=chosen, **fixed, **given))
 
         return run
 
@@ -73,7 +74,7 @@ class MethodTests:
         first, num_steps = counted(lambda: run("first"), monkeypatch)
         every = max(_FEWEST_STEPS[METHODS[method].driver], num_steps // _NUM_PIECES)
         second, num_stops = stopped_often(lambda resume: run("second", resume=resume), monkeypatch, every=every)
-        assert num_stops >= 2
+        assert num_stops >= 2, "the search is too short to be stopped twice: let `quick` ask for a larger one"
         assert first.configuration == second.configuration
         for split in ("validation", "test"):
             assert first.metrics[split] == second.metrics[split]
