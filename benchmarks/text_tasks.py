@@ -1,40 +1,56 @@
-"""Describe TREC, MR, CR and SUBJ as task files for `peftsearch compare`.
+"""Describe text classification sets as task files for `peftsearch compare`.
 
-The validation files are cut to their first rows, because a search by trials scores them after every epoch of every
-trial; training and test files are used as they are.
+The validation files are cut, because searches score them often: to their first rows, or with `--seed` to rows drawn at
+random, for files that are sorted by label. Training and test files are used as they are.
 
     python benchmarks/text_tasks.py --data_dir ../shared/data/text --validation 300 --output runs/text_tasks
+    python benchmarks/text_tasks.py --data_dir ../shared/data/text ../shared/data/more --tasks trec,hwu64,banking77 \
+        --validation 600 --seed 0 --output runs/intent_tasks
 """
 
 import argparse
+import random
 from pathlib import Path
 
 import yaml
 
-TASKS = ("trec", "mr", "cr", "subj")
+TASKS = "trec,mr,cr,subj"
 
 
-def write_task(name: str, source: Path, output: Path, validation: int) -> Path:
-    """Write one task file and the cut validation file beside it."""
-    cut = output / f"{name}-validation.jsonl"
+def write_task(source: Path, output: Path, *, validation: int, seed: int | None) -> Path:
+    """Write the task file of a folder and the cut validation file beside it.
+
+    Args:
+        source: folder with {train,validation,test}.jsonl, whose name is the task's.
+        output: folder to write.
+        validation: rows kept of the validation file.
+        seed: of the draw; None keeps the first rows.
+    """
+    cut = output / f"{source.name}-validation.jsonl"
     lines = (source / "validation.jsonl").read_text(encoding="utf-8").splitlines(keepends=True)
+    if seed is not None:
+        random.Random(seed).shuffle(lines)
     cut.write_text("".join(lines[:validation]), encoding="utf-8")
     files = [source / "train.jsonl", cut, source / "test.jsonl"]
-    task = {"name": name, "data": ",".join(str(file.resolve()) for file in files), "text": "text", "label": "label"}
-    path = output / f"{name}.yaml"
+    names = ",".join(str(file.resolve()) for file in files)
+    path = output / f"{source.name}.yaml"
+    task = {"name": source.name, "data": names, "text": "text", "label": "label"}
     path.write_text(yaml.safe_dump(task, sort_keys=False), encoding="utf-8")
     return path
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data_dir", type=Path, required=True, help="folder with TASK/{train,validation,test}.jsonl")
+    parser.add_argument("--data_dir", type=Path, nargs="+", required=True, help="folders with the sets' folders")
+    parser.add_argument("--tasks", default=TASKS, help="names of the sets' folders, comma-separated")
     parser.add_argument("--validation", type=int, default=300, help="rows kept of each validation file")
+    parser.add_argument("--seed", type=int, help="draw those rows at random; without it they are the first")
     parser.add_argument("--output", type=Path, default=Path("runs/text_tasks"))
     args = parser.parse_args()
     args.output.mkdir(parents=True, exist_ok=True)
-    paths = [write_task(name, args.data_dir / name, args.output, args.validation) for name in TASKS]
-    print(",".join(map(str, paths)))
+    for name in args.tasks.split(","):
+        source = next(folder / name for folder in args.data_dir if (folder / name).is_dir())
+        print(write_task(source, args.output, validation=args.validation, seed=args.seed))
 
 
 if __name__ == "__main__":
