@@ -19,5 +19,5 @@ def parametrise(metafunc: pytest.Metafunc, **values: Iterable[str]) -> None:
         if name in metafunc.fixturenames:
             cases = list(found)
             if not cases:
-                raise pytest.UsageError(f"{metafunc.cls.__name__} names nothing to test: no {name}.")
+                raise pytest.UsageError(f"{metafunc.definition.nodeid} names nothing to test: no {name}.")
             metafunc.parametrize(name, cases)

@@ -1,6 +1,7 @@
 """The contracts of module kinds and of model families, on tiny models."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
 
 import pytest
 import torch
@@ -16,7 +17,7 @@ from peftsearch.space import CROSS_ROLES, Choice, Configuration, Role, Site
 from peftsearch.testing.cases import parametrise
 from peftsearch.testing.tiny_models import TINY
 
-TOLERANCE = {"atol": 1e-5, "rtol": 1e-4}  # different kernels for merged and unmerged weights
+TOLERANCE: dict[str, Any] = {"atol": 1e-5, "rtol": 1e-4}  # different kernels for merged and unmerged weights
 WIDTH, RANK = 64, 4
 
 
@@ -112,7 +113,8 @@ class KindTests:
         torch.testing.assert_close(logits(reloaded), after, **TOLERANCE)
         with reloaded.disable_adapter():
             torch.testing.assert_close(logits(reloaded), before, **TOLERANCE)
-        if not reloaded.base_model.unmergeable_sites():
+        tuner: Any = reloaded.base_model
+        if not tuner.unmergeable_sites():
             torch.testing.assert_close(logits(reloaded.merge_and_unload()), after, **TOLERANCE)
 
 
@@ -179,11 +181,11 @@ def everywhere(sites: Sequence[Site], kind: str, rank: int = 3) -> Configuration
     return found
 
 
-def inputs_of(model: PreTrainedModel, seed: int = 0) -> dict[str, torch.Tensor]:
+def inputs_of(model: PreTrainedModel | PeftModel, seed: int = 0) -> dict[str, torch.Tensor]:
     """Two sentences of seven random tokens: (2, 7) each."""
     ids = torch.randint(5, 60, (2, 7), generator=torch.Generator().manual_seed(seed))
     inputs = {"input_ids": ids, "attention_mask": torch.ones_like(ids)}
-    return inputs | {"decoder_input_ids": ids[:, :3]} if model.config.is_encoder_decoder else inputs
+    return inputs | {"decoder_input_ids": ids[:, :3]} if getattr(model.config, "is_encoder_decoder", False) else inputs
 
 
 @torch.no_grad()

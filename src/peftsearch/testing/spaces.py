@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Mapping
 from random import Random
+from typing import Any
 
 import pytest
 from transformers import PreTrainedModel
@@ -42,7 +43,8 @@ class SpaceTests:
         preset, sites = SPACES[space], find_sites(self.models[family]())
         built = SearchSpace.build(preset, sites=sites, cost=cost_at)
         budget = sum(built.costs.values()) // 2
-        encoding = ENCODINGS[preset.encoding](built, budget, sites)
+        make: Any = ENCODINGS[preset.encoding]
+        encoding = make(built, budget, sites)
         configuration = encoding.decode(encoding.sample(Random(0)))
         assert 0 < built.cost(configuration) <= budget
         by_name = {site.name: site for site in sites}

@@ -40,7 +40,7 @@ class TaskTests:
         batch = task_format.collate([encoded[i] for i in range(len(encoded))])
         assert batch["input_ids"].shape == batch["attention_mask"].shape
         assert len(batch["labels"]) == len(encoded)
-        labels = [row["labels"] for row in encoded]
+        labels: list[Any] = [row["labels"] for row in encoded]
         gold = _read_back(labels, task.goal, tokenizer) if is_text else _numbers(labels, task.goal)
         tolerance = _TOLERANCE[is_text and task.goal is Goal.REGRESSION]
         scores = task_format.score(gold, examples)

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors
 from transformers import (
@@ -28,16 +29,24 @@ from transformers import (
 SPECIAL = ("<pad>", "</s>", "<s>", "<unk>", "<cls>", "<sep>")
 VOCABULARY = 300
 WIDTH = 32
-_COMMON = {"vocab_size": VOCABULARY, "pad_token_id": 0, "eos_token_id": 1, "bos_token_id": 2}
-_BERT = _COMMON | {
+_COMMON: dict[str, Any] = {"vocab_size": VOCABULARY, "pad_token_id": 0, "eos_token_id": 1, "bos_token_id": 2}
+_BERT: dict[str, Any] = _COMMON | {
     "hidden_size": WIDTH,
     "num_hidden_layers": 2,
     "num_attention_heads": 4,
     "intermediate_size": 64,
     "max_position_embeddings": 130,
 }
-_LLAMA = _BERT | {"num_key_value_heads": 2}
-_T5 = _COMMON | {"d_model": WIDTH, "d_ff": 64, "d_kv": 8, "num_heads": 4, "num_layers": 2, "decoder_start_token_id": 0}
+_LLAMA: dict[str, Any] = _BERT | {"num_key_value_heads": 2}
+_GATED: dict[str, Any] = {"feed_forward_proj": "gated-gelu", "tie_word_embeddings": False}
+_T5: dict[str, Any] = _COMMON | {
+    "d_model": WIDTH,
+    "d_ff": 64,
+    "d_kv": 8,
+    "num_heads": 4,
+    "num_layers": 2,
+    "decoder_start_token_id": 0,
+}
 
 CONFIGS: dict[str, Callable[[], PretrainedConfig]] = {
     "bert": lambda: BertConfig(**_BERT),
@@ -46,7 +55,7 @@ CONFIGS: dict[str, Callable[[], PretrainedConfig]] = {
     "deberta-v2": lambda: DebertaV2Config(**_BERT, relative_attention=True, pos_att_type=["p2c", "c2p"]),
     "distilbert": lambda: DistilBertConfig(**_COMMON, dim=WIDTH, n_layers=2, n_heads=4, hidden_dim=64),
     "t5": lambda: T5Config(**_T5),
-    "t5-gated": lambda: T5Config(**_T5, feed_forward_proj="gated-gelu", tie_word_embeddings=False),
+    "t5-gated": lambda: T5Config(**_T5, **_GATED),
     "llama": lambda: LlamaConfig(**_LLAMA),
     "mistral": lambda: MistralConfig(**_LLAMA),
     "qwen2": lambda: Qwen2Config(**_LLAMA),
@@ -69,7 +78,7 @@ CONFIGS: dict[str, Callable[[], PretrainedConfig]] = {
 }
 
 
-def build(config: PretrainedConfig, **options) -> PreTrainedModel:
+def build(config: PretrainedConfig, **options: Any) -> PreTrainedModel:
     """A model with random weights: text-to-text for encoder-decoders, two labels otherwise."""
     loader = AutoModelForSeq2SeqLM if config.is_encoder_decoder else AutoModelForSequenceClassification
     return loader.from_config(config, **options)
