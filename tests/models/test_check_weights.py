@@ -3,12 +3,12 @@
 import json
 
 import pytest
-from peftsearch.testing.tiny_models import TINY, save_tiny
 from safetensors.torch import load_file, save_file
 
 from peftsearch.errors import ModelError
 from peftsearch.models.check_weights import check_weights
 from peftsearch.models.load import sketch_model
+from peftsearch.testing.tiny_models import TINY, save_tiny
 
 
 @pytest.mark.parametrize("family", list(TINY))

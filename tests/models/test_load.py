@@ -38,7 +38,7 @@ def test_a_model_without_a_pad_token_pads_with_its_end_token(tmp_path):
     _edit(folder / "tokenizer_config.json", pad_token=None)
     _edit(folder / "config.json", pad_token_id=None)
     loaded = load_model(str(folder), num_labels=2)
-    tokenizer = load_tokenizer(str(folder), config=load_config(str(folder)))
+    tokenizer = load_tokenizer(str(folder))
     assert tokenizer.pad_token == "</s>"
     assert loaded.model.config.pad_token_id == tokenizer.eos_token_id
 
@@ -47,7 +47,7 @@ def test_a_tokenizer_with_nothing_to_pad_with_is_refused(tmp_path):
     folder = save_tiny("gpt2", tmp_path)
     _edit(folder / "tokenizer_config.json", pad_token=None, eos_token=None)
     with pytest.raises(ModelError, match="neither a pad token"):
-        load_tokenizer(str(folder), config=load_config(str(folder)))
+        load_tokenizer(str(folder))
 
 
 def _edit(path, **changes) -> None:

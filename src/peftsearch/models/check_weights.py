@@ -1,12 +1,12 @@
 """Check a checkpoint on disk by its headers, before a run that would fail on it starts."""
 
-import json
 from pathlib import Path
 
-from safetensors import SafetensorError, safe_open
-from transformers.utils import SAFE_WEIGHTS_INDEX_NAME, SAFE_WEIGHTS_NAME
+from safetensors import SafetensorError
+from transformers.utils import SAFE_WEIGHTS_NAME
 
 from peftsearch.errors import ModelError
+from peftsearch.models.checkpoint import find_weights, read_index, read_shapes
 from peftsearch.models.head import TaskModel
 from peftsearch.models.load import check_sizes
 from peftsearch.models.location import explained, location_of
@@ -44,8 +44,7 @@ def _shapes_in(name: str, folder: Path) -> dict[str, list[int]]:
     with explained(name):
         for file in _files_in(folder):
             try:
-                with safe_open(file, framework="pt") as opened:
-                    shapes |= {key: opened.get_slice(key).get_shape() for key in opened.keys()}  # noqa: SIM118
+                shapes |= read_shapes(file)
             except SafetensorError as error:
                 raise ModelError(
                     f"The weights of '{name}' cannot be read: '{file.name}' is damaged ({error}). Copy it anew."
@@ -54,10 +53,9 @@ def _shapes_in(name: str, folder: Path) -> dict[str, list[int]]:
 
 
 def _files_in(folder: Path) -> list[Path]:
-    index = folder / SAFE_WEIGHTS_INDEX_NAME
-    if (folder / SAFE_WEIGHTS_NAME).is_file():
-        return [folder / SAFE_WEIGHTS_NAME]
-    if not index.is_file():
+    found = find_weights(str(folder))
+    if found is None:
         raise OSError(f"Error no file named {SAFE_WEIGHTS_NAME} found in directory {folder}.")
-    shards = set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values())
-    return [folder / shard for shard in sorted(shards)]
+    return (
+        [folder / shard for shard in sorted(set(read_index(found).values()))] if found.suffix == ".json" else [found]
+    )

@@ -1,4 +1,4 @@
-"""Names of a checkpoint's tensors, read without the tensors."""
+"""Names and shapes of a checkpoint's tensors, read without the tensors."""
 
 import json
 import logging
@@ -32,7 +32,7 @@ def checkpoint_keys(name: str) -> Set[str] | None:
         return None
     place = location["pretrained_model_name_or_path"]
     try:
-        file = _local_file(place)
+        file = find_weights(place)
         if file is not None:
             return _keys_in(file)
         return None if Path(place).is_dir() else _keys_on_hub(place)
@@ -41,8 +41,12 @@ def checkpoint_keys(name: str) -> Set[str] | None:
         return None
 
 
-def _local_file(place: str) -> Path | None:
-    """The weights, or else their index, in a folder or in the hub's cache."""
+def find_weights(place: str) -> Path | None:
+    """Find `model.safetensors`, or else the index of several such files.
+
+    Args:
+        place: a folder, or a hub id, of which only the cache is searched.
+    """
     for filename in (SAFE_WEIGHTS_NAME, SAFE_WEIGHTS_INDEX_NAME):
         found = Path(place, filename) if Path(place).is_dir() else try_to_load_from_cache(place, filename)
         # The cache also notes files that a repository lacks, with an object that is no path.
@@ -51,11 +55,19 @@ def _local_file(place: str) -> Path | None:
     return None
 
 
-def _keys_in(file: Path) -> Set[str]:
-    if file.suffix == ".json":
-        return json.loads(file.read_text(encoding="utf-8"))["weight_map"].keys()
+def read_index(file: Path) -> dict[str, str]:
+    """Read the index of a checkpoint in several files: name of a tensor -> name of the file that holds it."""
+    return json.loads(file.read_text(encoding="utf-8"))["weight_map"]
+
+
+def read_shapes(file: Path) -> dict[str, list[int]]:
+    """Read the header of a safetensors file: name of a tensor -> its shape."""
     with safe_open(file, framework="pt") as opened:
-        return set(opened.keys())
+        return {key: opened.get_slice(key).get_shape() for key in opened.keys()}  # noqa: SIM118
+
+
+def _keys_in(file: Path) -> Set[str]:
+    return (read_index(file) if file.suffix == ".json" else read_shapes(file)).keys()
 
 
 def _keys_on_hub(repository: str) -> Set[str]:

@@ -36,12 +36,11 @@ def load_config(name: str) -> PretrainedConfig:
         return AutoConfig.from_pretrained(**location_of(name), trust_remote_code=False)
 
 
-def load_tokenizer(name: str, *, config: PretrainedConfig) -> PreTrainedTokenizerBase:
+def load_tokenizer(name: str) -> PreTrainedTokenizerBase:
     """Load a model's tokenizer, with a pad token: its own, or else the end-of-sequence token.
 
     Args:
         name: as for `load_config`.
-        config: the model's.
 
     Raises:
         ModelError: if there is no tokenizer, or neither token.
@@ -103,7 +102,7 @@ def load_model(
     with explained(name):
         model, info = loader.from_pretrained(**location, **options)
     if model.config.pad_token_id is None:
-        model.config.pad_token_id = load_tokenizer(name, config=config).pad_token_id
+        model.config.pad_token_id = load_tokenizer(name).pad_token_id
     found = TaskModel.of_checkpoint(name, model)
     check_sizes(name, found.head, info["mismatched_keys"])
     return found

@@ -184,7 +184,7 @@ class Experiment:
 
 def _format_for(config: RunConfig, task: Task) -> TaskFormat:
     model_config = load_config(config.model)
-    tokenizer = load_tokenizer(config.model, config=model_config)
+    tokenizer = load_tokenizer(config.model)
     limits = [config.training.max_seq_length or task.max_length, max_length_of(model_config, tokenizer)]
     return make_task_format(
         task, tokenizer=tokenizer, is_encoder_decoder=bool(model_config.is_encoder_decoder), max_length=min(limits)

@@ -21,7 +21,7 @@ from peftsearch.errors import ExportError, ModelError, RunFolderError
 from peftsearch.exports.export_format import FORMATS
 from peftsearch.exports.source import Source
 from peftsearch.exports.writing import Export, check_target, write_export
-from peftsearch.models.load import load_as, load_config, load_tokenizer
+from peftsearch.models.load import load_as, load_tokenizer
 from peftsearch.modules.saved_adapter import load_adapter, read_adapter_config
 from peftsearch.run.recipe import MODEL
 from peftsearch.run.saved_model import SavedModel
@@ -147,6 +147,6 @@ def _num_labels(folder: Path, config: dict[str, Any]) -> int:
 
 def _tokenizer(name: str) -> PreTrainedTokenizerBase | None:
     try:
-        return load_tokenizer(name, config=load_config(name))
+        return load_tokenizer(name)
     except ModelError:
         return None
