@@ -12,7 +12,7 @@ from statistics import median
 from peftsearch.run.config import make_config
 from peftsearch.run.experiment import Experiment
 from peftsearch.run.supernets import make_supernet
-from peftsearch.searches.gate_driver import share_out, start_gate_search
+from peftsearch.searches.gate_driver import split_training_set, start_gate_search
 from peftsearch.searches.method import METHODS
 from peftsearch.searches.task_search import SearchData, TaskHost
 from peftsearch.training.arguments import Phase
@@ -29,7 +29,7 @@ def main() -> None:
     config = make_config({"model": "demo", "task": "demo", "budget": "0.1%", "training": training})
     experiment = Experiment.open(config)
     method = METHODS["bipeft"].load()
-    halves = share_out(experiment.train.encoded, method, 0)
+    halves = split_training_set(experiment.train.encoded, method, 0)
     strategy = method(
         experiment.space,
         budgets=list(experiment.usable_budgets().values()),

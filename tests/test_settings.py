@@ -8,7 +8,7 @@ from transformers.trainer_utils import SchedulerType
 from peftsearch.run.config import make_config
 from peftsearch.searches.method import METHODS, MethodSettings
 from peftsearch.settings import SettingError, at_least, build_settings, limited
-from peftsearch.supernet.relaxation import RELAXATIONS
+from peftsearch.supernet.architecture import RELAXATIONS
 from peftsearch.supernet.sensitivity import SENSITIVITIES
 from peftsearch.training.settings import TrainingSettings
 

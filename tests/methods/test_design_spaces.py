@@ -9,13 +9,13 @@ from peftsearch.methods.design_spaces.settings import DesignSpacesSettings
 from peftsearch.searches.trial_driver import run_trials
 from peftsearch.searches.trials import Problem, Trial
 from peftsearch.space import SearchSpace
-from peftsearch.space.encodings.design_spaces.encoding import DesignSpaces
-from peftsearch.space.encodings.flat import Flat
+from peftsearch.space.encodings.design_spaces.encoding import DesignSpacesEncoding
+from peftsearch.space.encodings.flat import FlatEncoding
 
 SITES = stack_sites(num_layers=8, width=8, inner=32)
 SPACE = make_space(SITES)
 BUDGETS = (3000, 6000)
-CODING = DesignSpaces(SPACE, max(BUDGETS), SITES)
+CODING = DesignSpacesEncoding(SPACE, max(BUDGETS), SITES)
 # Each stage prefers one value: spindle, uniform, all groups, and a strategy for each group.
 BEST = (3, 1, 8, 6, 4, 10, 14)
 
@@ -142,10 +142,10 @@ def test_a_ready_design_needs_a_budget():
 
 def test_a_ready_design_needs_its_space():
     with pytest.raises(ConfigurationError, match="'s4-3b' needs the space 'design_spaces'"):
-        ready_design("s4-3b", Flat(SPACE, 1000, SITES))
+        ready_design("s4-3b", FlatEncoding(SPACE, 1000, SITES))
 
 
 def test_a_kind_that_fits_nowhere_is_named(caplog):
     without = SearchSpace({choice: cost for choice, cost in SPACE.costs.items() if choice.kind != "prefix"})
-    found = ready_design("s4", DesignSpaces(without, 5000, SITES))
+    found = ready_design("s4", DesignSpacesEncoding(without, 5000, SITES))
     assert "goes without prefix" in caplog.text and without.cost(found) <= 5000

@@ -12,7 +12,7 @@ from peftsearch.models.discover import find_sites
 from peftsearch.modules.attach import attach
 from peftsearch.modules.costs import num_parameters
 from peftsearch.searches.gate_driver import start_gate_search
-from peftsearch.searches.second_order import Bilevel, second_order_gradients, virtual_adamw_step
+from peftsearch.searches.second_order import BilevelProblem, second_order_gradients, virtual_adamw_step
 from peftsearch.searches.task_search import SearchData, SupernetTrainer, TaskHost
 from peftsearch.space import SPACES, SearchSpace
 from peftsearch.supernet.supernet import Supernet
@@ -41,8 +41,8 @@ class Quadratic:
         for weight, gradient, rate in zip(self.weights, gradients, self.rates):
             weight -= rate * gradient
 
-    def bilevel(self) -> Bilevel:
-        return Bilevel(
+    def bilevel(self) -> BilevelProblem:
+        return BilevelProblem(
             [self.a],
             weights=self.weights,
             rates=self.rates,
@@ -61,7 +61,7 @@ def test_the_gradient_of_a_quadratic_is_that_of_its_closed_form(rates):
     found = second_order_gradients(problem.bilevel())
     torch.testing.assert_close(found.own[0], problem.c.T @ (rate * (ahead - problem.t)))
     torch.testing.assert_close(found.loss, (ahead - problem.t).square().sum() / 2)
-    torch.testing.assert_close(torch.cat(found.record), ahead * (ahead - problem.t))
+    torch.testing.assert_close(torch.cat(found.saliency), ahead * (ahead - problem.t))
 
 
 def test_the_bilevel_optimum_is_found():

@@ -6,9 +6,9 @@ import pytest
 
 from peftsearch.errors import BudgetError
 from peftsearch.space import Choice, Configuration, Role, SearchSpace, Site
-from peftsearch.space.encodings.autopeft import Autopeft
-from peftsearch.space.encodings.flat import Flat
-from peftsearch.space.encodings.noah import Noah
+from peftsearch.space.encodings.autopeft import AutopeftEncoding
+from peftsearch.space.encodings.flat import FlatEncoding
+from peftsearch.space.encodings.noah import NoahEncoding
 
 LAYERS = 4
 SITES = [
@@ -24,7 +24,7 @@ def make_space(sizes=(1, 3, 6)) -> SearchSpace:
 
 
 def test_a_flat_point_names_a_rank_for_each_placement():
-    encoding = Flat(make_space(), 1000, SITES)
+    encoding = FlatEncoding(make_space(), 1000, SITES)
     assert encoding.decode((0,) * 8) == Configuration()
     point = tuple(2 if str(p) == "lora at encoder.1.query" else 0 for p in encoding.placements)
     assert encoding.decode(point) == Configuration.of([Choice("encoder.1.query", "lora", 3)])
@@ -33,7 +33,7 @@ def test_a_flat_point_names_a_rank_for_each_placement():
 @pytest.mark.parametrize("budget", [10, 25, 95, 480])
 def test_a_flat_sample_leaves_nothing_that_fits(budget):
     space = make_space()
-    encoding = Flat(space, budget, SITES)
+    encoding = FlatEncoding(space, budget, SITES)
     for seed in range(20):
         found = encoding.decode(encoding.sample(random.Random(seed)))
         left = budget - space.cost(found)
@@ -41,9 +41,9 @@ def test_a_flat_sample_leaves_nothing_that_fits(budget):
         assert left >= 0 and (left < 10 or not absent)
 
 
-@pytest.mark.parametrize("coding_class", [Autopeft, Flat, Noah])
-def test_a_configuration_has_one_point_that_stands_for_it(coding_class):
-    encoding = coding_class(make_space(), 300, SITES)
+@pytest.mark.parametrize("encoding_class", [AutopeftEncoding, FlatEncoding, NoahEncoding])
+def test_a_configuration_has_one_point_that_stands_for_it(encoding_class):
+    encoding = encoding_class(make_space(), 300, SITES)
     for seed in range(200):
         configuration = encoding.decode(encoding.sample_any(random.Random(seed)))
         point = encoding.encode(configuration)
@@ -51,23 +51,23 @@ def test_a_configuration_has_one_point_that_stands_for_it(coding_class):
 
 
 def test_unused_decisions_do_not_make_another_point():
-    encoding = Autopeft(make_space(), 1000, SITES)
+    encoding = AutopeftEncoding(make_space(), 1000, SITES)
     assert encoding.encode(encoding.decode((2, 1, 0, 0, 0, 0))) == encoding.encode(Configuration()) == (0,) * 6
-    noah = Noah(make_space(), 1000, SITES)
+    noah = NoahEncoding(make_space(), 1000, SITES)
     assert noah.encode(noah.decode((1, 0, 2, 2, 2, 2, 1, 1, 1, 1))) == (1, 0, 2, 0, 0, 0, 0, 0, 0, 0)
 
 
-@pytest.mark.parametrize("coding_class", [Autopeft, Flat, Noah])
-def test_samples_of_any_size_fit_and_are_not_all_large(coding_class):
+@pytest.mark.parametrize("encoding_class", [AutopeftEncoding, FlatEncoding, NoahEncoding])
+def test_samples_of_any_size_fit_and_are_not_all_large(encoding_class):
     space = make_space()
-    encoding = coding_class(space, 200, SITES)
+    encoding = encoding_class(space, 200, SITES)
     costs = [space.cost(encoding.decode(encoding.sample_any_size(random.Random(seed)))) for seed in range(40)]
     assert 0 < min(costs) <= 80 and max(costs) <= 200
 
 
 def test_repair_keeps_what_fits_and_meets_the_budget():
     space = make_space()
-    encoding = Flat(space, 100, SITES)
+    encoding = FlatEncoding(space, 100, SITES)
     full = tuple(3 for _ in encoding.placements)
     repaired = encoding.repaired(full, random.Random(0))
     assert 90 < space.cost(encoding.decode(repaired)) <= 100
@@ -76,7 +76,7 @@ def test_repair_keeps_what_fits_and_meets_the_budget():
 
 
 def test_autopeft_ties_sizes_by_kind_and_layers_by_one_mask():
-    encoding = Autopeft(make_space(), 1000, SITES)
+    encoding = AutopeftEncoding(make_space(), 1000, SITES)
     assert [v.name for v in encoding.variables[:3]] == ["lora size", "serial_adapter size", "encoder 0"]
     assert len(encoding.variables) == 2 + LAYERS
     # LoRA at rank 3, adapters at size 1, layers 1 and 3
@@ -88,7 +88,7 @@ def test_autopeft_ties_sizes_by_kind_and_layers_by_one_mask():
 
 
 def test_noah_gives_a_kind_its_first_layers_and_a_size_in_each():
-    encoding = Noah(make_space(), 1000, SITES)
+    encoding = NoahEncoding(make_space(), 1000, SITES)
     assert len(encoding.variables) == 2 + 2 * LAYERS
     # LoRA in the first half with sizes 3 and 1; no adapters
     found = encoding.decode((2, 0, 1, 0, 2, 2, 0, 0, 0, 0))
@@ -96,9 +96,9 @@ def test_noah_gives_a_kind_its_first_layers_and_a_size_in_each():
     assert encoding.groups == [(0, 2, 3, 4, 5), (1, 6, 7, 8, 9)]
 
 
-@pytest.mark.parametrize("coding_class", [Flat, Autopeft, Noah])
-def test_every_sample_fits_and_neighbours_differ_in_one_variable(coding_class):
-    encoding = coding_class(make_space(), 90, SITES)
+@pytest.mark.parametrize("encoding_class", [FlatEncoding, AutopeftEncoding, NoahEncoding])
+def test_every_sample_fits_and_neighbours_differ_in_one_variable(encoding_class):
+    encoding = encoding_class(make_space(), 90, SITES)
     for seed in range(10):
         point = encoding.sample(random.Random(seed))
         assert encoding.fits(point)
@@ -110,4 +110,4 @@ def test_every_sample_fits_and_neighbours_differ_in_one_variable(coding_class):
 
 def test_a_budget_that_no_point_fits_is_refused():
     with pytest.raises(BudgetError, match="Raise the budget"):
-        Autopeft(make_space(), 5, SITES).sample(random.Random(0))
+        AutopeftEncoding(make_space(), 5, SITES).sample(random.Random(0))

@@ -6,30 +6,30 @@ import torch
 from peftsearch.supernet.sensitivity import SENSITIVITIES, ModuleSaliency, take_saliency
 
 # Module 0 has two tensors (3 parameters), module 1 one tensor (2 parameters).
-RECORDS = ModuleSaliency(torch.tensor([0, 0, 1]), torch.tensor([3, 2]))
+MODULES = ModuleSaliency(torch.tensor([0, 0, 1]), torch.tensor([3, 2]))
 TRN = [torch.tensor([1.0, -2.0]), torch.tensor([3.0]), torch.tensor([0.0, 4.0])]
 VAL = [torch.tensor([1.0, 0.0]), torch.tensor([-1.0]), torch.tensor([0.0, 2.0])]
 
 
-def test_a_record_is_weight_times_gradient_and_zero_without_one():
-    record = take_saliency([torch.tensor([2.0, 3.0]), torch.tensor([5.0])], [torch.tensor([0.5, -1.0]), None])
-    assert [r.tolist() for r in record] == [[1.0, -3.0], [0.0]]
+def test_saliency_is_weight_times_gradient_and_zero_without_one():
+    saliency = take_saliency([torch.tensor([2.0, 3.0]), torch.tensor([5.0])], [torch.tensor([0.5, -1.0]), None])
+    assert [s.tolist() for s in saliency] == [[1.0, -3.0], [0.0]]
 
 
-def test_importance_is_the_mean_absolute_record():
-    assert RECORDS.importance(TRN).tolist() == pytest.approx([(1 + 2 + 3) / 3, 4 / 2])
+def test_importance_is_the_mean_absolute_saliency():
+    assert MODULES.importance(TRN).tolist() == pytest.approx([(1 + 2 + 3) / 3, 4 / 2])
 
 
 def test_cosine_spans_all_tensors_of_a_module():
     first = (1 * 1 + 3 * -1) / ((1 + 4 + 9) ** 0.5 * 2**0.5)
-    assert RECORDS.cosine(TRN, VAL).tolist() == pytest.approx([first, 1.0])
+    assert MODULES.cosine(TRN, VAL).tolist() == pytest.approx([first, 1.0])
 
 
-def test_cosine_with_a_zero_record_is_zero():
-    assert RECORDS.cosine(TRN, [torch.zeros_like(t) for t in TRN]).tolist() == [0.0, 0.0]
+def test_cosine_with_a_zero_saliency_is_zero():
+    assert MODULES.cosine(TRN, [torch.zeros_like(t) for t in TRN]).tolist() == [0.0, 0.0]
 
 
-def test_the_four_variants_combine_the_two_records():
+def test_the_four_variants_combine_the_two_saliencies():
     cosine = -2 / (14**0.5 * 2**0.5)
     trn, val = [2.0, 2.0], [2 / 3, 1.0]
     expected = {
@@ -40,4 +40,4 @@ def test_the_four_variants_combine_the_two_records():
     }
     assert expected.keys() == SENSITIVITIES.keys()
     for name, values in expected.items():
-        assert SENSITIVITIES[name](RECORDS, TRN, VAL).tolist() == pytest.approx(values)
+        assert SENSITIVITIES[name](MODULES, TRN, VAL).tolist() == pytest.approx(values)

@@ -9,9 +9,8 @@ from peftsearch.modules.attach import attach, count_peft_parameters
 from peftsearch.modules.costs import cost_at
 from peftsearch.modules.peft_module import Mask
 from peftsearch.space import SPACES, Choice, Configuration, SearchSpace
-from peftsearch.supernet.architecture import Disentangled, Entangled, OptionTable
+from peftsearch.supernet.architecture import RELAXATIONS, Disentangled, Entangled, OptionTable
 from peftsearch.supernet.gates import differentiable_gates, fixed_gates
-from peftsearch.supernet.relaxation import RELAXATIONS
 from peftsearch.supernet.supernet import Supernet, rank_masks
 from peftsearch.testing.tiny_models import TINY
 

@@ -19,7 +19,7 @@ from peftsearch.models.discover import find_sites
 from peftsearch.modules.adapter_config import write_provenance
 from peftsearch.modules.costs import cost_at
 from peftsearch.run.config import make_config
-from peftsearch.searches.gate_driver import run_gate_search, search_steps, share_out
+from peftsearch.searches.gate_driver import run_gate_search, search_steps, split_training_set
 from peftsearch.searches.gate_search import GateSearch
 from peftsearch.searches.method import METHODS, Driver
 from peftsearch.space import Budget, Configuration, SearchSpace
@@ -108,7 +108,7 @@ class SearchMixin(RatesByKind):
         train, args = self._train_set(), self.args
         set_seed(args.seed)
         method, settings = METHODS[self._config.method_name].load(), self._config.method
-        weight_half, architecture_half = share_out(train, method, args.seed)
+        weight_half, architecture_half = split_training_set(train, method, args.seed)
         steps = self._num_steps(len(weight_half))
         strategy = method(self._space, budgets=[self._budget], settings=settings, planned_steps=steps)
         with temporarily_attached(self._loaded, self._space.largest, self._sites) as model:

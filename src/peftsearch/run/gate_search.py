@@ -6,7 +6,7 @@ from peftsearch.run.experiment import Experiment
 from peftsearch.run.search_request import SearchRequest
 from peftsearch.run.search_result import SearchResult
 from peftsearch.run.supernets import make_supernet, save_inherited
-from peftsearch.searches.gate_driver import run_gate_search, search_steps, share_out
+from peftsearch.searches.gate_driver import run_gate_search, search_steps, split_training_set
 from peftsearch.searches.task_search import SearchData, TaskHost
 from peftsearch.training.arguments import Phase
 from peftsearch.training.micro_batches import memory_notes
@@ -17,7 +17,7 @@ def search_with_gates(experiment: Experiment, request: SearchRequest, folder: Pa
     settings = experiment.training
     supernet = make_supernet(experiment)
     method = request.load()
-    parts = share_out(experiment.train.encoded, method, experiment.seed)
+    parts = split_training_set(experiment.train.encoded, method, experiment.seed)
     steps = search_steps(len(parts[0]), settings, request.settings)
     strategy = method(
         experiment.space,

@@ -14,7 +14,7 @@ from peftsearch.run.search_request import SearchRequest
 from peftsearch.run.search_result import SearchResult
 from peftsearch.run.supernets import make_supernet, save_inherited
 from peftsearch.run.trial_search import failure_notes, make_problem
-from peftsearch.searches.gate_driver import run_gate_search, search_steps, share_out
+from peftsearch.searches.gate_driver import run_gate_search, search_steps, split_training_set
 from peftsearch.searches.method import MethodSettings
 from peftsearch.searches.task_search import SearchData, TaskHost
 from peftsearch.searches.trial_driver import run_trials
@@ -64,7 +64,7 @@ def _trained_supernet(
 def _train_supernet(experiment: Experiment, settings: MethodSettings, problem: Problem, folder: Path) -> None:
     """Train the supernet and write it, and last of all `supernet.json`."""
     supernet = make_supernet(experiment)
-    parts = share_out(experiment.train.encoded, UniformGates, experiment.seed)
+    parts = split_training_set(experiment.train.encoded, UniformGates, experiment.seed)
     steps = search_steps(len(parts[0]), experiment.training, settings)
     data = SearchData(experiment.task_format, *parts, experiment.validation, experiment.task.selection_metric)
     phase = Phase("supernet", folder, experiment.seed, steps, run=experiment.run_name)

@@ -68,7 +68,7 @@ def start_gate_search(host: SearchHost, supernet: Supernet, strategy: GateStrate
     )
 
 
-def share_out(train: Dataset, strategy: type[GateStrategy], seed: int) -> tuple[Dataset, Subset]:
+def split_training_set(train: Dataset, strategy: type[GateStrategy], seed: int) -> tuple[Dataset, Subset]:
     """Parts of the training set for the weights and for the architecture, as the method shares them."""
     return split_in_halves(train, seed) if strategy.split == "halves" else (train, Subset(train, []))
 

@@ -29,7 +29,7 @@ class LiveParameters:
         device = self.tensors[0].device if self.tensors else torch.device("cpu")
         owners = torch.tensor([i for i, parameters in enumerate(by_module) for _ in parameters], device=device)
         sizes = torch.tensor([sum(p.numel() for p in parameters) for parameters in by_module], device=device)
-        self.records = ModuleSaliency(owners, sizes)
+        self.modules = ModuleSaliency(owners, sizes)
 
 
 class GateSearch:
@@ -156,7 +156,7 @@ class GateSearch:
         live = self._live
         weight_saliency = take_saliency(live.tensors, [p.grad for p in live.tensors])
         removed = self.strategy.observe(
-            step, Observation(live.placements, live.records, weight_saliency, validation_saliency)
+            step, Observation(live.placements, live.modules, weight_saliency, validation_saliency)
         )
         if removed:
             self._remove(removed)

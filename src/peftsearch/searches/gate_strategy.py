@@ -17,14 +17,14 @@ class Observation:
     """What one search step saw of the live modules, module i being `live[i]`.
 
     Args:
-        live: placements in the order of `records`.
-        records: how tensors map to modules.
+        live: placements in the order of `modules`.
+        modules: how tensors map to modules.
         weight_saliency: weight * gradient on the weight half of the data.
         validation_saliency: the same on the architecture half; None in a step that does not train the architecture.
     """
 
     live: list[Placement]
-    records: ModuleSaliency
+    modules: ModuleSaliency
     weight_saliency: Saliency
     validation_saliency: Saliency | None
 

@@ -24,7 +24,7 @@ Tensors = list[torch.Tensor]
 
 
 @dataclass(frozen=True)
-class Bilevel:
+class BilevelProblem:
     """The architecture is judged by the validation loss of the weights after their next training step.
 
     Args:
@@ -48,16 +48,16 @@ class BilevelGradients(NamedTuple):
 
     Args:
         own: gradients of the architecture's parameters.
-        record: virtual weight * gradient of the validation loss there, for each weight.
+        saliency: virtual weight * gradient of the validation loss there, for each weight.
         loss: the validation loss at the virtual weights.
     """
 
     own: Tensors
-    record: Saliency
+    saliency: Saliency
     loss: torch.Tensor
 
 
-def second_order_gradients(problem: Bilevel) -> BilevelGradients:
+def second_order_gradients(problem: BilevelProblem) -> BilevelGradients:
     """Gradient of the validation loss at virtual weights, by the architecture; four passes.
 
     dL_val/d alpha - lr * h, where h = (dL_trn(w + e v)/d alpha - dL_trn(w - e v)/d alpha) / (2 e), v is the gradient
@@ -69,16 +69,16 @@ def second_order_gradients(problem: Bilevel) -> BilevelGradients:
         gradients = _gradients(loss, [*problem.parameters, *problem.weights])
         loss = loss.detach()  # lets go of the pass's memory
         own, ahead = gradients[: len(problem.parameters)], gradients[len(problem.parameters) :]
-        record = take_saliency(problem.weights, ahead)
+        saliency = take_saliency(problem.weights, ahead)
         rate = max(problem.rates)
         if rate > 0:
             direction = [gradient * (own_rate / rate) for gradient, own_rate in zip(ahead, problem.rates)]
             product = _mixed_product(problem, saved, direction)
             own = [gradient - rate * h for gradient, h in zip(own, product)]
-    return BilevelGradients(own, record, loss)
+    return BilevelGradients(own, saliency, loss)
 
 
-def _mixed_product(problem: Bilevel, saved: Tensors, direction: Tensors) -> Tensors:
+def _mixed_product(problem: BilevelProblem, saved: Tensors, direction: Tensors) -> Tensors:
     """d^2 L_trn / (d alpha d w) times a direction, by a central difference around the saved weights."""
     length = float(torch.stack(torch._foreach_norm(direction)).norm())
     step = DIFFERENCE / (length + 1e-6)
@@ -89,7 +89,7 @@ def _mixed_product(problem: Bilevel, saved: Tensors, direction: Tensors) -> Tens
     return [(a - b) / (2 * step) for a, b in zip(above, below)]
 
 
-def _gradient_at(problem: Bilevel, saved: Tensors, direction: Tensors, step: float) -> Tensors:
+def _gradient_at(problem: BilevelProblem, saved: Tensors, direction: Tensors, step: float) -> Tensors:
     with torch.no_grad():
         torch._foreach_copy_(problem.weights, torch._foreach_add(saved, direction, alpha=step))
     return _gradients(problem.train_loss(), problem.parameters)
@@ -178,7 +178,7 @@ class SecondOrderSearch(GateSearch):
         gates = self.strategy.architecture_gates(step, self.supernet.live, device)
         penalty = self.strategy.architecture_penalty(step).to(device)
         weights = [(p, group["lr"]) for group in optimizer.param_groups for p in group["params"]]
-        problem = Bilevel(
+        problem = BilevelProblem(
             self.strategy.architecture_parameters(step),
             weights=[weight for weight, _ in weights],
             rates=[rate for _, rate in weights],
@@ -190,4 +190,4 @@ class SecondOrderSearch(GateSearch):
             found = second_order_gradients(problem)
         self._update_architecture(step, found.own)
         position = {id(weight): i for i, (weight, _) in enumerate(weights)}
-        return [found.record[position[id(tensor)]] for tensor in self._live.tensors], found.loss
+        return [found.saliency[position[id(tensor)]] for tensor in self._live.tensors], found.loss

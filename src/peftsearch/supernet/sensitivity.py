@@ -26,12 +26,12 @@ class ModuleSaliency:
         self.owners = owners
         self.sizes = sizes
 
-    def importance(self, record: Saliency) -> torch.Tensor:
+    def importance(self, saliency: Saliency) -> torch.Tensor:
         """(modules,) mean |theta * grad|: I_n.
 
         Source: Chang et al. 2024, eq. 2.
         """
-        return self._sum_by_module(torch.stack(torch._foreach_norm(record, ord=1))) / self.sizes
+        return self._sum_by_module(torch.stack(torch._foreach_norm(saliency, ord=1))) / self.sizes
 
     def cosine(self, first: Saliency, second: Saliency) -> torch.Tensor:
         """(modules,) cosine of two records of the same module over all of its tensors; 0 if one of them is zero.
@@ -41,8 +41,8 @@ class ModuleSaliency:
         products = torch._foreach_mul(first, second)
         dot = self._sum_by_module(torch.stack([product.sum() for product in products]))
         norms = [
-            self._sum_by_module(torch.stack(torch._foreach_norm(record, ord=2)) ** 2).sqrt()
-            for record in (first, second)
+            self._sum_by_module(torch.stack(torch._foreach_norm(saliency, ord=2)) ** 2).sqrt()
+            for saliency in (first, second)
         ]
         length = norms[0] * norms[1]
         return torch.where(length > 0, dot / length.clamp_min(torch.finfo(dot.dtype).tiny), 0.0)

@@ -6,20 +6,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from peftsearch.space.encodings.design_spaces.designs import READY, Design
-from peftsearch.space.encodings.design_spaces.encoding import DesignSpaces
+from peftsearch.space.encodings.design_spaces.encoding import DesignSpacesEncoding
 
 BERT_BUDGET = 547_411  # 0.5 % of BERT-base
 ENCODER = stack_sites(num_layers=5, width=8, inner=32)
-SMALL = DesignSpaces(make_space(ENCODER), 5000, ENCODER)
+SMALL = DesignSpacesEncoding(make_space(ENCODER), 5000, ENCODER)
 BOTH = [*stack_sites("decoder", num_layers=4, width=8, inner=32), *stack_sites(num_layers=8, width=8, inner=32)]
-TWO_STACKS = DesignSpaces(make_space(BOTH), 20_000, BOTH)
+TWO_STACKS = DesignSpacesEncoding(make_space(BOTH), 20_000, BOTH)
 POINTS = st.tuples(*(st.integers(0, len(variable.values) - 1) for variable in SMALL.variables))
 
 
 @pytest.fixture(scope="module")
 def bert():
     sites = stack_sites(num_layers=12, width=768, inner=3072)
-    return DesignSpaces(make_space(sites), BERT_BUDGET, sites)
+    return DesignSpacesEncoding(make_space(sites), BERT_BUDGET, sites)
 
 
 def kinds_of_layers(configuration, stack="encoder"):
@@ -110,7 +110,7 @@ def test_a_budget_below_the_design_goes_to_the_cheapest_module():
 
 def test_a_model_of_two_layers_has_two_groups():
     sites = stack_sites(num_layers=2, width=8, inner=32)
-    encoding = DesignSpaces(make_space(sites), 2000, sites)
+    encoding = DesignSpacesEncoding(make_space(sites), 2000, sites)
     found = encoding.configure(Design("spindle", "uniform", "1234", ("L", "P", "A", "A")))
     assert kinds_of_layers(found) == {0: "l", 1: "p"}
 

@@ -2,7 +2,7 @@ import pytest
 from design_sites import make_space, stack_sites
 
 from peftsearch.space import Placement
-from peftsearch.space.encodings.design_spaces.layer_units import LayerUnits, Unit, divide_share, fill_layers
+from peftsearch.space.encodings.design_spaces.layer_units import LayerAllocation, LayerUnit, divide_share, fill_layers
 
 BERT_SHARE = 45_617  # 0.5 % of BERT-base over 12 layers
 
@@ -16,11 +16,11 @@ def units():
     for placement in space.ranks:
         if "embedding" not in placement.site and "final" not in placement.site:
             placements.setdefault(placement.kind, []).append(placement)
-    return {kind: Unit.of(space, found) for kind, found in placements.items()}
+    return {kind: LayerUnit.of(space, found) for kind, found in placements.items()}
 
 
 def divided(units, kinds, share):
-    layer = LayerUnits(tuple(units[kind] for kind in kinds), share)
+    layer = LayerAllocation(tuple(units[kind] for kind in kinds), share)
     return {unit.kind: size for unit, size in divide_share(layer).items()}
 
 
@@ -55,10 +55,12 @@ def layers():
     space = make_space(stack_sites(num_layers=2, width=8, inner=16))
 
     def unit(layer, kind):
-        return Unit.of(space, [p for p in space.ranks if p.site.startswith(f"encoder.{layer}.") and p.kind == kind])
+        return LayerUnit.of(
+            space, [p for p in space.ranks if p.site.startswith(f"encoder.{layer}.") and p.kind == kind]
+        )
 
     def make(share, *kinds):
-        return [LayerUnits(tuple(unit(layer, kind) for kind in kinds), share) for layer in range(2)]
+        return [LayerAllocation(tuple(unit(layer, kind) for kind in kinds), share) for layer in range(2)]
 
     return make
 

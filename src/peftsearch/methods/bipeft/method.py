@@ -24,9 +24,15 @@ from peftsearch.methods.bipeft.settings import BipeftSettings
 from peftsearch.searches.gate_strategy import GateStrategy, Observation
 from peftsearch.space import Configuration, Placement, SearchSpace
 from peftsearch.space.repair import EMPTY, repair
-from peftsearch.supernet.architecture import Architecture, Disentangled, Entangled, OptionTable, regularisation
+from peftsearch.supernet.architecture import (
+    RELAXATIONS,
+    Architecture,
+    Disentangled,
+    Entangled,
+    OptionTable,
+    regularisation,
+)
 from peftsearch.supernet.gates import differentiable_gates, fixed_gates
-from peftsearch.supernet.relaxation import RELAXATIONS
 from peftsearch.supernet.sensitivity import SENSITIVITIES
 from peftsearch.supernet.supernet import Gates
 from peftsearch.training.pytree import PyTree
@@ -142,7 +148,7 @@ class Bipeft(GateStrategy):
 
     def _smooth(self, observation: Observation) -> None:
         """S_n <- decay * S_n + (1 - decay) * s_n (eq. 4)."""
-        new = self.sensitivity(observation.records, observation.weight_saliency, observation.validation_saliency).cpu()
+        new = self.sensitivity(observation.modules, observation.weight_saliency, observation.validation_saliency).cpu()
         index = torch.tensor([self.table.index[placement] for placement in observation.live])
         new = new * self._unused_rank_factor()[index]
         self.scores[index] = self.settings.decay * self.scores[index] + (1 - self.settings.decay) * new

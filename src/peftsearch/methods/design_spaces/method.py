@@ -11,7 +11,7 @@ from peftsearch.searches.trials import Fidelity, Problem, Proposal, Trial
 from peftsearch.space import Configuration
 from peftsearch.space.encoding import Encoding, Point
 from peftsearch.space.encodings.design_spaces.designs import KIND_OF, NUM_GROUPS, READY
-from peftsearch.space.encodings.design_spaces.encoding import DesignSpaces
+from peftsearch.space.encodings.design_spaces.encoding import DesignSpacesEncoding
 
 logger = logging.getLogger(__name__)
 
@@ -91,7 +91,7 @@ def ready_design(name: str, encoding: Encoding | None) -> Configuration:
     """
     if encoding is None:
         raise BudgetError(f"The sizes of '{name}' follow from a budget. Give --budget, for example 0.5%.")
-    if not isinstance(encoding, DesignSpaces):
+    if not isinstance(encoding, DesignSpacesEncoding):
         raise ConfigurationError(f"'{name}' needs the space '{SPACE}'. Leave --space and --method out.")
     missing = {KIND_OF[letter] for strategy in READY[name].strategies for letter in strategy} - encoding.kinds
     if missing:

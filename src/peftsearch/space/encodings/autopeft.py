@@ -9,7 +9,7 @@ from peftsearch.space.site import Site
 
 
 @register_encoding
-class Autopeft(Encoding):
+class AutopeftEncoding(Encoding):
     """A size for each kind (0 switches it off everywhere) and a bit for each block (0 leaves it without any module).
 
     Source: Zhou et al. 2024, section 3.1; ours: a block of an encoder-decoder is a block of one of its stacks.

@@ -11,7 +11,7 @@ from peftsearch.space.site import Site
 
 
 @register_encoding
-class Flat(Encoding):
+class FlatEncoding(Encoding):
     """Each placement is off or has one of its ranks, whatever the others do."""
 
     name = "flat"

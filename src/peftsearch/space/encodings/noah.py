@@ -11,7 +11,7 @@ DEPTHS = (0.0, 0.25, 0.5, 0.75, 1.0)
 
 
 @register_encoding
-class Noah(Encoding):
+class NoahEncoding(Encoding):
     """A depth for each kind, as a share of a stack's blocks, and a size for each kind and block.
 
     Source: Zhang et al. 2022, section 3.2, where the depths are 3, 6, 9 and 12 of 12 blocks. Ours: the depth may be 0,

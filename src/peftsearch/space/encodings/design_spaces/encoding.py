@@ -16,13 +16,13 @@ from peftsearch.space.encodings.design_spaces.designs import (
     layer_weight,
     split_budget,
 )
-from peftsearch.space.encodings.design_spaces.layer_units import LayerUnits, Unit, fill_layers
+from peftsearch.space.encodings.design_spaces.layer_units import LayerAllocation, LayerUnit, fill_layers
 from peftsearch.space.search_space import SearchSpace
 from peftsearch.space.site import ONCE_PER_STACK, Site
 
 
 @register_encoding
-class DesignSpaces(Encoding):
+class DesignSpacesEncoding(Encoding):
     """A grouping, an allocation, the tunable groups and a strategy for each group; the budget gives the sizes.
 
     In an encoder-decoder each stack is grouped by the same pattern, and a group's strategy holds in both. Sites that
@@ -70,23 +70,23 @@ class DesignSpaces(Encoding):
         layers = self._layers(design)
         return fill_layers(layers, self.budget) or self._single_modules(layers) or self._cheapest_module()
 
-    def _layers(self, design: Design) -> list[LayerUnits]:
+    def _layers(self, design: Design) -> list[LayerAllocation]:
         """What each tunable layer is to hold and its share of the budget, from the bottom up, encoder first."""
         chosen = [block for block in self.blocks if str(self._group(design, block) + 1) in design.tunable]
         weights = [layer_weight(design.allocation, layer, self.num_layers[stack]) for stack, layer in chosen]
         shares = split_budget(self.budget, weights)
-        return [LayerUnits(self._units(design, b), share) for b, share in zip(chosen, shares, strict=True)]
+        return [LayerAllocation(self._units(design, b), share) for b, share in zip(chosen, shares, strict=True)]
 
     def _group(self, design: Design, block: tuple[str, int]) -> int:
         stack, layer = block
         return group_of_layers(design.grouping, self.num_layers[stack])[layer]
 
-    def _units(self, design: Design, block: tuple[str, int]) -> tuple[Unit, ...]:
+    def _units(self, design: Design, block: tuple[str, int]) -> tuple[LayerUnit, ...]:
         letters = design.strategies[self._group(design, block)]
         found = (self.units.get((block, KIND_OF[letter])) for letter in letters)
         return tuple(unit for unit in found if unit is not None)
 
-    def _single_modules(self, layers: list[LayerUnits]) -> Configuration:
+    def _single_modules(self, layers: list[LayerAllocation]) -> Configuration:
         ordered = [p for layer in reversed(layers) for unit in layer.units for p in unit.placements]
         return self.space.fill(Configuration(), ordered=ordered, budget=self.budget)
 
@@ -95,11 +95,11 @@ class DesignSpaces(Encoding):
         return Configuration.of([cheapest] if self.space.cost_of(cheapest) <= self.budget else [])
 
 
-def _find_units(space: SearchSpace, sites: Iterable[Site]) -> dict[tuple[tuple[str, int], str], Unit]:
+def _find_units(space: SearchSpace, sites: Iterable[Site]) -> dict[tuple[tuple[str, int], str], LayerUnit]:
     """(block, kind) -> the kind at all its sites of the block."""
     block_of = {site.name: (site.stack, site.layer) for site in sites if site.role not in ONCE_PER_STACK}
     placements: dict[tuple[tuple[str, int], str], list[Placement]] = {}
     for placement in space.ranks:
         if placement.site in block_of and placement.kind in KIND_OF.values():
             placements.setdefault((block_of[placement.site], placement.kind), []).append(placement)
-    return {key: Unit.of(space, found) for key, found in placements.items()}
+    return {key: LayerUnit.of(space, found) for key, found in placements.items()}

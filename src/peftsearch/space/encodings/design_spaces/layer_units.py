@@ -11,7 +11,7 @@ FIXED = "bitfit"
 
 
 @dataclass(frozen=True, eq=False)
-class Unit:
+class LayerUnit:
     """One kind at all its sites of one layer, with one size.
 
     Args:
@@ -25,7 +25,7 @@ class Unit:
     costs: Mapping[int, int]
 
     @classmethod
-    def of(cls, space: SearchSpace, placements: Sequence[Placement]) -> "Unit":
+    def of(cls, space: SearchSpace, placements: Sequence[Placement]) -> "LayerUnit":
         """The placements of one kind at the sizes that all of them can have."""
         sizes = sorted(set.intersection(*(set(space.ranks[p]) for p in placements)))
         costs = {n: sum(space.costs[Choice(p.site, p.kind, n)] for p in placements) for n in sizes}
@@ -54,7 +54,7 @@ class Unit:
 
 
 @dataclass(frozen=True)
-class LayerUnits:
+class LayerAllocation:
     """What a layer is to hold.
 
     Args:
@@ -62,11 +62,11 @@ class LayerUnits:
         share: parameters.
     """
 
-    units: tuple[Unit, ...]
+    units: tuple[LayerUnit, ...]
     share: int
 
 
-def divide_share(layer: LayerUnits) -> dict[Unit, int]:
+def divide_share(layer: LayerAllocation) -> dict[LayerUnit, int]:
     """Sizes of a layer's units: BitFit's cost comes first, the others get equal parts of the rest.
 
     BitFit is left out where it exceeds the share, unless it is the layer's only kind. Every other unit has its
@@ -80,7 +80,7 @@ def divide_share(layer: LayerUnits) -> dict[Unit, int]:
     return {unit: unit.smallest for unit in fixed} | {u: u.largest_within(left // len(others)) for u in others}
 
 
-def fill_layers(layers: Iterable[LayerUnits], budget: int) -> Configuration:
+def fill_layers(layers: Iterable[LayerAllocation], budget: int) -> Configuration:
     """Divide every layer's share, then repair the sum: at most the budget, and no step of a size left that fits it."""
     filling = _Filling(list(layers), budget)
     filling.reduce()
@@ -99,7 +99,7 @@ class _Filling:
         budget: parameters.
     """
 
-    def __init__(self, layers: list[LayerUnits], budget: int):
+    def __init__(self, layers: list[LayerAllocation], budget: int):
         divided = [divide_share(layer) for layer in layers]
         self.sizes = {unit: size for sizes in divided for unit, size in sizes.items()}
         self.layer_of = {unit: i for i, sizes in enumerate(divided) for unit in sizes}
@@ -107,13 +107,13 @@ class _Filling:
         self.used = [sum(unit.cost(size) for unit, size in sizes.items()) for sizes in divided]
         self.left = budget - sum(self.used)
 
-    def resize(self, unit: Unit, size: int) -> None:
+    def resize(self, unit: LayerUnit, size: int) -> None:
         more = unit.cost(size) - unit.cost(self.sizes[unit])
         self.sizes[unit] = size
         self.used[self.layer_of[unit]] += more
         self.left -= more
 
-    def lack(self, unit: Unit) -> int:
+    def lack(self, unit: LayerUnit) -> int:
         """Parameters that the unit's layer is below its share."""
         return self.shares[self.layer_of[unit]] - self.used[self.layer_of[unit]]
 
@@ -135,7 +135,7 @@ class _Filling:
             present = [unit for unit, size in self.sizes.items() if size]
             self.resize(max(present, key=self._drop_order), 0)
 
-    def _drop_order(self, unit: Unit) -> tuple[bool, int, int, int]:
+    def _drop_order(self, unit: LayerUnit) -> tuple[bool, int, int, int]:
         layer = self.layer_of[unit]
         is_alone = self.used[layer] == unit.cost(self.sizes[unit])
         return not is_alone, unit.cost(self.sizes[unit]), -self.shares[layer], -layer
