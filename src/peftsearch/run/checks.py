@@ -1,4 +1,4 @@
-"""Checks of a run before its first step."""
+"""Check a run before its first step."""
 
 from pathlib import Path
 
@@ -36,7 +36,7 @@ def check_cost(recipe: Recipe, experiment: Experiment) -> None:
     """Refuse a recipe that is larger than the budget.
 
     Raises:
-        BudgetError: with both sizes.
+        BudgetError: if it is; it names both sizes.
     """
     budget, parameters = experiment.smallest_budget, recipe.num_parameters(experiment)
     if budget is not None and parameters > budget:
@@ -48,7 +48,7 @@ def check_cost(recipe: Recipe, experiment: Experiment) -> None:
 
 
 def check_folder(config: RunConfig) -> None:
-    """Check that the run may write to its folder, and is the one in it if it goes on.
+    """Check that a run may write to its folder, and on resuming that the folder holds the same run.
 
     Raises:
         RunFolderError: if not.
@@ -63,7 +63,7 @@ def check_services(config: RunConfig) -> None:
     """Check the tracker that a run reports to and the hub that it is pushed to.
 
     Raises:
-        PeftSearchError: for the first that does not work.
+        PeftSearchError: for the first that cannot be used.
     """
     check_tracker(config.training.report_to)
     check_push(config)

@@ -1,4 +1,4 @@
-"""The recipe that `peftsearch train` trains, from the name or the file that the user gave."""
+"""Choose the recipe of `peftsearch train`, from the name of a method, a file or a run folder."""
 
 from pathlib import Path
 
@@ -26,11 +26,11 @@ from peftsearch.space.transfer import depths, require_sites, transfer
 
 
 def choose_recipe(name: str, settings: MethodSettings, experiment: Experiment) -> Recipe:
-    """A manual method by its name, or the configuration in a file or a run folder.
+    """Make the recipe of a manual method, or of the configuration in a file or a run folder.
 
     Args:
         name: of a manual method, of a file or of a run folder.
-        settings: of the manual method; others are passed over.
+        settings: of the manual method; settings of another method are ignored.
         experiment: gives sites and budget.
 
     Raises:
@@ -100,7 +100,7 @@ def _manual(name: str, settings: MethodSettings, experiment: Experiment) -> Reci
 
 
 def _left_out(name: str, method: ManualMethod, found: Configuration, experiment: Experiment) -> tuple[str, ...]:
-    """Say so where the budget left sites without a module."""
+    """A note for the user, if the budget left sites without a module."""
     everywhere = sites_for(method.kind, experiment.sites, method.roles)
     if len(found) == len(everywhere):
         return ()

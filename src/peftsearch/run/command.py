@@ -17,6 +17,7 @@ def command_of(verb: str, config: RunConfig) -> str:
 
     Args:
         verb: "search" or "train".
+        config: settings of the run.
     """
     flags = _changed(config, skip=(*HOW_TO_START, "method_name"))
     flags = {name: _shown(value) if name in _FILES else value for name, value in flags.items()}
@@ -47,6 +48,6 @@ def _shown(paths: Any) -> str:
 
 
 def shorten_path(path: str) -> str:
-    """An absolute path without the folders that only this machine has; other text as it is."""
+    """Shorten an absolute path to "path/to/NAME", and leave other text as it is."""
     is_absolute = Path(path.strip()).expanduser().is_absolute()
     return f"path/to/{Path(path.strip()).name}" if is_absolute else path

@@ -228,7 +228,11 @@ def method_of(settings: Mapping[str, Any]) -> str:
 
 
 def read_config(path: Path) -> RunConfig:
-    """Read `config.yaml` of a run folder."""
+    """Read `config.yaml` of a run folder.
+
+    Raises:
+        SettingError: if it cannot be read.
+    """
     return make_config(read_yaml(path))
 
 

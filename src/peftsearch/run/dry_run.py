@@ -1,4 +1,4 @@
-"""`--dry_run`: everything is checked that can be before the first step, and the plan is shown."""
+"""`--dry_run`: do every check of a run that comes before its first step, and describe the run."""
 
 from peftsearch.run.checks import check_cost, check_is_search
 from peftsearch.run.choose_recipe import choose_recipe
@@ -8,7 +8,7 @@ from peftsearch.run.pipeline import open_experiment
 
 
 def describe_search(config: RunConfig) -> str:
-    """The plan of a search, in lines.
+    """Describe a search in a few lines: task, model, space, budgets and output.
 
     Raises:
         PeftSearchError: as the search would.
@@ -18,7 +18,7 @@ def describe_search(config: RunConfig) -> str:
 
 
 def describe_train(config: RunConfig) -> str:
-    """The plan of a training, in lines.
+    """Describe a training in a few lines: as `describe_search`, and what is trained.
 
     Raises:
         PeftSearchError: as the training would.

@@ -1,4 +1,4 @@
-"""A task put to a model within budgets: what every stage of a run works on."""
+"""A task, a model and budgets of parameters: every stage of a run works on them."""
 
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -21,7 +21,7 @@ from peftsearch.training.settings import TrainingSettings
 
 @dataclass(frozen=True)
 class Experiment:
-    """A task, a model, and what may be attached to it.
+    """A task, a model, and the modules that may be attached to it.
 
     Splits are encoded, and sites and sizes read, when they are first asked for.
 
@@ -96,10 +96,8 @@ class Experiment:
 
     @property
     def task_type(self) -> str:
-        """peft's name of the task."""
+        """Name of the task in peft."""
         return "SEQ_2_SEQ_LM" if self.task_format.num_labels is None else "SEQ_CLS"
-
-    # -- what can be chosen
 
     @cached_property
     def _sketch(self) -> TaskModel:
@@ -133,7 +131,7 @@ class Experiment:
 
     @property
     def smallest_budget(self) -> int | None:
-        """The one that is trained, in parameters; None without a budget."""
+        """The budget that is trained, in parameters; None without a budget."""
         return min(self.budgets.values(), default=None)
 
     def usable_budgets(self) -> dict[str, int]:
@@ -145,10 +143,8 @@ class Experiment:
         return {text: self.space.check_budget(parameters) for text, parameters in self.budgets.items()}
 
     def make_encoding(self) -> Encoding:
-        """The variables of the space, within the largest budget."""
+        """Make the encoding of the space, within the largest budget."""
         return ENCODINGS[self.preset.encoding](self.space, max(self.usable_budgets().values()), self.sites)
-
-    # -- data
 
     @cached_property
     def train(self) -> EncodedSplit:
@@ -166,12 +162,12 @@ class Experiment:
         return self._encoded("test")
 
     def first_of_validation(self, count: int) -> EncodedSplit:
-        """The first examples of the validation split, for methods that score often; all of them if it has fewer."""
+        """The first `count` examples of the validation split, for methods that score often; all if it has fewer."""
         examples = self.validation.examples[:count]
         return self.validation if len(examples) == len(self.validation.examples) else self._encode(examples)
 
     def num_truncated(self) -> dict[str, int]:
-        """Rows of each split that were cut at the token limit."""
+        """Name of each split -> its examples that were cut to the longest length."""
         splits = {"train": self.train, "validation": self.validation, "test": self.test}
         return {name: split.encoded.num_truncated for name, split in splits.items()}
 

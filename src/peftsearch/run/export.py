@@ -1,11 +1,13 @@
-"""`peftsearch export`: from a run folder or an adapter to another tool's format."""
+"""`peftsearch export`: write a run's result or an adapter in another tool's format."""
 
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import transformers
+from peft import PeftConfig, get_peft_model
 from safetensors import SafetensorError, safe_open
+from torch import nn
 from transformers import (
     AutoModel,
     AutoModelForCausalLM,
@@ -19,9 +21,11 @@ from transformers import (
 
 from peftsearch.errors import ExportError, ModelError, RunFolderError
 from peftsearch.exports.export_format import FORMATS
+from peftsearch.exports.lora.form import check_lora
 from peftsearch.exports.source import Source
 from peftsearch.exports.writing import Export, check_target, write_export
-from peftsearch.models.load import load_as, load_tokenizer
+from peftsearch.models.load import load_as, load_tokenizer, sketch_model
+from peftsearch.modules.adapter_config import PeftSearchConfig
 from peftsearch.modules.saved_adapter import load_adapter, read_adapter_config
 from peftsearch.run.recipe import MODEL
 from peftsearch.run.saved_model import SavedModel
@@ -64,10 +68,10 @@ def run_export(run: Path, *, format: str, output: Path, model: str = "", overwri
 
 
 def export_lora_beside(saved: SavedModel, folder: Path) -> str:
-    """Write a run's adapter as plain LoRA too, in `lora/` of its folder, where it can be that.
+    """Write a run's adapter as plain LoRA too, in `lora/` of its folder, if it can be expressed as that.
 
     Args:
-        saved: what the run saved.
+        saved: how the run saved its result.
         folder: of the run.
 
     Returns:
@@ -77,10 +81,19 @@ def export_lora_beside(saved: SavedModel, folder: Path) -> str:
         return ""
     try:
         check_target(folder / "lora", overwrite=True)
+        _check_lora(saved, folder)
         write_export(source_of(saved, folder), "lora", folder / "lora")
     except ExportError as error:
         return str(error)
     return ""
+
+
+def _check_lora(saved: SavedModel, folder: Path) -> None:
+    """Refuse an adapter of ours that cannot be plain LoRA, before any weights are loaded."""
+    config = PeftConfig.from_pretrained(str(folder / saved.saved_as))
+    if isinstance(config, PeftSearchConfig):
+        sketch = sketch_model(saved.model, num_labels=saved.num_labels, problem_type=saved.problem_type)
+        check_lora(_make_source(saved, get_peft_model(sketch.model, config)))
 
 
 def open_source(run: Path, *, model: str = "") -> Source:
@@ -96,17 +109,16 @@ def open_source(run: Path, *, model: str = "") -> Source:
 
 
 def source_of(saved: SavedModel, folder: Path) -> Source:
-    """The result in a folder, as it was saved."""
-    return Source(
-        saved.model,
-        saved.load(folder)[0],
-        load_base=saved.load_base,
-        load_tokenizer=lambda: _tokenizer(saved.model),
-    )
+    """Load the result in a run folder as the source of exports."""
+    return _make_source(saved, saved.load(folder)[0])
+
+
+def _make_source(saved: SavedModel, model: nn.Module) -> Source:
+    return Source(saved.model, model, load_base=saved.load_base, load_tokenizer=lambda: _tokenizer(saved.model))
 
 
 def _source_of_adapter(folder: Path, model: str) -> Source:
-    """An adapter without a run around it: its own configuration says what it belongs to."""
+    """Load an adapter without a run; its own configuration names the pretrained model."""
     config = read_adapter_config(folder)
     if config.get("peft_type") not in _EXPORTED:
         raise ExportError(

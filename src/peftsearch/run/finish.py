@@ -1,4 +1,4 @@
-"""The end of a run: the best seed's result where users look for it, checked there, and everything written about it."""
+"""Finish a run: put the best seed's result into place, check it there, and write card, page and numbers."""
 
 import shutil
 from dataclasses import replace
@@ -16,31 +16,41 @@ from peftsearch.run.experiment import Experiment
 from peftsearch.run.export import export_lora_beside
 from peftsearch.run.hub import push_if_asked
 from peftsearch.run.recipe import Recipe
-from peftsearch.run.results import Outcome
 from peftsearch.run.saved_model import SavedModel
+from peftsearch.run.train import TrainedConfiguration
 from peftsearch.run.verify import verify
 
 
-def finish(config: RunConfig, experiment: Experiment, outcome: Outcome, *, recipe: Recipe, results: Results) -> Path:
+def finish(
+    config: RunConfig, experiment: Experiment, trained: TrainedConfiguration, *, recipe: Recipe, results: Results
+) -> Path:
     """Put the best seed's result into place, check it there, then write the card, the page and the results.
+
+    Args:
+        config: settings of the run.
+        experiment: gives the metric that selects the seed.
+        trained: every seed of the recipe, in `training/` of the run folder.
+        recipe: says how results are saved.
+        results: without the verdict and the check in a new process.
 
     Returns:
         the run folder.
 
     Raises:
         RunFolderError: if the result is missing.
-        TrainingError: if it is another one in a new process.
+        TrainingError: if a new process counts or scores it otherwise.
+        HubError: if it is to be pushed and the hub refuses.
     """
     folder = Path(config.output_folder)
-    best = outcome.best(experiment.task.selection_metric)
-    source = folder / "training" / f"seed-{outcome.runs[best].seed}" / recipe.saved_as
+    best = trained.best(experiment.task.selection_metric)
+    source = folder / "training" / f"seed-{trained.runs[best].seed}" / recipe.saved_as
     if not source.is_dir():
         raise RunFolderError(f"'{source}' is missing. Train again with --overwrite.")
     target = folder / recipe.saved_as
     with new_folder(target) as new:
         shutil.copytree(source, new, dirs_exist_ok=True)
     saved = SavedModel.of(experiment, recipe.saved_as)
-    verified = Verified(**verify(saved, folder, outcome.proofs[best])) if config.verify else None
+    verified = Verified(**verify(saved, folder, trained.proofs[best])) if config.verify else None
     refused = export_lora_beside(saved, folder)
     notes = (*results.notes, f"lora/ was not written. {refused}") if refused else results.notes
     results = replace(results, verdict=verdict(results), verified=verified, notes=notes)

@@ -1,4 +1,4 @@
-"""The folder of a run: who may write to it, and how its files are written."""
+"""The folder of a run: which process may write to it, and its JSON files."""
 
 import json
 import shutil
@@ -23,8 +23,8 @@ def check_run_folder(path: Path, *, resume: bool, overwrite: bool) -> None:
     """Check that a run may write to the folder, without touching it.
 
     Raises:
-        RunFolderError: if it holds files and neither `resume` nor `overwrite` allows that, or is not a folder, or if
-            it holds something else than the run that `resume` is to go on with.
+        RunFolderError: if it holds files and neither `resume` nor `overwrite` is set, if it holds no run to resume or
+            to overwrite, or if it is a file.
     """
     if not list_content(path):
         return
@@ -44,7 +44,7 @@ def check_run_folder(path: Path, *, resume: bool, overwrite: bool) -> None:
 
 @contextmanager
 def alone_in(path: Path) -> Iterator[None]:
-    """Have an output folder to oneself; it is made if need be.
+    """Lock an output folder for this process; it is made if it is missing.
 
     The lock is the system's and ends with the process, however that ends; the file of its name alone means nothing.
 
@@ -69,7 +69,7 @@ def alone_in(path: Path) -> Iterator[None]:
 
 
 def make_run_folder(path: Path, *, resume: bool) -> None:
-    """Make the folder ready for a run, inside of `alone_in`: empty unless the run goes on.
+    """Empty the folder, inside of `alone_in`, unless the run is resumed.
 
     Raises:
         StorageError: if it cannot be emptied.
@@ -117,7 +117,7 @@ def read_json(path: Path) -> Any:
 
 
 def write_sites(path: Path, sites: Iterable[Site]) -> None:
-    """Write every site of a model with its name."""
+    """Write every site of a model as a JSON row, with its name."""
     write_json(path, [asdict(site) | {"name": site.name} for site in sites])
 
 

@@ -13,7 +13,7 @@ from peftsearch.training.micro_batches import memory_notes
 
 
 def search_with_gates(experiment: Experiment, request: SearchRequest, folder: Path) -> SearchResult:
-    """Train the supernet under the method's gates and read the configurations off."""
+    """Train the supernet under the method's gates; the method then names a configuration for each budget."""
     settings = experiment.training
     supernet = make_supernet(experiment)
     method = request.load()

@@ -1,4 +1,4 @@
-"""Upload a finished run to the Hugging Face hub, and find out before a run starts whether that will work."""
+"""Upload a finished run to the Hugging Face hub, and check before a run starts that this can work."""
 
 from pathlib import Path
 
@@ -24,7 +24,7 @@ _REFUSALS = (HTTPError, OSError, ValueError)
 
 
 def check_push(config: RunConfig) -> None:
-    """Check, before a run starts, that it can be pushed if it is to be.
+    """Fail before the run if `push_to_hub` is set and the push cannot work.
 
     Raises:
         HubError: for the first thing that is wrong.
@@ -34,7 +34,7 @@ def check_push(config: RunConfig) -> None:
 
 
 def check_hub(repository: str) -> None:
-    """Check that a push to the repository can work: its name, the network, the token and whose name it is.
+    """Check that a push to the repository can work: its name, the network, the token and the owner.
 
     Raises:
         HubError: for the first thing that is wrong.
@@ -56,7 +56,7 @@ def _check_name(repository: str) -> None:
 
 
 def _whoami() -> dict:
-    """Who the token belongs to."""
+    """Ask the hub whom the token belongs to."""
     token = get_token()
     if not token:
         raise HubError(
@@ -86,6 +86,8 @@ def push_run(run: Path, repository: str, *, private: bool) -> str:
     """Upload the result of a finished run with its card, its numbers and its report, in one commit.
 
     Args:
+        run: the run folder.
+        repository: its name, such as "me/my-adapter".
         private: make the repository private if it does not exist yet.
 
     Returns:
@@ -114,7 +116,7 @@ def push_run(run: Path, repository: str, *, private: bool) -> str:
 
 
 def _operations(record: RunRecord, repository: str) -> list[CommitOperationAdd]:
-    """Every file under its path in the repository; the card names the repository."""
+    """Every file with its path in the repository; the card names the repository."""
     folder = record.folder / SavedModel.read(record.folder).saved_as
     card = make_run_card(record, usage=usage_of(record, folder, place=repository))
     saved = _files(folder, below=folder)

@@ -28,7 +28,7 @@ from peftsearch.training.evaluation import evaluate
 
 
 def search_with_inherited_weights(experiment: Experiment, request: SearchRequest, folder: Path) -> SearchResult:
-    """Train the supernet, or load the one of an interrupted search; then propose and score."""
+    """Train the supernet, or load that of an interrupted search; then score proposals with its weights."""
     started = time.perf_counter()
     problem = make_problem(experiment)
     supernet, training_seconds = _trained_supernet(experiment, request.settings, problem, folder / "search")
@@ -79,6 +79,8 @@ class InheritedScorer:
     """Score a proposal with the supernet's weights, without any training.
 
     Args:
+        experiment: gives the validation split and the metric.
+        supernet: trained.
         num_examples: of the validation split; 0 for all.
     """
 
@@ -88,6 +90,7 @@ class InheritedScorer:
         self.validation = experiment.first_of_validation(num_examples or len(experiment.validation.examples))
 
     def __call__(self, proposal: Proposal, number: int) -> float:
+        """Score a proposal in the selection metric, in percent."""
         model, split = self.supernet.model, self.validation
         gates = configuration_gates(self.supernet.live, proposal.configuration, self.widths, model.device)
         with self.supernet.gated(gates):

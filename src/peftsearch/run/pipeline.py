@@ -2,7 +2,7 @@
 
 import logging
 import random
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 from torch import nn
@@ -11,7 +11,7 @@ from peftsearch.environment import environment
 from peftsearch.files import write_json, write_text
 from peftsearch.methods.manual.method import baseline_lora
 from peftsearch.modules.costs import cost
-from peftsearch.report.results import FrontEntry, LadderStep
+from peftsearch.report.results import FrontEntry, RandomBaseline, UniformBaseline
 from peftsearch.run.checks import check_cost, check_folder, check_is_search, check_services
 from peftsearch.run.choose_recipe import choose_recipe
 from peftsearch.run.config import RunConfig, read_config
@@ -19,54 +19,17 @@ from peftsearch.run.experiment import Experiment
 from peftsearch.run.finish import finish
 from peftsearch.run.folder import alone_in, make_run_folder, write_sites
 from peftsearch.run.pareto import train_front
-from peftsearch.run.proof import prove, score
+from peftsearch.run.proof import score
 from peftsearch.run.recipe import FreshModules, InheritedModules, Recipe
-from peftsearch.run.results import Outcome, SearchPart, make_results
+from peftsearch.run.results import add_search, describe_random, describe_uniform, make_results
 from peftsearch.run.saved_model import SavedModel
 from peftsearch.run.search import search_configuration
 from peftsearch.run.search_request import SearchRequest
 from peftsearch.run.search_result import SearchResult
 from peftsearch.run.supernets import INHERITED
-from peftsearch.run.train import TrainingRequest, train_over_seeds
+from peftsearch.run.train import TrainingStage
 
 logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class TrainingStage:
-    """Trains and proves the recipes of one run.
-
-    Args:
-        experiment: gives data and model.
-        folder: the run folder.
-        seeds: one training each.
-        rates: learning rates, of which each recipe gets its best on validation.
-        budget: of every recipe, in parameters; None without one.
-    """
-
-    experiment: Experiment
-    folder: Path
-    seeds: range
-    rates: tuple[float, ...]
-    budget: int | None
-
-    def train(self, recipe: Recipe, name: str) -> Outcome:
-        """Train a recipe over the seeds in a folder of that name, and prove each result.
-
-        Returns:
-            the outcome; its configuration is that of the seed with the best validation score.
-        """
-        experiment, folder = self.experiment, self.folder / name
-        trained = train_over_seeds(experiment, TrainingRequest(recipe, self.seeds, self.rates, self.budget), folder)
-        saved = SavedModel.of(experiment, recipe.saved_as)
-        places = [folder / f"seed-{result.seed}" for result in trained]
-        proofs = [
-            prove(saved, place, experiment, trained=result, budget=self.budget)
-            for place, result in zip(places, trained, strict=True)
-        ]
-        found = [recipe.found(place / recipe.saved_as, experiment) for place in places]
-        outcome = Outcome(found[0], trained, proofs)
-        return replace(outcome, configuration=found[outcome.best(experiment.task.selection_metric)])
 
 
 def run_search(config: RunConfig) -> Path:
@@ -93,23 +56,16 @@ def _search(config: RunConfig, experiment: Experiment, budget: int) -> Path:
     for note in notes:
         logger.warning(note)
     stage = _make_stage(config, experiment, folder, budget)
-    recipe = _recipe_of(found, request, folder)
-    outcome = stage.train(recipe, "training")
-    baseline = _train_baseline(stage, budget) if config.baseline else None
-    drawn = _train_random(stage, budget) if config.random_baseline else None
-    part = SearchPart(
-        space=config.space_name,
-        seconds=found.seconds,
-        steps=found.steps,
-        baseline=baseline,
-        random_baseline=drawn,
-        notes=notes,
-        ladder=_ladder(found, experiment),
+    recipe = _recipe_of(found, request, folder, notes=notes)
+    trained = stage.train(recipe, "training")
+    results = add_search(make_results(config, experiment, trained, recipe), config, experiment, found)
+    results = replace(
+        results,
+        baseline=_train_baseline(stage, budget) if config.baseline else None,
+        random_baseline=_train_random(stage, budget) if config.random_baseline else None,
         pareto=_train_front(stage, request.method) if config.pareto else (),
     )
-    saved = SavedModel.of(experiment, recipe.saved_as)
-    results = make_results(config, experiment, outcome, method=request.method, search=part, saved=saved)
-    return finish(config, experiment, outcome, recipe=recipe, results=results)
+    return finish(config, experiment, trained, recipe=recipe, results=results)
 
 
 def run_train(config: RunConfig) -> Path:
@@ -132,12 +88,10 @@ def run_train(config: RunConfig) -> Path:
 
 def _train(config: RunConfig, experiment: Experiment, recipe: Recipe) -> Path:
     folder = _start(config, experiment)
-    outcome = _make_stage(config, experiment, folder, experiment.smallest_budget).train(recipe, "training")
-    write_text(folder / "configuration.json", outcome.configuration.to_json())
-    part = SearchPart(notes=recipe.notes)
-    saved = SavedModel.of(experiment, recipe.saved_as)
-    results = make_results(config, experiment, outcome, method=recipe.name, search=part, saved=saved)
-    return finish(config, experiment, outcome, recipe=recipe, results=results)
+    trained = _make_stage(config, experiment, folder, experiment.smallest_budget).train(recipe, "training")
+    write_text(folder / "configuration.json", trained.configuration.to_json())
+    results = make_results(config, experiment, trained, recipe)
+    return finish(config, experiment, trained, recipe=recipe, results=results)
 
 
 def run_evaluate(run: Path, split: str) -> dict[str, float]:
@@ -159,7 +113,7 @@ def run_evaluate(run: Path, split: str) -> dict[str, float]:
 
 
 def load_run(run: Path) -> nn.Module:
-    """The trained model of a finished run; the task's data is not needed.
+    """Load the trained model of a finished run; the task's data is not needed.
 
     Raises:
         RunFolderError: if the folder is not a finished run.
@@ -181,7 +135,7 @@ def open_experiment(config: RunConfig) -> Experiment:
 
 
 def _start(config: RunConfig, experiment: Experiment) -> Path:
-    """Make the run folder, which is this process's alone, and write what the run was asked for."""
+    """Make the run folder, which this process has locked, and write settings, environment, sites and split."""
     folder = Path(config.output_folder)
     # Another process may have filled it since the first check.
     check_folder(config)
@@ -198,16 +152,16 @@ def _make_stage(config: RunConfig, experiment: Experiment, folder: Path, budget:
     return TrainingStage(experiment, folder, seeds, tuple(config.learning_rates), budget)
 
 
-def _recipe_of(found: SearchResult, request: SearchRequest, folder: Path) -> Recipe:
+def _recipe_of(found: SearchResult, request: SearchRequest, folder: Path, *, notes: tuple[str, ...]) -> Recipe:
     """Fresh modules of the smallest budget's configuration, or those that the supernet hands down."""
-    modules = found.configuration
+    modules, method = found.configuration, request.method
     if request.inherit:
-        return InheritedModules("train", request.method, configuration=modules, folder=folder / INHERITED)
-    return FreshModules("train", request.method, configuration=modules)
+        return InheritedModules("train", method, notes, configuration=modules, folder=folder / INHERITED)
+    return FreshModules("train", method, notes, configuration=modules)
 
 
 def _budget_notes(experiment: Experiment) -> list[str]:
-    """Say so where a budget is larger than the space."""
+    """Notes for the user on budgets that are larger than the space."""
     return [
         f"The budget {text} ({experiment.budgets[text]:,} parameters) is larger than the whole space ({usable:,}); "
         "all of it can be used."
@@ -216,32 +170,27 @@ def _budget_notes(experiment: Experiment) -> list[str]:
     ]
 
 
-def _ladder(found: SearchResult, experiment: Experiment) -> tuple[LadderStep, ...]:
-    return tuple(
-        LadderStep(budget, experiment.space.cost(configuration), len(configuration))
-        for budget, configuration in sorted(found.configurations.items())
-    )
-
-
-def _train_baseline(stage: TrainingStage, budget: int) -> Outcome | None:
-    sites = stage.experiment.sites
+def _train_baseline(stage: TrainingStage, budget: int) -> UniformBaseline | None:
+    experiment, sites = stage.experiment, stage.experiment.sites
     configuration = baseline_lora(sites, budget)
     if configuration is None:
         logger.warning("The budget of %s parameters holds no LoRA module, so there is no LoRA baseline.", budget)
         return None
     logger.info("Baseline: uniform LoRA with %s parameters.", cost(configuration, sites))
-    return stage.train(FreshModules("baseline", "lora", configuration=configuration), "baseline")
+    recipe = FreshModules("baseline", "lora", configuration=configuration)
+    return describe_uniform(experiment, stage.train(recipe, "baseline"))
 
 
-def _train_random(stage: TrainingStage, budget: int) -> Outcome:
+def _train_random(stage: TrainingStage, budget: int) -> RandomBaseline:
     """Train one draw from the space within the budget: a search without searching."""
     experiment = stage.experiment
     encoding = experiment.make_encoding().within(budget)
     configuration = encoding.decode(encoding.sample(random.Random(f"{experiment.seed} baseline")))
     write_text(stage.folder / "random_baseline" / "configuration.json", configuration.to_json())
-    return stage.train(FreshModules("random baseline", configuration=configuration), "random_baseline")
+    recipe = FreshModules("random baseline", configuration=configuration)
+    return describe_random(experiment, stage.train(recipe, "random_baseline"))
 
 
 def _train_front(stage: TrainingStage, method: str) -> tuple[FrontEntry, ...]:
-    largest = replace(stage, budget=max(stage.experiment.usable_budgets().values()))
-    return train_front(stage.experiment, stage.folder, method=method, train=largest.train)
+    largest = max(stage.experiment.usable_budgets().values())
+    return train_front(replace(stage, budget=largest), method=method)

@@ -1,4 +1,4 @@
-"""Sizes of a search before it: sites, space and budgets from the model's configuration alone."""
+"""Compute sites, space and budgets of a model from its configuration alone, before a search."""
 
 from collections import Counter
 from dataclasses import asdict, dataclass
@@ -89,7 +89,7 @@ def _cost_at(space: SearchSpace, rank: int) -> int:
 
 
 def print_plan(found: Plan) -> None:
-    """Show a plan as tables."""
+    """Print a plan as tables."""
     from rich.console import Console
     from rich.table import Table
 

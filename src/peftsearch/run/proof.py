@@ -18,7 +18,7 @@ SCORE_TOLERANCE = 0.1
 
 @dataclass(frozen=True)
 class Proof:
-    """What the saved result is, counted and scored after reloading it from disk.
+    """Size and scores of a saved result, after reloading it from disk.
 
     Args:
         parameters: trained parameters, task head excluded.
@@ -40,7 +40,7 @@ def prove(
         saved: how to load it.
         folder: of the training.
         experiment: gives data and metrics.
-        trained: what the training saw.
+        trained: the scores that the training saw.
         budget: in parameters; None without one.
 
     Raises:
@@ -61,6 +61,6 @@ def prove(
 
 
 def score(model: nn.Module, experiment: Experiment, split: EncodedSplit) -> dict[str, float]:
-    """Every metric of the task on a split, in percent."""
+    """Compute every metric of the task on a split, in percent."""
     batch_size = experiment.training.per_device_eval_batch_size
     return evaluate(model, experiment.task_format, split.examples, split.encoded, batch_size=batch_size)

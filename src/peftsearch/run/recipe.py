@@ -1,4 +1,4 @@
-"""Recipes: ways to make a model trainable, each of which says how its result is saved."""
+"""Recipes: ways to make a pretrained model trainable and to save what was trained."""
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
@@ -36,12 +36,12 @@ class Attached(NamedTuple):
 
 @dataclass(frozen=True)
 class Recipe(ABC):
-    """What is trained, and how a model is made ready for it.
+    """A way to make a pretrained model trainable.
 
     Args:
         name: for progress and logs.
-        method: that chose it; the name if empty.
-        notes: what the user should know about it.
+        method: name of the method that chose it; the same as `name` if empty.
+        notes: sentences for the user about the choice.
     """
 
     # Folder of the result: "adapter", or "model" for the whole model.
@@ -57,11 +57,22 @@ class Recipe(ABC):
 
     @abstractmethod
     def attach(self, experiment: Experiment, seed: int, *, steps: int) -> Attached:
-        """Make a fresh model ready for a training of so many optimizer steps."""
+        """Load the pretrained model anew and make it trainable.
+
+        Args:
+            experiment: gives model and sites.
+            seed: of the task head and of the modules.
+            steps: optimizer steps of the training, for schedules.
+        """
 
     @abstractmethod
-    def found(self, saved: Path, experiment: Experiment) -> Configuration:
-        """The configuration of the result in a folder."""
+    def read_configuration(self, saved: Path, experiment: Experiment) -> Configuration:
+        """The configuration of a trained result.
+
+        Args:
+            saved: folder of the result.
+            experiment: gives the sites.
+        """
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,13 +89,13 @@ class FreshModules(Recipe):
         task_type = experiment.task_type
         return Attached(attach(loaded.model, self.configuration, sites=sites, head=loaded.head, task_type=task_type))
 
-    def found(self, saved: Path, experiment: Experiment) -> Configuration:
+    def read_configuration(self, saved: Path, experiment: Experiment) -> Configuration:
         return self.configuration
 
 
 @dataclass(frozen=True, kw_only=True)
 class InheritedModules(FreshModules):
-    """The modules of a configuration with the weights of an adapter that lies in a folder."""
+    """The modules of a configuration, starting from the weights of an adapter in a folder."""
 
     folder: Path
 
@@ -105,13 +116,13 @@ class WholeModel(Recipe):
     def attach(self, experiment: Experiment, seed: int, *, steps: int) -> Attached:
         return Attached(experiment.load_model(seed).model)
 
-    def found(self, saved: Path, experiment: Experiment) -> Configuration:
+    def read_configuration(self, saved: Path, experiment: Experiment) -> Configuration:
         return Configuration()
 
 
 @dataclass(frozen=True, kw_only=True)
 class AdaLora(Recipe):
-    """peft's AdaLoRA, whose ranks are known after the training only."""
+    """The AdaLoRA of peft, whose ranks are known only after the training."""
 
     allocation: Allocation
     settings: AdaLoraSettings
@@ -132,5 +143,5 @@ class AdaLora(Recipe):
         )
         return Attached(model, (AllocateRanks(schedule, model),), schedule.select_after_step)
 
-    def found(self, saved: Path, experiment: Experiment) -> Configuration:
+    def read_configuration(self, saved: Path, experiment: Experiment) -> Configuration:
         return read_ranks(saved, experiment.sites)

@@ -1,4 +1,4 @@
-"""A saved result, and how it is loaded: without any data."""
+"""Load the saved result of a run; the task's data is not needed."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,13 +22,13 @@ class SavedModel(SavedResult):
 
     @classmethod
     def of(cls, experiment: Experiment, saved_as: str) -> "SavedModel":
-        """How the results of an experiment are saved."""
+        """Describe results of an experiment that lie in folders called `saved_as`."""
         task_format = experiment.task_format
         return cls(experiment.model, task_format.num_labels, task_format.problem_type, saved_as)
 
     @classmethod
     def read(cls, run: Path) -> "SavedModel":
-        """How the result of a finished run is saved.
+        """Read from a finished run how its result is saved.
 
         Raises:
             RunFolderError: if the folder is not a finished run, or of another version.
@@ -46,7 +46,7 @@ class SavedModel(SavedResult):
         return saved
 
     def load_base(self) -> PreTrainedModel:
-        """A new copy of the pretrained model, with a task head that is not trained."""
+        """Load a new copy of the pretrained model, with an untrained task head."""
         return load_model(self.model, num_labels=self.num_labels, problem_type=self.problem_type).model
 
     def load(self, folder: Path) -> tuple[nn.Module, int]:

@@ -1,4 +1,4 @@
-"""Search a configuration with a method, once: what was found is read back when the run goes on."""
+"""Search a configuration with any method, once: a resumed run reads the result of its finished search."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -21,11 +21,11 @@ _SEARCHES: dict[Driver, Callable[[Experiment, SearchRequest, Path], SearchResult
 
 
 def search_configuration(experiment: Experiment, request: SearchRequest, folder: Path) -> SearchResult:
-    """Search, or read what an earlier search in the same run folder found.
+    """Search, or read the result of a finished search in the same run folder.
 
     Args:
         experiment: gives data, model and space.
-        request: which search.
+        request: method and settings.
         folder: the run folder.
     """
     if not SearchResult.is_in(folder):

@@ -1,4 +1,4 @@
-"""The search that a run is asked for."""
+"""The search that a run is asked to do: a method with its settings."""
 
 from collections.abc import Callable
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""The outcome of a search, as it is kept in a run folder."""
+"""The result of a search, and its files in the run folder."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,13 +12,13 @@ _RECORD = "search/search.json"
 
 @dataclass(frozen=True)
 class SearchResult:
-    """What a search found.
+    """The configurations that a search found, and its length.
 
     Args:
         configurations: budget in parameters -> its configuration.
         steps: optimizer steps of the search, or its trials.
         seconds: wall time.
-        notes: what the user should know about the search.
+        notes: sentences for the user about the search.
     """
 
     configurations: dict[int, Configuration]
@@ -28,12 +28,12 @@ class SearchResult:
 
     @property
     def configuration(self) -> Configuration:
-        """The one for the smallest budget."""
+        """The configuration for the smallest budget."""
         return self.configurations[min(self.configurations)]
 
     @staticmethod
     def is_in(folder: Path) -> bool:
-        """Whether a search of this run has ended before."""
+        """Whether a run folder holds a finished search."""
         return (folder / _RECORD).exists()
 
     def save(self, folder: Path) -> None:

@@ -1,4 +1,4 @@
-"""The supernet of an experiment, and the weights that a configuration inherits from it."""
+"""Make the supernet of an experiment, and save the weights that a configuration inherits from it."""
 
 from pathlib import Path
 
@@ -13,7 +13,7 @@ INHERITED = "search/inherited"
 
 
 def make_supernet(experiment: Experiment) -> Supernet:
-    """A fresh model with every module of the space at its largest rank."""
+    """Load the pretrained model and attach every module of the space at its largest rank."""
     loaded = experiment.load_model(experiment.seed)
     model = attach(
         loaded.model,
@@ -26,7 +26,7 @@ def make_supernet(experiment: Experiment) -> Supernet:
 
 
 def save_inherited(experiment: Experiment, supernet: Supernet, configuration: Configuration, folder: Path) -> None:
-    """Save an adapter of a configuration that carries the supernet's weights and head into a run folder."""
+    """Save a configuration's adapter with the supernet's weights and task head, in `search/inherited/` of the run."""
     loaded = experiment.load_model(experiment.seed)
     sites = experiment.sites
     model = attach(loaded.model, configuration, sites=sites, head=loaded.head, task_type=experiment.task_type)

@@ -22,7 +22,7 @@ from peftsearch.training.fine_tuning import fine_tune
 
 
 def search_by_trials(experiment: Experiment, request: SearchRequest, folder: Path) -> SearchResult:
-    """Propose, train, score and record until the method has enough."""
+    """Train and score proposals of the method until it has enough, and record each."""
     started = time.perf_counter()
     proposer = request.load()(make_problem(experiment), request.settings)
     scorer = TrainingScorer(experiment, folder / "search" / "trials")
@@ -36,13 +36,13 @@ def search_by_trials(experiment: Experiment, request: SearchRequest, folder: Pat
 
 
 def make_problem(experiment: Experiment) -> Problem:
-    """The part of an experiment that a method may know."""
+    """Make the view of an experiment that a method gets."""
     budgets = tuple(sorted(set(experiment.usable_budgets().values())))
     return Problem(experiment.space, experiment.make_encoding(), budgets, experiment.seed)
 
 
 def failure_notes(trials: list[Trial]) -> tuple[str, ...]:
-    """Say so where trials failed."""
+    """A note for the user, if trials failed."""
     failed = [trial for trial in trials if trial.score is None]
     if not failed:
         return ()
@@ -53,6 +53,7 @@ class TrainingScorer:
     """Train a proposal as any configuration is trained, and score its best epoch on the validation split.
 
     Args:
+        experiment: gives data, model and metric.
         folder: each trial logs in a folder below, named by its number.
     """
 
@@ -60,6 +61,7 @@ class TrainingScorer:
         self.experiment, self.folder = experiment, folder
 
     def __call__(self, proposal: Proposal, number: int) -> float:
+        """Score the trial of that number, counted from 0, in the selection metric, in percent."""
         self.discard_checkpoints(number)
         experiment, settings = self.experiment, self.experiment.training
         recipe = FreshModules(f"trial {number + 1}", configuration=proposal.configuration)
@@ -77,10 +79,10 @@ class TrainingScorer:
         return trained.validation[metric]
 
     def discard_checkpoints(self, number: int) -> None:
-        """Delete the checkpoints of trials that are on record.
+        """Delete the checkpoints of recorded trials.
 
         Args:
-            number: of the first trial that is not.
+            number: of the first trial that is not recorded, counted from 0.
         """
         for earlier in range(number):
             Checkpoints(self._folder_of(earlier)).discard()

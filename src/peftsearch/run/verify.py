@@ -1,4 +1,4 @@
-"""Check a finished result as those who get it will meet it: read from disk by a process that knows nothing else."""
+"""Check a finished result in a new process, which knows nothing but the files."""
 
 import json
 import math
@@ -26,6 +26,11 @@ def verify(saved: SavedModel, folder: Path, proof: Proof) -> dict[str, Any]:
     """Count and score the result in a run folder in a new process, on the validation split.
 
     The test split is scored once, in `proof`, and not again here.
+
+    Args:
+        saved: how the result is loaded.
+        folder: the run folder.
+        proof: size and scores as this process measured them.
 
     Returns:
         for `results.json`: parameters, validation metrics and seconds of the new process.
@@ -59,7 +64,7 @@ def verify(saved: SavedModel, folder: Path, proof: Proof) -> dict[str, Any]:
 
 
 def differences(proof: Proof, *, parameters: int, validation: dict[str, float]) -> list[str]:
-    """What a second measurement found otherwise, in words; empty if nothing."""
+    """Describe where a second measurement differs from the proof; empty if nowhere."""
     found = {"parameters": (proof.parameters, parameters)} if parameters != proof.parameters else {}
     for name, value in proof.validation.items():
         if not math.isclose(value, validation[name], abs_tol=_TOLERANCE):

@@ -42,28 +42,32 @@ class LoraForm:
         return max([1, *(update.rank for update in self.updates.values())])
 
 
-def read_lora_form(source: Source, *, what: str = "a plain LoRA adapter") -> LoraForm:
-    """Express the adapter of a source, ours or peft's AdaLoRA, as LoRA.
+def check_lora(source: Source, *, what: str = "a plain LoRA adapter") -> None:
+    """Refuse an adapter that is not LoRA, told from its kinds and layers: the model may be on the meta device.
 
     Args:
-        source: with an adapter.
+        source: ours or peft's AdaLoRA.
         what: is to be made of it, for the message.
 
     Raises:
         ExportError: with the sites and kinds that are not linear in this sense, or if there is no adapter.
     """
-    linear, norms, reasons = {}, {}, {}
-    if not source.has_adapter:
-        reasons["every layer"] = "all weights were trained"
+    reasons = {} if source.has_adapter else {"every layer": "all weights were trained"}
     for path, layer in source.layers():
-        is_norm = not isinstance(layer.get_base_layer(), nn.Linear | Conv1D)
         if reason := why_not_lora(layer, source.adapter):
             reasons[path] = reason
-        elif is_norm:
-            norms[path] = _merged_norm(layer, source.adapter)
-        else:
-            linear[path] = _update_of(layer, source.adapter)
     refuse(what, reasons, instead="Use the adapter itself with `import peftsearch`, see docs/export.md.")
+
+
+def read_lora_form(source: Source, *, what: str = "a plain LoRA adapter") -> LoraForm:
+    """Express an adapter as LoRA; arguments and errors as in `check_lora`."""
+    check_lora(source, what=what)
+    linear, norms = {}, {}
+    for path, layer in source.layers():
+        if isinstance(layer.get_base_layer(), nn.Linear | Conv1D):
+            linear[path] = _update_of(layer, source.adapter)
+        else:
+            norms[path] = _merged_norm(layer, source.adapter)
     linear |= _read_adalora(source)
     bases = [layer for path, layer in source.base.named_modules() if path.removesuffix(".base_layer") in linear]
     return LoraForm(linear, norms, read_head(source), any(isinstance(layer, Conv1D) for layer in bases))
