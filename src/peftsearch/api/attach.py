@@ -1,4 +1,4 @@
-"""A model that the user has loaded: what can be attached to it, and how it is given back as it was."""
+"""Attach configurations to a model that the user has loaded, and take them off again."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -21,6 +21,7 @@ def attach(model: PreTrainedModel, configuration: Configuration, *, head: Sequen
 
     Args:
         model: is changed in place, as by peft's `get_peft_model`.
+        configuration: of a run, a file or made by hand.
         head: names of modules that are trained and saved in full. By default what stands outside of the base model,
             and nothing of a language model.
 
@@ -36,7 +37,11 @@ def attach(model: PreTrainedModel, configuration: Configuration, *, head: Sequen
 
 
 def as_loaded(model: object, head: Sequence[str] | None = None) -> TaskModel:
-    """The model with its head and the size of the rest; `head` as in `attach`.
+    """Tell a user's model apart into head and rest.
+
+    Args:
+        model: of the user.
+        head: as in `attach`.
 
     Raises:
         ModelError: if it is not a plain transformers model.
@@ -54,7 +59,7 @@ def as_loaded(model: object, head: Sequence[str] | None = None) -> TaskModel:
 def temporarily_attached(
     loaded: TaskModel, configuration: Configuration, sites: Iterable[Site]
 ) -> Iterator[PeftModel]:
-    """Attach a configuration, and give the model back as it was: its own head, and frozen where it was."""
+    """Attach a configuration inside of the context; then the model has its own head and frozen parameters again."""
     model = loaded.model
     heads = {name: model.get_submodule(name) for name in loaded.head}
     was_trainable = [(parameter, parameter.requires_grad) for parameter in model.parameters()]

@@ -1,4 +1,4 @@
-"""The Python interface: what the commands do, as functions."""
+"""The commands as Python functions."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -38,8 +38,12 @@ class Result:
 
     Args:
         folder: the run folder.
-        configuration: what was found or trained.
-        metrics: what `results.json` holds.
+        configuration: found or trained.
+        metrics: the content of `results.json`; see docs/run_folder.md.
+
+    Example:
+        result = search(model="demo", task="demo", budget="0.1%", output="runs/demo")
+        result.metrics["test"]["value"]
     """
 
     folder: Path
@@ -48,12 +52,18 @@ class Result:
 
     @property
     def model(self) -> nn.Module:
-        """The trained model, loaded anew from the folder: peft's, or a plain one after full fine-tuning."""
+        """The trained model, loaded anew: peft's `PeftModel`, or a plain model after full fine-tuning."""
         return load(self.folder)
 
 
 def search(**settings: Any) -> Result:
-    """Search, train, prove and save; the settings are those of `peftsearch search --help`.
+    """Search a configuration within a budget, train it, prove it and save it.
+
+    Args:
+        settings: those of `peftsearch search --help`; `method` and `training` are mappings, or `method` a name.
+
+    Raises:
+        PeftSearchError: for the first thing that is wrong with settings, data, model or folder.
 
     Example:
         result = search(model="demo", task="demo", budget="0.1%", output="runs/demo")
@@ -62,15 +72,32 @@ def search(**settings: Any) -> Result:
 
 
 def train(**settings: Any) -> Result:
-    """Train a configuration from a file or a manual one by name; settings as in `peftsearch train --help`."""
+    """Train a configuration from a file or a run, or a manual one by name.
+
+    Args:
+        settings: those of `peftsearch train --help`; `configuration` is a path or a manual method's name.
+
+    Raises:
+        PeftSearchError: as in `search`.
+
+    Example:
+        result = train(model="demo", task="demo", configuration="lora", budget="0.1%", output="runs/lora")
+    """
     return _result(run_train(make_config(settings)))
 
 
 def compare(**settings: Any) -> Comparison:
-    """Compare methods on several tasks; the settings are those of `peftsearch compare --help`.
+    """Compare methods on several tasks within one budget, each against uniform LoRA.
 
-    `methods` may map names to settings, and `tasks` may hold mappings with the keys of a task's YAML file. Runs that
-    fail are in the result, with their reasons.
+    Args:
+        settings: those of `peftsearch compare --help`. `methods` may map names to settings, and `tasks` may hold
+            mappings with the keys of a task's YAML file.
+
+    Returns:
+        the comparison; runs that failed are in it, with their reasons.
+
+    Raises:
+        PeftSearchError: for the first thing that is wrong with settings, data, model or folder.
 
     Example:
         found = compare(model="demo", methods="bipeft,bitfit", tasks="demo", budget="0.1%", output="runs/compare")
@@ -80,12 +107,39 @@ def compare(**settings: Any) -> Comparison:
 
 
 def evaluate(run: str | Path, *, split: str = "test") -> dict[str, float]:
-    """Every metric of a run's saved result on its "validation" or "test" split."""
+    """Score the saved result of a run.
+
+    Args:
+        run: the run folder.
+        split: "train", "validation" or "test".
+
+    Returns:
+        metric -> score in percent.
+
+    Raises:
+        RunFolderError: if the folder is not a finished run.
+
+    Example:
+        evaluate("runs/demo", split="validation")["accuracy"]
+    """
     return run_evaluate(Path(run), split)
 
 
 def load(run: str | Path) -> nn.Module:
-    """The trained model of a run folder, on a new copy of its pretrained model."""
+    """Load the trained model of a run on a new copy of its pretrained model.
+
+    Args:
+        run: the run folder.
+
+    Returns:
+        peft's `PeftModel`, or a plain model after full fine-tuning; in evaluation mode, on the CPU.
+
+    Raises:
+        RunFolderError: if the folder is not a finished run.
+
+    Example:
+        model = load("runs/demo")
+    """
     return load_run(Path(run))
 
 

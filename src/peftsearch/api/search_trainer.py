@@ -1,4 +1,4 @@
-"""Search inside of a user's own Trainer: with its model, data, collator and loss."""
+"""Search inside of a user's own Trainer, with its model, data, collator and loss."""
 
 import copy
 import logging

@@ -1,4 +1,4 @@
-"""Check the installation, and say what to do about what is missing."""
+"""Check the installation, and say how to fix each problem."""
 
 import importlib.util
 import os
@@ -22,7 +22,11 @@ _OPTIONAL = {
 
 
 def run_doctor() -> int:
-    """Print what was found; 1 if something that is needed is missing."""
+    """Print versions, devices and problems.
+
+    Returns:
+        the exit code: 1 if there is a problem, else 0.
+    """
     for package, number in versions().items():
         print(f"{package:14} {number}")
     print(f"{'HF_HUB_OFFLINE':14} {os.environ.get('HF_HUB_OFFLINE', 'not set: hub ids may be downloaded')}")
@@ -35,7 +39,7 @@ def run_doctor() -> int:
 
 
 def unmet(requirements: Iterable[str]) -> list[str]:
-    """Requirements that the installed packages do not meet, with what to do; those of extras are left out.
+    """Describe the requirements that the installed packages do not meet, and how to fix each; extras are ignored.
 
     Args:
         requirements: as in a package's metadata, such as "torch>=2.11".

@@ -64,6 +64,8 @@ def _parse(parser: ArgumentParser, argv: Sequence[str], *, short: Sequence[str] 
     """Read the flags that are given, without defaults, as nested plain data.
 
     Args:
+        parser: of the command.
+        argv: in long forms, as `_expand` returns it.
         short: flags that `_expand` knows, to suggest beside the parser's own.
     """
     try:
@@ -76,7 +78,7 @@ def _parse(parser: ArgumentParser, argv: Sequence[str], *, short: Sequence[str] 
 
 
 def _refuse_rank_and_roles(argv: Sequence[str], method: str) -> None:
-    """Say whose the short flags are where the method has no such setting."""
+    """Refuse --rank and --roles for a method without these settings."""
     for name in _SHORT_METHOD:
         if _value_of(f"--method.{name}", argv) is not None and not hasattr(METHODS[method].settings, name):
             raise SettingError(
@@ -142,7 +144,7 @@ def _value_of(flag: str, argv: Sequence[str]) -> str | None:
 
 
 def _expand(argv: Sequence[str]) -> list[str]:
-    """Write short forms out: --method NAME, --rank, --learning_rate, and switches without a value."""
+    """Replace short forms by long ones: --method NAME, --rank, --learning_rate, and switches without a value."""
     short = {f"--{name}": f"--training.{name}" for name in _SHORT_TRAINING}
     short |= {f"--{name}": f"--method.{name}" for name in _SHORT_METHOD} | {"--method": "--method.name"}
     expanded = []
@@ -164,13 +166,13 @@ _SWITCHES = {
 
 
 def _method_settings(settings: dict[str, Any], method: str) -> dict[str, Any]:
-    """The method's settings from the file, if they are of this method."""
+    """The settings of the method in the YAML file, with its name."""
     found = settings.get("method")
     return {**(found if isinstance(found, dict) else {}), "name": method}
 
 
 def _merge(settings: dict[str, Any], given: dict[str, Any]) -> dict[str, Any]:
-    """Flags over the file, setting by setting in nested groups too."""
+    """Override the file by the flags, setting by setting in nested groups too."""
     merged = dict(settings)
     for name, value in given.items():
         is_group = isinstance(value, dict) and isinstance(merged.get(name), dict)

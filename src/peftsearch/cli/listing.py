@@ -1,4 +1,4 @@
-"""Listings of methods, kinds, spaces, tasks, families and exports, one line an entry."""
+"""List methods, kinds, spaces, tasks, families and exports, one line an entry."""
 
 from collections.abc import Callable
 
@@ -52,10 +52,13 @@ LISTINGS: dict[str, Callable[[], dict[str, str]]] = {
 
 
 def describe(what: str) -> str:
-    """All entries of one sort, a line each.
+    """List the entries of one registry, a line each.
+
+    Args:
+        what: a key of `LISTINGS`.
 
     Raises:
-        UnknownNameError: if there is no such sort.
+        UnknownNameError: for another key.
     """
     if what not in LISTINGS:
         raise UnknownNameError("list", what, LISTINGS)

@@ -1,4 +1,4 @@
-"""Flags of the commands that take a few, and one wording for every mistake in flags."""
+"""Parser of the small commands, and the wording of mistakes in the flags of all commands."""
 
 import argparse
 from collections.abc import Iterable, Sequence
@@ -40,10 +40,10 @@ def refuse_token(argv: Sequence[str]) -> None:
 
 
 def explain(message: str, known: Iterable[str], command: str) -> str:
-    """A parser's message in one line, with the nearest flag where one is unknown.
+    """Rewrite a parser's message as one line, with the nearest known flag.
 
     Args:
-        message: what the parser said.
+        message: of the parser.
         known: every flag.
         command: whose --help lists them.
     """

@@ -1,4 +1,4 @@
-"""Compare methods: check everything, run what is missing, and keep the table up to date."""
+"""Compare methods: check everything, do the unfinished runs, and keep the table up to date."""
 
 import time
 from dataclasses import dataclass
@@ -78,6 +78,9 @@ def run_compare(config: CompareConfig) -> Comparison:
 
     Returns:
         the comparison; runs that failed are in it. See docs/compare.md for the files.
+
+    Raises:
+        PeftSearchError: for the first thing that is wrong, before a run starts.
     """
     checked = ValidatedComparison.of(config)
     with alone_in(config.folder):
@@ -101,7 +104,7 @@ def _compare(checked: ValidatedComparison) -> Comparison:
 
 
 def read_comparison(folder: Path) -> Comparison:
-    """The comparison in a folder, as it was written last.
+    """Read the comparison in a folder, as it was written last.
 
     Raises:
         RunFolderError: if it cannot be read.
@@ -114,7 +117,11 @@ def read_comparison(folder: Path) -> Comparison:
 
 
 def describe(config: CompareConfig) -> str:
-    """Describe in a few lines the comparison that would be run, after every check."""
+    """Describe in a few lines the comparison that would be run, after every check.
+
+    Raises:
+        PeftSearchError: as the comparison would.
+    """
     checked = ValidatedComparison.of(config)
     finished = 0 if config.overwrite else sum(run.is_finished for run in checked.runs)
     lines = [
@@ -139,10 +146,10 @@ def _start(checked: ValidatedComparison) -> None:
 
 
 class ComparisonFiles:
-    """Writer of the files that show a comparison, called after every group since each may be the last.
+    """Writes the tables and the page of a comparison, after every group of runs.
 
     Args:
-        checked: what is compared.
+        checked: the comparison.
     """
 
     def __init__(self, checked: ValidatedComparison):
@@ -152,11 +159,11 @@ class ComparisonFiles:
         self._started = time.perf_counter()
 
     def read(self) -> Comparison:
-        """Read what the run folders hold by now."""
+        """Read the scores that the run folders hold so far."""
         return Comparison.of(self._facts(), [read_score(self.checked.config, run) for run in self.checked.runs])
 
     def write(self) -> None:
-        """Write every form of the table."""
+        """Write the table as JSON, text, Markdown, CSV and HTML."""
         comparison, folder = self.read(), self.checked.config.folder
         write_json(folder / TABLE, comparison.to_dict())
         for suffix, render in _FORMS.items():

@@ -86,8 +86,8 @@ class CompareConfig(Settings):
 
     Args:
         model: "demo", a folder, a .gguf file or a hub id.
-        methods: what is compared; uniform LoRA is always among them.
-        tasks: what it is compared on.
+        methods: are compared; uniform LoRA is always among them.
+        tasks: the methods are compared on.
         budget: one budget, as parameters (102600, 100k) or a share of the backbone (0.05%, 5bp).
         data_dir: folder with NAME/{train,validation}.jsonl of GLUE and SuperGLUE, instead of the hub.
         space: search space of every searching method; by default each method's own.

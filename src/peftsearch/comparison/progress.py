@@ -10,7 +10,7 @@ from peftsearch.training.progress import open_progress
 
 
 class ComparisonProgress:
-    """Bar of finished runs, with the names of those in progress and the last score.
+    """Progress bar of finished runs, with the names of running ones and the last score.
 
     Args:
         groups: every group of the comparison.
@@ -43,7 +43,7 @@ class ComparisonProgress:
         self.progress.update()
 
     def look(self, running: Sequence[str]) -> None:
-        """Count what others have finished since the last look.
+        """Count the runs that other processes have finished since the last call.
 
         Args:
             running: names of the groups in progress.

@@ -30,7 +30,7 @@ class ComparedRun:
     """One run of a comparison: a method on a task with a seed.
 
     Args:
-        task: what it is run on.
+        task: of the run.
         method: name of the method.
         seed: of the split, the search and the training.
         folder: its run folder.
@@ -43,7 +43,7 @@ class ComparedRun:
 
     @property
     def name(self) -> str:
-        """For progress and messages."""
+        """Task, method and seed, for progress and messages."""
         return f"{self.task.name}, {self.method}, seed {self.seed}"
 
     @property
@@ -83,7 +83,7 @@ class RunGroup:
 
     @property
     def name(self) -> str:
-        """For progress and messages."""
+        """Task and method, for progress and messages."""
         return f"{self.runs[0].task.name}, {self.runs[0].method}"
 
     @property
@@ -111,6 +111,8 @@ def make_run_config(config: CompareConfig, run: ComparedRun, *, rate: float | No
     """Make the settings of one run from those of the comparison.
 
     Args:
+        config: of the comparison.
+        run: of the comparison.
         rate: the learning rate that the first seed chose, for search and training; None lets the run choose.
 
     Raises:
@@ -149,7 +151,13 @@ def _configuration_of(run: ComparedRun) -> str:
 def run_group(config: CompareConfig, group: RunGroup, *, before: Watch, after: Watch) -> None:
     """Do the unfinished runs of a group; a failing one is recorded and the others go on.
 
-    With several learning rates the others need the first seed's choice, and fail with it.
+    With several learning rates the first seed chooses the rate of the others; if it fails, they fail too.
+
+    Args:
+        config: of the comparison.
+        group: may be partly finished.
+        before: called before each run.
+        after: called after each run, finished or failed.
     """
     first = group.runs[0]
     for run in group.runs:
@@ -178,13 +186,13 @@ def _run_one(config: CompareConfig, run: ComparedRun, first: ComparedRun) -> Non
 
 
 def record_failure(run: ComparedRun, error: str, *, details: str = "") -> None:
-    """Note why a run failed; running the comparison again tries it again."""
+    """Write why a run failed; the next call of the comparison tries it again."""
     logger.warning("%s failed: %s", run.name, error)
     write_json(run.failure, {"error": error, "details": details})
 
 
 def _write_uniform_lora(config: CompareConfig, run: ComparedRun) -> None:
-    """Write the reference's configuration.
+    """Write the configuration of the largest uniform LoRA within the budget.
 
     Raises:
         BudgetError: if the budget holds no LoRA.
@@ -199,7 +207,7 @@ def _write_uniform_lora(config: CompareConfig, run: ComparedRun) -> None:
 
 
 def read_score(config: CompareConfig, run: ComparedRun) -> RunScore:
-    """Read the score of a finished run, or the error of a failed one; neither of one that is open."""
+    """Read the score of a finished run or the error of a failed one; an unfinished run has neither."""
     is_search = METHODS[run.method].is_search
     known = {
         "task": run.task.name,

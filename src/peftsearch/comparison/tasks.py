@@ -18,7 +18,7 @@ _YAML = (".yaml", ".yml")
 
 @dataclass(frozen=True)
 class ComparedTask:
-    """A task as a comparison shows it, and the settings that a run loads it with.
+    """A task of a comparison: its name in tables, and the settings of a run that load it.
 
     Args:
         name: in tables.

@@ -24,9 +24,12 @@ _STORE_BYTES = 100_000_000
 def run_here(
     config: CompareConfig, groups: Sequence[RunGroup], progress: ComparisonProgress, done: Callable[[], None]
 ) -> None:
-    """Run group by group.
+    """Run group after group in this process.
 
     Args:
+        config: of the comparison.
+        groups: with at least one unfinished run each.
+        progress: is kept up to date.
         done: called after each group.
     """
     with _threads(config.num_threads):
@@ -51,6 +54,9 @@ def run_on_ray(
     """Run as many groups at a time as there are workers, each with its share of threads and GPUs.
 
     Args:
+        config: of the comparison.
+        groups: with at least one unfinished run each.
+        progress: is kept up to date.
         done: called after each group.
 
     Raises:
@@ -70,7 +76,7 @@ def run_on_ray(
 
 
 def import_ray() -> ModuleType:
-    """Ray, which is an extra.
+    """Import ray, an optional dependency.
 
     Raises:
         PeftSearchError: if it is not installed.
@@ -119,7 +125,7 @@ def _run_all(
 
 
 def _collect(ray: ModuleType, reference: Any, group: RunGroup) -> None:
-    """Take the end of a group; where its process died, its first unfinished run has failed."""
+    """Receive the end of a group; if its process died, record its first unfinished run as failed."""
     try:
         ray.get(reference)
     except ray.exceptions.RayError as error:
@@ -129,7 +135,13 @@ def _collect(ray: ModuleType, reference: Any, group: RunGroup) -> None:
 
 
 def _work(config: CompareConfig, group: RunGroup, folder: str) -> None:
-    """Run a group in a worker's process, in the folder that relative paths start from."""
+    """Run a group in a worker's process.
+
+    Args:
+        config: of the comparison.
+        group: is run.
+        folder: that relative paths start from.
+    """
     os.chdir(folder)
     quieten_transformers()
     with _threads(config.num_threads):
@@ -137,4 +149,4 @@ def _work(config: CompareConfig, group: RunGroup, folder: str) -> None:
 
 
 def _nothing(run: ComparedRun) -> None:
-    """Watch nothing: the driver looks at the run folders."""
+    """Do nothing: the driver watches the run folders."""
