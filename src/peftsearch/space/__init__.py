@@ -1,4 +1,4 @@
-"""WHAT can be chosen: plain data, standard library only."""
+"""Search spaces as plain data: sites, choices, costs and budgets. Nothing here needs torch."""
 
 from peftsearch.space.budget import Budget
 from peftsearch.space.configuration import Choice, Configuration, Placement

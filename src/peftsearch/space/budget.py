@@ -1,4 +1,4 @@
-"""A hard limit on trainable parameters, the task head excluded."""
+"""Budgets: hard limits on trainable parameters, the task head excluded."""
 
 import re
 from dataclasses import dataclass
@@ -13,12 +13,15 @@ _RELATIVE = {"%": Fraction(1, 100), "bp": Fraction(1, 10_000)}
 
 @dataclass(frozen=True)
 class Budget:
-    """A number of parameters, or a share of the backbone's.
+    """A limit on trainable parameters: a number of them, or a share of the backbone's.
 
     Args:
-        text: as the user wrote it, for reports.
-        amount: exact number of parameters, or exact share of the backbone if `is_relative`.
+        text: the budget as the user wrote it, for reports.
+        amount: exact number of parameters, or exact share of the backbone's parameters; above 0.
         is_relative: whether `amount` is a share.
+
+    Example:
+        Budget.parse("0.05%").parameters(108_310_272)  # 54155
     """
 
     text: str
@@ -27,7 +30,10 @@ class Budget:
 
     @classmethod
     def parse(cls, text: str | int) -> "Budget":
-        """Read "102600", "100k", "1.5m", "0.05%" or "1.39bp" (parts per ten thousand of the backbone).
+        """Read a budget.
+
+        Args:
+            text: "102600", "100k", "1.5m", "0.05%" or "1.39bp" (per ten thousand of the backbone's parameters).
 
         Raises:
             BudgetError: if the text has another form or is not above 0.
@@ -46,5 +52,9 @@ class Budget:
         return cls(text, amount, unit in _RELATIVE)
 
     def parameters(self, backbone_parameters: int) -> int:
-        """Round down to whole parameters; a share is taken of `backbone_parameters`, task head excluded."""
+        """Convert the budget to a whole number of parameters, rounded down.
+
+        Args:
+            backbone_parameters: parameters of the model without its task head; a relative budget is a share of them.
+        """
         return int(self.amount * backbone_parameters if self.is_relative else self.amount)

@@ -1,8 +1,8 @@
-"""What a search returns, a retraining attaches and a report draws: a frozen set of choices."""
+"""Configurations: which module kinds, with which ranks, stand at which sites of a model."""
 
 import json
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,24 +11,36 @@ from peftsearch.errors import ConfigurationError
 from peftsearch.files import read_limited, write_text
 
 SCHEMA_VERSION = 1
-# Of a configuration file: ten times what all modules of a model with 1,000 layers need.
+# The largest file that is read: ten times what all modules of a model with 1,000 layers need.
 MAX_BYTES = 20_000_000
 
 
 @dataclass(frozen=True, order=True)
 class Placement:
-    """One kind at one site, whatever its rank: what the papers call a module of the search space."""
+    """One module kind at one site, whatever its rank; the papers call it a module of the search space.
+
+    Args:
+        site: name of the site, such as "encoder.3.value".
+        kind: name of the module kind, such as "lora".
+    """
 
     site: str
     kind: str
 
     def __str__(self) -> str:
+        """Words for messages and reports: "lora at encoder.3.value"."""
         return f"{self.kind} at {self.site}"
 
 
 @dataclass(frozen=True, order=True)
 class Choice:
-    """One module kind with one rank at one site. Kinds without a rank have rank 1."""
+    """One module kind with one rank at one site.
+
+    Args:
+        site: name of the site, such as "encoder.3.value".
+        kind: name of the module kind, such as "lora".
+        rank: number of components, at least 1; 1 for kinds without ranks.
+    """
 
     site: str
     kind: str
@@ -36,21 +48,30 @@ class Choice:
 
     @property
     def placement(self) -> Placement:
-        """The choice without its rank."""
+        """The site and kind of the choice, without its rank."""
         return Placement(self.site, self.kind)
 
 
 @dataclass(frozen=True)
 class Configuration:
-    """A set of choices, at most one rank for each kind at each site.
+    """A set of choices: the result of a search, and the modules that a training attaches.
+
+    Args:
+        choices: at most one for each kind at each site.
 
     Raises:
         ConfigurationError: if a kind is chosen twice at one site, or a rank is below 1.
+
+    Example:
+        configuration = Configuration.of([Choice("encoder.3.value", "lora", 4), Choice("encoder.3.ffn_in", "bitfit")])
+        configuration.save("configuration.json")
+        assert Configuration.load("configuration.json") == configuration
     """
 
     choices: frozenset[Choice] = frozenset()
 
     def __post_init__(self) -> None:
+        """Check the choices."""
         object.__setattr__(self, "choices", frozenset(self.choices))
         twice = [p for p, n in Counter(c.placement for c in self.choices).items() if n > 1]
         if twice:
@@ -60,9 +81,11 @@ class Configuration:
             raise ConfigurationError(f"Rank {wrong[0].rank} of {wrong[0].placement} must be 1 or more.")
 
     def __len__(self) -> int:
+        """Number of modules."""
         return len(self.choices)
 
-    def __iter__(self):
+    def __iter__(self) -> Iterator[Choice]:
+        """Iterate over the choices, sorted by site, kind and rank."""
         return iter(sorted(self.choices))
 
     @classmethod
@@ -71,21 +94,25 @@ class Configuration:
         return cls(frozenset(choices))
 
     def num_modules_by_kind(self) -> dict[str, int]:
-        """Count the modules of each kind, sorted by kind."""
+        """Count the modules of each kind.
+
+        Returns:
+            kind -> number of modules, sorted by kind.
+        """
         return dict(sorted(Counter(c.kind for c in self.choices).items()))
 
     def to_json(self) -> str:
-        """Write as readable JSON: the same configuration always gives the same text."""
+        """Format as readable JSON; the same configuration always gives the same text."""
         rows = ",\n".join("    " + json.dumps({"site": c.site, "kind": c.kind, "rank": c.rank}) for c in self)
         body = f"[\n{rows}\n  ]" if rows else "[]"
         return f'{{\n  "schema_version": {SCHEMA_VERSION},\n  "choices": {body}\n}}\n'
 
     @classmethod
     def from_json(cls, text: str) -> "Configuration":
-        """Read what `to_json` wrote.
+        """Parse the JSON text of `to_json`.
 
         Raises:
-            ConfigurationError: for text that is not such a JSON document, or of a newer schema.
+            ConfigurationError: if the text is no such document, or has a newer schema.
         """
         try:
             document = json.loads(text)
@@ -97,12 +124,12 @@ class Configuration:
         return cls.of(_read_choice(row) for row in document["choices"])
 
     def save(self, path: str | Path) -> None:
-        """Write the JSON form to a file."""
+        """Write the configuration to a JSON file."""
         write_text(Path(path), self.to_json())
 
     @classmethod
     def load(cls, path: str | Path) -> "Configuration":
-        """Read a configuration file.
+        """Read a configuration from a JSON file.
 
         Raises:
             ConfigurationError: if the file is missing or malformed.
@@ -115,7 +142,10 @@ class Configuration:
 
 
 def check_schema_version(version: object) -> None:
-    """Refuse a schema that this release cannot read.
+    """Refuse a configuration file that this release cannot read.
+
+    Args:
+        version: the file's "schema_version".
 
     Raises:
         ConfigurationError: if the version is not a whole number from 1 to the current one.

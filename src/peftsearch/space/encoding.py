@@ -1,4 +1,4 @@
-"""How the choices of a space hang together: a few variables, and the configuration that their values stand for."""
+"""Encodings of a search space: vectors of categorical or ordinal variables that decode to configurations."""
 
 import random
 from abc import ABC, abstractmethod
@@ -13,19 +13,20 @@ from peftsearch.space.configuration import Configuration
 from peftsearch.space.search_space import SearchSpace
 from peftsearch.space.site import ONCE_PER_STACK, Site
 
-# The index of each variable's value.
+# An encoded configuration: the index of each variable's value.
 Point = tuple[int, ...]
 
+# Draws after which `sample` gives up.
 MAX_DRAWS = 20_000
 
 
 @dataclass(frozen=True)
 class Variable:
-    """One decision.
+    """A decision with a finite number of values.
 
     Args:
         name: for reports, such as "serial_adapter size".
-        values: what it can be. Numbers stand in ascending order, so that neighbouring values are alike.
+        values: its possible values. Numbers stand in ascending order, so that neighbouring values are alike.
         is_ordered: whether the values are numbers.
     """
 
@@ -35,14 +36,16 @@ class Variable:
 
 
 class Encoding(ABC):
-    """Variables over a search space.
+    """Base class of encodings: variables over a search space, whose values decode to a configuration.
+
+    A subclass sets `name` and `variables`, implements `decode`, and takes the model's sites as third argument.
 
     Args:
         space: exact costs of every choice that a point can stand for.
-        budget: parameters that a sampled point must not exceed.
+        budget: parameters that a sampled point must not exceed, task head excluded.
     """
 
-    # What a space says as its `encoding`.
+    # The name by which a `Preset` asks for it.
     name: ClassVar[str]
     variables: tuple[Variable, ...]
 
@@ -50,36 +53,43 @@ class Encoding(ABC):
         self.space, self.budget = space, budget
 
     def within(self, budget: int) -> "Encoding":
-        """The same encoding with another budget."""
+        """Copy the encoding with another budget, in parameters."""
         other = copy(self)
         other.budget = budget
         return other
 
     @abstractmethod
     def decode(self, point: Point) -> Configuration:
-        """The configuration that a point stands for; several points may stand for the same one."""
-
-    def encode(self, configuration: Configuration) -> Point:
-        """The one point that is taken for a configuration: `decode` gives the configuration back.
+        """Build the configuration that a point stands for; several points may stand for the same one.
 
         Args:
-            configuration: what some point stands for.
+            point: the index of each variable's value.
+        """
+
+    def encode(self, configuration: Configuration) -> Point:
+        """Find the point of a configuration: always the same one where several stand for it.
+
+        Args:
+            configuration: a configuration that `decode` can return.
 
         Raises:
-            ConfigurationError: if the encoding cannot tell; flat, autopeft and noah can.
+            ConfigurationError: if the encoding does not support this; flat, autopeft and noah do.
         """
         raise ConfigurationError(f"The encoding {type(self).__name__} cannot find the point of a configuration.")
 
     def fits(self, point: Point) -> bool:
-        """Whether a point stands for at least one module and for at most the budget."""
+        """Tell whether a point stands for at least one module and keeps within the budget."""
         configuration = self.decode(point)
         return len(configuration) > 0 and self.space.cost(configuration) <= self.budget
 
     def sample(self, rng: random.Random) -> Point:
-        """Draw a point that fits, uniformly among those that do.
+        """Draw a point that fits, uniformly among all that do.
+
+        Args:
+            rng: source of random numbers.
 
         Raises:
-            BudgetError: if none is found.
+            BudgetError: if `MAX_DRAWS` draws give none.
         """
         for _ in range(MAX_DRAWS):
             point = self.sample_any(rng)
@@ -91,32 +101,40 @@ class Encoding(ABC):
         )
 
     def sample_any_size(self, rng: random.Random) -> Point:
-        """Draw a point that fits, also a small one, which `sample` need not do."""
+        """Draw a point that fits and may be small; `sample` may draw only those that use the budget up."""
         return self.sample(rng)
 
     def sample_any(self, rng: random.Random) -> Point:
-        """Draw every variable uniformly, whatever the size."""
+        """Draw every variable uniformly; the point need not fit the budget."""
         return tuple(rng.randrange(len(variable.values)) for variable in self.variables)
 
     @property
     def groups(self) -> list[tuple[int, ...]]:
-        """Indices of variables that are inherited together in a crossover; every variable is in one group."""
+        """Indices of the variables that a crossover takes from the same parent; each variable is in one group."""
         return [(i,) for i in range(len(self.variables))]
 
     def repaired(self, point: Point, rng: random.Random) -> Point | None:
-        """A point like the given one that fits; None where there is no natural one."""
+        """Change a point so that it fits; None if it does not fit and the encoding cannot change it.
+
+        Args:
+            point: the index of each variable's value.
+            rng: source of random numbers.
+        """
         return point if self.fits(point) else None
 
     def neighbours(self, point: Point) -> Iterator[Point]:
-        """Points that differ in one variable: by one step if its values are ordered, else by any other value."""
+        """Iterate over the points that differ in one variable.
+
+        An ordered variable moves by one step; any other takes each of its values.
+        """
         for i, variable in enumerate(self.variables):
             others = (point[i] - 1, point[i] + 1) if variable.is_ordered else range(len(variable.values))
             for value in others:
                 if value != point[i] and 0 <= value < len(variable.values):
-                    yield point[:i] + (value,) + point[i + 1 :]
+                    yield (*point[:i], value, *point[i + 1 :])
 
     def vector(self, point: Point) -> tuple[float, ...]:
-        """A point as numbers in (0, 1): the middle of the i-th of n equal parts."""
+        """Map a point to numbers in (0, 1): value i of n becomes (i + 0.5) / n."""
         return tuple((i + 0.5) / len(variable.values) for i, variable in zip(point, self.variables, strict=True))
 
 
@@ -129,13 +147,17 @@ EncodingClass = TypeVar("EncodingClass", bound=type[Encoding])
 
 
 def register_encoding(encoding: EncodingClass) -> EncodingClass:
-    """Class decorator that makes an encoding known by its name."""
+    """Register an encoding under its name; a class decorator.
+
+    Raises:
+        ValueError: for a name that is taken.
+    """
     ENCODINGS.add(encoding.name, encoding)
     return encoding
 
 
 def blocks(sites: Iterable[Site]) -> list[tuple[str, int]]:
-    """(stack, layer) of every transformer block, encoder first, from the bottom up."""
+    """List every transformer block as (stack, layer), encoder first, from the bottom up."""
     return sorted({(site.stack, site.layer) for site in sites if site.role not in ONCE_PER_STACK}, key=_encoder_first)
 
 

@@ -1,4 +1,4 @@
-"""Search spaces by name: which kinds may stand at which roles, with which ranks."""
+"""Named search spaces: which kinds may stand at which roles, with which ranks."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -9,15 +9,15 @@ from peftsearch.space.site import CROSS_ROLES, LINEAR_ROLES, NORM_ROLES, ONCE_PE
 
 @dataclass(frozen=True)
 class Preset:
-    """A space before it meets a model.
+    """A search space that is not tied to a model yet; `SearchSpace.build` applies it to one.
 
     Args:
-        name: for `--space`.
+        name: its name for `--space`.
         description: one line for `peftsearch list spaces`.
         roles: for each kind, the roles it may stand at.
         ranks: candidate ranks of the ranked kinds, ascending.
-        source: where the space is defined.
-        encoding: how the choices hang together, by its name in `space/encodings`.
+        source: the publication that defines the space.
+        encoding: name of the encoding in which methods search it, such as "flat": every choice by itself.
     """
 
     name: str
@@ -32,7 +32,14 @@ SPACES: Registry[Preset] = Registry("space", package="peftsearch.space.presets",
 
 
 def register_space(preset: Preset) -> Preset:
-    """Make a space known by its name."""
+    """Register a space under its name.
+
+    Raises:
+        ValueError: for a name that is taken.
+
+    Example:
+        register_space(Preset("wide_lora", "LoRA at every linear layer", {"lora": LINEAR_ROLES}, (4, 16), "my notes"))
+    """
     return SPACES.add(preset.name, preset)
 
 

@@ -1,4 +1,4 @@
-"""Exact repair: from the scores of a search to a configuration that uses the budget and never exceeds it."""
+"""Exact repair: turn the scores of a search into a configuration that uses the budget and never exceeds it."""
 
 from collections.abc import Iterable, Mapping
 
@@ -17,11 +17,12 @@ def repair(
     budget: int,
     core: Configuration = EMPTY,
 ) -> Configuration:
-    """Drop the lowest scores until the size fits the budget, then fill it up by descending score.
+    """Drop modules by ascending score until the rest fits the budget, then fill the budget by descending score.
 
     Scores are sensitivities per parameter, so the order by score is the order by gain for cost.
 
     Args:
+        space: exact costs of every choice.
         live: placements that the search kept.
         ranks: the rank that the search prefers for each of them.
         scores: smoothed sensitivity of every placement of the space; missing ones count as 0.
@@ -31,7 +32,7 @@ def repair(
     Returns:
         a configuration of at most `budget` parameters that leaves less than the cheapest addition.
 
-    Source: `specs/bipeft.md` step 7; the paper stops near the budget, its public code mostly above it.
+    Source: ours. Chang et al. 2024 (BIPEFT) stop near the budget, and their public code mostly above it.
     """
     core_ranks = {choice.placement: choice.rank for choice in core}
     by_score = sorted(space.ranks, key=lambda p: (-scores.get(p, 0.0), p))

@@ -1,4 +1,4 @@
-"""Every choice that a search may make, with its exact cost: budget arithmetic on plain data."""
+"""Search spaces: every choice that a search may make in a model, with its exact cost in parameters."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cached_property
@@ -14,10 +14,17 @@ Cost = Callable[[str, Site, int], int | None]
 
 
 class SearchSpace:
-    """Choices and their costs in parameters, task head excluded.
+    """Choices with their exact costs in parameters, task head excluded.
 
     Args:
-        costs: exact trainable parameters of each choice; a larger rank costs more.
+        costs: trainable parameters of each choice; at one placement a larger rank costs more.
+
+    Raises:
+        ConfigurationError: if there is no choice.
+
+    Example:
+        space = SearchSpace({Choice("encoder.0.value", "lora", rank): 64 * rank for rank in (1, 4, 8)})
+        space.cost(space.largest)  # 512
     """
 
     def __init__(self, costs: Mapping[Choice, int]):
@@ -27,11 +34,16 @@ class SearchSpace:
 
     @classmethod
     def build(cls, preset: Preset, *, sites: Iterable[Site], cost: Cost) -> "SearchSpace":
-        """Lay a preset over the sites of a model, and leave out what does not fit there.
+        """Find the choices that a preset allows in a model; kinds that do not fit a site are left out there.
 
         Args:
-            cost: parameters of (kind, site, rank), None where the kind does not fit; its ranks are `preset.ranks` for
-                ranked kinds, for which the cost grows with the rank, and 1 for all others.
+            preset: kinds, the roles they may stand at, and the ranks of ranked kinds.
+            sites: every site of the model.
+            cost: parameters of (kind, site, rank), or None where the kind does not fit. A kind is ranked if its cost
+                grows with the rank; all others have rank 1 only.
+
+        Raises:
+            ConfigurationError: if no kind fits any site.
         """
         costs = {}
         for site in sites:
@@ -44,14 +56,14 @@ class SearchSpace:
 
     @cached_property
     def ranks(self) -> Mapping[Placement, tuple[int, ...]]:
-        """Candidate ranks of each placement, ascending; placements are sorted by site and kind."""
+        """Candidate ranks of every placement, ascending; placements are sorted by site and kind."""
         ranks: dict[Placement, list[int]] = {}
         for choice in self.costs:
             ranks.setdefault(choice.placement, []).append(choice.rank)
         return {placement: tuple(sorted(found)) for placement, found in ranks.items()}
 
     def cost_of(self, choice: Choice) -> int:
-        """Parameters of one choice.
+        """Return the parameters of one choice.
 
         Raises:
             ConfigurationError: if the choice is not in the space.
@@ -63,7 +75,11 @@ class SearchSpace:
         return self.costs[choice]
 
     def cost(self, configuration: Iterable[Choice]) -> int:
-        """Parameters of a configuration."""
+        """Return the parameters of a configuration.
+
+        Raises:
+            ConfigurationError: if one of its choices is not in the space.
+        """
         return sum(map(self.cost_of, configuration))
 
     @cached_property
@@ -73,15 +89,18 @@ class SearchSpace:
 
     @cached_property
     def largest(self) -> Configuration:
-        """Every placement at its largest rank: what a supernet holds."""
+        """Every placement at its largest rank: the modules of a supernet."""
         return Configuration.of(Choice(p.site, p.kind, ranks[-1]) for p, ranks in self.ranks.items())
 
     def restricted_to(self, configuration: Configuration) -> "SearchSpace":
-        """The space that holds just the choices of a configuration."""
+        """Return the space that holds only the choices of a configuration."""
         return SearchSpace({choice: self.cost_of(choice) for choice in configuration})
 
     def check_budget(self, budget: int) -> int:
-        """Return the part of a budget that the space can use: all of it, or the whole space if that is smaller.
+        """Lower a budget to the cost of the largest configuration if it exceeds that.
+
+        Args:
+            budget: parameters.
 
         Raises:
             BudgetError: if no choice fits.
@@ -97,8 +116,8 @@ class SearchSpace:
         """Add modules and raise ranks, in the order given, until nothing that could be added fits the budget.
 
         Args:
-            configuration: what is kept in any case.
-            ordered: placements, the most wanted first. Each pass gives every placement its next larger rank, so
+            configuration: choices that are kept or raised to a larger rank, never dropped.
+            ordered: placements, the most wanted first. Each pass raises every placement to its next larger rank, so
                 that an absent module enters at its smallest one.
             budget: parameters that the result must not exceed.
 
@@ -119,7 +138,7 @@ class SearchSpace:
         return Configuration.of(Choice(p.site, p.kind, rank) for p, rank in chosen.items())
 
     def _next_rank(self, placement: Placement, rank: int) -> tuple[int, int] | None:
-        """The next larger rank of a placement and what it costs more; None at the largest rank."""
+        """Find a placement's next larger rank and the parameters that it adds; None at the largest rank."""
         larger = [r for r in self.ranks[placement] if r > rank]
         if not larger:
             return None

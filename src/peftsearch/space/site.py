@@ -1,11 +1,11 @@
-"""Where a PEFT module can be placed, named by what the place does and not by how a model spells it."""
+"""Sites: the places of a transformer where a PEFT module can stand, with the same names in every model family."""
 
 from dataclasses import dataclass
 from enum import StrEnum
 
 
 class Role(StrEnum):
-    """What a site does in its block; the same word for every model family."""
+    """The function of a site in its block; the same word for every model family."""
 
     QUERY = "query"
     KEY = "key"
@@ -27,7 +27,7 @@ class Role(StrEnum):
 
     @property
     def is_norm(self) -> bool:
-        """Whether the site is a normalisation layer; every other site is a linear map."""
+        """Whether the site is a normalisation layer; every other site is a linear layer."""
         return self in NORM_ROLES
 
 
@@ -40,20 +40,20 @@ ONCE_PER_STACK = frozenset({Role.EMBEDDING_NORM, Role.FINAL_NORM})
 
 @dataclass(frozen=True, order=True)
 class Site:
-    """A named place in a transformer.
+    """A layer of a transformer where modules can stand.
 
     Args:
         stack: "encoder" or "decoder".
         layer: index of the block, from 0 at the bottom; an embedding norm counts as layer 0 and a final norm as
             the number of layers.
-        role: what the place does.
+        role: its function in the block.
         path: exact name of the module in the model, as in `model.named_modules()`.
         in_width: width of the input, in features.
         out_width: width of the output, in features.
-        input_path: at the last map of a feed-forward block, name of the module that reads the block's input; ""
-            elsewhere, and where input and output of the block differ in width.
-        prefix_width: width of the keys of the self-attention whose values the site makes; 0 where a prefix is
-            impossible.
+        input_path: for the last linear layer of a feed-forward block, name of the module that reads the block's
+            input; "" for other sites, and where input and output of the block differ in width.
+        prefix_width: for the layer that computes the values of self-attention, width of the keys; 0 where a prefix
+            is impossible.
     """
 
     stack: str
@@ -67,14 +67,19 @@ class Site:
 
     @property
     def name(self) -> str:
-        """Name that does not depend on the model's spelling, such as "encoder.3.value" or "decoder.final_norm"."""
+        """Name that is the same in every model family, such as "encoder.3.value" or "decoder.final_norm"."""
         if self.role in ONCE_PER_STACK:
             return f"{self.stack}.{self.role}"
         return f"{self.stack}.{self.layer}.{self.role}"
 
 
 def prefix_width(role: Role, out_width: int) -> int:
-    """Width of a self-attention's keys, by the site that makes its values; 0 at other sites."""
+    """Compute `Site.prefix_width` for models whose keys and values have the same width.
+
+    Args:
+        role: of the site.
+        out_width: width of the site's output, in features.
+    """
     if role == Role.VALUE:
         return out_width
     return out_width // 3 if role == Role.QUERY_KEY_VALUE else 0

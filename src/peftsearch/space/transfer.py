@@ -1,4 +1,4 @@
-"""Bring a configuration from one model to another of a different depth."""
+"""Transfer of configurations between models of different depths."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
@@ -9,7 +9,7 @@ from peftsearch.space.site import ONCE_PER_STACK, Site
 
 
 def depths(sites: Iterable[Site]) -> dict[str, int]:
-    """Number of layers of each stack."""
+    """Count the layers of each stack."""
     found: dict[str, int] = {}
     for site in sites:
         if site.role not in ONCE_PER_STACK:
@@ -20,17 +20,18 @@ def depths(sites: Iterable[Site]) -> dict[str, int]:
 def transfer(
     configuration: Configuration, source_depths: Mapping[str, int], target_sites: Iterable[Site]
 ) -> Configuration:
-    """Give each layer of the target the choices of the source's layer at the same relative height.
+    """Give each layer of the target model the choices of the source model's layer at the same relative height.
 
-    Layer t of L takes those of layer floor((t + 0.5) * source depth / L); sites that a stack has once keep theirs. At
-    equal depths nothing changes. Sizes are those of the target: check its budget afterwards.
+    Layer t of L takes those of layer floor((t + 0.5) * source depth / L); sites that occur once in a stack keep
+    theirs. At equal depths nothing changes. The number of parameters may change: check the budget afterwards.
 
     Args:
-        source_depths: stack -> layers of the model that the configuration is of.
-        target_sites: every site of the model that it is for.
+        configuration: a configuration of the source model.
+        source_depths: stack -> number of layers of the source model.
+        target_sites: every site of the target model.
 
     Raises:
-        ConfigurationError: if the target lacks a site, or a layer is above the source's depth.
+        ConfigurationError: if the target lacks a site, or a choice is above the source's depth.
     """
     target_sites = list(target_sites)
     target_depths = depths(target_sites)
@@ -44,10 +45,14 @@ def transfer(
 
 
 def require_sites(configuration: Configuration, sites: Iterable[Site]) -> None:
-    """Refuse a configuration that needs sites which a model lacks.
+    """Refuse a configuration with choices at sites that a model lacks.
+
+    Args:
+        configuration: the configuration.
+        sites: every site of the model.
 
     Raises:
-        ConfigurationError: naming the site and what the model has there.
+        ConfigurationError: naming the first such site and the sites that the model has.
     """
     sites = list(sites)
     names = {site.name for site in sites}
@@ -56,13 +61,13 @@ def require_sites(configuration: Configuration, sites: Iterable[Site]) -> None:
         choice = missing[0]
         raise ConfigurationError(
             f"The configuration places {choice.kind} at '{choice.site}', which this model does not have. "
-            f"{_what_there_is(choice.site, sites)} Give the folder of the run that found it, from which another depth "
+            f"{_sites_there(choice.site, sites)} Give the folder of the run that found it, from which another depth "
             "is known, take the choice out, or search on this model."
         )
 
 
 def _layers_of(choice: Choice, source: Mapping[str, int], target: Mapping[str, int]) -> list[int | None]:
-    """Layers of the target that take over a choice; None stands for a site that a stack has once."""
+    """List the target's layers that get a choice; None stands for a site that occurs once in its stack."""
     stack, layer = _stack_and_layer(choice.site)
     if layer is None:
         return [None]
@@ -90,7 +95,7 @@ def _moved(name: str, layer: int | None) -> str:
     return f"{stack}.{layer}.{role}"
 
 
-def _what_there_is(name: str, sites: list[Site]) -> str:
+def _sites_there(name: str, sites: list[Site]) -> str:
     stack = _stack_and_layer(name)[0]
     roles = sorted({site.role for site in sites if site.stack == stack})
     if not roles:

@@ -1,4 +1,4 @@
-"""AutoPEFT's ties: one size for each kind, and one layer mask that all kinds share."""
+"""AutoPEFT's encoding: one size for each kind, and one layer mask that all kinds share."""
 
 from collections.abc import Iterable
 
@@ -12,7 +12,12 @@ from peftsearch.space.site import Site
 class AutopeftEncoding(Encoding):
     """A size for each kind (0 switches it off everywhere) and a bit for each block (0 leaves it without any module).
 
-    Source: Zhou et al. 2024, section 3.1; ours: a block of an encoder-decoder is a block of one of its stacks.
+    Args:
+        space: exact costs of every choice.
+        budget: parameters, task head excluded.
+        sites: every site of the model.
+
+    Source: Zhou et al. 2024, section 3.1. Ours: in an encoder-decoder each stack's blocks have bits of their own.
     """
 
     name = "autopeft"

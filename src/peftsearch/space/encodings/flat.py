@@ -1,4 +1,4 @@
-"""No ties: one variable for each placement."""
+"""The flat encoding: one variable for each placement."""
 
 import math
 import random
@@ -12,7 +12,13 @@ from peftsearch.space.site import Site
 
 @register_encoding
 class FlatEncoding(Encoding):
-    """Each placement is off or has one of its ranks, whatever the others do."""
+    """Each placement is off or has one of its ranks, independently of all others.
+
+    Args:
+        space: exact costs of every choice.
+        budget: parameters, task head excluded.
+        sites: every site of the model; not used.
+    """
 
     name = "flat"
 
@@ -30,19 +36,19 @@ class FlatEncoding(Encoding):
         return tuple(v.values.index(rank.get(p, 0)) for p, v in zip(self.placements, self.variables, strict=True))
 
     def sample_any_size(self, rng: random.Random) -> Point:
-        """Draw a size, log-uniformly from the cheapest choice to the budget, and a configuration that uses it."""
+        """Draw a size, log-uniformly from the cheapest choice to the budget, and a point that uses that size up."""
         low, high = math.log(self.space.costs[self.space.cheapest]), math.log(self.budget)
         return self.within(max(round(math.exp(low)), int(math.exp(rng.uniform(low, high))))).sample(rng)
 
     def sample(self, rng: random.Random) -> Point:
-        """Draw choices uniformly and add what fits, until nothing does: a configuration that uses its budget.
+        """Add choices in random order, each if it fits, until none does: a point that uses the budget up.
 
-        Source: S3Delta's random structure, with a random rank (`specs/apet.md`).
+        Source: the random baseline of Hu et al. 2022 (S3Delta); the random rank is ours.
         """
         return self._filled([0] * len(self.placements), rng)
 
     def repaired(self, point: Point, rng: random.Random) -> Point:
-        """Take modules out at random until the rest fits, then add at random what fits."""
+        """Remove random modules until the rest fits, then add random ones that fit."""
         kept, size = list(point), self.space.cost(self.decode(point))
         on = [i for i, value in enumerate(point) if value]
         rng.shuffle(on)

@@ -1,4 +1,4 @@
-"""NOAH's ties: each kind stands in the first blocks of a stack, with a size of its own in each of them."""
+"""NOAH's encoding: each kind stands in the first blocks of a stack, with a size of its own in each of them."""
 
 from collections.abc import Iterable
 
@@ -13,6 +13,11 @@ DEPTHS = (0.0, 0.25, 0.5, 0.75, 1.0)
 @register_encoding
 class NoahEncoding(Encoding):
     """A depth for each kind, as a share of a stack's blocks, and a size for each kind and block.
+
+    Args:
+        space: exact costs of every choice.
+        budget: parameters, task head excluded.
+        sites: every site of the model.
 
     Source: Zhang et al. 2022, section 3.2, where the depths are 3, 6, 9 and 12 of 12 blocks. Ours: the depth may be 0,
     since small budgets don't hold every kind.
@@ -36,7 +41,7 @@ class NoahEncoding(Encoding):
 
     @property
     def groups(self) -> list[tuple[int, ...]]:
-        """A kind's depth and all of its sizes come from one parent."""
+        """Indices of each kind's variables: a crossover takes its depth and all its sizes from one parent."""
         first, count = len(self.kinds), len(self.blocks)
         sizes = [range(first + k * count, first + (k + 1) * count) for k in range(len(self.kinds))]
         return [(k, *sizes[k]) for k in range(len(self.kinds))]
@@ -61,7 +66,7 @@ class NoahEncoding(Encoding):
         return (*depths, *(sizes.index(size.get(cell, sizes[0])) for cell in cells))
 
     def _depth(self, blocks: list[tuple[str, int]]) -> int:
-        """Index of the smallest depth that reaches all of some blocks."""
+        """Find the index of the smallest depth that reaches all the given blocks."""
         return next(i for i, depth in enumerate(DEPTHS) if all(self._is_deep_enough(depth, *b) for b in blocks))
 
     def _is_deep_enough(self, depth: float, stack: str, layer: int) -> bool:

@@ -1,3 +1,3 @@
-"""The encoding of PEFT design spaces: groups of layers, and what each of them gets (Chen et al. 2023)."""
+"""The encoding of PEFT design spaces: groups of layers, each with kinds of its own (Chen et al. 2023)."""
 
-import peftsearch.space.encodings.design_spaces.encoding  # noqa: F401  registers it
+import peftsearch.space.encodings.design_spaces.encoding  # noqa: F401  registers the encoding

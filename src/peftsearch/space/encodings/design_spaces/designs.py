@@ -1,4 +1,4 @@
-"""PEFT designs in the paper's words: how layers are grouped, how parameters are spread, and what each group gets."""
+"""PEFT designs in the paper's terms: how layers are grouped, how parameters are spread, which kinds a group gets."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -28,13 +28,13 @@ TUNABLE_GROUPS = ("1", "2", "3", "4", "12", "34", "123", "234", "1234")
 
 @dataclass(frozen=True)
 class Design:
-    """What a model's groups of layers get, whatever the model and the budget.
+    """The kinds of each group of layers, and how parameters are spread, for any model and budget.
 
     Args:
-        grouping: one of `GROUPINGS`.
+        grouping: a key of `GROUPINGS`: how many layers are in each group.
         allocation: one of `ALLOCATIONS`: how parameters change from the bottom layer to the top one.
-        tunable: one of `TUNABLE_GROUPS`.
-        strategies: for each group, one of `STRATEGIES`.
+        tunable: one of `TUNABLE_GROUPS`: the groups that get modules.
+        strategies: for each group, one of `STRATEGIES`: the letters of its kinds.
     """
 
     grouping: str
@@ -43,7 +43,7 @@ class Design:
     strategies: tuple[str, str, str, str]
 
 
-# Source: Chen et al. 2023; S4 was found on T5-base, S4-3b on T5-3b (the latter quoted from memory, `specs`).
+# Source: Chen et al. 2023; S4 was found on T5-base, S4-3b on T5-3b (not checked against the paper).
 READY = MappingProxyType(
     {
         "s4": Design("spindle", "uniform", "1234", ("AL", "AP", "APB", "PBL")),
@@ -53,11 +53,15 @@ READY = MappingProxyType(
 
 
 def group_sizes(grouping: str, num_layers: int) -> tuple[int, ...]:
-    """Number of layers in each of the four groups, from the input side.
+    """Count the layers of each of the four groups, from the input side.
 
-    Every group has at least one layer; of fewer than four layers each is a group, and the last groups are empty.
+    Every group has at least one layer. A model of fewer than four layers has one in each of the first groups.
 
-    Source: the paper gives the order of the sizes only; these are the weights of `GROUPINGS`, rounded by the largest
+    Args:
+        grouping: a key of `GROUPINGS`.
+        num_layers: layers of the stack.
+
+    Source: the paper gives the order of the sizes only. Ours: the weights of `GROUPINGS`, rounded by the largest
     remainder, ties towards the input side.
     """
     if num_layers < NUM_GROUPS:
@@ -72,15 +76,21 @@ def group_sizes(grouping: str, num_layers: int) -> tuple[int, ...]:
 
 
 def group_of_layers(grouping: str, num_layers: int) -> tuple[int, ...]:
-    """The group (0 to 3) of each layer, from the bottom up."""
+    """Return the group (0 to 3) of each layer, from the bottom up."""
     return tuple(group for group, size in enumerate(group_sizes(grouping, num_layers)) for _ in range(size))
 
 
 def layer_weight(allocation: str, layer: int, num_layers: int) -> int:
-    """Relative parameters of a layer, counted from 0 at the bottom: i + 1, 1, or L - i."""
+    """Return the relative number of parameters of layer i of L: i + 1, 1, or L - i.
+
+    Args:
+        allocation: one of `ALLOCATIONS`.
+        layer: counted from 0 at the bottom.
+        num_layers: layers of the stack.
+    """
     return {"increasing": layer + 1, "uniform": 1, "decreasing": num_layers - layer}[allocation]
 
 
 def split_budget(budget: int, weights: Sequence[int]) -> list[int]:
-    """Whole parameters for each layer, in proportion to the weights and never more in sum than the budget."""
+    """Divide a budget among layers in proportion to their weights, rounded down to whole parameters."""
     return [budget * weight // sum(weights) for weight in weights]

@@ -1,4 +1,4 @@
-"""PEFT design spaces: four groups of layers, what each gets, and sizes that follow from the budget."""
+"""PEFT design spaces: four groups of layers, the kinds of each, and sizes that follow from the budget."""
 
 from collections.abc import Iterable
 
@@ -28,7 +28,12 @@ class DesignSpacesEncoding(Encoding):
     In an encoder-decoder each stack is grouped by the same pattern, and a group's strategy holds in both. Sites that
     occur once in a stack get nothing. No point exceeds the budget, and each stands for at least one module.
 
-    Source: Chen et al. 2023, section 3; the sizes and the numbers of layers are ours, `docs/design_spaces.md`.
+    Args:
+        space: exact costs of every choice.
+        budget: parameters, task head excluded.
+        sites: every site of the model.
+
+    Source: Chen et al. 2023, section 3. The sizes and the numbers of layers are ours: see `docs/design_spaces.md`.
     """
 
     name = "design_spaces"
@@ -48,30 +53,30 @@ class DesignSpacesEncoding(Encoding):
 
     @property
     def kinds(self) -> set[str]:
-        """Kinds that stand somewhere in the model."""
+        """The kinds that fit a site of the model."""
         return {unit.kind for unit in self.units.values()}
 
     def decode(self, point: Point) -> Configuration:
         return self.configure(self.design_of(point))
 
     def design_of(self, point: Point) -> Design:
-        """The values that a point stands for."""
+        """Return the design that a point stands for."""
         grouping, allocation, tunable, *strategies = (
             variable.values[i] for variable, i in zip(self.variables, point, strict=True)
         )
         return Design(grouping, allocation, tunable, tuple(strategies))
 
     def configure(self, design: Design) -> Configuration:
-        """The modules of a design within the budget.
+        """Find the sizes that a design gets from the budget, and return the configuration.
 
-        If the budget holds no strategy in any layer, single modules of the design are taken, from the top layer down;
-        if it holds none of these either, the cheapest module of the space.
+        If the budget is too small for any layer's kinds, single modules of the design are taken, from the top layer
+        down; if it is too small for these too, the cheapest module of the space.
         """
         layers = self._layers(design)
         return fill_layers(layers, self.budget) or self._single_modules(layers) or self._cheapest_module()
 
     def _layers(self, design: Design) -> list[LayerAllocation]:
-        """What each tunable layer is to hold and its share of the budget, from the bottom up, encoder first."""
+        """List the units and the share of each tunable layer, from the bottom up, encoder first."""
         chosen = [block for block in self.blocks if str(self._group(design, block) + 1) in design.tunable]
         weights = [layer_weight(design.allocation, layer, self.num_layers[stack]) for stack, layer in chosen]
         shares = split_budget(self.budget, weights)
@@ -96,7 +101,7 @@ class DesignSpacesEncoding(Encoding):
 
 
 def _find_units(space: SearchSpace, sites: Iterable[Site]) -> dict[tuple[tuple[str, int], str], LayerUnit]:
-    """(block, kind) -> the kind at all its sites of the block."""
+    """Map (block, kind) to the unit of the kind in that block."""
     block_of = {site.name: (site.stack, site.layer) for site in sites if site.role not in ONCE_PER_STACK}
     placements: dict[tuple[tuple[str, int], str], list[Placement]] = {}
     for placement in space.ranks:

@@ -1,4 +1,4 @@
-"""Sizes from a budget: every layer has a share of it, which the kinds of the layer divide among them."""
+"""Sizes from a budget: every layer has a share of the budget, which is divided among the kinds of the layer."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -6,17 +6,17 @@ from dataclasses import dataclass
 from peftsearch.space.configuration import Choice, Configuration, Placement
 from peftsearch.space.search_space import SearchSpace
 
-# The kind whose cost is fixed, paid before the others divide the rest.
+# The kind whose cost is fixed; it is subtracted before the other kinds divide the rest.
 FIXED = "bitfit"
 
 
 @dataclass(frozen=True, eq=False)
 class LayerUnit:
-    """One kind at all its sites of one layer, with one size.
+    """One kind at all its sites of one layer, with the same size at each.
 
     Args:
         kind: name of the kind.
-        placements: where it stands.
+        placements: the sites.
         costs: size -> parameters of all placements together; sizes ascend.
     """
 
@@ -26,7 +26,7 @@ class LayerUnit:
 
     @classmethod
     def of(cls, space: SearchSpace, placements: Sequence[Placement]) -> "LayerUnit":
-        """The placements of one kind at the sizes that all of them can have."""
+        """Make the unit of some placements of one kind, with the sizes that all of them can have."""
         sizes = sorted(set.intersection(*(set(space.ranks[p]) for p in placements)))
         costs = {n: sum(space.costs[Choice(p.site, p.kind, n)] for p in placements) for n in sizes}
         return cls(placements[0].kind, tuple(placements), costs)
@@ -37,25 +37,25 @@ class LayerUnit:
         return min(self.costs)
 
     def cost(self, size: int) -> int:
-        """Parameters at a size; 0 is absent."""
+        """Return the parameters at a size; size 0 means that the unit is absent."""
         return self.costs[size] if size else 0
 
     def largest_within(self, parameters: int) -> int:
-        """The largest size of at most so many parameters, or the smallest one if none is."""
+        """Find the largest size of at most so many parameters, or the smallest size if even that has more."""
         return max((n for n, cost in self.costs.items() if cost <= parameters), default=self.smallest)
 
     def larger(self, size: int) -> int | None:
-        """The next larger size; None at the largest."""
+        """Find the next larger size; None at the largest."""
         return next((n for n in self.costs if n > size), None)
 
     def smaller(self, size: int) -> int | None:
-        """The next smaller size; None at the smallest."""
+        """Find the next smaller size; None at the smallest."""
         return next((n for n in reversed(self.costs) if n < size), None)
 
 
 @dataclass(frozen=True)
 class LayerAllocation:
-    """What a layer is to hold.
+    """The units of one layer and the layer's share of the budget.
 
     Args:
         units: one for each kind of the layer's strategy.
@@ -67,7 +67,7 @@ class LayerAllocation:
 
 
 def divide_share(layer: LayerAllocation) -> dict[LayerUnit, int]:
-    """Sizes of a layer's units: BitFit's cost comes first, the others get equal parts of the rest.
+    """Choose the sizes of a layer's units: BitFit's cost is subtracted first, the others get equal parts of the rest.
 
     BitFit is left out where it exceeds the share, unless it is the layer's only kind. Every other unit has its
     smallest size at least, so that the sizes may exceed a small share.
@@ -81,7 +81,12 @@ def divide_share(layer: LayerAllocation) -> dict[LayerUnit, int]:
 
 
 def fill_layers(layers: Iterable[LayerAllocation], budget: int) -> Configuration:
-    """Divide every layer's share, then repair the sum: at most the budget, and no step of a size left that fits it."""
+    """Divide every layer's share among its units, then change sizes until they use the budget and do not exceed it.
+
+    Args:
+        layers: from the bottom up.
+        budget: parameters.
+    """
     filling = _Filling(list(layers), budget)
     filling.reduce()
     filling.drop()
@@ -92,7 +97,7 @@ def fill_layers(layers: Iterable[LayerAllocation], budget: int) -> Configuration
 
 
 class _Filling:
-    """Sizes of all units while they are repaired; 0 is absent.
+    """Sizes of all units while they are fitted to the budget; 0 means absent.
 
     Args:
         layers: from the bottom up.
@@ -108,17 +113,18 @@ class _Filling:
         self.left = budget - sum(self.used)
 
     def resize(self, unit: LayerUnit, size: int) -> None:
+        """Give a unit another size."""
         more = unit.cost(size) - unit.cost(self.sizes[unit])
         self.sizes[unit] = size
         self.used[self.layer_of[unit]] += more
         self.left -= more
 
     def lack(self, unit: LayerUnit) -> int:
-        """Parameters that the unit's layer is below its share."""
+        """Return by how many parameters the unit's layer is below its share."""
         return self.shares[self.layer_of[unit]] - self.used[self.layer_of[unit]]
 
     def reduce(self) -> None:
-        """While the budget is exceeded, lower the largest size; of equals the one of the fullest layer."""
+        """While the budget is exceeded, lower the largest size; among equals that of the fullest layer."""
         while self.left < 0:
             able = {u: smaller for u, size in self.sizes.items() if (smaller := u.smaller(size)) is not None}
             if not able:
@@ -127,9 +133,9 @@ class _Filling:
             self.resize(unit, able[unit])
 
     def drop(self) -> None:
-        """While the budget is exceeded, drop the dearest unit: first of layers with several, at last of the others.
+        """While the budget is exceeded, drop the most expensive unit, those that are alone in their layer last.
 
-        Of equals the layer with the smallest share loses, then the lowest.
+        Among equals the unit of the layer with the smallest share goes first, then that of the lowest layer.
         """
         while self.left < 0:
             present = [unit for unit, size in self.sizes.items() if size]
@@ -141,9 +147,9 @@ class _Filling:
         return not is_alone, unit.cost(self.sizes[unit]), -self.shares[layer], -layer
 
     def raise_sizes(self) -> None:
-        """While a step fits, give one to the layer furthest below its share, there the cheapest.
+        """While a step to a larger size fits the budget, take the cheapest in the layer furthest below its share.
 
-        Of equal layers the upper one comes first.
+        Among equal layers the upper one comes first.
         """
         while True:
             larger = {u: size for u in self.sizes if (size := u.larger(self.sizes[u])) is not None}
