@@ -1,1 +1,1 @@
-"""Every choice attached at once: gates, rank masks, relaxations and sensitivity."""
+"""Supernets: a model with every choice attached, its gates, its architecture parameters and sensitivity scores."""

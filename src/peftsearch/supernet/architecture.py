@@ -1,4 +1,4 @@
-"""Architecture parameters: logits over what is on and at which rank, kept outside of the model."""
+"""Architecture parameters: logits over placements being on and over their ranks, kept outside of the model."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
@@ -9,14 +9,23 @@ from torch.nn.functional import gumbel_softmax, one_hot
 from peftsearch.space import Choice, Placement, SearchSpace
 from peftsearch.supernet.supernet import rank_masks
 
+# Standard deviation of the initial logits.
 INITIAL_SCALE = 1e-3
 
-# (logits (decisions, options), temperature) -> weights (decisions, options), each row summing to 1
+# Turns the logits of decisions into weights of their options:
+# (logits (decisions, options), temperature) -> weights (decisions, options), each row summing to 1.
 Relaxation = Callable[[torch.Tensor, float], torch.Tensor]
 
 
 def gumbel(logits: torch.Tensor, temperature: float) -> torch.Tensor:
-    """Sample one option a row; the gradient is that of the Gumbel-softmax (straight-through).
+    """Sample one option of each row; gradients are those of the Gumbel-softmax (straight-through).
+
+    Args:
+        logits: (decisions, options).
+        temperature: of the softmax that gives the gradients, above 0.
+
+    Returns:
+        (decisions, options) one-hot rows.
 
     Source: Jang et al. 2017, "Categorical reparameterization with Gumbel-softmax", section 2.2.
     """
@@ -24,7 +33,15 @@ def gumbel(logits: torch.Tensor, temperature: float) -> torch.Tensor:
 
 
 def softmax(logits: torch.Tensor, temperature: float) -> torch.Tensor:
-    """Weigh all options by their probability; the temperature plays no part (BIPEFT's ablation "no Gumbel")."""
+    """Weigh all options by their probability: BIPEFT's ablation "no Gumbel".
+
+    Args:
+        logits: (decisions, options).
+        temperature: not used.
+
+    Returns:
+        (decisions, options) weights; each row sums to 1.
+    """
     return torch.softmax(logits, dim=-1)
 
 
@@ -32,9 +49,12 @@ RELAXATIONS: dict[str, Relaxation] = {"gumbel": gumbel, "softmax": softmax}
 
 
 class OptionTable:
-    """The ranks of every placement as rectangular tensors; row i is placement i, column d its d-th rank.
+    """The ranks of every placement as rectangular tensors: row i is placement i, column d its d-th rank.
 
-    Placements with fewer ranks than others have columns that are not valid.
+    A placement with fewer ranks than others repeats its last one; `valid` is False in those columns.
+
+    Args:
+        space: gives the placements, their ranks and the costs.
     """
 
     def __init__(self, space: SearchSpace):
@@ -49,21 +69,29 @@ class OptionTable:
         costs = [[space.cost_of(Choice(p.site, p.kind, r)) for r in row] for p, row in zip(self.placements, rows)]
         self.costs = torch.tensor(costs, dtype=torch.float64)  # (placements, columns) parameters
         largest = int(self.ranks.max())
+        # (placements, columns, largest rank)
         self.masks = rank_masks(self.ranks.flatten().tolist(), largest).view(*self.ranks.shape, largest)
 
     def one_hot_of(self, columns: torch.Tensor) -> torch.Tensor:
-        """(placements, columns) one-hot rows at the given column of each placement."""
+        """Make one-hot rows.
+
+        Args:
+            columns: (placements,) index of the column that is 1.
+
+        Returns:
+            (placements, columns) zeros and ones.
+        """
         return one_hot(columns, self.ranks.shape[1]).float()
 
 
 class Architecture(ABC):
-    """Probabilities of a search space; the search methods read and train them.
+    """Base class of architectures: trainable probabilities that placements are on, and of their ranks.
 
     Args:
-        table: ranks of the space.
+        table: placements and ranks of the space.
     """
 
-    # Stages that this architecture can train, in their order; each names what is relaxed.
+    # The stages of a search, in their order; each trains logits of its own.
     stages: tuple[str, ...]
 
     def __init__(self, table: OptionTable):
@@ -73,11 +101,16 @@ class Architecture(ABC):
 
     @abstractmethod
     def parameters(self, stage: str) -> list[torch.Tensor]:
-        """Tensors that a stage trains."""
+        """Return the logits that a stage trains."""
 
     @abstractmethod
     def sample(self, stage: str, relaxation: Relaxation, temperature: float) -> tuple[torch.Tensor, torch.Tensor]:
-        """Relax one stage, with gradients to its parameters.
+        """Sample gates and ranks, with gradients to the parameters of one stage.
+
+        Args:
+            stage: one of `stages`.
+            relaxation: turns logits into weights.
+            temperature: of the relaxation, above 0.
 
         Returns:
             (placements,) gates in [0, 1], and (placements, columns) weights of the ranks.
@@ -85,32 +118,39 @@ class Architecture(ABC):
 
     @abstractmethod
     def on_probability(self) -> torch.Tensor:
-        """(placements,) probability that a placement is on: P_n."""
+        """Return the (placements,) probability P_n that each placement is on, without gradient."""
 
     @abstractmethod
     def rank_logits(self) -> torch.Tensor:
-        """(placements, columns) detached logits of the ranks; -inf where a column is not valid."""
+        """Return the (placements, columns) logits of the ranks, without gradient; -inf in invalid columns."""
 
     def rank_probability(self) -> torch.Tensor:
-        """(placements, columns) probability of each rank; one-hot where the rank is fixed."""
+        """Return the (placements, columns) probability of each rank; one-hot where the rank is fixed."""
         free = torch.softmax(self.rank_logits(), dim=-1)
         return torch.where((self.fixed >= 0)[:, None], self.table.one_hot_of(self.fixed.clamp_min(0)), free)
 
     def preferred_column(self) -> torch.Tensor:
-        """(placements,) column of the fixed rank, or of the most likely one."""
+        """Return the (placements,) column of each fixed rank, or else of the most likely one."""
         return torch.where(self.fixed >= 0, self.fixed, self.rank_logits().argmax(-1))
 
     def fix(self, placements: torch.Tensor) -> None:
-        """Fix the ranks of the placements with these indices at their most likely rank, for good."""
+        """Fix placements at their most likely rank for the rest of the search.
+
+        Args:
+            placements: (any number,) row indices.
+        """
         self.fixed[placements] = self.rank_logits().argmax(-1)[placements]
 
     def expected_sizes(self) -> torch.Tensor:
-        """(placements,) P_n * q_n in parameters, where q_n is the expected size over the ranks (eqs 7-8)."""
+        """Compute the (placements,) expected sizes in parameters: P_n * q_n, q_n being the mean over the ranks.
+
+        Source: Chang et al. 2024, eqs 7 and 8.
+        """
         return self.on_probability().double() * (self.rank_probability().double() * self.table.costs).sum(-1)
 
 
 class Disentangled(Architecture):
-    """One binary decision for each placement and a separate one for its rank.
+    """One binary decision for each placement, and a separate decision for its rank.
 
     Source: Chang et al. 2024, section 3.2.
     """
@@ -144,7 +184,10 @@ class Disentangled(Architecture):
 
 
 class Entangled(Architecture):
-    """One decision for each placement over "off" and every rank: the space of earlier methods, ablated in Table 2."""
+    """One decision for each placement, over "off" and every rank.
+
+    Source: the space of earlier methods, an ablation in Table 2 of Chang et al. 2024.
+    """
 
     stages = ("joint",)
 
@@ -159,7 +202,7 @@ class Entangled(Architecture):
     def sample(self, stage: str, relaxation: Relaxation, temperature: float) -> tuple[torch.Tensor, torch.Tensor]:
         weights = relaxation(self._masked_gamma(), temperature)
         off, ranks = weights[:, :1], weights[:, 1:]
-        # What is off stands at its most likely rank: with gate and rank mask both zero neither would get a gradient.
+        # What is off has its most likely rank: with gate and rank mask both zero neither would get a gradient.
         return 1 - off[:, 0], ranks + off.detach() * self.table.one_hot_of(self.preferred_column())
 
     def on_probability(self) -> torch.Tensor:
@@ -174,5 +217,11 @@ class Entangled(Architecture):
 
 
 def regularisation(parameters: list[torch.Tensor]) -> torch.Tensor:
-    """Sum over tensors of mean |softmax(w) - w|, which keeps logits near probabilities (from BIPEFT's public code)."""
-    return sum((torch.softmax(w, dim=-1) - w).abs().mean() for w in parameters)
+    """Compute the penalty that keeps logits near probabilities: the sum over tensors of mean |softmax(w) - w|.
+
+    Args:
+        parameters: logits, each (decisions, options).
+
+    Source: BIPEFT's public code.
+    """
+    return torch.stack([(torch.softmax(w, dim=-1) - w).abs().mean() for w in parameters]).sum()

@@ -1,4 +1,4 @@
-"""From sampled weights to the masks of a step."""
+"""The gates of a step, made from sampled weights or from a configuration."""
 
 from collections.abc import Mapping
 
@@ -18,11 +18,14 @@ def differentiable_gates(
     ranks: torch.Tensor,
     device: torch.device | str = "cpu",
 ) -> Gates:
-    """Masks that carry gradients to the architecture: every live module runs, a gate of 0 included.
+    """Make gates that carry gradients to the architecture: every live module runs, even where its gate is 0.
 
     Args:
-        gates: (placements,) gates.
+        table: placements and ranks of the space.
+        live: the supernet's modules.
+        gates: (placements,) in [0, 1].
         ranks: (placements, columns) weights of the ranks.
+        device: of the model.
     """
     gate_rows = gates.to(device).unbind(0)
     mask_rows = torch.einsum("nd,ndr->nr", ranks, table.masks).to(device).unbind(0)
@@ -41,7 +44,15 @@ def fixed_gates(
     ranks: torch.Tensor,
     device: torch.device | str = "cpu",
 ) -> Gates:
-    """Masks without gradient: a module whose gate is 0 is skipped, one at its full rank runs unmasked."""
+    """Make gates without gradient: a module whose gate is 0 is skipped, one at its full rank runs unmasked.
+
+    Args:
+        table: placements and ranks of the space.
+        live: the supernet's modules.
+        gates: (placements,) in [0, 1].
+        ranks: (placements, columns) weights of the ranks, one-hot for a hard choice.
+        device: of the model.
+    """
     rows = torch.einsum("nd,ndr->nr", ranks, table.masks).to(device)
     is_full = (rows == 1).all(-1).tolist()
     is_ranked, widths, values = table.is_ranked.tolist(), table.ranks[:, -1].tolist(), _rounded(gates)
@@ -59,11 +70,13 @@ def fixed_gates(
 def configuration_gates(
     live: list[Placement], configuration: Configuration, widths: Mapping[Placement, int], device: torch.device | str
 ) -> Gates:
-    """Masks under which a supernet computes what a configuration's modules would with its weights.
+    """Make gates under which a supernet is the model of a configuration, with the supernet's weights.
 
     Args:
         live: the supernet's modules.
-        widths: the largest rank of each.
+        configuration: choices to keep; every other module is skipped.
+        widths: the largest rank of each placement.
+        device: of the model.
     """
     ranks = {choice.placement: choice.rank for choice in configuration}
     return {p: _leading(ranks[p], widths[p], device) if p in ranks else None for p in live}
@@ -74,5 +87,5 @@ def _leading(rank: int, width: int, device: torch.device | str) -> Mask:
 
 
 def _rounded(gates: torch.Tensor) -> list[float]:
-    """Gates without the rounding error of straight-through sampling, which can turn 1 into 0.9999999."""
+    """Remove the rounding error of straight-through sampling, which can turn 1 into 0.9999999."""
     return gates.double().round(decimals=6).tolist()

@@ -1,21 +1,30 @@
-"""How much the loss depends on a module: first-order scores from weights and gradients."""
+"""Sensitivity: first-order scores, from weights and gradients, of how much the loss depends on a module.
+
+Equation numbers are those of Chang et al. 2024 (BIPEFT).
+"""
 
 from collections.abc import Callable, Sequence
 
 import torch
 
-Saliency = list[torch.Tensor]  # weight * gradient of each tensor, in the order of the module's tensors
+# weight * gradient of each of some tensors, elementwise and in their order.
+Saliency = list[torch.Tensor]
 
 
 @torch.no_grad()
 def take_saliency(parameters: Sequence[torch.Tensor], gradients: Sequence[torch.Tensor | None]) -> Saliency:
-    """theta * dL/dtheta of each tensor; zeros where a tensor had no part in the loss."""
+    """Multiply every weight by its gradient: theta * dL/dtheta.
+
+    Args:
+        parameters: tensors of any shape.
+        gradients: of each of them; None where a tensor had no part in the loss, which gives zeros.
+    """
     gradients = [torch.zeros_like(p) if g is None else g for p, g in zip(parameters, gradients, strict=True)]
     return list(torch._foreach_mul([p.detach() for p in parameters], gradients))
 
 
 class ModuleSaliency:
-    """Records of many modules at once, reduced to one number a module.
+    """Reduces the saliencies of many tensors to one number for each module.
 
     Args:
         owners: for each tensor, the index of the module it belongs to; modules are numbered from 0 without gaps.
@@ -27,16 +36,13 @@ class ModuleSaliency:
         self.sizes = sizes
 
     def importance(self, saliency: Saliency) -> torch.Tensor:
-        """(modules,) mean |theta * grad|: I_n.
-
-        Source: Chang et al. 2024, eq. 2.
-        """
+        """Compute the (modules,) mean of |theta * grad|: I_n of eq. 2."""
         return self._sum_by_module(torch.stack(torch._foreach_norm(saliency, ord=1))) / self.sizes
 
     def cosine(self, first: Saliency, second: Saliency) -> torch.Tensor:
-        """(modules,) cosine of two records of the same module over all of its tensors; 0 if one of them is zero.
+        """Compute the (modules,) cosine c_n of two saliencies over all tensors of a module; 0 if one of them is zero.
 
-        The public code takes the mean over a module's tensors; the paper speaks of one cosine a module (eq. 3).
+        Source: eq. 3, one cosine for each module. The public code takes the mean over the module's tensors.
         """
         products = torch._foreach_mul(first, second)
         dot = self._sum_by_module(torch.stack([product.sum() for product in products]))
@@ -52,25 +58,26 @@ class ModuleSaliency:
 
 
 def cosine_weighted(modules: ModuleSaliency, trn: Saliency, val: Saliency) -> torch.Tensor:
-    """s_n = I_trn + c_n * I_val (eqs 1-3)."""
+    """Compute s_n = I_trn + c_n * I_val (eqs 1 to 3), (modules,)."""
     return modules.importance(trn) + modules.cosine(trn, val) * modules.importance(val)
 
 
 def of_training(modules: ModuleSaliency, trn: Saliency, val: Saliency) -> torch.Tensor:
-    """I_trn alone."""
+    """Compute I_trn alone, (modules,)."""
     return modules.importance(trn)
 
 
 def of_validation(modules: ModuleSaliency, trn: Saliency, val: Saliency) -> torch.Tensor:
-    """I_val alone."""
+    """Compute I_val alone, (modules,)."""
     return modules.importance(val)
 
 
 def of_both(modules: ModuleSaliency, trn: Saliency, val: Saliency) -> torch.Tensor:
-    """I_trn + I_val, unweighted."""
+    """Compute I_trn + I_val, (modules,)."""
     return modules.importance(trn) + modules.importance(val)
 
 
+# (modules, saliency on the weights' data, on the architecture's data) -> (modules,) scores.
 Sensitivity = Callable[[ModuleSaliency, Saliency, Saliency], torch.Tensor]
 SENSITIVITIES: dict[str, Sensitivity] = {
     "cosine": cosine_weighted,

@@ -12,26 +12,31 @@ from peftsearch.modules.attention import choose_attention
 from peftsearch.modules.peft_module import Mask, PeftModule
 from peftsearch.space import Placement, SearchSpace, Site
 
-# What a step does with each placement: its mask, or None to skip it altogether. Absent ones count in full.
+# For each placement its mask in a step, or None to skip the module; absent placements run unmasked.
 Gates = Mapping[Placement, Mask | None]
 
 
 class Supernet:
-    """The live modules of a search: gated for a step, removed for good, read for their weights.
+    """A model with every module of a space, whose modules can be gated for a step and removed.
 
     Smaller ranks use the leading rows and columns of the same tensors (weight entanglement).
 
     Args:
         model: peft's model with `space.largest` attached as its active adapter.
         sites: every site of the model.
-        space: what was attached.
+        space: the search space.
+
+    Example:
+        supernet = Supernet(attach(model, space.largest, sites=sites), sites=sites, space=space)
+        with supernet.gated(dict.fromkeys(space.ranks)):  # every module is skipped
+            model(**inputs)
     """
 
     def __init__(self, model: PeftModel, *, sites: Iterable[Site], space: SearchSpace):
         self.model, self.space = model, space
-        self.adapter = model.active_adapter
+        self.adapter = model.active_adapters[0]
         self._paths = {site.name: site.path for site in sites}
-        layers = {name: m for name, m in model.base_model.model.named_modules() if isinstance(m, AdaptedLayer)}
+        layers = {name: m for name, m in model.get_base_model().named_modules() if isinstance(m, AdaptedLayer)}
         self._layers = {placement: layers[self._paths[placement.site]] for placement in space.ranks}
 
     @property
@@ -40,19 +45,21 @@ class Supernet:
         return list(self._layers)
 
     def module(self, placement: Placement) -> PeftModule:
-        """The module of a live placement."""
+        """Return the module of a live placement."""
         return self._layers[placement].modules_of(self.adapter)[placement.kind]
 
     def parameters_of(self, placement: Placement) -> list[nn.Parameter]:
-        """Trainable tensors of a live placement, at the largest rank."""
+        """Return the trainable tensors of a live placement, at its largest rank."""
         return list(self.module(placement).parameters())
 
     @contextmanager
     def gated(self, gates: Gates) -> Iterator[None]:
-        """Apply gates to every forward pass inside the scope, and to none after it.
+        """Apply gates to every forward pass inside the context, and to none after it.
 
-        The backward pass may run outside, as it uses what the forward pass recorded, unless gradient checkpointing
-        makes it run the forward pass again.
+        The backward pass may run outside, unless gradient checkpointing repeats the forward pass in it.
+
+        Args:
+            gates: for each placement its mask, or None to skip the module.
         """
         for placement, layer in self._layers.items():
             if placement in gates:
@@ -64,10 +71,10 @@ class Supernet:
                 layer.masks.clear()
 
     def remove(self, placements: Iterable[Placement]) -> list[nn.Parameter]:
-        """Take modules out of the model physically: no forward, no backward, no memory.
+        """Remove modules from the model for good, so that they cost neither time nor memory.
 
         Returns:
-            their parameters, for the caller to drop from its optimizer.
+            their parameters, which the caller must drop from its optimizer.
         """
         removed = []
         for placement in placements:
@@ -76,14 +83,22 @@ class Supernet:
             layer.remove_module(self.adapter, placement.kind)
             if not layer.modules_of(self.adapter):
                 self._unwrap(self._paths[placement.site], layer)
-        choose_attention(self.model.base_model.model)
+        choose_attention(self.model.get_base_model())
         return removed
 
     def _unwrap(self, path: str, layer: AdaptedLayer) -> None:
         parent, _, name = path.rpartition(".")
-        setattr(self.model.base_model.model.get_submodule(parent), name, layer.base_layer)
+        setattr(self.model.get_base_model().get_submodule(parent), name, layer.base_layer)
 
 
 def rank_masks(ranks: Iterable[int], largest: int) -> torch.Tensor:
-    """(choices, largest) ones in the leading `rank` columns of each row, zeros behind."""
+    """Make the masks of some ranks.
+
+    Args:
+        ranks: one for each row, at most `largest`.
+        largest: number of columns.
+
+    Returns:
+        (ranks, largest) ones in the leading `rank` columns of each row, zeros in the others.
+    """
     return (torch.arange(largest)[None, :] < torch.tensor(list(ranks))[:, None]).float()
