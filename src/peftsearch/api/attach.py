@@ -30,7 +30,8 @@ def attach(model: PreTrainedModel, configuration: Configuration, *, head: Sequen
         ModelError: if the model carries peft modules already.
 
     Example:
-        model = attach(AutoModelForCausalLM.from_pretrained(name), Configuration.load("configuration.json"))
+        model = AutoModelForSequenceClassification.from_pretrained("bert-base-uncased")
+        attached = attach(model, Configuration([Choice("encoder.0.query", "lora", rank=8)]))
     """
     loaded = as_loaded(model, head)
     return attach_at(model, configuration, sites=find_sites(model), head=loaded.head, task_type=task_type_of(model))
@@ -59,7 +60,13 @@ def as_loaded(model: object, head: Sequence[str] | None = None) -> TaskModel:
 def temporarily_attached(
     loaded: TaskModel, configuration: Configuration, sites: Iterable[Site]
 ) -> Iterator[PeftModel]:
-    """Attach a configuration inside of the context; then the model has its own head and frozen parameters again."""
+    """Attach a configuration inside of the context; then the model has its own head and frozen parameters again.
+
+    Args:
+        loaded: the user's model.
+        configuration: is attached.
+        sites: every site of the model.
+    """
     model = loaded.model
     heads = {name: model.get_submodule(name) for name in loaded.head}
     was_trainable = [(parameter, parameter.requires_grad) for parameter in model.parameters()]

@@ -34,7 +34,7 @@ logger = logging.getLogger(__name__)
 
 
 class SearchMixin(RatesByKind):
-    """Gives a Trainer a search: `train` first finds a configuration within the budget, then trains it.
+    """Mixin that adds a search to a Trainer: `train` first finds a configuration within the budget, then trains it.
 
     Put it in front of any subclass of transformers' Trainer, whose data, collator, `compute_loss` and batches the
     search uses: `class SearchSFTTrainer(SearchMixin, SFTTrainer): ...`. Its own arguments are keyword-only; all
@@ -107,7 +107,8 @@ class SearchMixin(RatesByKind):
             raise ConfigurationError("The model has been trained already. Make a new Trainer to search again.")
         train, args = self._train_set(), self.args
         set_seed(args.seed)
-        method, settings = METHODS[self._config.method_name].load(), self._config.method
+        method: Any = METHODS[self._config.method_name].load()
+        settings = self._config.method
         weight_half, architecture_half = split_training_set(train, method, args.seed)
         steps = self._num_steps(len(weight_half))
         strategy = method(self._space, budgets=[self._budget], settings=settings, planned_steps=steps)
@@ -166,7 +167,7 @@ class SearchMixin(RatesByKind):
 
 
 class SearchTrainer(SearchMixin, Trainer):
-    """transformers' Trainer with a search in front; see `SearchMixin`."""
+    """A Trainer of transformers that searches before it trains; arguments and an example are in `SearchMixin`."""
 
 
 class TrainerHost:
@@ -209,12 +210,14 @@ class TrainerHost:
         return _score(trainer)
 
     def run(self, search: GateSearch) -> None:
-        search.trainer.gate_search = search
-        search.trainer.train()
+        trainer = search.trainer
+        assert isinstance(trainer, SearchMixin)
+        trainer.gate_search = search
+        trainer.train()
 
 
 def _arguments_of_search(args: TrainingArguments, num_steps: int) -> TrainingArguments:
-    """The arguments with so many steps, and with nothing evaluated, saved or reported on the way."""
+    """Copy the arguments with that number of steps, and without evaluation, saving and reports."""
     # A plain copy: making new arguments would set up devices and trackers once more.
     args = copy.copy(args)
     args.max_steps = num_steps
@@ -224,7 +227,7 @@ def _arguments_of_search(args: TrainingArguments, num_steps: int) -> TrainingArg
 
 
 def _loader(search: Trainer, dataset: Subset) -> DataLoader:
-    """Batches of the architecture's half, collated as the Trainer's own, in another order on each process."""
+    """Load the architecture's half in batches, collated as the Trainer's own, in another order on each process."""
     args = search.args
     generator = torch.Generator().manual_seed(args.seed + 1 + search.accelerator.process_index)
     return DataLoader(
@@ -236,7 +239,7 @@ def _loader(search: Trainer, dataset: Subset) -> DataLoader:
 
 
 def _score(search: Trainer) -> float:
-    """`args.metric_for_best_model` of the model as it stands on the evaluation set; the loss by default.
+    """Score the model on the evaluation set by `args.metric_for_best_model`, by default the loss; larger is better.
 
     Raises:
         DataError: if there is no evaluation set, or no such metric.

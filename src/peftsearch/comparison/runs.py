@@ -77,7 +77,11 @@ class ComparedRun:
 
 @dataclass(frozen=True)
 class RunGroup:
-    """A method on a task with its seeds in order, since the first seed may choose the learning rate of the others."""
+    """A method on a task with its seeds in order, since the first seed may choose the learning rate of the others.
+
+    Args:
+        runs: at least one.
+    """
 
     runs: tuple[ComparedRun, ...]
 

@@ -36,7 +36,11 @@ class ComparedTask:
 
 @dataclass(frozen=True)
 class TaskList:
-    """The tasks of a comparison, in the order of its columns."""
+    """The tasks of a comparison, in the order of its columns.
+
+    Args:
+        tasks: at least one, each of another name.
+    """
 
     tasks: tuple[ComparedTask, ...]
 

@@ -152,7 +152,14 @@ class FrontEntry:
 
 @dataclass(frozen=True)
 class SavedResult:
-    """How a result is loaded again; arguments as in `peftsearch.run.train.SavedRun`."""
+    """How a result was saved, to load it again.
+
+    Args:
+        model: the pretrained model as the user named it.
+        num_labels: outputs of the task head; None for text-to-text, which has none.
+        problem_type: "single_label_classification" or "regression"; None for text-to-text.
+        saved_as: name of the folder that holds it: "adapter", or "model" for the whole model.
+    """
 
     model: str
     num_labels: int | None

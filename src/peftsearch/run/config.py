@@ -194,10 +194,17 @@ def read_rates(grid: str) -> list[float]:
 def make_config(settings: Mapping[str, Any]) -> RunConfig:
     """Build the settings of a run from nested plain data, as YAML and Python users write them.
 
-    `method` is a name, or a mapping with "name" and the method's settings; `training` is a mapping.
+    Args:
+        settings: those of `RunConfig`; `method` is a name, or a mapping with "name" and the method's settings, and
+            `training` is a mapping.
 
     Raises:
-        SettingError: for a setting that does not exist or has a wrong type.
+        SettingError: for a setting that does not exist, has a wrong type or a value out of range.
+        UnknownNameError: for a method or a space that does not exist.
+        BudgetError: for a budget that cannot be read.
+
+    Example:
+        make_config({"model": "demo", "task": "demo", "budget": "0.1%", "method": {"name": "bipeft", "warmup": 5}})
     """
     settings = dict(settings)
     if "method_name" in settings:

@@ -81,7 +81,7 @@ class Experiment:
             PeftSearchError: for the first thing that is wrong.
         """
         check_weights(self._sketch)
-        self.space, self.budgets  # noqa: B018  both are read
+        _ = self.space, self.budgets
 
     def load_model(self, seed: int) -> TaskModel:
         """Load the pretrained model with a newly drawn task head.

@@ -22,6 +22,11 @@ _MAX_BYTES = 100_000_000
 def check_run_folder(path: Path, *, resume: bool, overwrite: bool) -> None:
     """Check that a run may write to the folder, without touching it.
 
+    Args:
+        path: may be missing.
+        resume: whether the run goes on with the one in the folder.
+        overwrite: whether a run in the folder may be deleted.
+
     Raises:
         RunFolderError: if it holds files and neither `resume` nor `overwrite` is set, if it holds no run to resume or
             to overwrite, or if it is a file.
@@ -46,7 +51,10 @@ def check_run_folder(path: Path, *, resume: bool, overwrite: bool) -> None:
 def alone_in(path: Path) -> Iterator[None]:
     """Lock an output folder for this process; it is made if it is missing.
 
-    The lock is the system's and ends with the process, however that ends; the file of its name alone means nothing.
+    The lock is the system's and ends with the process, however that ends; the lock file alone means nothing.
+
+    Args:
+        path: the output folder.
 
     Raises:
         StorageError: if the folder cannot be made or written to.
@@ -129,6 +137,13 @@ def read_sites(path: Path) -> list[Site]:
     """
     rows = read_json(path)
     try:
-        return [Site(**{k: Role(v) if k == "role" else v for k, v in row.items() if k != "name"}) for row in rows]
+        return [_read_site(row) for row in rows]
     except (AttributeError, TypeError, ValueError) as error:
         raise RunFolderError(f"Cannot read the sites in '{path}': {error}.") from error
+
+
+def _read_site(row: dict[str, Any]) -> Site:
+    known: dict[str, Any] = {key: Role(value) if key == "role" else value for key, value in row.items()}
+    # Redundant: the other values give it.
+    known.pop("name", None)
+    return Site(**known)

@@ -13,7 +13,10 @@ from peftsearch.training.micro_batches import memory_notes
 
 
 def search_with_gates(experiment: Experiment, request: SearchRequest, folder: Path) -> SearchResult:
-    """Train the supernet under the method's gates; the method then names a configuration for each budget."""
+    """Train the supernet under the method's gates; the method then names a configuration for each budget.
+
+    Arguments and result are those of `search_configuration`.
+    """
     settings = experiment.training
     supernet = make_supernet(experiment)
     method = request.load()

@@ -28,7 +28,10 @@ from peftsearch.training.evaluation import evaluate
 
 
 def search_with_inherited_weights(experiment: Experiment, request: SearchRequest, folder: Path) -> SearchResult:
-    """Train the supernet, or load that of an interrupted search; then score proposals with its weights."""
+    """Train the supernet, or load that of an interrupted search; then score proposals with its weights.
+
+    Arguments and result are those of `search_configuration`.
+    """
     started = time.perf_counter()
     problem = make_problem(experiment)
     supernet, training_seconds = _trained_supernet(experiment, request.settings, problem, folder / "search")

@@ -16,7 +16,12 @@ logger = logging.getLogger(__name__)
 
 
 def write_front(trials: Sequence[Trial], folder: Path) -> None:
-    """Write `search/pareto.json`: rows of `search/trials.jsonl`, by ascending parameters."""
+    """Write `search/pareto.json`: rows of `search/trials.jsonl`, by ascending parameters.
+
+    Args:
+        trials: every trial of the search, in order.
+        folder: the run folder.
+    """
     numbers = {id(trial): number for number, trial in enumerate(trials)}
     rows = [to_row(numbers[id(trial)], trial) for trial in pareto_front(trials)]
     write_json(folder / "search" / "pareto.json", rows)

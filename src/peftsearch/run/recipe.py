@@ -6,8 +6,7 @@ from pathlib import Path
 from typing import ClassVar, NamedTuple
 
 from peft import PeftModel
-from torch import nn
-from transformers import TrainerCallback
+from transformers import PreTrainedModel, TrainerCallback
 
 from peftsearch.methods.adalora.method import AllocateRanks, Allocation, Schedule, attach_adalora, read_ranks
 from peftsearch.methods.adalora.settings import AdaLoraSettings
@@ -29,7 +28,7 @@ class Attached(NamedTuple):
         select_after_step: optimizer steps before which no epoch's weights may be kept.
     """
 
-    model: nn.Module
+    model: PeftModel | PreTrainedModel
     callbacks: tuple[TrainerCallback, ...] = ()
     select_after_step: int = 0
 
@@ -77,7 +76,11 @@ class Recipe(ABC):
 
 @dataclass(frozen=True, kw_only=True)
 class FreshModules(Recipe):
-    """The modules of a configuration with fresh weights; an empty one trains the task head alone."""
+    """The modules of a configuration with fresh weights; an empty one trains the task head alone.
+
+    Args:
+        configuration: is attached.
+    """
 
     configuration: Configuration
 
@@ -95,7 +98,11 @@ class FreshModules(Recipe):
 
 @dataclass(frozen=True, kw_only=True)
 class InheritedModules(FreshModules):
-    """The modules of a configuration, starting from the weights of an adapter in a folder."""
+    """The modules of a configuration, starting from the weights of an adapter in a folder.
+
+    Args:
+        folder: of the adapter, which has the same configuration.
+    """
 
     folder: Path
 
@@ -122,7 +129,12 @@ class WholeModel(Recipe):
 
 @dataclass(frozen=True, kw_only=True)
 class AdaLora(Recipe):
-    """The AdaLoRA of peft, whose ranks are known only after the training."""
+    """The AdaLoRA of peft, whose ranks are known only after the training.
+
+    Args:
+        allocation: the sites and the sum of their ranks.
+        settings: of AdaLoRA.
+    """
 
     allocation: Allocation
     settings: AdaLoraSettings

@@ -70,7 +70,14 @@ def make_results(config: RunConfig, experiment: Experiment, trained: TrainedConf
 
 
 def add_search(results: Results, config: RunConfig, experiment: Experiment, found: SearchResult) -> Results:
-    """Add the search whose configuration was trained: its space, its time and the configuration of every budget."""
+    """Add the search whose configuration was trained: its space, its time and the configuration of every budget.
+
+    Args:
+        results: of the training that followed.
+        config: settings of the run.
+        experiment: gives the space.
+        found: by the search.
+    """
     ladder = [
         LadderStep(budget, experiment.space.cost(configuration), len(configuration))
         for budget, configuration in sorted(found.configurations.items())

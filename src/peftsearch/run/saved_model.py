@@ -52,8 +52,15 @@ class SavedModel(SavedResult):
     def load(self, folder: Path) -> tuple[nn.Module, int]:
         """Load the result in a folder onto a new copy of the pretrained model.
 
+        Args:
+            folder: of a run or of one training.
+
         Returns:
             the model, and its trained parameters without the task head.
+
+        Raises:
+            RunFolderError: if the folder has no result, or one that cannot be read.
+            ModelError: if the pretrained model cannot be loaded, or is not the one that was trained.
         """
         weights = folder / self.saved_as
         if not weights.is_dir():

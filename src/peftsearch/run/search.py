@@ -27,6 +27,9 @@ def search_configuration(experiment: Experiment, request: SearchRequest, folder:
         experiment: gives data, model and space.
         request: method and settings.
         folder: the run folder.
+
+    Returns:
+        a configuration for each budget, as read back from the run folder.
     """
     if not SearchResult.is_in(folder):
         _SEARCHES[METHODS[request.method].driver](experiment, request, folder).save(folder)

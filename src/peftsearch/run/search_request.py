@@ -1,6 +1,5 @@
 """The search that a run is asked to do: a method with its settings."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,6 +21,6 @@ class SearchRequest:
     settings: MethodSettings
     inherit: bool = False
 
-    def load(self) -> Callable[..., Any]:
+    def load(self) -> Any:
         """Import the class or function that makes the method."""
         return METHODS[self.method].load()

@@ -26,7 +26,14 @@ def make_supernet(experiment: Experiment) -> Supernet:
 
 
 def save_inherited(experiment: Experiment, supernet: Supernet, configuration: Configuration, folder: Path) -> None:
-    """Save a configuration's adapter with the supernet's weights and task head, in `search/inherited/` of the run."""
+    """Save a configuration's adapter with the supernet's weights and task head, in `search/inherited/` of the run.
+
+    Args:
+        experiment: gives model and sites.
+        supernet: trained.
+        configuration: from the supernet's space.
+        folder: the run folder.
+    """
     loaded = experiment.load_model(experiment.seed)
     sites = experiment.sites
     model = attach(loaded.model, configuration, sites=sites, head=loaded.head, task_type=experiment.task_type)

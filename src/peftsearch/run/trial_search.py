@@ -22,7 +22,10 @@ from peftsearch.training.fine_tuning import fine_tune
 
 
 def search_by_trials(experiment: Experiment, request: SearchRequest, folder: Path) -> SearchResult:
-    """Train and score proposals of the method until it has enough, and record each."""
+    """Train and score proposals of the method until it has enough, and record each.
+
+    Arguments and result are those of `search_configuration`.
+    """
     started = time.perf_counter()
     proposer = request.load()(make_problem(experiment), request.settings)
     scorer = TrainingScorer(experiment, folder / "search" / "trials")
@@ -92,7 +95,13 @@ class TrainingScorer:
 
 
 def share_of(train: EncodedSplit, fidelity: Fidelity, seed: int) -> EncodedSplit:
-    """A random share of the training examples, the same for every trial; at least one example."""
+    """Draw a random share of the training examples, the same for every trial; at least one example.
+
+    Args:
+        train: all examples.
+        fidelity: has the share, in (0, 1].
+        seed: of the draw.
+    """
     if fidelity.share == 1:
         return train
     count = max(1, math.ceil(fidelity.share * len(train.encoded)))

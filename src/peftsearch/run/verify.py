@@ -65,7 +65,9 @@ def verify(saved: SavedModel, folder: Path, proof: Proof) -> dict[str, Any]:
 
 def differences(proof: Proof, *, parameters: int, validation: dict[str, float]) -> list[str]:
     """Describe where a second measurement differs from the proof; empty if nowhere."""
-    found = {"parameters": (proof.parameters, parameters)} if parameters != proof.parameters else {}
+    found: dict[str, tuple[float, float]] = {}
+    if parameters != proof.parameters:
+        found["parameters"] = (proof.parameters, parameters)
     for name, value in proof.validation.items():
         if not math.isclose(value, validation[name], abs_tol=_TOLERANCE):
             found[name] = (value, validation[name])
