@@ -1,4 +1,4 @@
-"""HOW a choice changes a layer: one file a kind, the layer that carries them, and the peft tuner that places them."""
+"""Module kinds (one file each), the layer that carries their modules, and the peft tuner that attaches them."""
 
-# First of all: our tuner registers when peft has been imported, and needs this package's files then.
+# First of all: our tuner registers once peft is imported, and then needs the files of this package.
 import peft  # noqa: F401

@@ -10,7 +10,7 @@ from torch import nn
 from transformers.pytorch_utils import Conv1D
 
 from peftsearch.errors import MergeError
-from peftsearch.modules.block_input import Tap
+from peftsearch.modules.block_input import BlockInputHook
 from peftsearch.modules.changed_layer import can_run_with, with_parameters
 from peftsearch.modules.peft_module import KINDS, UNMASKED, Mask, PeftModule, is_plain, layer_widths
 from peftsearch.space import Role
@@ -20,21 +20,21 @@ Applied = tuple[PeftModule, Mask]
 
 
 def ordered_kinds() -> tuple[str, ...]:
-    """Every kind that is registered by now, in the order in which modules at one site apply."""
+    """The names of all registered kinds, in the order in which modules at one site apply."""
     return tuple(sorted(KINDS, key=lambda kind: (KINDS[kind].order, kind)))
 
 
 class AdaptedLayer(nn.Module, BaseTunerLayer):
-    """A base layer and, for each adapter, at most one module of each kind; supernet, retraining and loading share it.
+    """A base layer with at most one module of each kind for each adapter.
 
-    The modules of a kind live in `peftsearch_<kind>`, keyed by adapter: peft and transformers find, rename, save and
-    load tensors by that form of name.
+    Search, retraining and loading all use it. The modules of a kind live in `peftsearch_<kind>`, keyed by adapter:
+    peft and transformers find, rename, save and load tensors by names of that form.
 
     Args:
-        base_layer: linear, Conv1D or norm.
+        base_layer: a linear layer, transformers' Conv1D or a norm.
     """
 
-    # Of each layer its own, since kinds can be registered between two models.
+    # Each layer has its own, since kinds can be registered between two models.
     adapter_layer_names: tuple[str, ...] = ()
     other_param_names = ()
 
@@ -46,9 +46,9 @@ class AdaptedLayer(nn.Module, BaseTunerLayer):
         self.adapter_layer_names = tuple(PREFIX + kind for kind in self.kinds)
         for name in self.adapter_layer_names:
             setattr(self, name, nn.ModuleDict())
-        # What a supernet sets for a step: kind -> mask, or None to skip the module. Empty outside of a supernet.
+        # Kind -> its mask in this step of a supernet, or None to skip the module; empty outside of a supernet.
         self.masks: dict[str, Mask | None] = {}
-        self.tap: Tap | None = None
+        self.block_input_hook: BlockInputHook | None = None
         self._disable_adapters = False
         self._active_adapter: str | list[str] = []
         self.merged_adapters: list[str] = []
@@ -57,10 +57,13 @@ class AdaptedLayer(nn.Module, BaseTunerLayer):
     def add_modules(
         self, adapter: str, ranks: Mapping[str, int], *, role: Role | None = None, inference_mode: bool = False
     ) -> None:
-        """Attach one module of each kind of `ranks` (kind -> rank) for an adapter.
+        """Attach one module of each of the given kinds for an adapter.
 
         Args:
-            role: of the site, for kinds that read it.
+            adapter: its name.
+            ranks: kind -> rank; 1 for kinds without ranks.
+            role: the role of the site, for kinds that read it.
+            inference_mode: whether the modules start frozen.
         """
         base = self.get_base_layer()
         for kind, rank in ranks.items():
@@ -72,45 +75,50 @@ class AdaptedLayer(nn.Module, BaseTunerLayer):
     def modules_of(self, adapter: str) -> dict[str, PeftModule]:
         """The modules of an adapter by kind, in the order in which they apply."""
         # By nn.Module's own tables: this runs in every forward pass, and attribute look-ups would cost more.
-        found = ((kind, self._modules[PREFIX + kind]._modules.get(adapter)) for kind in self.kinds)
+        containers = vars(self)["_modules"]
+        found = ((kind, containers[PREFIX + kind]._modules.get(adapter)) for kind in self.kinds)
         return {kind: module for kind, module in found if module is not None}
 
     def randomise(self, adapter: str) -> None:
-        """Draw every tensor of an adapter at random, so that it changes the output."""
+        """Draw every tensor of an adapter at random, so that the adapter changes the output."""
         for module in self.modules_of(adapter).values():
             for parameter in module.parameters():
                 nn.init.normal_(parameter, std=0.2)
 
     def remove_module(self, adapter: str, kind: str) -> None:
-        """Take one module out for good."""
+        """Remove one module of an adapter."""
         del self._container(kind)[adapter]
-        self._drop_unused_tap()
+        self._drop_unused_hook()
 
     def delete_adapter(self, adapter_name: str) -> None:
-        """Take all modules of an adapter out for good."""
+        """Remove all modules of an adapter."""
         super().delete_adapter(adapter_name)
-        self._drop_unused_tap()
+        self._drop_unused_hook()
 
-    def tap_input_of(self, layer: nn.Module) -> None:
-        """Hand the input of another layer of the block, which runs earlier, to the modules that read it."""
-        if self.tap is None:
-            self.tap = Tap(layer)
+    def hook_block_input(self, layer: nn.Module) -> None:
+        """Keep the input of another layer for the modules that read the block's input.
 
-    def drop_tap(self) -> None:
+        Args:
+            layer: a layer of the same block that runs before this one.
+        """
+        if self.block_input_hook is None:
+            self.block_input_hook = BlockInputHook(layer)
+
+    def unhook_block_input(self) -> None:
         """Stop reading another layer's input."""
-        if self.tap is not None:
-            self.tap.close()
-            self.tap = None
+        if self.block_input_hook is not None:
+            self.block_input_hook.close()
+            self.block_input_hook = None
 
-    def _drop_unused_tap(self) -> None:
+    def _drop_unused_hook(self) -> None:
         if not any(KINDS[kind].reads_block_input and len(self._container(kind)) for kind in self.kinds):
-            self.drop_tap()
+            self.unhook_block_input()
 
     def forward(self, x: torch.Tensor, *args: Any, **kwargs: Any) -> torch.Tensor:
         """Run the base layer, then the modules of the active adapters in order."""
         if self.disable_adapters and self.merged:
             self.unmerge()
-        block_input = None if self.tap is None else self.tap.take()
+        block_input = None if self.block_input_hook is None else self.block_input_hook.take()
         if self.disable_adapters or self.merged:
             return self.base_layer(x, *args, **kwargs)
         changed, applied = self._changed_parameters(list(self._active()), x)
@@ -128,21 +136,22 @@ class AdaptedLayer(nn.Module, BaseTunerLayer):
     def _changed_parameters(
         self, applied: list[Applied], x: torch.Tensor
     ) -> tuple[dict[str, torch.Tensor], list[Applied]]:
-        """Parameters of the base layer as the first modules change them, and the modules after those."""
+        """Fold the leading modules that allow it (`runs_as`) into the base parameters; return those and the rest."""
         changed: dict[str, torch.Tensor] = {}
         for number, (module, mask) in enumerate(applied):
             # FSDP gathers a module that it wraps when that is called.
             name = module.runs_as if isinstance(module, PeftModule) else None
             if name is None or not can_run_with(self.base_layer, name, x):
                 return changed, applied[number:]
-            before = changed.get(name, getattr(self.base_layer, name))
+            before = changed[name] if name in changed else getattr(self.base_layer, name)
             delta = module.weight_delta(before) if name == "weight" else module.bias_delta(before)
+            assert delta is not None
             delta = delta if mask.gate is None else mask.gate * delta
             changed[name] = delta if before is None else before + delta
         return changed, []
 
     def unmergeable_reason(self, adapter: str) -> str | None:
-        """Why an adapter cannot be merged into the base layer; None if it can."""
+        """Say why an adapter cannot be merged into the base layer; None if it can."""
         base, modules = self.get_base_layer(), self.modules_of(adapter).values()
         if modules and not is_plain(base):
             return f"the weight of the {type(base).__name__} is quantised or sharded; load the model in full to merge"
@@ -152,6 +161,10 @@ class AdaptedLayer(nn.Module, BaseTunerLayer):
     @torch.no_grad()
     def merge(self, safe_merge: bool = False, adapter_names: list[str] | None = None) -> None:
         """Fold adapters into the base layer's weight and bias.
+
+        Args:
+            safe_merge: whether to refuse weights that are not finite.
+            adapter_names: adapters to merge; None for the active ones.
 
         Raises:
             MergeError: if a module cannot be merged, or the result is not finite with `safe_merge`.
@@ -178,18 +191,18 @@ class AdaptedLayer(nn.Module, BaseTunerLayer):
         merged = {name: p.detach().float().clone() for name, p in base.named_parameters(recurse=False)}
         is_transposed = isinstance(base, Conv1D)
         for module in self.modules_of(adapter).values():
-            weight, bias = merged["weight"], merged.get("bias")
+            weight = merged["weight"]
             weight_delta = module.weight_delta(weight.T if is_transposed else weight)
-            bias_delta = module.bias_delta(bias)
+            bias_delta = module.bias_delta(merged.get("bias"))
             if weight_delta is not None:
                 merged["weight"] = weight + (weight_delta.T if is_transposed else weight_delta)
             if bias_delta is not None:
-                merged["bias"] = bias + bias_delta
+                merged["bias"] = merged["bias"] + bias_delta
         return merged
 
     @torch.no_grad()
     def unmerge(self) -> None:
-        """Put back exactly the parameters that the base layer had before merging."""
+        """Restore exactly the parameters that the base layer had before merging."""
         if not self.merged:
             warnings.warn("Already unmerged. Nothing to do.", stacklevel=2)
         while self.merged_adapters:
@@ -201,7 +214,7 @@ class AdaptedLayer(nn.Module, BaseTunerLayer):
         return getattr(self, PREFIX + kind)
 
     def applied_in_attention(self) -> list[Applied]:
-        """Modules of the active adapters that act inside the attention function, with their masks."""
+        """The modules of the active adapters that act inside the attention function, with their masks."""
         if self.disable_adapters or self.merged:
             return []
         return list(self._active(in_attention=True))
@@ -214,4 +227,5 @@ class AdaptedLayer(nn.Module, BaseTunerLayer):
                     yield module, mask
 
     def __repr__(self) -> str:
+        """Mark the layer as ours in a printed model."""
         return "peftsearch." + super().__repr__()

@@ -1,7 +1,8 @@
-"""README.md of a saved adapter: peft writes an empty template there, which this file replaces or repairs.
+"""The model card (README.md) of a saved adapter.
 
-peft also rewrites `tags` and `base_model` of a card that it finds. So a card carries them a second time, in a comment
-of its body, from which they are restored whenever the adapter is saved into the same folder again.
+peft writes an empty template, which a card of ours replaces. When peft finds a card, it overwrites `tags` and
+`base_model`; so our cards hold both a second time, in a comment of the body, and they are restored from there when an
+adapter is saved into the same folder again.
 """
 
 import json
@@ -22,11 +23,11 @@ _MARKDOWN = re.compile(r"([\\`*_{}\[\]<>#|~!$])")
 
 @dataclass(frozen=True)
 class Origin:
-    """The metadata of a card that peft rewrites.
+    """The metadata of a card that peft overwrites.
 
     Args:
-        base_model: hub id of the pretrained model; None if it lies on a disk.
-        tags: of the card, the one that names the base model not among them.
+        base_model: hub id of the pretrained model; None for a model on disk.
+        tags: tags of the card, without the one that names the base model.
     """
 
     base_model: str | None
@@ -34,18 +35,18 @@ class Origin:
 
     @property
     def all_tags(self) -> list[str]:
-        """Every tag of the card."""
+        """All tags of the card, the one that names the base model last."""
         return [*self.tags, *([f"base_model:adapter:{self.base_model}"] if self.base_model else [])]
 
     @property
     def mark(self) -> str:
-        """A comment for the card's body that holds all of this."""
+        """A comment for the card's body that holds this metadata."""
         text = json.dumps(asdict(self))
         return "<!-- peftsearch " + text.replace("<", "\\u003c").replace(">", "\\u003e") + " -->"
 
     @classmethod
     def of_card(cls, text: str) -> "Origin | None":
-        """Read a card's mark; None for a card that is not ours."""
+        """Read the metadata from a card's text; None for a card that is not ours."""
         found = _MARK.search(text)
         if found is None:
             return None
@@ -54,18 +55,19 @@ class Origin:
 
 
 def escape(value: object) -> str:
-    """Any text as one line of Markdown that shows it as it is, whatever it holds."""
+    """Escape any text so that one line of Markdown shows it unchanged."""
     return _MARKDOWN.sub(r"\\\1", " ".join(str(value).split()).replace("&", "&amp;"))
 
 
 def rewrite_card(folder: Path, sites: dict[str, dict[str, int]], base_model: str | None) -> None:
-    """Put a card that tells how to load the adapter in the place of peft's empty one, or repair ours.
+    """Replace peft's empty card by one that tells how to load the adapter, or restore the metadata of ours.
 
-    A card that somebody else wrote stays, and where there is none, none is made.
+    A card that somebody else wrote is left alone, and a folder without a card gets none.
 
     Args:
+        folder: the adapter's.
         sites: exact module name -> kind -> rank.
-        base_model: as in `adapter_config.json`: a hub id, a folder, or None.
+        base_model: hub id or folder, as in `adapter_config.json`; may be None.
     """
     path = folder / CARD
     if not path.is_file():
@@ -78,18 +80,18 @@ def rewrite_card(folder: Path, sites: dict[str, dict[str, int]], base_model: str
         kinds = sorted({kind for ranks in sites.values() for kind in ranks})
         origin = Origin(hub_id(base_model), ("peftsearch", *kinds))
         card = make_card(ModelCardData(library_name="peft"), _body(sites, origin))
-    card.data.base_model = origin.base_model
-    card.data.tags = origin.all_tags
+    card.data["base_model"] = origin.base_model
+    card.data["tags"] = origin.all_tags
     save_card(card, path)
 
 
 def make_card(data: ModelCardData, body: str) -> ModelCard:
-    """A card of metadata and body."""
+    """Make a card from its metadata and its body in Markdown."""
     return ModelCard(f"---\n{data.to_yaml()}\n---\n\n{body}")
 
 
 def save_card(card: ModelCard, path: Path) -> None:
-    """Write a card, whatever wrote it, with one line break at its end."""
+    """Write a card to a file that ends in exactly one line break."""
     write_text(path, str(card).rstrip() + "\n")
 
 

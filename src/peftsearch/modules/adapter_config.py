@@ -1,6 +1,6 @@
-"""`adapter_config.json`: what it holds, and what is refused in it.
+"""The configuration of an adapter, `adapter_config.json`, and its checks.
 
-peft's enum of methods is closed, so one member is added at run time; the rest goes through peft's public
+peft's enum of methods is closed, so one member is added at run time. All else is registered by peft's public
 `register_peft_method`, in tuner.py.
 """
 
@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from peft import PeftConfig
-from peft.tuners.tuners_utils import DUMMY_TARGET_MODULES
+from peft.utils.constants import DUMMY_TARGET_MODULES
 from peft.utils.peft_types import PeftType
 from torch import nn
 
@@ -28,9 +28,8 @@ def _extend_peft_type() -> PeftType:
     if NAME in PeftType.__members__:
         return PeftType[NAME]
     member = str.__new__(PeftType, NAME)
-    member._name_ = member._value_ = NAME
-    member.__objclass__ = PeftType
-    member._sort_order_ = len(PeftType._member_names_)
+    number = len(PeftType._member_names_)
+    vars(member).update(_name_=NAME, _value_=NAME, __objclass__=PeftType, _sort_order_=number)
     PeftType._member_names_.append(NAME)
     PeftType._member_map_[NAME] = member
     PeftType._value2member_map_[NAME] = member
@@ -43,27 +42,31 @@ PEFT_TYPE = _extend_peft_type()
 
 @dataclass
 class PeftSearchConfig(PeftConfig):
-    """What `adapter_config.json` holds.
+    """The configuration of an adapter, saved as `adapter_config.json`.
 
     Args:
         sites: exact module name -> kind -> rank.
-        inputs: module name -> name of the module whose input the kinds that read a block's input take there.
-        roles: module name -> role of the site, where a kind reads it.
+        inputs: module name -> name of the module that reads the block's input, for kinds that need that input.
+        roles: module name -> role of the site, for kinds that need the role.
+        target_modules: derived from `sites`; a value that is given is replaced.
+        exclude_modules: always None; peft's tuner reads the field.
         modules_to_save: names of modules that are trained and saved in full, such as the task head.
-        init_weights: as in peft's other methods, False draws every tensor at random instead of starting at the base
-            model; for tests.
-        provenance: how the structure came about: method, budget, seed, versions. Nothing reads it.
-        schema_version: of `sites`; a newer one than this release knows is refused.
+        bias: always "none"; peft's tuner reads the field.
+        init_weights: False draws every tensor at random, so that the adapter changes the output at once, as in peft's
+            other methods; for tests.
+        provenance: method, budget, seed and versions that led to the adapter; a record that no code reads.
+        schema_version: version of the form of `sites`; one newer than this release knows is refused.
 
     Raises:
-        ConfigurationError: for sites of another form, unknown kinds, ranks below 1, an input or role that a kind
-            needs and that is missing, or a newer schema.
+        ConfigurationError: for sites of another form, ranks below 1, an input or role that is missing or that no kind
+            needs, or a newer schema.
+        UnknownNameError: for a kind that is not registered.
     """
 
     sites: dict[str, dict[str, int]] = field(default_factory=dict)
     inputs: dict[str, str] = field(default_factory=dict)
     roles: dict[str, str] = field(default_factory=dict)
-    target_modules: list[str] | str | None = None
+    target_modules: list[str] | set[str] | str | None = None
     exclude_modules: list[str] | str | None = None
     modules_to_save: list[str] | None = None
     bias: str = "none"
@@ -72,6 +75,7 @@ class PeftSearchConfig(PeftConfig):
     schema_version: int = SCHEMA_VERSION
 
     def __post_init__(self) -> None:
+        """Check all fields and derive the target modules."""
         super().__post_init__()
         self.peft_type = PEFT_TYPE
         check_schema_version(self.schema_version)
@@ -81,11 +85,11 @@ class PeftSearchConfig(PeftConfig):
         _check_inputs(self.inputs)
         _check_names("roles", self.roles, paths_of_kinds(self.sites, "reads_role"))
         _check_roles(self.roles)
-        # peft reads target_modules in several places; with no site at all (head only) it needs its dummy name.
+        # peft reads target_modules in several places; without sites (head only) it needs its dummy name.
         self.target_modules = set(self.sites) or DUMMY_TARGET_MODULES
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain data with sorted names, so that equal adapters write equal files."""
+        """Convert to plain data with sorted names, so that equal adapters write equal files."""
         document = super().to_dict()
         document["sites"] = {path: dict(sorted(ranks.items())) for path, ranks in sorted(self.sites.items())}
         document["inputs"] = dict(sorted(self.inputs.items()))
@@ -95,7 +99,7 @@ class PeftSearchConfig(PeftConfig):
         return document
 
     def save_pretrained(self, save_directory: str, **kwargs: Any) -> None:
-        """Write `adapter_config.json`, and our card over the one that peft has just written."""
+        """Write `adapter_config.json`, and replace the card that peft has written before."""
         super().save_pretrained(save_directory, **kwargs)
         rewrite_card(Path(save_directory), self.sites, self.base_model_name_or_path)
 
@@ -119,7 +123,7 @@ def _check_modules_to_save(names: Any) -> None:
 
 
 def paths_of_kinds(sites: dict[str, dict[str, int]], property_name: str) -> set[str]:
-    """Sites with a kind for which a class variable of `PeftModule` is true."""
+    """Find the sites with a kind for which a class variable of `PeftModule`, such as `reads_role`, is true."""
     return {path for path, ranks in sites.items() if any(getattr(KINDS[kind], property_name) for kind in ranks)}
 
 
@@ -144,14 +148,21 @@ def _check_roles(roles: dict[str, str]) -> None:
             raise ConfigurationError(f"'roles' gives '{path}' the role '{role}'; known: {', '.join(Role)}.")
 
 
-# Packages that decide on the weights of an adapter.
+# Packages whose versions influence the weights of an adapter.
 _PACKAGES = ("peftsearch", "peft", "transformers", "torch")
 
 
 def write_provenance(model: nn.Module, *, method: str, budget: int | None, seed: int) -> None:
-    """Put method, budget, seed and versions into the configuration that `save_pretrained` writes.
+    """Record method, budget, seed and versions in the configuration that `save_pretrained` writes.
 
-    No time and no path, so that equal runs write equal files. The methods of peft itself have no place for it.
+    Times and paths are left out, so that equal runs write equal files. Adapters of peft's own methods have no field
+    for it and are left as they are.
+
+    Args:
+        model: a `PeftModel`; any other model is left as it is.
+        method: name of the search method.
+        budget: parameters, head excluded; None for no budget.
+        seed: of the run.
     """
     found = versions()
     for config in getattr(model, "peft_config", {}).values():

@@ -1,4 +1,4 @@
-"""From a configuration to a model with its modules attached."""
+"""Attach the modules of a configuration to a model, and count them."""
 
 from collections.abc import Iterable, Sequence
 
@@ -19,11 +19,12 @@ LORA_FACTORS = ("lora_A", "lora_B", "lora_E")
 def make_peft_config(
     configuration: Configuration, *, sites: Iterable[Site], head: Sequence[str] = (), task_type: str | None = None
 ) -> PeftSearchConfig:
-    """Translate site names to a model's module names.
+    """Make peft's form of a configuration: site names become the model's module names.
 
     Args:
-        sites: every site of the model.
-        head: names of modules to train and save in full.
+        configuration: the choices, by site name.
+        sites: all sites of the model.
+        head: names of the modules to train and save in full.
         task_type: peft's name of the task, such as "SEQ_CLS" or "SEQ_2_SEQ_LM".
 
     Raises:
@@ -54,19 +55,30 @@ def attach(
     head: Sequence[str] = (),
     task_type: str | None = None,
 ) -> PeftModel:
-    """Attach a configuration's modules and freeze the rest but the head; arguments as in `make_peft_config`."""
+    """Attach a configuration's modules and freeze all other weights except the head's.
+
+    Args:
+        model: the base model; it is changed in place.
+        configuration: as for `make_peft_config`, like the arguments after it.
+        sites: all sites of the model.
+        head: names of the modules to train and save in full.
+        task_type: peft's name of the task.
+
+    Raises:
+        ConfigurationError: as `make_peft_config` does.
+    """
     return get_peft_model(model, make_peft_config(configuration, sites=sites, head=head, task_type=task_type))
 
 
 def count_peft_parameters(model: nn.Module) -> int:
-    """Parameters of all that is attached as they really are, task head excluded.
+    """Count the parameters that really are attached to a model, task head excluded.
 
-    They are told by name: our modules', and the factors of peft's own LoRA methods. AdaLoRA's `ranknum`, a constant
-    beside each layer that is neither trained nor saved, does not count.
+    They are recognised by name: those of our modules, and the factors of peft's own LoRA methods. AdaLoRA's `ranknum`,
+    a constant at each layer that is neither trained nor saved, does not count.
     """
     return sum(p.numel() for name, p in model.named_parameters() if is_attached(name))
 
 
 def is_attached(name: str) -> bool:
-    """Whether a parameter of this name belongs to an attached module; see `count_peft_parameters`."""
+    """Tell whether a parameter of this name belongs to an attached module; see `count_peft_parameters`."""
     return f".{PREFIX}" in name or any(f".{factor}." in name for factor in LORA_FACTORS)

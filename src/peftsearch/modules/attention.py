@@ -1,7 +1,7 @@
-"""How prefixes reach the attention function: transformers' attention interface, by the names "peftsearch_...".
+"""Attention functions that add prefixes, registered in transformers' attention interface as "peftsearch_...".
 
-Each of our functions calls the one it stands for and adds what the attention's prefixes give. Masks, positions and
-caches stay as they are, since the prefix has its own softmax.
+Each calls the function that it replaces and adds the outputs of the prefixes. Masks, positions and caches need no
+change, since a prefix has its own softmax.
 """
 
 import sys
@@ -18,21 +18,24 @@ from peftsearch.errors import ConfigurationError
 from peftsearch.modules.adapted_layer import PREFIX, AdaptedLayer
 from peftsearch.modules.peft_module import KINDS
 
-# Attention implementations that can carry a prefix.
+# Attention implementations that can add prefixes.
 SUPPORTED = ("sdpa", "eager")
 
 
 def keep_attention(model: nn.Module) -> None:
-    """Choose again where someone has set another implementation since, which would leave the prefixes out."""
+    """Call `choose_attention` again if another implementation has been set since, which would ignore the prefixes."""
     if not _implementation(model).startswith(PREFIX):
         choose_attention(model)
 
 
-def choose_attention(model: nn.Module) -> None:
-    """Let a model's attention add prefixes if it holds any, or put its own implementation back if it holds none.
+def choose_attention(model: Any) -> None:
+    """Let a model's attention add prefixes if it has any, else restore its own implementation.
+
+    Args:
+        model: of transformers, with our layers in it.
 
     Raises:
-        ConfigurationError: for prefixes in a model whose attention implementation cannot carry them.
+        ConfigurationError: for prefixes in a model whose attention implementation cannot add them.
     """
     current = _implementation(model)
     wanted = PREFIX + current.removeprefix(PREFIX) if _holds_prefixes(model) else current.removeprefix(PREFIX)
@@ -57,7 +60,7 @@ def _holds_prefixes(model: nn.Module) -> bool:
 
 
 def _with_prefixes(implementation: str) -> Callable[..., tuple[torch.Tensor, torch.Tensor | None]]:
-    """The attention function of an implementation, and the prefixes of the attention module added to its output."""
+    """Make an attention function that adds prefixes to the output of the named implementation."""
 
     def attend(
         module: nn.Module,
@@ -67,9 +70,7 @@ def _with_prefixes(implementation: str) -> Callable[..., tuple[torch.Tensor, tor
         attention_mask: torch.Tensor | None,
         **options: Any,
     ) -> tuple[torch.Tensor, torch.Tensor | None]:
-        # Every model file has its own eager function.
-        eager = getattr(sys.modules[type(module).__module__], "eager_attention_forward", None)
-        base = ALL_ATTENTION_FUNCTIONS.get_interface(implementation, eager)
+        base = ALL_ATTENTION_FUNCTIONS.get_interface(implementation, _eager_attention_of(module))
         output, weights = base(module, query, key, value, attention_mask, **options)
         for layer in module.children():
             for prefix, gates in layer.applied_in_attention() if isinstance(layer, AdaptedLayer) else ():
@@ -78,6 +79,11 @@ def _with_prefixes(implementation: str) -> Callable[..., tuple[torch.Tensor, tor
         return output, weights
 
     return attend
+
+
+def _eager_attention_of(module: nn.Module) -> Any:
+    """The eager attention function, of which every model file has its own; None where it has none."""
+    return getattr(sys.modules[type(module).__module__], "eager_attention_forward", None)
 
 
 for _name in SUPPORTED:

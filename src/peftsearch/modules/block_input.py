@@ -1,4 +1,4 @@
-"""What lets a module at the end of a block read the block's input."""
+"""A hook that lets a module at the end of a block read the block's input."""
 
 from typing import Any
 
@@ -6,14 +6,14 @@ import torch
 from torch import nn
 
 
-class Tap:
-    """The input of one layer, kept from its forward pass until another layer of the same block takes it.
+class BlockInputHook:
+    """A forward pre-hook that keeps a layer's input until another layer of the same block takes it.
 
-    Both layers lie in one block, so that gradient checkpointing runs them together. The hook is a bound method: a
-    deep copy of the model gets a copy of the tap that belongs to the copied layer.
+    Both layers are in one block, so that gradient checkpointing runs them together. The hook is a bound method, so
+    that a deep copy of the model has its own hook on the copied layer.
 
     Args:
-        layer: the base layer itself, not what wraps it, so that it does not matter whether anything does.
+        layer: the base layer itself and not its wrapper, so that the hook works with and without one.
     """
 
     def __init__(self, layer: nn.Module):
@@ -21,12 +21,12 @@ class Tap:
         self._handle = layer.register_forward_pre_hook(self._keep)
 
     def take(self) -> torch.Tensor | None:
-        """The input of the layer's last forward pass; a second call gives None, so that no tensor is kept alive."""
+        """Return the input of the layer's last forward pass and forget it, so that no tensor is kept alive."""
         value, self._value = self._value, None
         return value
 
     def close(self) -> None:
-        """Take the hook off the layer."""
+        """Remove the hook from the layer."""
         self._handle.remove()
         self._value = None
 
@@ -34,4 +34,5 @@ class Tap:
         self._value = arguments[0]
 
     def __getstate__(self) -> dict[str, Any]:
+        """Leave the kept tensor out of copies and pickles."""
         return self.__dict__ | {"_value": None}

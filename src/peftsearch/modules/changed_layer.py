@@ -1,4 +1,4 @@
-"""Run a frozen layer with other parameters than its own, which stay as they are."""
+"""Run a frozen layer with changed parameters and leave its own untouched."""
 
 from collections.abc import Mapping
 
@@ -11,35 +11,43 @@ _HOOKS = ("_forward_pre_hooks", "_forward_hooks", "_backward_pre_hooks", "_backw
 
 
 def can_run_with(layer: nn.Module, name: str, x: torch.Tensor) -> bool:
-    """Whether a layer computes the same with a change added to a parameter as with the change after it.
+    """Tell whether running a layer with a changed parameter gives the same as adding the change to its output.
 
     Args:
         layer: the base layer.
-        name: of the parameter, which may be None, as the bias of a layer that has none.
-        x: what the layer is about to read.
+        name: of the parameter; it may be None, as is the bias of a layer without one.
+        x: the layer's input, whose device tells whether autocast is on.
     """
-    # FSDP and DataParallel keep tensors of a layer in its attributes; a wrapper has none of its own.
+    # FSDP and DataParallel keep a layer's tensors as plain attributes; a wrapper has no weight of its own.
     weight = layer._parameters.get("weight", layer.__dict__.get("weight"))
     if weight is None or weight.is_meta or not is_plain(layer) or not hasattr(layer, name):
         return False
-    # A parametrisation or a hook (pruning) may make the parameter, another forward (accelerate's offloading) fetch it,
-    # and hooks and compiled calls know the layer itself and not its twin.
+    # A parametrisation or a hook (pruning) may compute the parameter, another forward (accelerate's offloading) may
+    # fetch it, and hooks and compiled calls are bound to the layer itself and not to its copy.
     is_watched = any(getattr(layer, hooks) for hooks in _HOOKS) or layer._compiled_call_impl is not None
     if hasattr(type(layer), name) or is_watched or "forward" in layer.__dict__:
         return False
-    # In a sum of less precision a small change would be lost.
+    # A sum in lower precision would lose a small change.
     is_rounded = weight.dim() > 1 and torch.is_autocast_enabled(x.device.type)
     return weight.dtype == torch.float32 and not is_rounded
 
 
 def with_parameters(layer: nn.Module, changed: Mapping[str, torch.Tensor]) -> nn.Module:
-    """A twin of a layer that shares everything with it but some parameters; the layer itself if there are none.
+    """Make a shallow copy of a layer with other values for some parameters.
 
-    `torch.func.functional_call` would put them into the layer while it runs, where other threads find them. They stand
-    before parameters and before the tensors that FSDP and DataParallel keep in the place of parameters.
+    `torch.func.functional_call` would change the layer itself while it runs, which other threads would see. In the
+    copy the new values are plain attributes: these win over parameters, and over the tensors that FSDP and
+    DataParallel keep instead of parameters.
+
+    Args:
+        layer: shares all else with the copy.
+        changed: parameter name -> value, in the parameter's shape.
+
+    Returns:
+        the copy; the layer itself if nothing is changed.
     """
     if not changed:
         return layer
-    twin = object.__new__(type(layer))
-    twin.__dict__ = {**layer.__dict__, **changed}
-    return twin
+    copy = object.__new__(type(layer))
+    copy.__dict__ = {**layer.__dict__, **changed}
+    return copy

@@ -1,4 +1,4 @@
-"""Costs of modules, in trainable parameters."""
+"""The cost of modules, in trainable parameters."""
 
 from collections.abc import Iterable
 
@@ -11,8 +11,8 @@ def num_parameters(kind: str, site: Site, rank: int) -> int:
     """Count the exact trainable parameters of a kind at a site.
 
     Args:
-        kind: its name.
-        site: where it stands.
+        kind: name of a module kind.
+        site: the site it is attached to.
         rank: at least 1; 1 for kinds without ranks.
 
     Raises:
@@ -26,11 +26,16 @@ def num_parameters(kind: str, site: Site, rank: int) -> int:
 
 
 def cost_at(kind: str, site: Site, rank: int) -> int | None:
-    """Count as `num_parameters`, but give None for a kind that does not fit the site, as `SearchSpace.build` asks."""
+    """Count as `num_parameters` does; None for a kind that does not fit the site, as `SearchSpace.build` asks."""
     return KINDS[kind].num_parameters(site, rank) if KINDS[kind].fits(site) else None
 
 
 def cost(configuration: Configuration, sites: Iterable[Site]) -> int:
-    """Parameters of a configuration on a model, task head excluded."""
+    """Count the parameters of a configuration on a model, task head excluded.
+
+    Args:
+        configuration: what is counted.
+        sites: the model's, all that the configuration names among them.
+    """
     by_name = {site.name: site for site in sites}
     return sum(num_parameters(c.kind, by_name[c.site], c.rank) for c in configuration)

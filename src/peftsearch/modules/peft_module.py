@@ -1,4 +1,4 @@
-"""The base of every module kind, and the registry that finds them."""
+"""The base class of all module kinds, and their registry."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
@@ -14,11 +14,11 @@ from peftsearch.space import Role, Site
 
 
 class Mask(NamedTuple):
-    """The weight of a module and of its ranks in a supernet; None stands for ones.
+    """The weights of a module and of its components in a supernet; None means a weight of 1.
 
     Args:
-        gate: scalar that multiplies what the module adds.
-        rank: (rank,) multiplies the rank-sized activation; leading ones keep the leading components.
+        gate: a scalar that multiplies what the module adds.
+        rank: (rank,); it multiplies the activation of that width, so that leading ones keep the leading components.
     """
 
     gate: torch.Tensor | None = None
@@ -31,11 +31,11 @@ UNMASKED = Mask()
 class PeftModule(nn.Module, ABC):
     """A small trainable change of one layer.
 
-    A kind is one subclass in one file of `modules/kinds`. Its parameters are direct attributes, since peft and
-    transformers rewrite names that nest deeper.
+    Each kind is a subclass in a file of its own. Its parameters are direct attributes, since peft and transformers
+    rewrite names that nest deeper.
 
     Args:
-        base_layer: the layer that is changed: linear, transformers' Conv1D or a norm.
+        base_layer: the layer that is changed: a linear layer, transformers' Conv1D or a norm.
         rank: number of components of a ranked kind, 1 for others.
     """
 
@@ -44,25 +44,26 @@ class PeftModule(nn.Module, ABC):
     source: ClassVar[str]
     # Whether the size depends on a rank.
     ranked: ClassVar[bool] = False
-    # Parameter name -> axis along which the rank's components lie; parameters without one are absent.
+    # Parameter name -> the axis with one entry for each component; parameters without such an axis are absent.
     rank_axes: ClassVar[Mapping[str, int]] = {}
-    # Modules at one site apply in ascending order: first what the layer can be run with (`runs_as`), then what reads
-    # its input, serial ones last.
+    # Modules at one site apply in ascending order: first those that change the layer's parameters (`runs_as`), then
+    # those that read its input, last those that read its output.
     order: ClassVar[int] = 0
-    # Multiple of the learning rate that suits the kind where LoRA's multiple is 1.
+    # The learning rate that suits the kind, as a multiple of LoRA's.
     learning_rate_scale: ClassVar[float] = 1.0
     # Whether `x` is the input of the block that the layer ends (`Site.input_path`) and not the layer's own.
     reads_block_input: ClassVar[bool] = False
-    # "weight" or "bias" for kinds that do nothing but add their gate times `weight_delta` (not for Conv1D) or
-    # `bias_delta` to that parameter: the layer is run with the sum, where `changed_layer.py` says that it can be, and
-    # with `forward` after it elsewhere.
+    # "weight" or "bias" for kinds that only add gate * `weight_delta` (not for Conv1D) or gate * `bias_delta` to that
+    # parameter. The layer then runs with the sum where `changed_layer.can_run_with` allows it; elsewhere `forward`
+    # follows the layer.
     runs_as: ClassVar[str | None] = None
-    # Told by what a kind overrides: `build`, `before` and `attend`.
+    # Set by whether a kind overrides `build`, `before` and `attend`.
     reads_role: ClassVar[bool] = False
     changes_input: ClassVar[bool] = False
     acts_in_attention: ClassVar[bool] = False
 
     def __init_subclass__(cls, **options: Any) -> None:
+        """Derive class variables from the methods that a kind overrides."""
         super().__init_subclass__(**options)
         cls.reads_role = cls.build.__func__ is not PeftModule.build.__func__
         cls.changes_input = cls.before is not PeftModule.before
@@ -70,12 +71,12 @@ class PeftModule(nn.Module, ABC):
 
     @classmethod
     def build(cls, base_layer: nn.Module, rank: int, role: Role | None) -> "PeftModule":
-        """Make a module for a layer. A kind that needs to know the site's role overrides this.
+        """Make a module for a layer; to be overridden by kinds that need the role of the site.
 
         Args:
             base_layer: the layer that is changed.
             rank: at least 1.
-            role: of the site; None unless the kind overrides this.
+            role: the role of the site; None unless the kind overrides this method.
         """
         return cls(base_layer, rank)
 
@@ -87,10 +88,10 @@ class PeftModule(nn.Module, ABC):
     @classmethod
     @abstractmethod
     def num_parameters(cls, site: Site, rank: int) -> int:
-        """Exact number of trainable parameters at a site.
+        """Count the exact trainable parameters at a site.
 
         Args:
-            site: one that the kind fits.
+            site: a site that the kind fits.
             rank: at least 1; 1 for kinds without ranks.
         """
 
@@ -108,7 +109,7 @@ class PeftModule(nn.Module, ABC):
         """
 
     def before(self, x: torch.Tensor, mask: Mask = UNMASKED) -> torch.Tensor:
-        """Change what the layer and the modules before this one read. A kind that does so overrides this.
+        """Change the input of the layer and of the modules before this one; to be overridden by kinds that do.
 
         Args:
             x: (batch, tokens, in_width) the layer's input.
@@ -122,15 +123,15 @@ class PeftModule(nn.Module, ABC):
     def attend(
         self, query: torch.Tensor, *, num_key_heads: int, scaling: float | None, mask: Mask = UNMASKED
     ) -> torch.Tensor:
-        """Compute what is added to an attention's output; it is asked of no kind that does not override this.
+        """Compute what is added to an attention's output; only kinds that override this are asked.
 
-        A kind that overrides it acts inside the attention function, and its `forward` is not run: the layer's output
-        stays as it is.
+        Such a kind acts inside the attention function: its `forward` is not run, and the layer's output stays as it
+        is.
 
         Args:
             query: (batch, heads, tokens, head_width).
-            num_key_heads: heads of the keys, of which each serves heads / num_key_heads query heads.
-            scaling: of the logits; None for 1 / sqrt(head_width).
+            num_key_heads: number of key heads; each serves heads / num_key_heads query heads.
+            scaling: factor of the logits; None for 1 / sqrt(head_width).
             mask: gate and rank mask of a supernet.
 
         Returns:
@@ -140,10 +141,10 @@ class PeftModule(nn.Module, ABC):
 
     @torch.no_grad()
     def inherit(self, larger: "PeftModule") -> None:
-        """Copy the leading rows and columns of a module of the same kind.
+        """Copy the leading entries of each parameter of a module of the same kind.
 
         Args:
-            larger: of at least the same rank, at the same site.
+            larger: a module of at least the same rank, for the same site.
         """
         for own, other in zip(self.parameters(), larger.parameters(), strict=True):
             own.copy_(other[tuple(slice(0, length) for length in own.shape)])
@@ -160,28 +161,35 @@ class PeftModule(nn.Module, ABC):
         """Compute what merging adds to the layer's weight.
 
         Args:
-            base_weight: (out_width, in_width), or (width,) for a norm: the layer's weight with the modules before
-                this one merged, in float32.
+            base_weight: (out_width, in_width), or (width,) for a norm; the layer's weight with the modules before
+                this one merged into it, in float32.
 
         Returns:
-            a tensor of the same shape; None for nothing.
+            a tensor of the same shape; None if merging leaves the weight alone.
         """
         return None
 
     def bias_delta(self, base_bias: torch.Tensor | None) -> torch.Tensor | None:
-        """Compute what merging adds to the layer's bias: (out_width,); arguments and result as in `weight_delta`."""
+        """Compute what merging adds to the layer's bias.
+
+        Args:
+            base_bias: (out_width,), like `base_weight` in `weight_delta`; None for a layer without a bias.
+
+        Returns:
+            (out_width,); None if merging leaves the bias alone.
+        """
         return None
 
     def as_lora(self, base_layer: nn.Module) -> LoraUpdate | None:
-        """The module as a LoRA update in float32, for exports; None for a kind that is none.
+        """Express the module as a LoRA update in float32, for exports; None for a kind that is none.
 
         Args:
-            base_layer: linear or transformers' Conv1D.
+            base_layer: a linear layer or transformers' Conv1D.
         """
         return None
 
     def as_bottleneck(self) -> PlainBottleneck | None:
-        """The module as one bottleneck of two full maps in float32, for exports; None for a kind that is none."""
+        """Express the module as a bottleneck of full maps in float32, for exports; None for a kind that is none."""
         return None
 
 
@@ -194,21 +202,43 @@ Kind = TypeVar("Kind", bound=type[PeftModule])
 
 
 def register_kind(kind: Kind) -> Kind:
-    """Make a kind known by its name; a class decorator.
+    """Register a kind under its name; a class decorator.
 
     Raises:
         ValueError: for a name that is taken.
 
     Example:
         @register_kind
-        class OutputScale(PeftModule): ...
+        class OutputScale(PeftModule):
+            kind = "output_scale"
+            description = "one learned factor of a layer's output: y * (1 + a)"
+            source = "an example"
+
+            def __init__(self, base_layer, rank=1):
+                super().__init__()
+                self.a = nn.Parameter(torch.zeros(1))
+
+            @classmethod
+            def fits(cls, site):
+                return not site.role.is_norm
+
+            @classmethod
+            def num_parameters(cls, site, rank):
+                return 1
+
+            def forward(self, x, y, mask=UNMASKED):
+                a = self.a if mask.gate is None else mask.gate * self.a
+                return y * (1 + a).to(y.dtype)
+
+            def unmergeable_reason(self, base_layer):
+                return "the example leaves merging out"
     """
     KINDS.add(kind.kind, kind)
     return kind
 
 
 def layer_widths(base_layer: nn.Module) -> tuple[int, int]:
-    """Widths of a layer's input and output, in features."""
+    """Read the widths of a layer's input and output, in features."""
     own = vars(base_layer)
     if "in_features" in own:  # nn.Linear and the layers of quantised models
         return own["in_features"], own["out_features"]
@@ -217,7 +247,7 @@ def layer_widths(base_layer: nn.Module) -> tuple[int, int]:
 
 
 def is_plain(base_layer: nn.Module) -> bool:
-    """Tell whether a layer's weight is an ordinary tensor of numbers, and not quantised, packed or a DTensor."""
+    """Tell whether a layer's weight is a plain floating-point tensor: not quantised, packed or a DTensor."""
     weight = getattr(base_layer, "weight", None)
     return isinstance(weight, torch.Tensor) and weight.is_floating_point() and type(weight.data) is torch.Tensor
 

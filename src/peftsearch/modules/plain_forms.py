@@ -1,4 +1,7 @@
-"""Forms of modules that other libraries know, in which a kind can say what it computes."""
+"""Modules in forms that other libraries have too: a LoRA update, and a bottleneck adapter.
+
+A kind that computes the same as one of them can be exported as that.
+"""
 
 from dataclasses import dataclass
 
@@ -7,12 +10,12 @@ import torch
 
 @dataclass(frozen=True)
 class LoraUpdate:
-    """y + B A x + bias.
+    """A low-rank update of a linear layer, y + B A x + bias.
 
     Args:
-        A: (rank, in_width), the rank may be 0.
+        A: (rank, in_width); the rank may be 0.
         B: (out_width, rank).
-        bias: (out_width,), or None.
+        bias: (out_width,); None for no bias.
     """
 
     A: torch.Tensor
@@ -25,6 +28,7 @@ class LoraUpdate:
         return self.A.shape[0]
 
     def __add__(self, other: "LoraUpdate") -> "LoraUpdate":
+        """Join two updates of one layer into one; its rank is the sum of theirs."""
         biases = [bias for bias in (self.bias, other.bias) if bias is not None]
         return LoraUpdate(
             torch.cat([self.A, other.A]),
@@ -33,7 +37,7 @@ class LoraUpdate:
         )
 
     def padded(self, rank: int) -> "LoraUpdate":
-        """The same update with components of zeros up to a rank."""
+        """Make the same update with a larger rank, by components of zeros."""
         missing = rank - self.rank
         return LoraUpdate(
             torch.cat([self.A, self.A.new_zeros(missing, self.A.shape[1])]),
@@ -44,7 +48,9 @@ class LoraUpdate:
 
 @dataclass(frozen=True)
 class PlainBottleneck:
-    """y + Up gelu(Down x + b) + c, with gelu in its tanh form; x is y, or the block's input beside the block.
+    """A bottleneck adapter, y + Up gelu(Down x + b) + c, with gelu in its tanh form.
+
+    Its input x is the layer's output y, or the block's input for an adapter parallel to the block.
 
     Args:
         down: Down, (rank, width).

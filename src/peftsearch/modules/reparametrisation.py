@@ -1,4 +1,4 @@
-"""Train prefixes through a small network, and fold it away afterwards."""
+"""Train prefixes through a small network, and replace it by its output afterwards."""
 
 import torch
 from torch import nn
@@ -9,17 +9,18 @@ from peftsearch.modules.kinds.prefix import Prefix
 HIDDEN_WIDTH = 32
 
 
-class Bottleneck(nn.Module):
-    """theta + tanh(E A^T) B^T / hidden, with E (rank, hidden), A (hidden, hidden) and B (width, hidden).
+class PrefixNetwork(nn.Module):
+    """The network theta + tanh(E A^T) B^T / hidden, with E (rank, hidden), A (hidden, hidden) and B (width, hidden).
 
-    E embeds the positions. B starts at zero, so that the start is theta. Positions share A and B, so that a step on
-    one moves all of them, which trains steadier than free vectors. Adam moves every entry of B by about the learning
-    rate; divided by their number, they move the prefix by at most that rate, as free vectors would. Without the
-    division a step is about 20 times as long, and no prefix learns anything at rates that suit other kinds.
+    E embeds the positions. B starts at zero, so that the output starts at theta. The positions share A and B: a step
+    on one position moves them all, which trains more steadily than free vectors. Adam moves every entry of B by about
+    the learning rate; through the division by `hidden` a step moves the prefix by at most that rate, as it moves free
+    vectors. Without the division a step is about 20 times as long, and prefixes learn nothing at rates that suit
+    other kinds.
 
     Args:
-        rank: positions of the prefix.
-        width: of its vectors.
+        rank: number of positions of the prefix.
+        width: width of its vectors, in features.
     """
 
     def __init__(self, rank: int, width: int):
@@ -29,28 +30,31 @@ class Bottleneck(nn.Module):
         self.outer = nn.Parameter(torch.zeros(width, HIDDEN_WIDTH))
 
     def forward(self, theta: torch.Tensor) -> torch.Tensor:
-        """(rank, width) to (rank, width)."""
+        """Compute the prefix from the free vectors; both are (rank, width)."""
         return theta + torch.tanh(self.embedding @ self.inner.T) @ self.outer.T / HIDDEN_WIDTH
 
 
 def reparametrise(model: nn.Module) -> None:
-    """Let a bottleneck produce the keys and values of every trainable prefix; a model without prefixes is untouched.
+    """Let a network produce the keys and values of every trainable prefix.
 
-    The model computes what it did before. Its trainable parameters are more, until `fold`.
+    The model's outputs stay the same. It has more trainable parameters until `fold` is called.
 
-    Source: Li and Liang 2021, "Prefix-tuning", section 4.3; there the network alone makes the prefix, here it is added
-    to free vectors, so that the start is the one that the prefix had.
+    Args:
+        model: any; one without prefixes is left as it is.
+
+    Source: Li and Liang 2021, "Prefix-tuning", section 4.3; there the network alone makes the prefix, here its output
+    is added to free vectors, so that training starts at the prefix as it was.
     """
     for prefix in _prefixes(model):
         for name in ("K", "V"):
             theta = getattr(prefix, name)
             if theta.requires_grad and not parametrize.is_parametrized(prefix, name):
-                bottleneck = Bottleneck(*theta.shape).to(device=theta.device, dtype=theta.dtype)
-                parametrize.register_parametrization(prefix, name, bottleneck)
+                network = PrefixNetwork(*theta.shape).to(device=theta.device, dtype=theta.dtype)
+                parametrize.register_parametrization(prefix, name, network)
 
 
 def fold(model: nn.Module) -> None:
-    """Replace every bottleneck by what it produces: plain keys and values, with the names they had."""
+    """Replace every network by its output: plain keys and values under their old names."""
     for prefix in _prefixes(model):
         for name in ("K", "V"):
             if parametrize.is_parametrized(prefix, name):

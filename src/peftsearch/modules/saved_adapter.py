@@ -1,4 +1,4 @@
-"""Put an adapter on a model, and say so where the two do not belong together."""
+"""Load a saved adapter onto a model, and explain it if the two do not match."""
 
 import json
 import re
@@ -14,7 +14,7 @@ from peftsearch.files import read_limited
 from peftsearch.space.configuration import MAX_BYTES
 
 _MISMATCH = re.compile(r"size mismatch for (\S+): .*?torch\.Size\((\[.*?\])\).*?torch\.Size\((\[.*?\])\)", re.DOTALL)
-# Places named in a message.
+# Sites or tensors named in a message.
 _NAMED = 3
 
 
@@ -22,7 +22,7 @@ def read_adapter_config(folder: Path) -> dict[str, Any]:
     """Read `adapter_config.json` of an adapter.
 
     Raises:
-        RunFolderError: if it is missing or malformed.
+        RunFolderError: if the file is missing or malformed.
     """
     try:
         document = dict(json.loads(read_limited(folder / "adapter_config.json", max_bytes=MAX_BYTES)))
@@ -35,20 +35,21 @@ def read_adapter_config(folder: Path) -> dict[str, Any]:
 
 
 def load_adapter(base: PreTrainedModel, folder: Path, *, name: str) -> PeftModel:
-    """Put the adapter in a folder on a pretrained model.
+    """Load the adapter in a folder onto a pretrained model.
 
     Args:
-        base: is changed in place.
-        folder: of the adapter, with adapter_config.json.
-        name: of the model, for messages.
+        base: the pretrained model; it is changed in place.
+        folder: the adapter's folder, with adapter_config.json.
+        name: the model's name, for messages.
 
     Raises:
-        ModelError: if the model lacks places of the adapter, or has other sizes there.
+        ModelError: if the model lacks sites of the adapter, or has other sizes there.
         RunFolderError: if the adapter cannot be read.
     """
-    _check_ranks(read_adapter_config(folder), base, folder)
+    config = read_adapter_config(folder)
+    _check_ranks(config, base, folder)
     modules = dict(base.named_modules())
-    sites = read_adapter_config(folder).get("sites") or {}
+    sites = config.get("sites") or {}
     missing = sorted(path for path in sites if path not in modules) if isinstance(sites, dict) else []
     if missing:
         raise ModelError(
@@ -67,7 +68,7 @@ def load_adapter(base: PreTrainedModel, folder: Path, *, name: str) -> PeftModel
 
 
 def _check_ranks(config: dict[str, Any], base: PreTrainedModel, folder: Path) -> None:
-    """Refuse ranks of peft's own methods that no layer is wide enough for, before they take endless memory."""
+    """Refuse ranks of peft's own methods that exceed every layer's width, before they allocate endless memory."""
     widest = max(size for parameter in base.parameters() for size in parameter.shape)
     pattern = config.get("rank_pattern")
     patterns = list(pattern.values()) if isinstance(pattern, dict) else []
@@ -77,7 +78,7 @@ def _check_ranks(config: dict[str, Any], base: PreTrainedModel, folder: Path) ->
 
 
 def _explain(message: str) -> str:
-    """The shapes in torch's message, or its first line."""
+    """Shorten torch's message to the shapes in it, or else to its first line."""
     found = _MISMATCH.findall(message)
     if not found:
         return message.strip().splitlines()[0].rstrip(".")

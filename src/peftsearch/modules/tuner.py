@@ -1,11 +1,11 @@
-"""The peft method "peftsearch": a different set of modules at each site, in one adapter that peft loads.
+"""The peft method "peftsearch": an adapter with a different set of modules at each site, which peft can load.
 
 Importing this file registers the method.
 """
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from peft.mapping import PEFT_TYPE_TO_CONFIG_MAPPING
@@ -19,14 +19,14 @@ from peftsearch.modules.adapter_config import NAME, PEFT_TYPE, PeftSearchConfig,
 from peftsearch.modules.attention import choose_attention, keep_attention
 from peftsearch.space import Role
 
-# Ranks up to this are allowed whatever the width of a layer: prefixes can be longer than small layers are wide.
+# Ranks up to this are allowed at any width of a layer: a prefix can be longer than a small layer is wide.
 FREE_RANK = 256
 # Sites named in a message.
 _NAMED = 5
 
 
 def _check_ranks(path: str, ranks: dict[str, int], layer: nn.Module) -> None:
-    """Refuse ranks beyond the width of a layer, before a small file allocates endless memory."""
+    """Refuse ranks that exceed a layer's width, before a small file allocates endless memory."""
     widest = max([FREE_RANK, *(size for parameter in layer.parameters() for size in parameter.shape)])
     for kind, rank in ranks.items():
         if rank > widest:
@@ -34,18 +34,19 @@ def _check_ranks(path: str, ranks: dict[str, int], layer: nn.Module) -> None:
 
 
 class PeftSearchModel(BaseTuner):
-    """peft's view of a configuration: which layers to wrap, and what to refuse when merging."""
+    """The tuner of the method: it wraps the layers of an adapter, and checks what is loaded and merged."""
 
     prefix = PREFIX
     tuner_layer_cls = AdaptedLayer
-    target_module_mapping: dict[str, list[str]] = {}
+    target_module_mapping: ClassVar[dict[str, list[str]]] = {}
+    peft_config: dict[str, PeftSearchConfig]
 
     @staticmethod
     def _check_target_module_exists(peft_config: PeftSearchConfig, key: str) -> bool:
         return key in peft_config.sites
 
     def _prepare_model(self, peft_config: PeftSearchConfig, model: nn.Module) -> None:
-        """Refuse sites that the model lacks, before anything is changed; peft would leave them out without a word."""
+        """Refuse sites that the model lacks, before anything is changed; peft would silently skip them."""
         layers = dict(model.named_modules())
         missing = sorted(peft_config.sites.keys() - layers.keys())
         if missing:
@@ -74,14 +75,14 @@ class PeftSearchModel(BaseTuner):
         if not peft_config.init_weights:
             layer.randomise(adapter_name)
         if current_key in peft_config.inputs:
-            layer.tap_input_of(self._base_layer_at(peft_config.inputs[current_key]))
+            layer.hook_block_input(self._base_layer_at(peft_config.inputs[current_key]))
         if layer is not target:
             if adapter_name not in self.active_adapters:
                 layer.requires_grad_(False)
             self._replace_module(parent, target_name, layer, target)
 
     def _base_layer_at(self, path: str) -> nn.Module:
-        """The layer at a path, without what wraps it.
+        """Find the layer at a path, without our wrapper.
 
         Raises:
             ConfigurationError: if the model has none.
@@ -98,7 +99,7 @@ class PeftSearchModel(BaseTuner):
 
     @contextmanager
     def _enable_peft_forward_hooks(self, *args: Any, adapter_names: Any = None, **options: Any) -> Iterator[None]:
-        """peft runs every forward pass of a `PeftModel` inside of this."""
+        """Prepare a forward pass of a `PeftModel`, which peft runs inside of this context."""
         if adapter_names is not None:
             raise ConfigurationError(
                 "'adapter_names' (one batch for several adapters) works with peft's LoRA, not with PEFTSEARCH. "
@@ -117,12 +118,19 @@ class PeftSearchModel(BaseTuner):
         return remapped
 
     def delete_adapter(self, adapter_name: str) -> None:
-        """Take an adapter out for good."""
+        """Remove an adapter and all its modules."""
         super().delete_adapter(adapter_name)
         choose_attention(self.model)
 
     def unmergeable_sites(self, adapter_names: list[str] | None = None) -> dict[str, str]:
-        """Module name -> why its modules cannot be merged, over the given (or active) adapters."""
+        """Find the layers that cannot be merged.
+
+        Args:
+            adapter_names: None for the active adapters.
+
+        Returns:
+            module name -> the reason.
+        """
         return {
             name: reason
             for name, layer in self.model.named_modules()
@@ -132,7 +140,15 @@ class PeftSearchModel(BaseTuner):
         }
 
     def merge_adapter(self, adapter_names: list[str] | None = None, safe_merge: bool = False) -> None:
-        """Merge in place; refuse before anything is changed if a site cannot be merged."""
+        """Merge adapters into the base layers, in place.
+
+        Args:
+            adapter_names: None for the active adapters.
+            safe_merge: whether to refuse weights that are not finite.
+
+        Raises:
+            MergeError: if a site cannot be merged; nothing is changed then.
+        """
         self._refuse_unmergeable(adapter_names)
         super().merge_adapter(adapter_names=adapter_names, safe_merge=safe_merge)
 
@@ -140,11 +156,11 @@ class PeftSearchModel(BaseTuner):
         if merge:
             self._refuse_unmergeable(settings.get("adapter_names"))
         layers = [module for module in self.model.modules() if isinstance(module, AdaptedLayer)]
-        unloaded = super()._unload_and_optionally_merge(merge=merge, **settings)
+        super()._unload_and_optionally_merge(merge=merge, **settings)
         for layer in layers:
-            layer.drop_tap()
+            layer.unhook_block_input()
         choose_attention(self.model)
-        return unloaded
+        return self.model
 
     def _refuse_unmergeable(self, adapter_names: list[str] | None) -> None:
         refused = self.unmergeable_sites(adapter_names)
@@ -157,7 +173,7 @@ class PeftSearchModel(BaseTuner):
 
 
 def _check_shapes(model: nn.Module, state_dict: dict[str, torch.Tensor]) -> None:
-    """Refuse an adapter whose tensors are of another size than the model's modules."""
+    """Refuse an adapter whose tensors have other shapes than the model's modules."""
     own = {name: parameter.shape for name, parameter in model.named_parameters() if PREFIX in name}
     wrong = [name for name in own.keys() & state_dict.keys() if own[name] != state_dict[name].shape]
     if wrong:

@@ -17,7 +17,7 @@ from peftsearch.space import Site
 
 @register_kind
 class Bitfit(PeftModule):
-    """y + b, with b (out_width,): a shift of the layer's bias, or a new one where the layer has none.
+    """A trained bias, y + b with b (out_width,): it shifts the layer's bias, or adds one to a layer without.
 
     Source: Ben Zaken et al. 2022, "BitFit", section 3.
     """

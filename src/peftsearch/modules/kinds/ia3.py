@@ -9,10 +9,16 @@ from peftsearch.space import Role, Site
 
 @register_kind
 class Ia3(PeftModule):
-    """y * (1 + d), with d (out_width,), at keys and values; x * (1 + d), with d (in_width,), at the FFN's last map.
+    """Learned rescaling: y * (1 + d), d (out_width,), at keys and values; x * (1 + d), d (in_width,), at the FFN.
 
-    The paper's vector l is 1 + d, so that weight decay pulls towards the base model. What stands at the same site
-    is rescaled too: at keys and values LoRA and BitFit come first, and at the FFN LoRA reads the rescaled input.
+    At the FFN it is the input of the last map that is rescaled. The paper's vector l is 1 + d, so that
+    weight decay pulls towards the base model. Other modules at the site are rescaled too: at keys and values LoRA and
+    BitFit come first, and at the FFN LoRA reads the rescaled input.
+
+    Args:
+        base_layer: the layer that is changed.
+        rank: always 1.
+        scales_input: whether the input is rescaled, and not the output.
 
     Source: Liu et al. 2022, "Few-shot parameter-efficient fine-tuning", section 3.3; the paper rescales
     cross-attention as well.
@@ -22,8 +28,8 @@ class Ia3(PeftModule):
     description = "learned rescaling of keys, values and the FFN's hidden activation"
     source = "Liu et al. 2022, section 3.3"
     order = 2
-    # peft's benchmark finds its best rate for IA3 and prefixes far above LoRA's (5e-3 against 1e-4); 3 is a cautious
-    # step that way.
+    # In peft's benchmark the best rate of IA3 and prefixes is far above LoRA's (5e-3 against 1e-4); 3 is a cautious
+    # step in that direction.
     learning_rate_scale = 3.0
 
     def __init__(self, base_layer: nn.Module, rank: int = 1, *, scales_input: bool = False):

@@ -13,10 +13,11 @@ _EPSILON_NAMES = ("eps", "variance_epsilon", "epsilon")
 
 @register_kind
 class Lnfit(PeftModule):
-    """y + w * n(x), with w (width,) and n(x) the input as the norm normalises it.
+    """A trained change of a norm's weight, y + w * n(x) with w (width,) and n(x) the normalised input.
 
-    LayerNorm subtracts the mean, RMS norms don't, and names don't tell: T5LayerNorm is an RMS norm, CohereLayerNorm is
-    none. The normalised input is computed anew and not read off `y`, which the norm's weight may have scaled to zero.
+    LayerNorm subtracts the mean and RMS norms do not. Class names do not tell which is which: T5LayerNorm is an RMS
+    norm, CohereLayerNorm is not. So the norm itself is tried. The normalised input is computed anew and not derived
+    from `y`, since the norm's weight may have scaled it to zero.
 
     Source: the LNFit of S3Delta (Hu et al. 2022, table 1).
     """
@@ -56,7 +57,7 @@ class Lnfit(PeftModule):
 
 @torch.no_grad()
 def _is_centered(norm: nn.Module) -> bool:
-    """Tell whether a norm subtracts the mean: adding a constant to its input then changes nothing."""
+    """Tell whether a norm subtracts the mean, by adding a constant to its input: then nothing may change."""
     weight = getattr(norm, "weight", None)
     if isinstance(norm, nn.LayerNorm) or not isinstance(weight, torch.Tensor) or not is_plain(norm):
         return isinstance(norm, nn.LayerNorm)

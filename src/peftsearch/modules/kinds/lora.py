@@ -1,6 +1,8 @@
 """Low-rank adaptation of a linear map."""
 
 import math
+from collections.abc import Mapping
+from typing import ClassVar
 
 import torch
 from torch import nn
@@ -13,9 +15,9 @@ from peftsearch.space import Site
 
 @register_kind
 class Lora(PeftModule):
-    """y + B A x, with A (rank, in_width) and B (out_width, rank).
+    """A low-rank update, y + B A x with A (rank, in_width) and B (out_width, rank).
 
-    The scale is 1 at every rank, as in BIPEFT; S3Delta's 16 / rank would tie the step size to the rank.
+    The scale is 1 at every rank, as in BIPEFT; with S3Delta's 16 / rank the step size would depend on the rank.
 
     Source: Hu et al. 2022, "LoRA", section 4.1.
     """
@@ -24,7 +26,7 @@ class Lora(PeftModule):
     description = "low-rank update of a linear map: y + B A x"
     source = "Hu et al. 2022, section 4.1"
     ranked = True
-    rank_axes = {"A": 0, "B": 1}
+    rank_axes: ClassVar[Mapping[str, int]] = {"A": 0, "B": 1}
 
     def __init__(self, base_layer: nn.Module, rank: int):
         super().__init__()
@@ -56,7 +58,7 @@ class Lora(PeftModule):
 
 
 def _product(mask: Mask) -> torch.Tensor | None:
-    """Gate and rank mask as one multiplier of the rank-sized activation."""
+    """Multiply gate and rank mask, so that one product with the rank-sized activation applies both."""
     if mask.gate is None or mask.rank is None:
         return mask.rank if mask.gate is None else mask.gate
     return mask.gate * mask.rank

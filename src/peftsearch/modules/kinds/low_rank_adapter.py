@@ -1,5 +1,8 @@
 """A bottleneck adapter whose two projections are themselves low-rank products."""
 
+from collections.abc import Mapping
+from typing import ClassVar
+
 import torch
 from torch import nn
 from torch.nn.functional import gelu
@@ -13,16 +16,17 @@ REDUCTION = 32
 
 
 def bottleneck_width(width: int) -> int:
-    """Width of the bottleneck: a 32nd of the layer's, at least 1."""
+    """Compute the width of the bottleneck: a 32nd of the layer's, at least 1."""
     return max(1, width // REDUCTION)
 
 
 @register_kind
 class LowRankAdapter(PeftModule):
-    """y + U2(gelu(U1 y)), where each U is a product of two rank-r factors plus a bias.
+    """A bottleneck adapter, y + U2(gelu(U1 y)), where each U is a product of two rank-r factors plus a bias.
 
-    Only the last factor starts at zero, so that the module starts as the identity and every tensor can leave its
-    start. The public BIPEFT code's option that zeroes both factors of U2 freezes them for ever and is not rebuilt.
+    Only the last factor starts at zero, so that the module starts as the identity and every tensor can be trained.
+    The public BIPEFT code has an option that zeroes both factors of U2; these then never get a gradient, so the option
+    is left out.
 
     Source: the LR-adapter of S3Delta and BIPEFT (Chang et al. 2024, section 4.1); gelu in its tanh form, as there.
     """
@@ -31,7 +35,7 @@ class LowRankAdapter(PeftModule):
     description = "bottleneck adapter with low-rank projections after attention or FFN"
     source = "Chang et al. 2024, section 4.1"
     ranked = True
-    rank_axes = {"down_in": 0, "down_out": 1, "up_in": 0, "up_out": 1}
+    rank_axes: ClassVar[Mapping[str, int]] = {"down_in": 0, "down_out": 1, "up_in": 0, "up_out": 1}
     order = 2
 
     def __init__(self, base_layer: nn.Module, rank: int):
@@ -58,7 +62,7 @@ class LowRankAdapter(PeftModule):
         hidden = self._masked(project_down(y, self.down_in), mask.rank)
         hidden = gelu(project_down(hidden, self.down_out, self.down_bias), approximate="tanh")
         hidden = self._masked(project_down(hidden, self.up_in), mask.rank)
-        # The gate acts on what is rank-sized, not on the output: the same value for a fraction of the work.
+        # The gate multiplies the rank-sized activation, not the output: the same result for a fraction of the work.
         return add_projection(y, self._masked(hidden, mask.gate), self.up_out, self._masked(self.up_bias, mask.gate))
 
     @staticmethod
@@ -75,5 +79,5 @@ class LowRankAdapter(PeftModule):
 
 
 def _glorot(rows: int, columns: int) -> torch.Tensor:
-    """(rows, columns) drawn uniformly with gain sqrt(2)."""
+    """Draw a (rows, columns) tensor by Glorot's uniform rule with gain sqrt(2)."""
     return nn.init.xavier_uniform_(torch.empty(rows, columns), gain=2**0.5)

@@ -9,9 +9,10 @@ from peftsearch.space import Role, Site
 
 @register_kind
 class ParallelAdapter(SerialAdapter):
-    """y + Up gelu(Down x + b) + c, where x is what the feed-forward block reads and y what it gives.
+    """A bottleneck adapter y + Up gelu(Down x + b) + c from the input x to the output y of the feed-forward block.
 
-    The serial adapter with another input: the input of the block's first map, normed where the block norms first.
+    It is the serial adapter with another input: that of the block's first linear map, which is already normalised in
+    pre-norm models.
 
     Source: He et al. 2022, "Towards a unified view", section 3; PA of space S1 (Chang et al. 2024).
     """

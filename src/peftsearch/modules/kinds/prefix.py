@@ -1,5 +1,8 @@
 """Learned key and value vectors in front of a self-attention."""
 
+from collections.abc import Mapping
+from typing import ClassVar
+
 import torch
 from torch import nn
 
@@ -9,31 +12,36 @@ from peftsearch.space import Role, Site, prefix_width
 
 @register_kind
 class Prefix(PeftModule):
-    """a + softmax(Q K^T s) V, with K and V (rank, width of the keys) and the attention's own output a and scaling s.
+    """Learned keys and values, a + softmax(Q K^T s) V with K and V (rank, width of the keys).
 
-    The prefix has a softmax of its own over its `rank` positions, without dropout, and is added to each head's output
-    before the output projection; heads that share keys share prefixes. V starts at zero, so that the start is
-    exactly the base model, and K at the scale that real keys have. The map that makes the values hosts the module,
-    and `attention.py` finds it there.
+    Here a is the attention's output and s its scaling. The prefix has a softmax of its own over its `rank` positions,
+    without dropout, and is added to each head's output before the output projection; heads that share keys share
+    prefixes. V starts at zero, so that the start is exactly the base model, and K at the scale of real keys. The
+    module is attached to the map that computes the values, where `attention.py` finds it.
 
-    Source: Zhang et al. 2023, "LLaMA-Adapter", section 3.2, as in space S1 of Chang et al. 2024. There the prefixes
-    are hidden states that pass the layer's own key and value maps and a gate per layer starts at zero; here keys and
-    values are trained themselves, so that each module stands alone and a prefix that is off adds exactly nothing.
+    Args:
+        base_layer: the map that computes the values.
+        rank: number of positions.
+        role: the role of the site, on which the width of the keys depends.
+
+    Source: Zhang et al. 2023, "LLaMA-Adapter", section 3.2, as in space S1 of Chang et al. 2024. There prefixes are
+    hidden states that pass through the layer's own key and value maps, with a gate per layer that starts at zero; here
+    keys and values are trained directly, so that a module does not depend on others and adds nothing when it is off.
     """
 
     kind = "prefix"
     description = "learned keys and values with their own softmax in self-attention"
     source = "Zhang et al. 2023, section 3.2"
     ranked = True
-    rank_axes = {"K": 0, "V": 0}
-    # peft's benchmark finds its best rate for IA3 and prefixes far above LoRA's (5e-3 against 1e-4); 3 is a cautious
-    # step that way.
+    rank_axes: ClassVar[Mapping[str, int]] = {"K": 0, "V": 0}
+    # In peft's benchmark the best rate of IA3 and prefixes is far above LoRA's (5e-3 against 1e-4); 3 is a cautious
+    # step in that direction.
     learning_rate_scale = 3.0
 
     def __init__(self, base_layer: nn.Module, rank: int, *, role: Role = Role.VALUE):
         super().__init__()
         width = prefix_width(role, layer_widths(base_layer)[1])
-        # torch can only parametrise names that its ModuleDict has no method for, which rules out "keys" and "values".
+        # torch cannot parametrise names that are methods of its ModuleDict, which rules out "keys" and "values".
         self.K = nn.Parameter(torch.randn(rank, width))
         self.V = nn.Parameter(torch.zeros(rank, width))
 

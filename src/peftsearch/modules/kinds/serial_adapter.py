@@ -1,5 +1,8 @@
 """A bottleneck adapter on a layer's output."""
 
+from collections.abc import Mapping
+from typing import ClassVar
+
 import torch
 from torch import nn
 from torch.nn.functional import gelu
@@ -12,10 +15,11 @@ from peftsearch.space import Role, Site
 
 @register_kind
 class SerialAdapter(PeftModule):
-    """y + Up gelu(Down y + b) + c, with Down (rank, width), b (rank,), Up (width, rank) and c (width,).
+    """A bottleneck adapter on a layer's output, y + Up gelu(Down y + b) + c.
 
-    Up starts at zero, so that the module starts as the identity, and Down uniformly as LoRA's A. The public BIPEFT
-    code draws both from N(0, 0.01) and so changes the model before the first step.
+    Down is (rank, width), b (rank,), Up (width, rank) and c (width,). Up starts at zero, so that the module starts as
+    the identity; Down is drawn uniformly, like LoRA's A. The public BIPEFT code draws both from N(0, 0.01), which
+    changes the model before the first step.
 
     Source: Houlsby et al. 2019, section 2.1; SA of space S1 (Chang et al. 2024); gelu in its tanh form, as there.
     """
@@ -24,7 +28,7 @@ class SerialAdapter(PeftModule):
     description = "bottleneck adapter on the output of attention or FFN: y + Up gelu(Down y)"
     source = "Houlsby et al. 2019, section 2.1"
     ranked = True
-    rank_axes = {"down": 0, "down_bias": 0, "up": 1}
+    rank_axes: ClassVar[Mapping[str, int]] = {"down": 0, "down_bias": 0, "up": 1}
     order = 3
 
     def __init__(self, base_layer: nn.Module, rank: int):
@@ -48,7 +52,7 @@ class SerialAdapter(PeftModule):
         return self.add_bottleneck(y, y, mask)
 
     def add_bottleneck(self, source: torch.Tensor, y: torch.Tensor, mask: Mask) -> torch.Tensor:
-        """y + Up gelu(Down source + b) + c: all (batch, tokens, width)."""
+        """Compute y + Up gelu(Down source + b) + c; `source` and `y` are (batch, tokens, width)."""
         hidden = gelu(project_down(source, self.down, self.down_bias), approximate="tanh")
         bias = self.up_bias
         if mask.rank is not None:
