@@ -1,1 +1,1 @@
-"""Where modules can go: any transformers model, read by its structure or by a family's table."""
+"""Load transformers models, and find the sites for modules by a family's table or by the model's structure."""

@@ -1,4 +1,4 @@
-"""Check a checkpoint on disk by its headers, before a run that would fail on it starts."""
+"""Check a checkpoint on disk by its headers, before a run starts that would fail on it."""
 
 from pathlib import Path
 
@@ -13,15 +13,15 @@ from peftsearch.models.location import explained, location_of
 
 
 def check_weights(sketch: TaskModel) -> None:
-    """Check that the weights in a model's folder are there, whole, and of the sizes that its configuration gives.
+    """Check that the weights in a model's folder exist, are undamaged, and have the sizes of its configuration.
 
-    Models on the hub and .gguf files are not looked at: they tell when they are loaded.
+    Models on the hub and .gguf files are not checked here; their errors appear when they are loaded.
 
     Args:
-        sketch: the model without weights.
+        sketch: the model on the meta device.
 
     Raises:
-        ModelError: for the first thing that is wrong.
+        ModelError: for the first problem that is found.
     """
     location = location_of(sketch.name)
     folder = Path(location["pretrained_model_name_or_path"])
@@ -39,7 +39,7 @@ def check_weights(sketch: TaskModel) -> None:
 
 
 def _shapes_in(name: str, folder: Path) -> dict[str, list[int]]:
-    """Shape of every tensor of a checkpoint."""
+    """Read the shape of every tensor of a checkpoint."""
     shapes: dict[str, list[int]] = {}
     with explained(name):
         for file in _files_in(folder):

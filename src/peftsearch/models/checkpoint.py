@@ -16,16 +16,16 @@ logger = logging.getLogger(__name__)
 
 
 def checkpoint_keys(name: str) -> Set[str] | None:
-    """Names of the tensors in a pretrained model's safetensors files.
+    """Read the names of the tensors in a pretrained model's safetensors files.
 
-    Of a model on the hub the cache is asked first, then the hub, for the index or the file's header alone.
+    For a model on the hub, the cache is searched first; else the hub is asked for the index or the header alone.
 
     Args:
         name: as for `load_model`.
 
     Returns:
-        None where nothing tells the names: a .gguf file, a folder with config.json alone, or a model on the hub that
-        is neither in the cache nor reachable.
+        None if the names are unknown: for a .gguf file, a folder with config.json alone, or a model on the hub that is
+        neither in the cache nor reachable.
     """
     location = location_of(name)
     if "gguf_file" in location:
@@ -36,7 +36,7 @@ def checkpoint_keys(name: str) -> Set[str] | None:
         if file is not None:
             return _keys_in(file)
         return None if Path(place).is_dir() else _keys_on_hub(place)
-    except Exception as error:  # whatever a damaged file or the network raises; to load the weights tells it in full
+    except Exception as error:  # of a damaged file or the network; loading the weights explains it
         logger.warning("Cannot read which tensors the checkpoint of '%s' holds: %s", name, error)
         return None
 

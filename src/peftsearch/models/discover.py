@@ -19,7 +19,7 @@ def find_sites(model: nn.Module) -> tuple[Site, ...]:
     """Find every site of a model.
 
     Args:
-        model: a task model or a bare base model, without PEFT modules, on any device.
+        model: a task model or a bare base model, without PEFT modules, on any device, meta included.
 
     Returns:
         the sites, sorted by stack, layer and role.
@@ -37,7 +37,7 @@ def find_sites(model: nn.Module) -> tuple[Site, ...]:
 
 
 def _with_neighbours(family: Family, sites: list[Site]) -> list[Site]:
-    """The sites with what they must know of others in their block: the block's input and the width of the keys."""
+    """Complete each site by others of its block: the layer that reads the block's input, and the width of the keys."""
     by_place = {(site.stack, site.layer, site.role): site for site in sites}
     found = []
     for site in sites:
@@ -65,7 +65,7 @@ def _sites_of_stack(family: Family, stack: Stack, modules: _Modules) -> list[Sit
 
 
 def _locate(family: Family, stack: Stack, modules: _Modules) -> tuple[str, int]:
-    """The prefix in front of the stack's blocks, such as "bert.", and how many blocks there are."""
+    """Find the prefix of the names of a stack's blocks, such as "bert.", and the number of blocks."""
     pattern = re.compile(r"(?P<root>(?:.*\.)?)" + re.escape(stack.layers).replace(r"\{layer\}", r"(?P<layer>\d+)"))
     matches = [match for match in map(pattern.fullmatch, modules) if match]
     if not matches:

@@ -1,4 +1,4 @@
-"""A model family: a table from roles to the names that its modules have."""
+"""Model families: tables from roles to the names of modules."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -15,11 +15,10 @@ class Stack:
 
     Args:
         name: "encoder" or "decoder".
-        layers: name of block N below the model's root, with "{layer}" for N, such as "encoder.layer.{layer}".
-        roles: role -> name below the block; several names are alternatives, of which a model has one.
+        layers: name of a block below the model's root, with "{layer}" for its number: "encoder.layer.{layer}".
+        roles: role -> name below the block, or several names, of which a model has one.
         optional: roles that a model of the family may lack in every layer.
-        once: role -> name below the root, for what stands before the first or after the last block; a model may
-            lack it.
+        once: role -> name below the root, for norms before the first or after the last block; a model may lack them.
     """
 
     name: str
@@ -31,16 +30,16 @@ class Stack:
 
 @dataclass(frozen=True)
 class Family:
-    """A naming tradition.
+    """A group of model types whose modules have the same names.
 
     Args:
         name: for `peftsearch list families`.
         description: one line.
-        model_types: values of `config.model_type` that follow it.
-        stacks: its stacks, the encoder first.
-        attention_is_open: whether self-attention calls a function that transformers' AttentionInterface lets us
-            choose, and a fused map makes query, key and value of equal widths: what prefixes need.
-        position_offsets: model type -> position of a text's first token, for models that don't start at 0 and so
+        model_types: values of `config.model_type` in the family.
+        stacks: the stacks of its models, the encoder first.
+        attention_is_open: whether prefixes are possible: self-attention calls a function that transformers'
+            AttentionInterface can replace, and a fused map computes query, key and value of equal widths.
+        position_offsets: model type -> position of a text's first token, for models that do not start at 0 and so
             take fewer tokens than `max_position_embeddings` says.
     """
 
@@ -56,14 +55,26 @@ FAMILIES: Registry[Family] = Registry("family", package="peftsearch.models.famil
 
 
 def register_family(family: Family) -> Family:
-    """Make a family known by its name.
+    """Register a family under its name.
 
     Raises:
         ValueError: for a name that is taken.
+
+    Example:
+        roles = {
+            Role.QUERY: "self_attn.q_proj",
+            Role.KEY: "self_attn.k_proj",
+            Role.VALUE: "self_attn.v_proj",
+            Role.ATTENTION_OUTPUT: "self_attn.out_proj",
+            Role.FFN_IN: "fc1",
+            Role.FFN_OUT: "fc2",
+        }
+        stack = Stack(name="decoder", layers="decoder.layers.{layer}", roles=roles)
+        register_family(Family(name="opt", description="OPT", model_types=("opt",), stacks=(stack,)))
     """
     return FAMILIES.add(family.name, family)
 
 
 def family_of(model_type: str | None) -> Family | None:
-    """The family that lists a model type; None if no family does."""
+    """Find the family that lists a model type; None if no family does."""
     return next((FAMILIES[name] for name in FAMILIES if model_type in FAMILIES[name].model_types), None)

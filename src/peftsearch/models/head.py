@@ -1,4 +1,4 @@
-"""Tell the task head from the backbone, and count both."""
+"""Separate the task head of a model from its backbone, and count the parameters of both."""
 
 from collections.abc import Set
 from dataclasses import dataclass
@@ -11,14 +11,14 @@ from peftsearch.models.checkpoint import checkpoint_keys
 
 @dataclass(frozen=True)
 class TaskModel:
-    """A model for a task, with its head told apart.
+    """A model for a task, with the names of its head's modules.
 
     Args:
-        name: as the user gave it.
+        name: the model's name, as the user gave it.
         model: in float32 on the CPU, or on the meta device, which has sizes and no weights.
-        head: exact names of modules that are trained in full and saved with the adapter.
-        backbone_parameters: parameters outside of the head, tied ones counted once.
-        head_parameters: parameters of the head.
+        head: exact names of the modules that are trained in full and saved with the adapter.
+        backbone_parameters: number of parameters outside of the head, tied ones counted once.
+        head_parameters: number of parameters of the head.
     """
 
     name: str
@@ -29,27 +29,32 @@ class TaskModel:
 
     @classmethod
     def of(cls, name: str, model: PreTrainedModel, head: tuple[str, ...]) -> "TaskModel":
-        """Count a model's parameters in and outside of a head; arguments as for the class."""
+        """Count a model's parameters inside and outside of a head; arguments as for the class."""
         in_head = sum(p.numel() for module in head for p in model.get_submodule(module).parameters())
         return cls(name, model, head, count_outside(model, head), in_head)
 
     @classmethod
     def of_checkpoint(cls, name: str, model: PreTrainedModel) -> "TaskModel":
-        """A model that the checkpoint called `name` belongs to, whose keys decide on a pooler; see `find_head`."""
+        """Find the head of a model, and count its parameters.
+
+        Args:
+            name: name of the model's checkpoint, whose tensors decide whether a pooler belongs to the head.
+            model: the model, with or without weights.
+        """
         keys = checkpoint_keys(name) if _poolers(model) else None
         return cls.of(name, model, find_head(model, keys))
 
 
 def find_head(model: PreTrainedModel, checkpoint_keys: Set[str] | None = None) -> tuple[str, ...]:
-    """Names of the modules that a task trains in full.
+    """Find the names of the modules that a task trains in full.
 
-    Language models and bare base models have none. Otherwise it is all that stands outside of the base model, and a
-    pooler inside of it that starts at random, since the checkpoint lacks some of its weights.
+    Language models and bare base models have none. For other models, these are all modules outside of the base model,
+    and a pooler inside of it that starts at random because the checkpoint lacks some of its weights.
 
     Args:
         model: on any device.
-        checkpoint_keys: names of the checkpoint's tensors, with or without the base model's prefix ("bert."); None if
-            it lacks nothing.
+        checkpoint_keys: names of the checkpoint's tensors, with or without the base model's prefix ("bert."); None to
+            assume that the checkpoint has all weights of a pooler.
 
     Example:
         find_head(BertForSequenceClassification(config))  # ("classifier",)
@@ -66,13 +71,13 @@ def find_head(model: PreTrainedModel, checkpoint_keys: Set[str] | None = None) -
 
 
 def count_outside(model: nn.Module, head: tuple[str, ...]) -> int:
-    """Parameters outside of the named modules, tied ones counted once."""
+    """Count the parameters outside of the named modules, tied ones once."""
     in_head = {id(p) for name in head for p in model.get_submodule(name).parameters()}
     return sum(p.numel() for p in model.parameters() if id(p) not in in_head)
 
 
 def _poolers(model: PreTrainedModel) -> list[str]:
-    """Names of the base model's poolers in a model that has a head around it."""
+    """Find the names of the base model's poolers in a model with a head."""
     children = () if model.base_model is model else model.base_model.named_children()
     return sorted(f"{model.base_model_prefix}.{name}" for name, _ in children if name.endswith("pooler"))
 

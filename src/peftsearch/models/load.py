@@ -30,20 +30,26 @@ def load_config(name: str) -> PretrainedConfig:
         name: "demo", "demo-decoder", a folder, a .gguf file or a hub id.
 
     Raises:
-        ModelError: if there is none.
+        ModelError: if it cannot be loaded.
+
+    Example:
+        load_config("demo").model_type
     """
     with explained(name):
         return AutoConfig.from_pretrained(**location_of(name), trust_remote_code=False)
 
 
 def load_tokenizer(name: str) -> PreTrainedTokenizerBase:
-    """Load a model's tokenizer, with a pad token: its own, or else the end-of-sequence token.
+    """Load a model's tokenizer; one without a pad token pads with the end-of-sequence token.
 
     Args:
         name: as for `load_config`.
 
     Raises:
-        ModelError: if there is no tokenizer, or neither token.
+        ModelError: if there is no tokenizer, or it has neither token.
+
+    Example:
+        load_tokenizer("demo")("what a lovely film", return_tensors="pt")
     """
     with explained(name):
         tokenizer = AutoTokenizer.from_pretrained(**location_of(name), trust_remote_code=False)
@@ -70,13 +76,14 @@ def load_model(
 
     Args:
         name: "demo", "demo-decoder", a folder, a .gguf file or a hub id.
-        num_labels: outputs of the classification or regression head; None for text-to-text, which has no head.
-        problem_type: "single_label_classification" or "regression".
-        seed: of the head's first weights.
-        weights: a folder with a fully fine-tuned copy, to be loaded instead of the pretrained weights.
+        num_labels: number of outputs of the classification or regression head; None for text-to-text, which has no
+            head.
+        problem_type: "single_label_classification" or "regression"; None to let the model choose by its labels.
+        seed: of the head's initial weights.
+        weights: a folder with a fully fine-tuned copy, which is loaded instead of the pretrained weights.
 
     Raises:
-        ModelError: if the model cannot be loaded, or does not suit the kind of task.
+        ModelError: if the model cannot be loaded, or does not fit the kind of task.
 
     Example:
         model = load_model("demo", num_labels=3).model
@@ -92,7 +99,7 @@ def load_model(
     )
     if "gguf_file" not in location:
         location["use_safetensors"] = True
-    # A head of an earlier task may have another number of labels; it is drawn anew.
+    # The head of an earlier task may have another number of labels; it is then initialised anew.
     options |= {
         "trust_remote_code": False,
         "dtype": torch.float32,
@@ -109,15 +116,15 @@ def load_model(
 
 
 def sketch_model(name: str, *, num_labels: int | None = None, problem_type: str | None = None) -> TaskModel:
-    """Make a pretrained model on the meta device, without its weights: the sites and sizes that `load_model` finds.
+    """Make a pretrained model on the meta device: without weights, but with the sites and sizes of `load_model`'s.
 
     Args:
         name: as for `load_model`; a folder may hold config.json alone.
-        num_labels: outputs of the head; None for text-to-text, and for the number that the configuration has.
+        num_labels: number of outputs of the head; None for text-to-text, or for the number in the configuration.
         problem_type: as for `load_model`.
 
     Raises:
-        ModelError: if there is no configuration, or the model does not suit the kind of task.
+        ModelError: if there is no configuration, or the model does not fit the kind of task.
 
     Example:
         sketch_model("demo", num_labels=2).backbone_parameters
@@ -151,7 +158,16 @@ def load_as(auto_class: Any, name: str, **options: Any) -> PreTrainedModel:
 
 
 def check_sizes(name: str, head: tuple[str, ...], mismatched: Any) -> None:
-    """Refuse weights of other sizes than the configuration's, except in the head."""
+    """Refuse weights outside of the head whose sizes differ from the configuration's.
+
+    Args:
+        name: name of the model, for the message.
+        head: names of the head's modules.
+        mismatched: names of the weights whose sizes differ, or tuples that start with a name.
+
+    Raises:
+        ModelError: naming the first such weight.
+    """
     keys = [key[0] if isinstance(key, tuple) else key for key in mismatched]
     wrong = [key for key in keys if not key.startswith(tuple(f"{module}." for module in head))]
     if wrong:

@@ -1,4 +1,4 @@
-"""Where a model lies that a user names: a demo package, a folder, a .gguf file or the hub."""
+"""The location of a model that the user names: a demo package, a folder, a .gguf file or the hub."""
 
 import importlib.util
 from collections.abc import Iterator
@@ -8,12 +8,12 @@ from pathlib import Path
 from peftsearch.errors import ModelError
 from peftsearch.hub_id import hub_id
 
-# What the package of the demo model says that it holds.
+# The model that the package of the demo model contains, according to that package.
 _DEMO_HUB_ID = "sentence-transformers/all-MiniLM-L6-v2"
 
 
 def location_of(name: str) -> dict[str, str]:
-    """The arguments of `from_pretrained` that say where a model lies.
+    """Make the arguments of `from_pretrained` that locate a model.
 
     Args:
         name: "demo", "demo-decoder", a folder, a .gguf file or a hub id.
@@ -32,13 +32,16 @@ def location_of(name: str) -> dict[str, str]:
 
 
 def hub_id_of(name: str) -> str | None:
-    """The hub id of a model that "demo" or a hub id names; None for a folder or a file."""
+    """Find the hub id of a model; None for "demo-decoder", a folder or a file."""
     return _DEMO_HUB_ID if name == "demo" else None if name == "demo-decoder" else hub_id(name)
 
 
 @contextmanager
 def explained(name: str) -> Iterator[None]:
-    """Turn what transformers says about a model that cannot be loaded into one message.
+    """Turn the errors of transformers about a model that cannot be loaded into one error.
+
+    Args:
+        name: the model's name, for the message.
 
     Raises:
         ModelError: instead of transformers' own errors.

@@ -12,7 +12,7 @@ _NO_LIMIT = 10**6
 
 
 def max_length_of(config: PretrainedConfig, tokenizer: PreTrainedTokenizerBase) -> int:
-    """The largest number of tokens that a model takes; 512 where neither tokenizer nor configuration has a limit."""
+    """Find the largest number of tokens that a model takes; 512 if neither tokenizer nor configuration has a limit."""
     family = family_of(config.model_type)
     offset = family.position_offsets.get(config.model_type, 0) if family else 0
     positions = (getattr(config, "max_position_embeddings", None) or math.inf) - offset

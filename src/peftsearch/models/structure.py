@@ -1,4 +1,4 @@
-"""Read an unknown architecture from its structure, where that is unambiguous."""
+"""Find the roles of an unknown architecture's modules by its structure, if that is unambiguous."""
 
 from collections import Counter
 
@@ -9,7 +9,7 @@ from peftsearch.errors import SiteError
 from peftsearch.models.family import Family, Stack
 from peftsearch.space import Role
 
-# The last part of a module's name -> its role, as most models spell it; None depends on where the module stands.
+# Role -> the last part of a module's name, in the spellings of most models.
 _LINEAR_NAMES = {
     Role.QUERY: {"q_proj", "query", "q", "q_lin", "wq", "query_proj"},
     Role.KEY: {"k_proj", "key", "k", "k_lin", "wk", "key_proj"},
@@ -29,13 +29,13 @@ _REQUIRED = (Role.ATTENTION_OUTPUT, Role.FFN_IN, Role.FFN_OUT)
 
 
 def guess_family(model: nn.Module) -> Family:
-    """Read a family table off a model's blocks.
+    """Make a family table from a model's blocks.
 
     Args:
-        model: of a type that no family lists, on any device.
+        model: a model of a type that no family lists, on any device.
 
     Raises:
-        SiteError: if there is not exactly one list of alike blocks for each stack, or a role is ambiguous.
+        SiteError: if a stack has not exactly one list of alike blocks, or a role is ambiguous.
     """
     stacks = tuple(_guess_stack(path, blocks, model) for path, blocks in _block_lists(model))
     names = [stack.name for stack in stacks]
@@ -83,7 +83,7 @@ def _guess_stack(path: str, blocks: nn.ModuleList, model: nn.Module) -> Stack:
 
 
 def _leaves(block: nn.Module) -> dict[str, nn.Module]:
-    """Linear maps and norms of a block by name."""
+    """Find the linear maps and norms of a block, by name."""
     return {name: m for name, m in block.named_modules() if isinstance(m, (nn.Linear, Conv1D)) or _is_norm(m)}
 
 

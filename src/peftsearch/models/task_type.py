@@ -1,4 +1,4 @@
-"""peft's name of what a model is for."""
+"""The task type of a model, in peft's terms."""
 
 from transformers import PreTrainedModel
 
@@ -12,7 +12,7 @@ _BY_CLASS_NAME = {
 
 
 def task_type_of(model: PreTrainedModel) -> str | None:
-    """The task type that peft gives adapters of such a model; None where peft has no name for it."""
+    """Find the task type that peft gives to adapters of such a model; None if peft has no name for it."""
     if model.config.is_encoder_decoder and model.can_generate():
         return "SEQ_2_SEQ_LM"
     name = type(model).__name__

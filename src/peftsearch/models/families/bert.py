@@ -27,7 +27,7 @@ register_family(
                 once={Role.EMBEDDING_NORM: "embeddings.LayerNorm"},
             ),
         ),
-        # Positions start behind that of the padding.
+        # Positions start after the padding's.
         position_offsets={"roberta": 2, "xlm-roberta": 2, "camembert": 2},
     )
 )

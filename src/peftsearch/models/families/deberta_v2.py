@@ -9,7 +9,7 @@ register_family(
         name="deberta_v2",
         description="DeBERTa v2 and v3",
         model_types=("deberta-v2",),
-        # Disentangled attention is written out in the model.
+        # The model computes its disentangled attention itself.
         attention_is_open=False,
         stacks=(
             Stack(
