@@ -1,1 +1,1 @@
-"""Results in the formats of other tools: each exact, or refused with its reasons."""
+"""Export results to the formats of other tools; an export is exact, or it is refused with the reasons."""

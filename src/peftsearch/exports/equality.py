@@ -1,24 +1,25 @@
-"""The check that two models compute the same."""
+"""Check that an export computes the same outputs as the adapter."""
+
+from typing import Any
 
 import torch
-from torch import nn
 
 from peftsearch.errors import ExportError
 
-# Merging and folding change the order of sums; this is far above their rounding and far below what a lost module does.
+# Merging and folding change the order of sums: this is far above their rounding and far below a lost module's effect.
 TOLERANCE = 1e-4
 
 
 @torch.no_grad()
-def outputs(model: nn.Module) -> torch.Tensor:
+def outputs(model: Any) -> torch.Tensor:
     """Run a model in evaluation mode on 24 fixed random tokens.
 
     Args:
-        model: of transformers, or of peft around one.
+        model: a model of transformers, or peft's around one.
 
     Returns:
-        (1, labels), (1, tokens, labels), (1, tokens, vocabulary), or (2, 1, tokens) of answers' starts and ends; the
-        hidden states (1, tokens, width) of a model without a head.
+        the logits: (1, labels), (1, tokens, labels), (1, tokens, vocabulary), or (2, 1, tokens) for an answer's start
+        and end. Without a head, the hidden states: (1, tokens, width).
     """
     size = min(model.config.get_text_config().vocab_size, 30_000)
     generator = torch.Generator().manual_seed(0)
@@ -36,15 +37,15 @@ def check_equal(expected: torch.Tensor, found: torch.Tensor, *, what: str) -> fl
     """Compare two results of `outputs`.
 
     Args:
-        expected: of the adapter.
-        found: of the export, of the same shape.
+        expected: outputs of the adapter.
+        found: outputs of the export, in the same shape.
         what: name of the format, for the message.
 
     Returns:
         the largest difference.
 
     Raises:
-        ExportError: if it is above `TOLERANCE` times the largest value, or 1 if that is smaller.
+        ExportError: if it is above `TOLERANCE`, or above `TOLERANCE` times the largest expected value.
     """
     difference = (expected - found).abs().max().item()
     limit = TOLERANCE * max(1.0, expected.abs().max().item())

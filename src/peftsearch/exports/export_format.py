@@ -1,4 +1,4 @@
-"""The export formats and the registry that finds them."""
+"""The export formats and their registry."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,15 +12,15 @@ from peftsearch.registry import Registry
 
 @dataclass(frozen=True)
 class ExportFormat:
-    """A form in which other tools take a result.
+    """A format that other tools can load.
 
     Args:
         name: for `--format`.
         description: one line for `peftsearch list exports`.
-        write: writes the files into an empty folder and returns what the user should know; raises `ExportError` with
-            the reasons where the result cannot be exact. It may change the source's model.
-        reload: loads what was written without our code, for the proof that outputs are equal; None for formats that
-            only other tools can load.
+        write: writes the files into an empty folder and returns notes for the user; it raises `ExportError` with the
+            reasons if the result would not be exact. It may change the source's model.
+        reload: loads the written files without our code, to check that outputs are equal; None for formats that only
+            other tools can load.
     """
 
     name: str
@@ -35,9 +35,16 @@ FORMATS: Registry[ExportFormat] = Registry(
 
 
 def register_format(entry: ExportFormat) -> ExportFormat:
-    """Make a format known by its name.
+    """Register a format under its name.
 
     Raises:
         ValueError: for a name that is taken.
+
+    Example:
+        def write(source, folder):
+            (folder / "model.txt").write_text(source.name)
+            return ("It holds the model's name alone.",)
+
+        register_format(ExportFormat("name", "the name of the pretrained model", write))
     """
     return FORMATS.add(entry.name, entry)

@@ -1,23 +1,23 @@
-"""One wording for an export that cannot be exact."""
+"""The error of an export that would not be exact."""
 
 from collections.abc import Mapping
 
 from peftsearch.errors import ExportError
 
-# Sites named for each reason; the rest is counted.
+# Sites that are named for each reason; the others are counted.
 _NAMED = 6
 
 
 def refuse(what: str, reasons: Mapping[str, str], *, instead: str) -> None:
-    """Raise if anything prevents an export.
+    """Raise an error if there is any reason against an export.
 
     Args:
-        what: such as "a plain LoRA adapter".
-        reasons: place in the model -> what stands there and why that prevents it.
-        instead: what to do.
+        what: the export, such as "a plain LoRA adapter".
+        reasons: layer of the model -> the kind there, and why it prevents the export.
+        instead: advice on what to do instead.
 
     Raises:
-        ExportError: naming the reasons with their sites, unless there are none.
+        ExportError: with every reason and its layers, if there are reasons.
     """
     if not reasons:
         return

@@ -1,7 +1,8 @@
-"""The source of an export: a trained model, and how to load the one that it was made from."""
+"""The source of an export: a trained model, and functions that load its base model and tokenizer."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import cast
 
 from peft import PeftModel
 from torch import nn
@@ -15,10 +16,10 @@ class Source:
     """A trained model that is to be exported.
 
     Args:
-        name: of the pretrained model, as the user gave it.
-        model: peft's, with one adapter, or the model itself after full fine-tuning; in float32 on the CPU.
-        load_base: loads the pretrained model anew, with a task head of the right size.
-        load_tokenizer: loads its tokenizer; None where there is none.
+        name: name of the pretrained model, as the user gave it.
+        model: a `PeftModel` with one adapter, or the model itself after full fine-tuning; in float32 on the CPU.
+        load_base: loads the pretrained model again, with a task head of the right size.
+        load_tokenizer: loads its tokenizer; returns None if there is none.
     """
 
     name: str
@@ -28,21 +29,27 @@ class Source:
 
     @property
     def has_adapter(self) -> bool:
-        """True if there is an adapter; full fine-tuning has none."""
+        """Whether there is an adapter; after full fine-tuning there is none."""
         return isinstance(self.model, PeftModel)
 
     @property
+    def peft_model(self) -> PeftModel:
+        """The model as peft's; only if there is an adapter."""
+        assert isinstance(self.model, PeftModel)
+        return self.model
+
+    @property
     def adapter(self) -> str:
-        """Name of the adapter in the model."""
-        return self.model.active_adapter
+        """The name of the adapter in the model."""
+        return self.peft_model.active_adapters[0]
 
     @property
     def base(self) -> PreTrainedModel:
-        """The transformers model inside of peft's."""
-        return self.model.get_base_model() if self.has_adapter else self.model
+        """The model of transformers, inside of peft's if there is an adapter."""
+        return cast(PreTrainedModel, self.peft_model.get_base_model() if self.has_adapter else self.model)
 
     def layers(self) -> Iterator[tuple[str, AdaptedLayer]]:
-        """Yield the name in the pretrained model and the layer of each place with modules of ours."""
+        """Yield each layer with modules of ours, after its name in the pretrained model."""
         for path, layer in self.base.named_modules():
             if isinstance(layer, AdaptedLayer) and layer.modules_of(self.adapter):
                 yield path, layer

@@ -1,4 +1,4 @@
-"""Write an export so that it is exact, or not there at all."""
+"""Write an export, and leave nothing behind if it is not exact."""
 
 import json
 from dataclasses import dataclass
@@ -11,20 +11,20 @@ from peftsearch.exports.export_format import FORMATS
 from peftsearch.exports.source import Source
 from peftsearch.files import new_folder
 
-# Marks a folder as ours, so that it may be overwritten.
+# The file that marks a folder as an export, which may be overwritten.
 MARKER = "export.json"
 _PACKAGES = ("peftsearch", "torch", "transformers", "peft")
 
 
 @dataclass(frozen=True)
 class Export:
-    """An export that was written.
+    """A written export.
 
     Args:
         format: name of the format.
-        folder: where it lies.
-        notes: what the user should know.
-        difference: largest difference of an output from the adapter's; None where only other tools can load it.
+        folder: the folder with its files.
+        notes: notes for the user.
+        difference: largest difference between its outputs and the adapter's; None if only other tools can load it.
     """
 
     format: str
@@ -37,11 +37,11 @@ def check_target(folder: Path, *, overwrite: bool) -> None:
     """Check that an export may be written to a folder.
 
     Args:
-        folder: may be missing.
+        folder: it need not exist.
         overwrite: whether an earlier export may be replaced.
 
     Raises:
-        ExportError: if it exists and is not an empty folder, or an earlier export with `overwrite`.
+        ExportError: unless the folder is missing or empty, or holds an earlier export that may be replaced.
     """
     if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
         return
@@ -55,16 +55,16 @@ def check_target(folder: Path, *, overwrite: bool) -> None:
 
 
 def write_export(source: Source, name: str, folder: Path) -> Export:
-    """Write a source in a format, load it again and compare its outputs with the source's.
+    """Write a source in a format, load it again, and compare its outputs with the source's.
 
     Args:
-        source: its model may be changed.
-        name: of the format.
-        folder: that `check_target` allows.
+        source: the trained model, which may be changed.
+        name: name of the format.
+        folder: one that `check_target` allows.
 
     Raises:
-        UnknownNameError: for a format that does not exist.
-        ExportError: with the reasons why the result would not be exact; nothing is left behind then.
+        UnknownNameError: for a format that is not registered.
+        ExportError: with the reasons if the result would not be exact; nothing is left behind.
     """
     entry = FORMATS[name]
     expected = outputs(source.model)

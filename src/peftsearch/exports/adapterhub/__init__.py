@@ -1,1 +1,1 @@
-"""The places and files of AdapterHub's `adapters` library."""
+"""The layouts and files of AdapterHub's `adapters` library."""

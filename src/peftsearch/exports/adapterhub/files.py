@@ -1,4 +1,4 @@
-"""Files of the `adapters` library beside the adapter's weights: descriptions, and the task head."""
+"""Files of the `adapters` library: descriptions of configurations, and the task head."""
 
 import json
 from pathlib import Path
@@ -6,7 +6,7 @@ from typing import Any
 
 from safetensors.torch import save_file
 
-from peftsearch.exports.adapterhub.layout import Layout
+from peftsearch.exports.adapterhub.layout import ModelLayout
 from peftsearch.exports.lora.form import read_head
 from peftsearch.exports.source import Source
 
@@ -16,7 +16,12 @@ _VERSION = "adapters.1.3.0"
 
 
 def describe(source: Source, config: dict[str, Any]) -> dict[str, Any]:
-    """A configuration with what the library writes around it."""
+    """Wrap a configuration in the description that the library saves.
+
+    Args:
+        source: of the export.
+        config: the configuration of an adapter or of a head.
+    """
     base = source.base.config
     return {
         "config": config,
@@ -30,14 +35,19 @@ def describe(source: Source, config: dict[str, Any]) -> dict[str, Any]:
 
 
 def write_json(path: Path, document: dict[str, Any]) -> None:
-    """Write as the library does."""
+    """Write a document in the library's style."""
     path.write_text(json.dumps(document, indent=2, sort_keys=True) + "\n", encoding="utf-8")
 
 
-def write_head(source: Source, layout: Layout, folder: Path) -> None:
+def write_head(source: Source, layout: ModelLayout, folder: Path) -> None:
     """Write the task head as the library's flexible classification head.
 
-    That is dropout and a linear map for each layer, with an activation between two layers.
+    That head has dropout and a linear map for each layer, and an activation between two layers.
+
+    Args:
+        source: of the export.
+        layout: of the model, with a head.
+        folder: it must exist.
     """
     saved = read_head(source).items()
     trained = {f"{path}.{name}": tensor for path, tensors in saved for name, tensor in tensors.items()}

@@ -1,7 +1,7 @@
-"""Where the `adapters` library (AdapterHub) has its modules in a model, and what its files call them.
+"""The modules of the `adapters` library (AdapterHub) in models that it supports, with the names in its files.
 
-Names are those of release 1.3.0, which needs transformers 4.57: `adapters/models/*/mixin_*.py` for places,
-`configuration/adapter_config.py` for settings, `loading.py` for files.
+Names are those of release 1.3.0, which needs transformers 4.57: `adapters/models/*/mixin_*.py` has the places,
+`configuration/adapter_config.py` the settings, and `loading.py` the files.
 """
 
 import re
@@ -21,10 +21,10 @@ class Place:
     """A place where the library can have a module.
 
     Args:
-        pattern: of the name of the layer that hosts ours; a group `layer` is its number.
+        pattern: expression for the name of the layer that hosts ours; its group `layer` is the number of the block.
         location: the library's setting that switches the place on.
-        host: name of the library's own module, with {match} for what the pattern's group `host` found; by default
-            the layer itself.
+        host: name of the library's own module, with {match} for the pattern's group `host`; by default the layer's
+            name.
         matrix: "q", "k" or "v" for LoRA in attention.
     """
 
@@ -35,15 +35,17 @@ class Place:
 
 
 @dataclass(frozen=True)
-class Layout:
-    """A model of the library.
+class ModelLayout:
+    """The places for modules in a type of model, and its task head.
 
     Args:
-        model_class: the library's own class, whose task heads are flexible; "" where it is not needed.
-        loras, bottlenecks: where each can be.
-        head: layers of our task head in order, the last one gives the logits.
-        activation: between them.
-        normalises_after: whether a block's norm comes last, so that a parallel adapter reads what ours does.
+        model_class: the library's own class, whose task heads are flexible; "" for models without a head.
+        loras: places for LoRA.
+        bottlenecks: places for bottleneck adapters.
+        head: layers of our task head in their order; the last one computes the logits.
+        activation: name of the function between the layers of the head.
+        normalises_after: whether the model is post-norm, so that the library's parallel adapter and ours read the same
+            input.
     """
 
     model_class: str
@@ -55,12 +57,12 @@ class Layout:
 
 
 @dataclass(frozen=True)
-class Found:
-    """A place that a layer of a model is.
+class MatchedPlace:
+    """The place in the library that matches a layer of a model.
 
     Args:
         location: the library's setting.
-        layer: number of the block, decoders counted on after the encoder.
+        layer: number of the block; a decoder's blocks follow those of the encoder.
         host: name of the library's module.
         matrix: "q", "k" or "v" for LoRA in attention.
     """
@@ -71,20 +73,29 @@ class Found:
     matrix: str = ""
 
 
-def find_place(places: tuple[Place, ...], path: str, config: PretrainedConfig) -> Found | None:
-    """The place that a layer is; None where the library has none."""
+def find_place(places: tuple[Place, ...], path: str, config: PretrainedConfig) -> MatchedPlace | None:
+    """Find the place that matches a layer.
+
+    Args:
+        places: of the model's layout.
+        path: name of the layer.
+        config: of the model, with `num_layers` if it has a decoder beside an encoder.
+
+    Returns:
+        None where the library has no place.
+    """
     for place in places:
         if match := re.fullmatch(place.pattern, path):
             first = config.num_layers if path.startswith("decoder.") else 0
             host = place.host.format(match=match["host"]) if place.host else path
-            return Found(place.location, first + int(match["layer"]), host, place.matrix)
+            return MatchedPlace(place.location, first + int(match["layer"]), host, place.matrix)
     return None
 
 
-def _bert(prefix: str, model_class: str, head: tuple[str, ...]) -> Layout:
+def _bert(prefix: str, model_class: str, head: tuple[str, ...]) -> ModelLayout:
     layer = rf"{prefix}\.encoder\.layer\.(?P<layer>\d+)"
     attention = {"query": "q", "key": "k", "value": "v"}
-    return Layout(
+    return ModelLayout(
         model_class,
         loras=(
             *(Place(rf"{layer}\.attention\.self\.{n}", SELF_ATTENTION, matrix=m) for n, m in attention.items()),
@@ -101,10 +112,10 @@ def _bert(prefix: str, model_class: str, head: tuple[str, ...]) -> Layout:
     )
 
 
-def _t5() -> Layout:
+def _t5() -> ModelLayout:
     block = r"(?:encoder|decoder)\.block\.(?P<layer>\d+)\.layer\.\d"
     attention = {"q": "q", "k": "k", "v": "v"}
-    return Layout(
+    return ModelLayout(
         "",
         loras=(
             *(Place(rf"{block}\.\w+Attention\.{n}", SELF_ATTENTION, matrix=m) for n, m in attention.items()),
@@ -119,14 +130,14 @@ def _t5() -> Layout:
     )
 
 
-def _llama() -> Layout:
+def _llama() -> ModelLayout:
     layer = r"model\.layers\.(?P<layer>\d+)"
     attention = {"q_proj": "q", "k_proj": "k", "v_proj": "v"}
-    return Layout(
+    return ModelLayout(
         "LlamaAdapterModel",
         loras=(
             *(Place(rf"{layer}\.self_attn\.{n}", SELF_ATTENTION, matrix=m) for n, m in attention.items()),
-            # So it is there: the last map is "intermediate" and the first "output".
+            # In the library it is so: the last map is "intermediate" and the first "output".
             Place(rf"{layer}\.mlp\.down_proj", INTERMEDIATE),
             Place(rf"{layer}\.mlp\.up_proj", OUTPUT),
         ),
@@ -138,7 +149,7 @@ def _llama() -> Layout:
     )
 
 
-LAYOUTS: Mapping[str, Layout] = {
+LAYOUTS: Mapping[str, ModelLayout] = {
     "bert": _bert("bert", "BertAdapterModel", ("bert.pooler.dense", "classifier")),
     "roberta": _bert("roberta", "RobertaAdapterModel", ("classifier.dense", "classifier.out_proj")),
     "t5": _t5(),

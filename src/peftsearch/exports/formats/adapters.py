@@ -1,4 +1,4 @@
-"""The format of AdapterHub's `adapters` library, for what it can hold."""
+"""The format of AdapterHub's `adapters` library, for configurations that it can express."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -9,10 +9,18 @@ from safetensors.torch import save_file
 
 from peftsearch.errors import ExportError
 from peftsearch.exports.adapterhub.files import NAME, describe, write_head, write_json
-from peftsearch.exports.adapterhub.layout import BOTTLENECK_SWITCHES, LAYOUTS, LORA_SWITCHES, Found, Layout, find_place
+from peftsearch.exports.adapterhub.layout import (
+    BOTTLENECK_SWITCHES,
+    LAYOUTS,
+    LORA_SWITCHES,
+    MatchedPlace,
+    ModelLayout,
+    find_place,
+)
 from peftsearch.exports.export_format import ExportFormat, register_format
 from peftsearch.exports.refusal import refuse
 from peftsearch.exports.source import Source
+from peftsearch.modules.adapted_layer import AdaptedLayer
 from peftsearch.modules.peft_module import PeftModule
 from peftsearch.modules.plain_forms import LoraUpdate, PlainBottleneck
 
@@ -22,26 +30,27 @@ _INSTEAD = "Export it as lora or merged if that is possible, or use the adapter 
 
 @dataclass(frozen=True)
 class Contents:
-    """The contents of the files, and what cannot be in them.
+    """The modules of an adapter in the library's terms.
 
     Args:
-        loras: each update with its place.
-        bottlenecks: each bottleneck by location and layer, with its place, and whether it reads the block's input.
-        reasons: site -> why the library cannot hold what is there.
+        loras: the LoRA updates with their places.
+        bottlenecks: location and layer -> the place, the bottleneck, and whether it reads the block's input.
+        reasons: layer -> why the library cannot express a module there.
     """
 
-    loras: list[tuple[Found, LoraUpdate]] = field(default_factory=list)
-    bottlenecks: dict[tuple[str, int], tuple[Found, PlainBottleneck, bool]] = field(default_factory=dict)
+    loras: list[tuple[MatchedPlace, LoraUpdate]] = field(default_factory=list)
+    bottlenecks: dict[tuple[str, int], tuple[MatchedPlace, PlainBottleneck, bool]] = field(default_factory=dict)
     reasons: dict[str, str] = field(default_factory=dict)
 
 
 def write(source: Source, folder: Path) -> tuple[str, ...]:
     """Write `adapter_config.json`, `adapter.safetensors` and, with a task head, `head_config.json` and its weights.
 
-    The library has one LoRA rank in an adapter, so smaller ones are padded with zeros; bottlenecks have their own.
+    The library has one LoRA rank for the whole adapter, so smaller ones are padded with zeros. Each bottleneck has its
+    own rank.
 
     Raises:
-        ExportError: for a model without a layout, and with the sites and kinds that the library cannot hold.
+        ExportError: for a model without a layout, or naming the sites and kinds that the library cannot express.
     """
     layout = LAYOUTS.get(source.base.config.model_type)
     if layout is None or not source.has_adapter:
@@ -61,37 +70,42 @@ def write(source: Source, folder: Path) -> tuple[str, ...]:
     return ("Load it with adapters 1.3.0 and transformers 4.57, use_safetensors=True; see docs/export.md.",)
 
 
-def _read(source: Source, layout: Layout) -> Contents:
+def _read(source: Source, layout: ModelLayout) -> Contents:
     contents = Contents()
     for path, layer in source.layers():
         for kind, module in layer.modules_of(source.adapter).items():
-            if reason := _place(contents, layout, source, path, module):
+            if reason := _place(contents, layout, source, path=path, layer=layer, module=module):
                 contents.reasons[path] = f"{kind} ({reason})"
     return contents
 
 
-def _place(contents: Contents, layout: Layout, source: Source, path: str, module: PeftModule) -> str | None:
+def _place(
+    contents: Contents, layout: ModelLayout, source: Source, *, path: str, layer: AdaptedLayer, module: PeftModule
+) -> str | None:
     """Add a module to the contents, or say why that is impossible."""
-    bottleneck, update = module.as_bottleneck(), module.as_lora(source.base.get_submodule(path).get_base_layer())
-    if bottleneck is None and (update is None or not update.rank):
+    form = module.as_bottleneck() or module.as_lora(layer.get_base_layer())
+    if form is None or not form.rank:
         return "the library has no such module, or another one by that name"
-    config = source.base.config
-    place = find_place(layout.bottlenecks if bottleneck else layout.loras, path, config)
+    places = layout.loras if isinstance(form, LoraUpdate) else layout.bottlenecks
+    place = find_place(places, path, source.base.config)
     if place is None:
         return "the library has none there"
-    if bottleneck is None:
-        contents.loras.append((place, update))
+    if isinstance(form, LoraUpdate):
+        contents.loras.append((place, form))
     elif module.reads_block_input and not layout.normalises_after:
         return "the library's reads the block's input before the norm, ours after it"
     elif (place.location, place.layer) in contents.bottlenecks:
         return "the library has one bottleneck at a place"
     else:
-        contents.bottlenecks[place.location, place.layer] = place, bottleneck, module.reads_block_input
+        contents.bottlenecks[place.location, place.layer] = place, form, module.reads_block_input
     return None
 
 
 def _lora_configs(contents: Contents, num_layers: int) -> list[dict[str, Any]]:
-    """The one entry that the library allows, if there is LoRA; what it switches on beyond ours starts as nothing."""
+    """Make the single entry that the library allows for LoRA, or none.
+
+    It may switch on places that ours does not use; these have no tensors and add nothing.
+    """
     if not contents.loras:
         return []
     places = [place for place, _ in contents.loras]
@@ -114,14 +128,14 @@ def _largest_rank(contents: Contents) -> int:
 
 
 def _bottleneck_configs(contents: Contents, source: Source, num_layers: int) -> list[dict[str, Any]]:
-    """One entry for each layer and location."""
+    """Make one entry for each location in each layer."""
     width = source.base.config.hidden_size
     return [
         {
             "architecture": None,
             **{switch: switch == location for switch in BOTTLENECK_SWITCHES},
             "leave_out": [other for other in range(num_layers) if other != layer],
-            # The library takes width // factor; the half keeps rounding away from the edge.
+            # The library computes width // factor as the rank; the half guards against rounding.
             "reduction_factor": width / (bottleneck.rank + 0.5),
             "non_linearity": "gelu_new",
             "is_parallel": is_parallel,

@@ -1,4 +1,4 @@
-"""The found structure as settings of axolotl, to train it there."""
+"""The found configuration as settings of axolotl, to train it there."""
 
 from pathlib import Path
 from typing import Any
@@ -16,11 +16,11 @@ _NOTE = "These settings hold the structure and no weights; axolotl has the rank 
 
 
 def write(source: Source, folder: Path) -> tuple[str, ...]:
-    """Write `axolotl.yaml`: which modules at which rank, and norms that are trained in full.
+    """Write `axolotl.yaml` with the LoRA modules, their ranks, and the norms that are trained in full.
 
     Raises:
-        ExportError: with the sites that axolotl would train otherwise: biases, and norms of which only a part is
-            trained.
+        ExportError: naming the sites that axolotl cannot train in the same way: biases, and norms of which only the
+            weight or the bias is trained.
     """
     form = read_lora_only(source, what=_WHAT)
     refuse(_WHAT, _reasons(source, form), instead="Export the trained adapter as lora instead.")

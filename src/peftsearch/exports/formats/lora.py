@@ -1,4 +1,4 @@
-"""A plain peft LoRA adapter, for everything that loads those."""
+"""A plain peft LoRA adapter, for all tools that load one."""
 
 from pathlib import Path
 
@@ -12,7 +12,7 @@ def write(source: Source, folder: Path) -> tuple[str, ...]:
     """Write the adapter as LoRA with a rank for each site; norms and the task head are saved in full.
 
     Raises:
-        ExportError: with the sites and kinds that prevent it.
+        ExportError: naming the sites and kinds that prevent it.
     """
     write_lora(source, read_lora_form(source), folder)
     return ()

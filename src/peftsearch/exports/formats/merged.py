@@ -14,12 +14,12 @@ def write(source: Source, folder: Path) -> tuple[str, ...]:
     """Merge the adapter and save the model, with its tokenizer if there is one.
 
     Raises:
-        ExportError: with the sites and kinds that cannot be merged.
+        ExportError: naming the sites and kinds that cannot be merged.
     """
-    model = source.model
+    model = source.base
     if source.has_adapter:
         refuse("a merged checkpoint", _reasons(source), instead="Export it as lora if that is possible.")
-        model = model.merge_and_unload()
+        source.peft_model.merge_and_unload()
     model.save_pretrained(str(folder))
     tokenizer = source.load_tokenizer()
     if tokenizer is None:
@@ -39,8 +39,9 @@ def _reasons(source: Source) -> dict[str, str]:
 
 def reload(source: Source, folder: Path) -> nn.Module:
     """Load the checkpoint with transformers alone."""
-    config = transformers.AutoConfig.from_pretrained(folder)
-    model_class = getattr(transformers, config.architectures[0])
+    architectures = transformers.AutoConfig.from_pretrained(folder).architectures
+    assert architectures
+    model_class = getattr(transformers, architectures[0])
     return model_class.from_pretrained(folder)
 
 

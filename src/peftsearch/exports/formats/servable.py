@@ -1,4 +1,4 @@
-"""A LoRA adapter of one rank, for servers that ignore rank patterns."""
+"""A LoRA adapter with the same rank everywhere, for servers that ignore rank patterns."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -15,10 +15,10 @@ _WHAT = "a servable LoRA adapter"
 def write(source: Source, folder: Path) -> tuple[str, ...]:
     """Write every update at the largest rank, padded with zeros, with alpha = rank and no patterns.
 
-    vLLM's PEFTHelper and llama.cpp's convert_lora_to_gguf read one rank and one alpha and no biases or norms.
+    vLLM's PEFTHelper and llama.cpp's convert_lora_to_gguf read one rank, one alpha, and no biases or norms.
 
     Raises:
-        ExportError: if anything but LoRA is there, or no LoRA.
+        ExportError: for an adapter without LoRA, or with modules that are not LoRA.
     """
     form = read_lora_only(source, what=_WHAT)
     refuse(_WHAT, _reasons(form), instead="Export it as lora, or as merged if that is possible.")

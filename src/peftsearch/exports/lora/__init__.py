@@ -1,1 +1,1 @@
-"""Plain LoRA: what of an adapter peft's LoRA can express, and its files."""
+"""Plain LoRA: an adapter in the form of peft's LoRA, if that is exact, and its files."""

@@ -1,4 +1,4 @@
-"""The files of a plain peft LoRA adapter, the same bytes for the same adapter."""
+"""Write and reload the files of a plain peft LoRA adapter; equal adapters give equal bytes."""
 
 import json
 import re
@@ -6,7 +6,7 @@ from pathlib import Path
 
 import torch
 from peft import LoraConfig, PeftModel
-from peft.tuners.tuners_utils import DUMMY_TARGET_MODULES
+from peft.utils.constants import DUMMY_TARGET_MODULES
 from safetensors.torch import save_file
 from torch import nn
 
@@ -23,9 +23,9 @@ def write_lora(source: Source, form: LoraForm, folder: Path) -> None:
     zeros, which peft needs.
 
     Args:
-        source: that the form was read from.
+        source: the one that the form was read from.
         form: what is written.
-        folder: that exists.
+        folder: it must exist.
     """
     has_biases = any(update.bias is not None for update in form.updates.values())
     tensors: dict[str, torch.Tensor] = {}
@@ -37,7 +37,7 @@ def write_lora(source: Source, form: LoraForm, folder: Path) -> None:
             tensors[f"{_PREFIX}{path}.lora_B.bias"] = (
                 shown.B.new_zeros(len(shown.B)) if update.bias is None else update.bias
             )
-    for path, saved in (form.norms | form.head).items():
+    for path, saved in {**form.norms, **form.head}.items():
         tensors |= {f"{_PREFIX}{path}.{name}": tensor for name, tensor in saved.items()}
     config = make_lora_config(source, form, has_biases=has_biases)
     _write_config(config, folder / "adapter_config.json")
@@ -46,8 +46,14 @@ def write_lora(source: Source, form: LoraForm, folder: Path) -> None:
 
 
 def make_lora_config(source: Source, form: LoraForm, *, has_biases: bool) -> LoraConfig:
-    """peft's configuration of a form: the largest rank, and patterns for the sites that have another."""
-    native = source.model.peft_config[source.adapter]
+    """Make peft's configuration of a form: the largest rank, and patterns for sites with another rank.
+
+    Args:
+        source: the one that the form was read from.
+        form: what is written.
+        has_biases: whether each update has a bias.
+    """
+    native = source.peft_model.peft_config[source.adapter]
     pattern = rank_pattern(form)
     return LoraConfig(
         r=form.largest_rank,
@@ -65,14 +71,14 @@ def make_lora_config(source: Source, form: LoraForm, *, has_biases: bool) -> Lor
 
 
 def rank_pattern(form: LoraForm) -> dict[str, int]:
-    """Expression that only one module's name matches -> its rank, where that is not the largest."""
+    """Map an expression for each module's name to the rank, where that is not the largest."""
     ranks = {path: max(1, update.rank) for path, update in sorted(form.updates.items())}
-    # peft matches "(.*\.)?(KEY)$": without the anchor, "layer.1" of another stack would match too.
+    # peft matches "(.*\.)?(KEY)$": without the anchor, the same name inside of another module would match too.
     return {f"^{re.escape(path)}": rank for path, rank in ranks.items() if rank != form.largest_rank}
 
 
 def _write_config(config: LoraConfig, path: Path) -> None:
-    """Write as peft does, but with sets in order."""
+    """Write a configuration as peft does, but with sets sorted."""
     document = {name: sorted(v) if isinstance(v, set) else v for name, v in config.to_dict().items()}
     path.write_text(json.dumps(document, indent=2, sort_keys=True) + "\n", encoding="utf-8")
 

@@ -1,4 +1,4 @@
-"""A trained adapter as LoRA updates, biases and whole modules, where it is exactly that."""
+"""A trained adapter as LoRA updates, biases and whole modules, if it is exactly that."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -22,12 +22,12 @@ Tensors = Mapping[str, torch.Tensor]
 
 @dataclass(frozen=True)
 class LoraForm:
-    """Everything that an adapter changes; names are those of the pretrained model.
+    """All changes of an adapter in LoRA's terms; names are those of the pretrained model.
 
     Args:
-        updates: linear layer -> its update.
-        norms: norm -> its merged tensors.
-        head: module of the task head -> its tensors.
+        updates: linear layer -> its LoRA update.
+        norms: norm -> its merged tensors by name.
+        head: module of the task head -> its tensors by name.
         fan_in_fan_out: whether the linear layers are transformers' Conv1D.
     """
 
@@ -43,14 +43,14 @@ class LoraForm:
 
 
 def check_lora(source: Source, *, what: str = "a plain LoRA adapter") -> None:
-    """Refuse an adapter that is not LoRA, told from its kinds and layers: the model may be on the meta device.
+    """Refuse an adapter that is not LoRA, by its kinds and layers; the model may be on the meta device.
 
     Args:
-        source: ours or peft's AdaLoRA.
-        what: is to be made of it, for the message.
+        source: with an adapter of ours, or peft's AdaLoRA.
+        what: name of the export, for the message.
 
     Raises:
-        ExportError: with the sites and kinds that are not linear in this sense, or if there is no adapter.
+        ExportError: naming the sites and kinds that are no LoRA update, or if there is no adapter.
     """
     reasons = {} if source.has_adapter else {"every layer": "all weights were trained"}
     for path, layer in source.layers():
@@ -74,10 +74,10 @@ def read_lora_form(source: Source, *, what: str = "a plain LoRA adapter") -> Lor
 
 
 def read_lora_only(source: Source, *, what: str) -> LoraForm:
-    """Do as `read_lora_form`, for formats that cannot do without LoRA.
+    """Call `read_lora_form`, for formats that need at least one LoRA update.
 
     Raises:
-        ExportError: also if there is no LoRA at all.
+        ExportError: also if there is no LoRA update.
     """
     form = read_lora_form(source, what=what)
     if not form.updates:
@@ -86,14 +86,14 @@ def read_lora_only(source: Source, *, what: str) -> LoraForm:
 
 
 def why_not_lora(layer: AdaptedLayer, adapter: str) -> str | None:
-    """Say what prevents the modules at a site from being a LoRA update with a bias, or a norm saved in full.
+    """Say why the modules at a site are not a LoRA update with a bias, or a norm that can be saved in full.
 
     Args:
-        layer: with at least one module of the adapter.
-        adapter: its name.
+        layer: the layer with the modules.
+        adapter: name of the adapter.
 
     Returns:
-        such as "prefix (a prefix has no place in a layer's weight)"; None if nothing does.
+        such as "prefix (a prefix has no place in a layer's weight)"; None if they are.
     """
     base = layer.get_base_layer()
     is_linear = isinstance(base, nn.Linear | Conv1D)
@@ -107,7 +107,7 @@ def why_not_lora(layer: AdaptedLayer, adapter: str) -> str | None:
 
 
 def read_head(source: Source) -> dict[str, Tensors]:
-    """Module of the task head -> its trained tensors."""
+    """Read the trained task head: name of a module -> its tensors by name."""
     return {
         name: dict(module.modules_to_save[source.adapter].state_dict())
         for name, module in source.base.named_modules()
@@ -116,7 +116,7 @@ def read_head(source: Source) -> dict[str, Tensors]:
 
 
 def _update_of(layer: AdaptedLayer, adapter: str) -> LoraUpdate:
-    """The modules at a linear layer as one update; `why_not_lora` has found nothing against it."""
+    """Join the modules at a linear layer into one update; `why_not_lora` must have returned None."""
     updates = (module.as_lora(layer.get_base_layer()) for module in layer.modules_of(adapter).values())
     return reduce(add, (update for update in updates if update is not None))
 
@@ -129,7 +129,7 @@ def _merged_norm(layer: AdaptedLayer, adapter: str) -> dict[str, torch.Tensor]:
 
 
 def _read_adalora(source: Source) -> dict[str, LoraUpdate]:
-    """AdaLoRA's B diag(E) A with its scale folded into B; layers that lost all ranks are left out."""
+    """Read AdaLoRA's B diag(E) A, with its scale folded into B; layers that lost all ranks are left out."""
     found = {}
     for path, layer in source.base.named_modules():
         if isinstance(layer, SVDLinear) and len(layer.lora_E[source.adapter]):
