@@ -63,4 +63,4 @@ def test_token_f1_takes_the_best_gold_answer():
 
 def test_every_metric_refuses_predictions_that_miss_rows():
     with pytest.raises(DataError, match="1 predictions for 2 targets"):
-        metrics.measure(["accuracy"], metrics.Outcome([1], [1, 0]))
+        metrics.measure(["accuracy"], metrics.MetricInputs([1], [1, 0]))

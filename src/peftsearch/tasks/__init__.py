@@ -1,7 +1,10 @@
-"""Data sets as examples with splits, their text forms and their metrics; to list tasks and to register your own.
+"""Tasks: data sets with splits, their form for a model, and their metrics.
+
+Import from here to list tasks and to register your own: see the page "Add something" of the documentation.
 
 Example:
-    register_task(TaskEntry("mail/spam", "is a mail spam? (F1)", load_spam))
+    task = load_task(TaskRequest(task="demo"))
+    print(task.name, {split: len(examples) for split, examples in task.splits.items()})
 """
 
 from peftsearch.tasks.load import TASKS, TaskEntry, load_task, register_task

@@ -1,4 +1,4 @@
-"""Tasks of the GLUE and SuperGLUE benchmarks: one table entry each, one loader for all."""
+"""Tasks of the GLUE and SuperGLUE benchmarks: one loader for all, and one table entry for each."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from peftsearch.tasks.tables import Row, read_hub, read_table, require_columns
 from peftsearch.tasks.task import TRAIN, VALIDATION, Example, Goal, Target, Task, TaskRequest
 
 HUB_NAMES = {"glue": "nyu-mll/glue", "superglue": "aps/super_glue"}
-# Per suite and split, the names under which the split may be found.
+# Split -> the names that it may have in a benchmark.
 _SPLIT_NAMES = {TRAIN: ("train",), VALIDATION: ("validation", "validation_matched")}
 
 
@@ -22,22 +22,22 @@ class Benchmark:
 
     Args:
         suite: "glue" or "superglue".
-        name: the task's name there, also of its folder and its hub configuration.
+        name: the task's name in the suite, also that of its hub configuration.
         description: one line for `peftsearch list tasks`.
-        fields: pairs of a field's label in the text form and its column.
-        metrics: the first selects checkpoints.
-        reported: the metric that the paper reports; by default the first.
+        fields: pairs of a label, as text-to-text models read it, and the column with the text.
+        metrics: names of metrics; the first one selects checkpoints.
+        reported: the metric that results show first; by default the first one of `metrics`.
         labels: class names by code.
         goal: what is predicted.
-        prefix: first words of the text form; by default the name.
+        prefix: first words of the text-to-text source; by default the name.
         max_length: tokens kept of an example.
-        is_large: which split rule holds.
-        folder: local folder, if it is not called as the task.
-        label: label column.
-        prepare: rewrites a row; it may add "group" and "candidates".
-        needs: columns that only `prepare` reads.
+        is_large: whether `split_large` makes the splits, and not `split_small`.
+        folder: name of the local folder; by default the task's name.
+        label: name of the label column.
+        prepare: rewrites a row before its fields are read; it may add "group" and "candidates".
+        needs: columns that `prepare` reads; by default those of `fields`.
 
-    Source: specification of tasks of BIPEFT's and S3Delta's code; BIPEFT, appendix A, for reported metrics.
+    Source: the task specifications in the code of BIPEFT and S3Delta; BIPEFT, appendix A, for the reported metrics.
     """
 
     suite: str
@@ -58,16 +58,20 @@ class Benchmark:
 
 
 def register_benchmark(benchmark: Benchmark) -> None:
-    """Make a task of a benchmark known as "suite/name"."""
+    """Register a task of a benchmark as "suite/name"."""
     name = f"{benchmark.suite}/{benchmark.name}"
     register_task(TaskEntry(name, benchmark.description, lambda request: load_benchmark(benchmark, request)))
 
 
 def load_benchmark(benchmark: Benchmark, request: TaskRequest) -> Task:
-    """Read the benchmark's data, locally or from the hub, and split it by its rule.
+    """Read the data of a benchmark task, from local files or from the hub, and split it by the task's rule.
+
+    Args:
+        benchmark: the task.
+        request: local folder, number of training examples and seed.
 
     Raises:
-        DataError: for data that is missing or doesn't fit the task.
+        DataError: for data that is missing or does not fit the task.
     """
     tables, source = _read_local(benchmark, request) if request.data_dir else _read_from_hub(benchmark)
     splits = _split(benchmark, tables, request)
@@ -139,7 +143,7 @@ def _to_examples(benchmark: Benchmark, rows: list[Row], *, source: str) -> list[
 
 
 def _to_example(benchmark: Benchmark, row: Row, *, where: str) -> Example:
-    # The raw row is checked first, so that `prepare` meets only columns with values.
+    # The raw row is checked first, so that `prepare` only sees columns with values.
     for column in benchmark.needs:
         read_text(row, column, where=where)
     target = _read_target(benchmark, row, where=where)

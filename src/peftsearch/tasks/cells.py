@@ -1,4 +1,4 @@
-"""Read cells of a table as text, class or number, and say which row is wrong."""
+"""Read cells of a table as text, class or number, with errors that name the row."""
 
 import math
 from collections.abc import Sequence
@@ -8,15 +8,15 @@ from peftsearch.tasks.tables import Row, is_null
 
 
 def read_text(row: Row, column: str, *, where: str) -> str:
-    """Return the text in `column`.
+    """Read a cell as text.
 
     Args:
         row: one row of a table.
-        column: its column.
-        where: the row in words, such as "row 3 of train.csv".
+        column: name of the column.
+        where: the row in words for errors, such as "row 3 of train.csv".
 
     Raises:
-        DataError: when there is none.
+        DataError: if the cell is null.
     """
     value = row.get(column)
     if is_null(value):
@@ -25,15 +25,27 @@ def read_text(row: Row, column: str, *, where: str) -> str:
 
 
 def read_fields(row: Row, columns: Sequence[tuple[str, str]], *, where: str) -> tuple[tuple[str, str], ...]:
-    """Return pairs of a field's label and its text, for pairs of a label and its column."""
+    """Read the fields of an example.
+
+    Args:
+        row: one row of a table.
+        columns: pairs of a field's label and its column.
+        where: as for `read_text`.
+
+    Returns:
+        pairs of a field's label and its text.
+
+    Raises:
+        DataError: if a cell is null.
+    """
     return tuple((label, read_text(row, column, where=where)) for label, column in columns)
 
 
 def read_label(row: Row, column: str, *, where: str) -> object:
-    """Return the raw label.
+    """Read a label as it is; arguments as for `read_text`.
 
     Raises:
-        DataError: when there is none.
+        DataError: if the cell is null or blank.
     """
     value = row.get(column)
     if is_null(value) or (isinstance(value, str) and not value.strip()):
@@ -42,7 +54,7 @@ def read_label(row: Row, column: str, *, where: str) -> object:
 
 
 def read_number(row: Row, column: str, *, where: str) -> float:
-    """Return the label as a finite number.
+    """Read a label as a finite number; arguments as for `read_text`.
 
     Raises:
         DataError: for anything else.
@@ -58,7 +70,13 @@ def read_number(row: Row, column: str, *, where: str) -> float:
 
 
 def read_class(row: Row, column: str, *, num_classes: int, where: str) -> int:
-    """Return the label as a class index.
+    """Read a label as a class index.
+
+    Args:
+        row: one row of a table.
+        column: name of the label column.
+        num_classes: number of classes.
+        where: as for `read_text`.
 
     Raises:
         DataError: unless it is an integer in [0, num_classes).
@@ -74,7 +92,7 @@ def read_class(row: Row, column: str, *, num_classes: int, where: str) -> int:
 
 
 def as_number(value: object) -> float | None:
-    """Return a number, or the number that a string spells, else None."""
+    """Convert a number, or a string that spells one; None for anything else."""
     if isinstance(value, bool):
         return float(value)
     if isinstance(value, (int, float, str)):

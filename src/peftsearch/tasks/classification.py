@@ -1,7 +1,8 @@
-"""Tasks for encoders and decoders: a classification or regression head over the fields."""
+"""The task format of encoders and decoders: a classification or regression head."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -9,24 +10,24 @@ from transformers import PreTrainedTokenizerBase
 
 from peftsearch.errors import DataError
 from peftsearch.tasks.encoded import EncodedDataset, pad_inputs, tokenise
-from peftsearch.tasks.metrics import Outcome, measure
+from peftsearch.tasks.metrics import MetricInputs, measure
 from peftsearch.tasks.task import Example, Goal, Task
 
 _PLACEHOLDER = "@placeholder"
 _QUERY = "query:"
-# Fields that a free-answer task shows only through its candidates.
+# The field of a free-answer task that is left out, since each row shows one candidate.
 _CANDIDATES = "entities:"
 
 
 @dataclass(eq=False)
 class ClassificationFormat:
-    """A head over the fields; free answers are chosen among candidates by a yes-or-no head.
+    """The task format with a head on the model; for free answers, a yes-or-no head rates each candidate.
 
     `num_truncated` counts the rows that were longer than the limit, over all calls of `encode`.
 
     Args:
-        task: gives goal, labels and metrics.
-        tokenizer: of the model.
+        task: its goal, labels and metrics are used.
+        tokenizer: the model's.
         max_length: tokens kept of a row.
     """
 
@@ -37,24 +38,24 @@ class ClassificationFormat:
 
     @property
     def num_labels(self) -> int:
-        """Outputs of the head."""
+        """Number of outputs of the head."""
         return {Goal.CLASSIFICATION: len(self.task.labels), Goal.REGRESSION: 1, Goal.ANSWER: 2}[self.task.goal]
 
     @property
     def problem_type(self) -> str:
-        """`problem_type` of the model's configuration."""
+        """The `problem_type` for the model's configuration."""
         return "regression" if self.task.goal is Goal.REGRESSION else "single_label_classification"
 
     def encode(self, examples: Sequence[Example]) -> EncodedDataset:
-        """Tokenise the examples: one row each, or one for each candidate."""
+        """Tokenise examples: one row for each, or for each candidate of each."""
         rows = [row for example in examples for row in self._rows(example)]
         texts, pairs = self._join_fields([row.fields for row in rows])
         tokens = tokenise(texts, pairs, tokenizer=self.tokenizer, max_length=self.max_length)
         self.num_truncated += tokens.num_truncated
         number = float if self.task.goal is Goal.REGRESSION else int
-        return EncodedDataset(tokens.columns, [number(row.target) for row in rows], num_truncated=tokens.num_truncated)
+        return EncodedDataset(tokens.columns, [number(row.number) for row in rows], num_truncated=tokens.num_truncated)
 
-    def collate(self, features: Sequence[Mapping[str, object]]) -> dict[str, Tensor]:
+    def collate(self, features: Sequence[Mapping[str, Any]]) -> dict[str, Tensor]:
         """Make a padded batch.
 
         Shape:
@@ -65,7 +66,7 @@ class ClassificationFormat:
         return {**batch, "labels": torch.tensor([feature["labels"] for feature in features], dtype=dtype)}
 
     def predict(self, model: nn.Module, batch: Mapping[str, Tensor]) -> list[int] | list[float]:
-        """Return the best class, the number, or the probability of "yes" of every row."""
+        """Predict the class, the number, or the probability of "yes" of every row."""
         logits = model(**{name: tensor for name, tensor in batch.items() if name != "labels"}).logits.float()
         if self.task.goal is Goal.CLASSIFICATION:
             return logits.argmax(-1).tolist()
@@ -74,22 +75,22 @@ class ClassificationFormat:
         return logits.softmax(-1)[:, 1].tolist()
 
     def score(self, predictions: Sequence, examples: Sequence[Example]) -> dict[str, float]:
-        """Return every metric; of candidates, the most probable one is the answer."""
+        """Compute every metric; an answer is the most probable candidate."""
         if self.task.goal is Goal.ANSWER:
             predictions = _choose_candidates(predictions, examples)
-        outcome = Outcome(
+        inputs = MetricInputs(
             predictions,
             [example.target for example in examples],
             [example.group for example in examples],
             len(self.task.labels),
         )
-        return measure(self.task.metrics, outcome)
+        return measure(self.task.metrics, inputs)
 
     def _rows(self, example: Example) -> list[Example]:
         return _expand_candidates(example) if self.task.goal is Goal.ANSWER else [example]
 
     def _join_fields(self, rows: Sequence[tuple[tuple[str, str], ...]]) -> tuple[list[str], list[str] | None]:
-        """Return first texts and second texts; one field has no second text, of many the later ones are joined."""
+        """Make the first and second texts of all rows: the first field and all later ones; None for one field."""
         texts = [fields[0][1] for fields in rows]
         if not rows or len(rows[0]) == 1:
             return texts, None
@@ -98,21 +99,21 @@ class ClassificationFormat:
         num_pair = self.tokenizer.num_special_tokens_to_add(pair=True)
         if self.tokenizer.sep_token is not None and num_pair > num_single:
             return texts, pairs
-        # Tokenizers of decoders mark no border, so a line break does. Two texts stay two where the tokenizer takes a
-        # pair as well as a single text, because then truncation shortens the longer one and not always the second.
+        # Tokenizers of decoders put nothing between two texts, so a line break does. Two texts are passed as a pair
+        # where the tokenizer takes pairs, because then truncation shortens the longer one and not always the second.
         if num_pair >= num_single:
             return texts, [f"\n{pair}" for pair in pairs]
         return [f"{text}\n{pair}" for text, pair in zip(texts, pairs)], None
 
 
 def _expand_candidates(example: Example) -> list[Example]:
-    """Return a yes-or-no row for each candidate: the passage, and the query with the candidate in its gap."""
+    """Make a yes-or-no row for each candidate: the passage, and the query with the candidate in its gap."""
     texts = dict(example.fields)
     context = tuple(field for field in example.fields if field[0] not in (_QUERY, _CANDIDATES))
     return [
         Example(
             fields=(*context, (_QUERY, texts[_QUERY].replace(_PLACEHOLDER, candidate))),
-            target=int(candidate in example.target),
+            target=int(candidate in example.answers),
         )
         for candidate in example.candidates
     ]

@@ -1,8 +1,9 @@
-"""Examples as token ids: tokenised once, padded batch by batch."""
+"""Examples as token ids: they are tokenised once and padded batch by batch."""
 
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -15,16 +16,16 @@ from peftsearch.tasks.task import Example
 logger = logging.getLogger(__name__)
 
 PAD_MULTIPLE = 8
-# Positions with this label don't count in the loss.
+# Positions with this label do not count in the loss.
 IGNORED_LABEL = -100
 
 
 class EncodedDataset(Dataset):
-    """Tokenised examples; an item is a dict of `input_ids`, `attention_mask`, `labels`, `length` and the like.
+    """A data set of tokenised rows; an item is a dict of token columns such as `input_ids`, `labels` and `length`.
 
     Args:
-        columns: token columns of the tokenizer, each a list over rows.
-        labels: of every row.
+        columns: name -> the token column, a list of tokens for each row.
+        labels: the label of each row.
         num_truncated: rows that were longer than the limit.
     """
 
@@ -35,20 +36,27 @@ class EncodedDataset(Dataset):
 
     @property
     def lengths(self) -> list[int]:
-        """Tokens of every row, for grouping rows of similar length."""
+        """Number of tokens of each row, for grouping rows of similar length."""
         return [len(ids) for ids in self._columns["input_ids"]]
 
     def __len__(self) -> int:
+        """Count the rows."""
         return len(self._labels)
 
-    def __getitem__(self, index: int) -> dict[str, object]:
-        item: dict[str, object] = {name: column[index] for name, column in self._columns.items()}
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        """Get a row, without padding."""
+        item: dict[str, Any] = {name: column[index] for name, column in self._columns.items()}
         return {**item, "labels": self._labels[index], "length": len(self._columns["input_ids"][index])}
 
 
 @dataclass(frozen=True)
 class TokenColumns:
-    """What the tokenizer made of the texts, and how many rows it cut."""
+    """The result of `tokenise`.
+
+    Args:
+        columns: name -> the token column, a list of tokens for each row.
+        num_truncated: rows that were longer than the limit.
+    """
 
     columns: dict[str, list[list[int]]]
     num_truncated: int
@@ -61,13 +69,13 @@ def tokenise(
     tokenizer: PreTrainedTokenizerBase,
     max_length: int,
 ) -> TokenColumns:
-    """Tokenise all texts in one call, cut them at `max_length` tokens and warn of how many were cut.
+    """Tokenise all texts in one call, truncate them, and warn of how many were truncated.
 
     Args:
-        texts: first text of every row.
-        pairs: second text of every row, or None.
-        tokenizer: of the model.
-        max_length: tokens kept, special tokens included.
+        texts: first text of each row.
+        pairs: second text of each row; None for single texts.
+        tokenizer: the model's.
+        max_length: tokens kept of a row, special tokens included.
     """
     if not texts:
         return TokenColumns({"input_ids": [], "attention_mask": []}, 0)
@@ -91,7 +99,7 @@ def _count_longer(
     tokenizer: PreTrainedTokenizerBase,
     max_length: int,
 ) -> int:
-    # Only rows that fill the limit can have been cut, so only these are tokenised again.
+    # Only rows that fill the limit can have been truncated, so only these are tokenised again.
     full = [i for i, row in enumerate(ids) if len(row) >= max_length]
     if not full:
         return 0
@@ -100,17 +108,20 @@ def _count_longer(
 
 
 def pad_inputs(
-    features: Sequence[Mapping[str, object]], *, tokenizer: PreTrainedTokenizerBase, max_length: int
+    features: Sequence[Mapping[str, Any]], *, tokenizer: PreTrainedTokenizerBase, max_length: int
 ) -> dict[str, Tensor]:
     """Pad token columns on the right to the longest row, rounded up to a multiple of 8 but not beyond the limit.
 
     Args:
         features: items of an `EncodedDataset`.
-        tokenizer: gives the padding token.
-        max_length: limit of the model.
+        tokenizer: its padding tokens are used.
+        max_length: the largest width that rounding up may give, in tokens.
 
-    Shape:
-        every returned tensor: (batch, tokens).
+    Returns:
+        name of a token column -> (batch, tokens).
+
+    Raises:
+        ModelError: if the tokenizer has no pad token.
     """
     if tokenizer.pad_token_id is None:
         raise ModelError("The tokenizer has no pad token. Set tokenizer.pad_token, for example to its eos token.")
@@ -122,7 +133,13 @@ def pad_inputs(
 
 
 def pad_rows(rows: Sequence[Sequence[int]], *, width: int, fill: int) -> Tensor:
-    """Return the rows as one tensor (rows, width), padded on the right."""
+    """Make one (rows, width) tensor of rows, padded on the right.
+
+    Args:
+        rows: token ids of each row.
+        width: length of the longest row, or more.
+        fill: the padding.
+    """
     return torch.tensor([[*row, *[fill] * (width - len(row))] for row in rows], dtype=torch.long)
 
 
@@ -143,7 +160,12 @@ def check_max_length(max_length: int) -> None:
 
 @dataclass(frozen=True)
 class EncodedSplit:
-    """Examples and how a form encoded them, in the same order."""
+    """The examples of a split, and their encoded rows in the same order.
+
+    Args:
+        examples: of the split.
+        encoded: as `TaskFormat.encode` gives them.
+    """
 
     examples: tuple[Example, ...]
-    encoded: Dataset
+    encoded: EncodedDataset

@@ -1,4 +1,4 @@
-"""The registry of tasks, and loading one by its name or from the user's data."""
+"""The registry of tasks, and a function that loads one by its name or from the user's data."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from peftsearch.tasks.user_data import load_user_data
 
 @dataclass(frozen=True)
 class TaskEntry:
-    """A task that is chosen by its name.
+    """A registered task.
 
     Args:
         name: for `--task`, such as "glue/rte".
@@ -28,16 +28,32 @@ TASKS: Registry[TaskEntry] = Registry("task", package="peftsearch.tasks.builtin"
 
 
 def register_task(entry: TaskEntry) -> TaskEntry:
-    """Make a task known by its name."""
+    """Register a task under its name.
+
+    Raises:
+        ValueError: for a name that is taken.
+
+    Example:
+        def load_spam(request):
+            return load_task(TaskRequest(data="mail.csv", seed=request.seed))
+
+        register_task(TaskEntry("mail/spam", "is a mail spam? (accuracy)", load_spam))
+    """
     return TASKS.add(entry.name, entry)
 
 
 def load_task(request: TaskRequest) -> Task:
-    """Read and split the data that is asked for.
+    """Read and split the data of a registered task, or of the user's files or hub data set.
+
+    Args:
+        request: exactly one of its `task` and `data` is given.
 
     Raises:
-        UnknownNameError: for an unknown task.
-        DataError: for data that is missing or doesn't fit.
+        UnknownNameError: for a task that is not registered.
+        DataError: for data that is missing or does not fit.
+
+    Example:
+        task = load_task(TaskRequest(task="demo"))
     """
     if bool(request.task) == bool(request.data):
         raise DataError(

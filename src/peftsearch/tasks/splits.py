@@ -1,4 +1,4 @@
-"""Rules that turn the data at hand into train, validation and test splits."""
+"""Rules that make train, validation and test splits of the available data."""
 
 import logging
 from collections.abc import Mapping, Sequence
@@ -14,23 +14,33 @@ LARGE_VALIDATION = 2000
 
 
 class Splits(NamedTuple):
-    """Rows of the three splits, and the rule in words."""
+    """The result of a split rule.
+
+    Args:
+        rows: "train", "validation" and "test" -> the rows.
+        rule: the rule in words.
+    """
 
     rows: dict[str, list]
     rule: str
 
 
 def permutation(size: int, seed: int) -> list[int]:
-    """Return `torch.randperm(size)` drawn by a generator of this seed, as the reference code does."""
+    """Draw `torch.randperm(size)` with a generator of its own, as the reference code does."""
     import torch
 
     return torch.randperm(size, generator=torch.Generator().manual_seed(seed)).tolist()
 
 
 def split_small(train: Sequence[T], validation: Sequence[T], *, seed: int) -> Splits:
-    """Keep `train`; permute `validation` and make its first floor(n/2) rows validation, the rest test.
+    """Keep `train`; permute `validation` and take its first floor(n/2) rows for validation, the rest for test.
 
-    Source: the split rule for small GLUE and SuperGLUE tasks of BIPEFT's and S3Delta's code.
+    Args:
+        train: rows for training.
+        validation: rows to divide.
+        seed: of the permutation.
+
+    Source: the split rule of BIPEFT's and S3Delta's code for small GLUE and SuperGLUE tasks.
     """
     order = permutation(len(validation), seed)
     half = len(validation) // 2
@@ -43,11 +53,16 @@ def split_small(train: Sequence[T], validation: Sequence[T], *, seed: int) -> Sp
 
 
 def split_large(train: Sequence[T], validation: Sequence[T], *, seed: int) -> Splits:
-    """Permute `train` and make its first 2000 rows validation, the rest train; `validation` is the test split.
+    """Permute `train`: the first 2000 rows are validation, the rest train; `validation` becomes the test split.
 
-    With at most 2000 training rows the rule can't hold: a tenth becomes validation, and a warning says so.
+    With at most 2000 training rows, a tenth is taken for validation instead, with a warning.
 
-    Source: the split rule for large GLUE and SuperGLUE tasks of BIPEFT's and S3Delta's code.
+    Args:
+        train: rows to divide.
+        validation: rows of the test split.
+        seed: of the permutation.
+
+    Source: the split rule of BIPEFT's and S3Delta's code for large GLUE and SuperGLUE tasks.
     """
     held_out = LARGE_VALIDATION
     if len(train) <= LARGE_VALIDATION:
@@ -71,11 +86,11 @@ def split_large(train: Sequence[T], validation: Sequence[T], *, seed: int) -> Sp
 
 
 def split_one(rows: Sequence[T], strata: Sequence[object], *, seed: int) -> Splits:
-    """Split one table about 80/10/10, within each stratum; each stratum's first row goes to train.
+    """Split one table about 80/10/10 within each stratum; the first row of each stratum goes to the training split.
 
     Args:
-        rows: the table.
-        strata: the class of every row, or one constant for regression.
+        rows: rows of the table.
+        strata: the class of each row; for a regression the same value for all rows.
         seed: of the permutation.
     """
     order = sorted(permutation(len(rows), seed), key=lambda i: str(strata[i]))
@@ -95,7 +110,16 @@ def split_one(rows: Sequence[T], strata: Sequence[object], *, seed: int) -> Spli
 
 
 def limit_train(train: Sequence[T], *, max_samples: int, seed: int) -> list[T]:
-    """Keep the first `max_samples` of a seeded permutation; 0, or more than there are, keeps all in order."""
+    """Keep some training rows, chosen by a seeded permutation.
+
+    Args:
+        train: the rows.
+        max_samples: rows to keep; 0, or as many as there are, keeps all in their order.
+        seed: of the permutation.
+
+    Raises:
+        DataError: for a negative number.
+    """
     if max_samples < 0:
         raise DataError(f"max_train_samples is {max_samples}, but must be 0 (keep all) or more.")
     if max_samples == 0 or max_samples >= len(train):
@@ -104,12 +128,12 @@ def limit_train(train: Sequence[T], *, max_samples: int, seed: int) -> list[T]:
 
 
 def check_splits(rows: Mapping[str, Sequence[Example]], *, labels: Sequence[str], source: str) -> None:
-    """Refuse splits that nothing can be learned from; warn of classes without a training row.
+    """Refuse splits from which nothing can be learned; warn of classes without a training row.
 
     Args:
-        rows: examples of the three splits.
-        labels: class names; empty for other goals.
-        source: the data in words.
+        rows: "train", "validation" and "test" -> the examples.
+        labels: class names; empty for tasks without classes.
+        source: the data in words, for errors.
 
     Raises:
         DataError: for fewer than two training rows (the search halves them), an empty validation or test split, or
@@ -123,8 +147,8 @@ def check_splits(rows: Mapping[str, Sequence[Example]], *, labels: Sequence[str]
             )
     found = {example.target for example in rows[TRAIN]}
     if len(found) < 2:
-        target = rows[TRAIN][0].target
-        shown = labels[target] if labels else target
+        first = rows[TRAIN][0]
+        shown = labels[int(first.number)] if labels else first.target
         raise DataError(
             f"All {len(rows[TRAIN])} training rows of {source} have the label '{shown}', but at least two "
             "different labels are needed. Check the label column, or raise max_train_samples."

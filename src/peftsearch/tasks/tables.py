@@ -1,17 +1,21 @@
-"""Tables as lists of rows, from files and from the Hugging Face hub."""
+"""Read tables as lists of rows, from files or from the Hugging Face hub."""
 
 import json
 import math
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from peftsearch.errors import DataError
 
-Row = Mapping[str, object]
+Row = Mapping[str, Any]
 
 
 def read_table(path: Path) -> list[Row]:
     """Read a csv, tsv, json, jsonl or parquet file.
+
+    Args:
+        path: a file whose extension tells its format.
 
     Raises:
         DataError: for a missing, empty or unreadable file, or another extension.
@@ -33,12 +37,17 @@ def read_table(path: Path) -> list[Row]:
 
 
 def columns_of(rows: Sequence[Row]) -> tuple[str, ...]:
-    """Return the names of all columns, in the order of their first appearance."""
+    """Collect the names of all columns, in the order in which they first appear."""
     return tuple(dict.fromkeys(str(name) for row in rows for name in row))
 
 
 def require_columns(rows: Sequence[Row], names: Sequence[str], *, source: str) -> None:
-    """Refuse a table that lacks one of these columns.
+    """Refuse a table that lacks a column.
+
+    Args:
+        rows: the table.
+        names: columns that it must have.
+        source: the table in words, for errors.
 
     Raises:
         DataError: naming the missing column and the columns there are.
@@ -50,15 +59,22 @@ def require_columns(rows: Sequence[Row], names: Sequence[str], *, source: str) -
 
 
 def is_null(value: object) -> bool:
-    """Whether a cell holds no value: None or a float that is not a number."""
+    """Tell whether a cell has no value: None or NaN."""
     return value is None or (isinstance(value, float) and math.isnan(value))
 
 
 def read_hub(name: str, configuration: str | None = None) -> dict[str, list[Row]]:
-    """Read every split of a data set of the Hugging Face hub.
+    """Read all splits of a data set on the Hugging Face hub.
+
+    Args:
+        name: the data set's id.
+        configuration: name of one of its configurations; None for the default.
+
+    Returns:
+        name of the split -> rows.
 
     Raises:
-        DataError: when it doesn't exist or can't be reached.
+        DataError: if it does not exist or cannot be reached.
     """
     import datasets
     from datasets.exceptions import DatasetsError
@@ -78,11 +94,11 @@ def read_hub(name: str, configuration: str | None = None) -> dict[str, list[Row]
 def _read_separated(path: Path, separator: str) -> list[Row]:
     import pandas
 
-    # Cells stay as they are spelled, and only an empty one is null: "NA" and "1.50" may be somebody's text.
+    # Cells are kept as written, and only an empty one is null: "NA" and "1.50" may be texts.
     frame = pandas.read_csv(
         path, sep=separator, encoding="utf-8-sig", dtype=str, keep_default_na=False, na_values=[""]
     )
-    return frame.to_dict("records")
+    return list(frame.to_dict("records"))
 
 
 def _read_csv(path: Path) -> list[Row]:
@@ -96,7 +112,7 @@ def _read_tsv(path: Path) -> list[Row]:
 def _read_parquet(path: Path) -> list[Row]:
     import pandas
 
-    return pandas.read_parquet(path).to_dict("records")
+    return list(pandas.read_parquet(path).to_dict("records"))
 
 
 def _read_json(path: Path) -> list[Row]:

@@ -1,4 +1,7 @@
-"""What a task is: its examples, splits, labels and metrics. No torch here, so that `list tasks` is quick."""
+"""Tasks with their examples, splits, labels and metrics.
+
+Torch is not imported here, so that `peftsearch list tasks` is quick.
+"""
 
 import hashlib
 import json
@@ -10,7 +13,7 @@ TRAIN, VALIDATION, TEST = "train", "validation", "test"
 
 
 class Goal(StrEnum):
-    """What is predicted: a class, a number, or free text."""
+    """The kind of a prediction: a class, a number, or free text."""
 
     CLASSIFICATION = "classification"
     REGRESSION = "regression"
@@ -26,8 +29,8 @@ class Example:
 
     Args:
         fields: pairs of a field's label, as text-to-text models read it ("sentence1:"), and its text.
-        target: class index, number, or the gold answers of which any is right.
-        group: examples of one group are scored together (the answers to one MultiRC question).
+        target: a class index, a number, or the gold answers, of which any is correct.
+        group: name of the group that is scored together, such as all answers to one MultiRC question.
         candidates: answers to choose from; only for `Goal.ANSWER`.
     """
 
@@ -35,6 +38,18 @@ class Example:
     target: Target
     group: str = ""
     candidates: tuple[str, ...] = ()
+
+    @property
+    def number(self) -> int | float:
+        """The target as a class index or a number; not for `Goal.ANSWER`."""
+        assert not isinstance(self.target, tuple)
+        return self.target
+
+    @property
+    def answers(self) -> tuple[str, ...]:
+        """The gold answers; only for `Goal.ANSWER`."""
+        assert not isinstance(self.target, int | float)
+        return self.target
 
 
 @dataclass(frozen=True)
@@ -44,16 +59,16 @@ class Task:
     Args:
         name: such as "glue/rte", or the file's name for user data.
         goal: what is predicted.
-        labels: class names; class i is the string `str(i)` in text-to-text. Empty for other goals.
-        selection_metric: the metric on the validation split that chooses checkpoints and learning rates.
+        labels: class names; text-to-text models learn `str(i)` for class i. Empty for other goals.
+        selection_metric: the metric that chooses checkpoints and learning rates, on the validation split.
         reported_metric: the metric that results show first.
-        splits: examples of "train", "validation" and "test".
+        splits: "train", "validation" and "test" -> the examples.
         split_rule: how the splits were made, in words.
         max_length: tokens kept of an example.
-        source: files or hub id that were read, and their rows.
+        source: the files or hub id that were read, and their numbers of rows.
         prefix: first words of the text-to-text source, such as "cola"; may be empty.
         other_metrics: further metrics to report.
-        seed: of the split.
+        seed: of the splits.
     """
 
     name: str
@@ -71,11 +86,11 @@ class Task:
 
     @property
     def metrics(self) -> tuple[str, ...]:
-        """Every metric of the task once, the selecting one first."""
+        """All metrics of the task without repetition, the one that selects checkpoints first."""
         return tuple(dict.fromkeys((self.selection_metric, self.reported_metric, *self.other_metrics)))
 
     def split_record(self) -> dict[str, object]:
-        """Describe the splits as JSON: rule, seed, source, sizes, and a SHA-256 of every split's examples in order."""
+        """Describe the splits as JSON: rule, seed, source, sizes, and a SHA-256 of each split's examples in order."""
         return {
             "rule": self.split_rule,
             "seed": self.seed,
@@ -87,16 +102,16 @@ class Task:
 
 @dataclass(frozen=True)
 class TaskRequest:
-    """Which data to load: a built-in task or user data.
+    """The data to load: a registered task or user data.
 
     Args:
-        task: a built-in task such as "glue/rte"; not together with `data`.
+        task: a registered task such as "glue/rte"; not together with `data`.
         data: "train.csv[,validation.csv[,test.csv]]" (csv, tsv, json, jsonl, parquet) or a Hugging Face hub id.
         text: comma-separated text columns of user data; by default "text".
         label: label column of user data; by default "label".
         data_dir: folder with `NAME/{train,validation}.jsonl` for GLUE and SuperGLUE; without it they are downloaded.
         max_train_samples: training examples kept, chosen by the seed; 0 keeps all.
-        seed: of splits and of the choice of training examples.
+        seed: of the splits and of the choice of training examples.
     """
 
     task: str | None = None

@@ -1,7 +1,7 @@
-"""The form in which a model reads a task's examples and answers them."""
+"""Task formats: how a model reads the examples of a task, and how its outputs become predictions."""
 
 from collections.abc import Mapping, Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 from torch import Tensor, nn
 from transformers import PreTrainedTokenizerBase
@@ -15,45 +15,69 @@ Prediction = int | float | str
 
 
 class TaskFormat(Protocol):
-    """Turns examples into batches, and a model's outputs into predictions and scores.
+    """A converter of examples to batches, and of a model's outputs to predictions and scores.
 
-    An example may become several rows (ReCoRD: one for each candidate or each gold answer), in the order of the
-    examples; predictions are one for each row.
+    An example may become several rows (ReCoRD: one for each candidate or each gold answer). Rows keep the order of
+    the examples, and there is one prediction for each row. `num_truncated` counts the rows that were longer than the
+    limit, over all calls of `encode`.
     """
 
     num_truncated: int
 
     @property
     def num_labels(self) -> int | None:
-        """Outputs of the classification head; None for text-to-text, which has no head."""
+        """Number of outputs of the head; None for text-to-text, which has no head."""
+        ...
 
     @property
     def problem_type(self) -> str | None:
-        """`problem_type` of the model's configuration; None for text-to-text."""
+        """The `problem_type` for the model's configuration; None for text-to-text."""
+        ...
 
     def encode(self, examples: Sequence[Example]) -> EncodedDataset:
-        """Tokenise the examples; warns of how many were truncated."""
+        """Tokenise examples, and warn of how many rows were truncated."""
+        ...
 
-    def collate(self, features: Sequence[Mapping[str, object]]) -> dict[str, Tensor]:
-        """Make a batch of items of an `EncodedDataset`, padded to a multiple of 8 tokens."""
+    def collate(self, features: Sequence[Mapping[str, Any]]) -> dict[str, Tensor]:
+        """Make a padded batch of items of an `EncodedDataset`.
 
-    def predict(self, model: nn.Module, batch: Mapping[str, Tensor]) -> list[Prediction]:
-        """Answer every row of a batch; the caller sets evaluation and inference mode."""
+        Returns:
+            token columns (batch, tokens) and "labels": (batch,), or (batch, target tokens) for text-to-text.
+        """
+        ...
+
+    def predict(self, model: nn.Module, batch: Mapping[str, Tensor]) -> Sequence[Prediction]:
+        """Make a prediction for each row of a batch.
+
+        Args:
+            model: already in evaluation mode; the caller disables gradients too.
+            batch: of `collate`, on the model's device.
+        """
+        ...
 
     def score(self, predictions: Sequence[Prediction], examples: Sequence[Example]) -> dict[str, float]:
-        """Return every metric of the task in percent, for predictions on all rows of `encode(examples)`."""
+        """Compute every metric of the task, in percent.
+
+        Args:
+            predictions: one for each row of `encode(examples)`, in their order.
+            examples: of one split.
+        """
+        ...
 
 
 def make_task_format(
     task: Task, *, tokenizer: PreTrainedTokenizerBase, is_encoder_decoder: bool, max_length: int
 ) -> TaskFormat:
-    """Choose the form for a kind of model: text-to-text for encoder-decoders, else a head over the fields.
+    """Choose the format for a kind of model: text-to-text for encoder-decoders, a head for all others.
 
     Args:
-        task: gives goal, labels and metrics.
-        tokenizer: of the model.
-        is_encoder_decoder: of the model's configuration.
-        max_length: tokens kept of an example.
+        task: its goal, labels and metrics are used.
+        tokenizer: the model's.
+        is_encoder_decoder: as the model's configuration says.
+        max_length: tokens kept of a row, at least 4.
+
+    Raises:
+        DataError: for a limit below 4 tokens.
     """
     check_max_length(max_length)
     task_format = TextToTextFormat if is_encoder_decoder else ClassificationFormat

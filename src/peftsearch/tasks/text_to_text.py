@@ -1,9 +1,10 @@
-"""Tasks for encoder-decoder models: text in, numeric label strings or free answers out."""
+"""The task format of encoder-decoder models: text in, numeric label strings or free answers out."""
 
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -12,15 +13,15 @@ from transformers.modeling_outputs import BaseModelOutput
 
 from peftsearch.tasks.cells import as_number
 from peftsearch.tasks.encoded import IGNORED_LABEL, EncodedDataset, pad_inputs, pad_rows, tokenise
-from peftsearch.tasks.metrics import Outcome, measure
+from peftsearch.tasks.metrics import MetricInputs, measure
 from peftsearch.tasks.task import TRAIN, Example, Goal, Task
 
-# Tokens of an answer; the reference code generates 20 with the start token.
+# Tokens of a generated answer; the reference code generates 20, the start token included.
 _MAX_NEW_TOKENS = 19
 _MAX_TARGET_LENGTH = 128
-# Regression targets with more distinct strings than this are generated instead of compared.
+# With more distinct regression targets than this, numbers are generated instead of compared.
 _MAX_CHOICES = 101
-# Decoder rows (examples times choices) of one forward pass; bounds memory for many choices.
+# Decoder rows (examples times choices) of one forward pass, which bounds the memory for many choices.
 _MAX_DECODER_ROWS = 1024
 _INVALID_NUMBER = -1.0
 
@@ -32,32 +33,32 @@ def source_text(task: Task, example: Example) -> str:
 
 
 def target_texts(task: Task, example: Example) -> tuple[str, ...]:
-    """Return the strings to learn: a class index, a number rounded to 0.1, or every gold answer."""
+    """List the strings to learn: a class index, a number rounded to 0.1, or every gold answer."""
     if task.goal is Goal.ANSWER:
-        return example.target
-    return (number_text(example.target) if task.goal is Goal.REGRESSION else str(example.target),)
+        return example.answers
+    return (number_text(example.number) if task.goal is Goal.REGRESSION else str(example.target),)
 
 
 def number_text(number: float) -> str:
-    """Return the number rounded to 0.1."""
+    """Write a number rounded to 0.1."""
     return str(round(float(number), 1))
 
 
 @dataclass(eq=False)
 class TextToTextFormat:
-    """Numeric label strings, chosen by comparing their likelihoods; free answers are generated greedily.
+    """The task format without a head: labels are chosen by comparing likelihoods, free answers generated greedily.
 
-    A free-answer example is one row for each of its gold answers, in evaluation too.
+    A free-answer example becomes one row for each of its gold answers, in evaluation too.
 
     `num_truncated` counts the rows that were longer than the limit, over all calls of `encode`.
 
     Args:
-        task: gives goal, labels and metrics.
-        tokenizer: of the model.
-        max_length: tokens kept of a source.
+        task: its goal, labels and metrics are used, and the training split's numbers of a regression.
+        tokenizer: the model's.
+        max_length: tokens kept of a source text.
 
-    Source: text forms of BIPEFT's and S3Delta's code. Differs: that code generates class labels; comparing likelihoods
-        can't give an invalid label and takes one decoder pass.
+    Source: the text forms of BIPEFT's and S3Delta's code. That code generates class labels; here their likelihoods are
+        compared, which takes one decoder pass and cannot give an invalid label.
     """
 
     task: Task
@@ -70,12 +71,12 @@ class TextToTextFormat:
 
     @cached_property
     def choices(self) -> tuple[str, ...]:
-        """The label strings to compare; empty where answers are generated."""
+        """The label strings to compare; empty if answers are generated."""
         if self.task.goal is Goal.CLASSIFICATION:
             return tuple(str(index) for index in range(len(self.task.labels)))
         if self.task.goal is Goal.ANSWER:
             return ()
-        found = {number_text(example.target) for example in self.task.splits[TRAIN]}
+        found = {number_text(example.number) for example in self.task.splits[TRAIN]}
         return tuple(sorted(found, key=float)) if len(found) <= _MAX_CHOICES else ()
 
     @cached_property
@@ -91,7 +92,7 @@ class TextToTextFormat:
         labels = self._target_ids([target for _, target in pairs])
         return EncodedDataset(tokens.columns, labels, num_truncated=tokens.num_truncated)
 
-    def collate(self, features: Sequence[Mapping[str, object]]) -> dict[str, Tensor]:
+    def collate(self, features: Sequence[Mapping[str, Any]]) -> dict[str, Tensor]:
         """Make a padded batch.
 
         Shape:
@@ -102,7 +103,7 @@ class TextToTextFormat:
         return {**batch, "labels": pad_rows(rows, width=max(map(len, rows)), fill=IGNORED_LABEL)}
 
     def predict(self, model: nn.Module, batch: Mapping[str, Tensor]) -> list[int] | list[float] | list[str]:
-        """Return the likeliest class or number, or a generated number or answer, of every row."""
+        """Predict the most likely class or number, or generate a number or answer, for every row."""
         if self.choices:
             best = choice_likelihoods(model, batch, self._choice_ids).argmax(-1).tolist()
             return best if self.task.goal is Goal.CLASSIFICATION else [float(self.choices[i]) for i in best]
@@ -110,23 +111,23 @@ class TextToTextFormat:
         return texts if self.task.goal is Goal.ANSWER else [parse_number(text) for text in texts]
 
     def score(self, predictions: Sequence, examples: Sequence[Example]) -> dict[str, float]:
-        """Return every metric of the task in percent."""
+        """Compute every metric of the task, in percent."""
         rows = [e for e in examples for _ in target_texts(self.task, e)]
         groups = [row.group for row in rows]
-        outcome = Outcome(predictions, [row.target for row in rows], groups, len(self.task.labels))
-        return measure(self.task.metrics, outcome)
+        inputs = MetricInputs(predictions, [row.target for row in rows], groups, len(self.task.labels))
+        return measure(self.task.metrics, inputs)
 
     def _target_ids(self, texts: Sequence[str]) -> list[list[int]]:
-        """Tokenise targets, each with the end token that the decoder has to learn."""
+        """Tokenise targets, each with an end token, which the decoder has to learn."""
         if not texts:
             return []
         encoded = self.tokenizer(
             text_target=list(texts), truncation=True, max_length=_MAX_TARGET_LENGTH, verbose=False
         )["input_ids"]
         end = self.tokenizer.eos_token_id
-        return [ids if end is None or ids[-1:] == [end] else [*ids, end] for ids in encoded]
+        return [ids if not isinstance(end, int) or ids[-1:] == [end] else [*ids, end] for ids in encoded]
 
-    def _generate(self, model: nn.Module, batch: Mapping[str, Tensor]) -> list[str]:
+    def _generate(self, model: Any, batch: Mapping[str, Tensor]) -> list[str]:
         ids = model.generate(
             input_ids=batch["input_ids"],
             attention_mask=batch["attention_mask"],
@@ -138,23 +139,23 @@ class TextToTextFormat:
 
 
 def parse_number(text: str) -> float:
-    """Return the number that the text spells, or -1 if it spells none."""
+    """Read a number from a text; -1 if the text is no finite number."""
     number = as_number(text)
     return number if number is not None and math.isfinite(number) else _INVALID_NUMBER
 
 
-def choice_likelihoods(model: nn.Module, batch: Mapping[str, Tensor], choice_ids: Sequence[Sequence[int]]) -> Tensor:
-    """Return the log-likelihood of every choice given every source, end token included.
+def choice_likelihoods(model: Any, batch: Mapping[str, Tensor], choice_ids: Sequence[Sequence[int]]) -> Tensor:
+    """Compute the log-likelihood of every choice for every source text, end tokens included.
 
-    The encoder runs once; its output is repeated over the choices for one decoder pass (several if there are many).
+    The encoder runs once. Its output is repeated for each choice in one decoder pass, or several for many choices.
 
     Args:
-        model: an encoder-decoder model.
-        batch: sources, with `input_ids` and `attention_mask` (batch, tokens).
-        choice_ids: target tokens of every choice.
+        model: an encoder-decoder model of transformers, or peft's around one.
+        batch: source texts, with `input_ids` and `attention_mask` (batch, tokens).
+        choice_ids: target tokens of each choice.
 
-    Shape:
-        returns (batch, choices).
+    Returns:
+        (batch, choices).
     """
     mask = batch["attention_mask"]
     states = model.get_encoder()(input_ids=batch["input_ids"], attention_mask=mask).last_hidden_state
@@ -165,11 +166,11 @@ def choice_likelihoods(model: nn.Module, batch: Mapping[str, Tensor], choice_ids
     return torch.cat(parts, dim=1)
 
 
-def _decode(model: nn.Module, states: Tensor, mask: Tensor, choices: Tensor) -> Tensor:
-    """Return log-likelihoods (batch, choices), for states (batch, tokens, width) and choices (choices, targets)."""
+def _decode(model: Any, states: Tensor, mask: Tensor, choices: Tensor) -> Tensor:
+    """Compute log-likelihoods (batch, choices) from states (batch, tokens, width) and choices (choices, tokens)."""
     num_rows, num_choices = len(states), len(choices)
     labels = choices.repeat(num_rows, 1)
-    # Without labels no loss is computed, which nobody needs and a reloaded AdaLoRA of peft cannot compute.
+    # No labels are passed: the loss is not needed, and a reloaded AdaLoRA of peft cannot compute it.
     logits = model(
         encoder_outputs=BaseModelOutput(last_hidden_state=states.repeat_interleave(num_choices, dim=0)),
         attention_mask=mask.repeat_interleave(num_choices, dim=0),

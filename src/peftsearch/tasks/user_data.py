@@ -1,4 +1,4 @@
-"""Tasks from the user's own files, or from a data set of the Hugging Face hub."""
+"""Tasks from the user's own files, or from a data set on the Hugging Face hub."""
 
 import logging
 import re
@@ -15,7 +15,7 @@ from peftsearch.tasks.task import TEST, TRAIN, VALIDATION, Example, Goal, Task, 
 logger = logging.getLogger(__name__)
 
 MAX_LENGTH = 256
-# A text column with more distinct fractional numbers than this is taken for numbers with some wrong cells.
+# A label column with more distinct fractional numbers than this holds numbers, even if some cells are wrong.
 _MAX_FRACTIONAL_CLASSES = 20
 _INTEGER = re.compile(r"[+-]?\d+")
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+|[\w-]+")
@@ -23,7 +23,12 @@ _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+|[\w-]+")
 
 @dataclass(frozen=True)
 class Table:
-    """One table and how errors call it."""
+    """A table with a name for errors.
+
+    Args:
+        name: such as "train.csv".
+        rows: of the table.
+    """
 
     name: str
     rows: Sequence[Row]
@@ -32,10 +37,13 @@ class Table:
 def load_user_data(request: TaskRequest) -> Task:
     """Read and split the user's data.
 
-    One table is split 80/10/10; of two, the second is halved into validation and test; three are taken as they are.
+    One table is split 80/10/10. Of two tables, the second is halved into validation and test. Three are used as given.
+
+    Args:
+        request: its `data`, columns, number of training examples and seed.
 
     Raises:
-        DataError: for data that is missing, unreadable or doesn't fit a task.
+        DataError: for data that is missing, unreadable or does not fit a task.
     """
     name, tables = _read_tables(str(request.data))
     text = tuple(part.strip() for part in (request.text or "text").split(",") if part.strip())
@@ -66,7 +74,7 @@ def load_user_data(request: TaskRequest) -> Task:
 
 
 def _read_tables(data: str) -> tuple[str, list[Table]]:
-    """Return the task's name and its one to three tables: train, validation, test."""
+    """Read the task's name and its one to three tables: train, validation, test."""
     parts = [part.strip() for part in data.split(",") if part.strip()]
     if not 1 <= len(parts) <= 3:
         raise DataError(f"--data names {len(parts)} files, but takes 'train[,validation[,test]]'.")
@@ -78,7 +86,7 @@ def _read_tables(data: str) -> tuple[str, list[Table]]:
 
 
 def _source(name: str, tables: Sequence[Table]) -> dict[str, object]:
-    """What was read; with the data set's id if it came from the hub."""
+    """Describe the tables that were read, with the data set's id if they are from the hub."""
     read = {"data": [table.name for table in tables], "rows": [len(table.rows) for table in tables]}
     return {"hub": name, **read} if tables[0].name == f"{name} {TRAIN}" else read
 
@@ -97,10 +105,10 @@ def _read_hub_tables(name: str) -> list[Table]:
 
 
 def _find_goal(tables: Sequence[Table], label: str) -> Goal:
-    """Take a column of decimal numbers for a regression, anything else for classes.
+    """Choose a regression for a label column of decimal numbers, and a classification for anything else.
 
-    Decimal is how a number is written (3.0, also as a float in JSON or parquet), so that whoever wants a regression on
-    whole numbers writes them with a decimal point. A few cells that are no numbers don't turn decimals into classes.
+    A number is decimal if it is written so (3.0, or a float in JSON or parquet): for a regression on whole numbers,
+    write them with a decimal point. A few cells that are no numbers do not turn a regression into a classification.
     """
     train = tables[0]
     values = [read_label(row, label, where=_where(train, i)) for i, row in enumerate(train.rows)]
@@ -114,16 +122,16 @@ def _find_goal(tables: Sequence[Table], label: str) -> Goal:
 
 
 def _as_decimal(value: object) -> float | None:
-    """Return the number if it is written as a decimal, else None."""
+    """Convert a value that is written as a decimal number; None for anything else."""
     is_decimal = isinstance(value, float) or (isinstance(value, str) and _INTEGER.fullmatch(value.strip()) is None)
     return as_number(value) if is_decimal else None
 
 
 def _find_classes(tables: Sequence[Table], label: str) -> tuple[str, ...]:
-    """Return the classes of the training table, sorted; by value if all are integers.
+    """Collect the classes of the training table, sorted by name, or by value if all are integers.
 
     Raises:
-        DataError: for one class only, or for labels of later tables that the training table doesn't have.
+        DataError: for labels of later tables that the training table does not have.
     """
     found = [
         {_class_name(read_label(row, label, where=_where(table, i))) for i, row in enumerate(table.rows)}

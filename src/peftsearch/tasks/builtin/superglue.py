@@ -16,7 +16,7 @@ def remove_markup(text: str) -> str:
 
 
 def prepare_multirc(row: Row) -> Row:
-    """Remove markup, and group the answers to one question."""
+    """Remove markup, and put the answers to one question into one group."""
     texts = {column: remove_markup(str(row[column])) for column in ("question", "answer", "paragraph")}
     index = row["idx"]
     group = f"{index['paragraph']}-{index['question']}" if isinstance(index, dict) else texts["question"]
@@ -26,7 +26,9 @@ def prepare_multirc(row: Row) -> Row:
 def prepare_record(row: Row) -> Row:
     """Join the highlights to the passage as sentences, and list the entities.
 
-    Source: T5's form of ReCoRD; a highlight after closing punctuation is joined by a space, otherwise by ". ".
+    A highlight is joined by a space after closing punctuation, otherwise by ". ".
+
+    Source: T5's text form of ReCoRD.
     """
     passage = re.sub(r"([.?!\"'])\n@highlight\n", r"\1 ", str(row["passage"]))
     passage = passage.replace("\n@highlight\n", ". ")
@@ -37,7 +39,9 @@ def prepare_record(row: Row) -> Row:
 def prepare_wsc(row: Row) -> Row:
     """Mark the noun with `*` and the pronoun with `#`.
 
-    Source: T5's form of WSC. Spans are matched regardless of case: the data spells some as elsewhere in the text.
+    Case is ignored when a span is searched, since the data has spans in another case than the text.
+
+    Source: T5's text form of WSC.
     """
     text = str(row["text"])
     spans = [
@@ -49,7 +53,7 @@ def prepare_wsc(row: Row) -> Row:
 
 
 def _find_span(text: str, span: str, word_index: int) -> tuple[int, int]:
-    """Return start and end of `span` from the given word on; of that word alone if the span is not there."""
+    """Find start and end of `span` from the given word on; those of the word itself if the span is not found."""
     words = list(re.finditer(r"\S+", text))
     word = words[min(word_index, len(words) - 1)]
     pattern = r"\s+".join(re.escape(part) for part in span.split())
@@ -78,7 +82,7 @@ for _benchmark in (
         reported="accuracy",
         max_length=_MAX_LENGTH,
     ),
-    # The form of the reference code: whether cause or effect is asked is not part of it.
+    # As in the reference code, the text form does not tell whether cause or effect is asked for.
     Benchmark(
         "superglue",
         "copa",
