@@ -57,7 +57,7 @@ def find_head(model: PreTrainedModel, checkpoint_keys: Set[str] | None = None) -
             assume that the checkpoint has all weights of a pooler.
 
     Example:
-        find_head(BertForSequenceClassification(config))  # ("classifier",)
+        find_head(BertForSequenceClassification(BertConfig()))  # ("classifier",)
     """
     if model.get_output_embeddings() is not None or model.base_model is model:
         return ()

@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 from transformers import PreTrainedTokenizerBase
 
-from peftsearch.errors import DataError, ModelError
+from peftsearch.errors import ModelError
 from peftsearch.tasks.task import Example
 
 logger = logging.getLogger(__name__)
@@ -128,7 +128,8 @@ def pad_inputs(
     fill = {"input_ids": tokenizer.pad_token_id, "token_type_ids": getattr(tokenizer, "pad_token_type_id", 0)}
     names = [name for name in features[0] if name not in ("labels", "length")]
     longest = max(len(feature["input_ids"]) for feature in features)
-    width = max(longest, min(round_up(longest), max_length))
+    rounded = -(-longest // PAD_MULTIPLE) * PAD_MULTIPLE
+    width = max(longest, min(rounded, max_length))
     return {name: pad_rows([f[name] for f in features], width=width, fill=fill.get(name, 0)) for name in names}
 
 
@@ -141,21 +142,6 @@ def pad_rows(rows: Sequence[Sequence[int]], *, width: int, fill: int) -> Tensor:
         fill: the padding.
     """
     return torch.tensor([[*row, *[fill] * (width - len(row))] for row in rows], dtype=torch.long)
-
-
-def round_up(length: int) -> int:
-    """Round up to the next multiple of 8."""
-    return -(-length // PAD_MULTIPLE) * PAD_MULTIPLE
-
-
-def check_max_length(max_length: int) -> None:
-    """Refuse a limit that leaves no room for text.
-
-    Raises:
-        DataError: for a limit below 4 tokens.
-    """
-    if max_length < 4:
-        raise DataError(f"max_length is {max_length} tokens, but must be at least 4: special tokens need room too.")
 
 
 @dataclass(frozen=True)

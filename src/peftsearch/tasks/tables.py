@@ -36,11 +36,6 @@ def read_table(path: Path) -> list[Row]:
     return rows
 
 
-def columns_of(rows: Sequence[Row]) -> tuple[str, ...]:
-    """Collect the names of all columns, in the order in which they first appear."""
-    return tuple(dict.fromkeys(str(name) for row in rows for name in row))
-
-
 def require_columns(rows: Sequence[Row], names: Sequence[str], *, source: str) -> None:
     """Refuse a table that lacks a column.
 
@@ -52,7 +47,7 @@ def require_columns(rows: Sequence[Row], names: Sequence[str], *, source: str) -
     Raises:
         DataError: naming the missing column and the columns there are.
     """
-    columns = columns_of(rows)
+    columns = tuple(dict.fromkeys(str(name) for row in rows for name in row))
     for name in names:
         if name not in columns:
             raise DataError(f"{source} has no column '{name}'. Its columns: {', '.join(columns)}.")

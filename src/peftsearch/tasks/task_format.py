@@ -6,8 +6,9 @@ from typing import Any, Protocol
 from torch import Tensor, nn
 from transformers import PreTrainedTokenizerBase
 
+from peftsearch.errors import DataError
 from peftsearch.tasks.classification import ClassificationFormat
-from peftsearch.tasks.encoded import EncodedDataset, check_max_length
+from peftsearch.tasks.encoded import EncodedDataset
 from peftsearch.tasks.task import Example, Task
 from peftsearch.tasks.text_to_text import TextToTextFormat
 
@@ -79,6 +80,7 @@ def make_task_format(
     Raises:
         DataError: for a limit below 4 tokens.
     """
-    check_max_length(max_length)
+    if max_length < 4:
+        raise DataError(f"max_length is {max_length} tokens, but must be at least 4: special tokens need room too.")
     task_format = TextToTextFormat if is_encoder_decoder else ClassificationFormat
     return task_format(task, tokenizer, max_length)
