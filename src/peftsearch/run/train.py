@@ -150,7 +150,7 @@ class TrainingStage:
         trained = fine_tune(
             attached.model,
             task_format=experiment.task_format,
-            train=experiment.train,
+            train=experiment.train.encoded,
             validation=experiment.validation,
             metric=experiment.task.selection_metric,
             settings=settings,

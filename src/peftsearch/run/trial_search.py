@@ -15,7 +15,7 @@ from peftsearch.run.search_request import SearchRequest
 from peftsearch.run.search_result import SearchResult
 from peftsearch.searches.trial_driver import run_trials
 from peftsearch.searches.trials import Fidelity, Problem, Proposal, Trial
-from peftsearch.tasks.encoded import EncodedSplit
+from peftsearch.tasks.encoded import EncodedDataset
 from peftsearch.training.arguments import Phase
 from peftsearch.training.checkpoints import Checkpoints
 from peftsearch.training.fine_tuning import fine_tune
@@ -73,7 +73,7 @@ class TrainingScorer:
         trained = fine_tune(
             recipe.attach(experiment, experiment.seed, steps=0).model,
             task_format=experiment.task_format,
-            train=share_of(experiment.train, proposal.fidelity, experiment.seed),
+            train=share_of(experiment.train.encoded, proposal.fidelity, experiment.seed),
             validation=experiment.validation,
             metric=metric,
             settings=replace(settings, num_train_epochs=epochs, report_to="none"),
@@ -94,7 +94,7 @@ class TrainingScorer:
         return self.folder / str(number)
 
 
-def share_of(train: EncodedSplit, fidelity: Fidelity, seed: int) -> EncodedSplit:
+def share_of(train: EncodedDataset, fidelity: Fidelity, seed: int) -> EncodedDataset | Subset:
     """Draw a random share of the training examples, the same for every trial; at least one example.
 
     Args:
@@ -104,6 +104,6 @@ def share_of(train: EncodedSplit, fidelity: Fidelity, seed: int) -> EncodedSplit
     """
     if fidelity.share == 1:
         return train
-    count = max(1, math.ceil(fidelity.share * len(train.encoded)))
-    rows = torch.randperm(len(train.encoded), generator=torch.Generator().manual_seed(seed))[:count].tolist()
-    return EncodedSplit(train.examples, Subset(train.encoded, rows))
+    count = max(1, math.ceil(fidelity.share * len(train)))
+    rows = torch.randperm(len(train), generator=torch.Generator().manual_seed(seed))[:count].tolist()
+    return Subset(train, rows)

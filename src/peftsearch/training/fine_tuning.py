@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from torch import nn
+from torch.utils.data import Dataset
 from transformers import TrainerCallback
 
 from peftsearch.modules.reparametrisation import fold, reparametrise
@@ -51,7 +52,7 @@ def fine_tune(
     model: nn.Module,
     *,
     task_format: TaskFormat,
-    train: EncodedSplit,
+    train: Dataset,
     validation: EncodedSplit,
     metric: str,
     settings: TrainingSettings,
@@ -64,6 +65,7 @@ def fine_tune(
     was interrupted goes on from its last checkpoint; whoever has the result on the disk deletes the checkpoints.
 
     Args:
+        train: encoded examples of the task.
         metric: name of the metric that selects the epoch; larger is better.
         callbacks: called before the epoch is scored; their state is saved too if they are `Stateful`.
 
@@ -71,7 +73,7 @@ def fine_tune(
         TrainingError: if the loss stops being a number.
     """
     reparametrise(model)
-    trainer = TaskTrainer(model, task_format=task_format, train=train.encoded, settings=settings, phase=phase)
+    trainer = TaskTrainer(model, task_format=task_format, train=train, settings=settings, phase=phase)
     for callback in callbacks:
         trainer.add_callback(callback)
         if isinstance(callback, Stateful):
