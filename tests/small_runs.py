@@ -30,7 +30,7 @@ def settings(reviews, tiny_folder, tmp_path):
     """Settings of a run of a few seconds, for a family."""
 
     def make(family: str = "bert", **changes) -> dict:
-        output = changes.pop("output", tmp_path / "run")
-        return small_run(model=tiny_folder(family), reviews=reviews, output=output, **changes)
+        places = {"model": tiny_folder(family), "reviews": reviews, "output": tmp_path / "run"}
+        return dict(small_run(**places | changes))
 
     return make

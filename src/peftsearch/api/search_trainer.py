@@ -150,7 +150,8 @@ class SearchMixin(RatesByKind):
     def _folder(self) -> Path:
         return Path(str(self.args.output_dir)) / "search"
 
-    def _train_set(self) -> Sized:
+    def _train_set(self) -> Any:
+        """The training set, a dataset with a length."""
         train = self.train_dataset
         if not isinstance(train, Sized):
             raise DataError(

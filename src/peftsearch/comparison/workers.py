@@ -53,11 +53,7 @@ def run_on_ray(
 ) -> None:
     """Run as many groups at a time as there are workers, each with its share of threads and GPUs.
 
-    Args:
-        config: of the comparison.
-        groups: with at least one unfinished run each.
-        progress: is kept up to date.
-        done: called after each group.
+    Arguments are those of `run_here`.
 
     Raises:
         PeftSearchError: if ray is not installed.

@@ -2,7 +2,7 @@
 
 import random
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from copy import copy
 from dataclasses import dataclass
 from typing import Any, ClassVar, TypeVar
@@ -139,7 +139,7 @@ class Encoding(ABC):
 
 
 # Name -> class of the encoding; a class takes (space, budget, sites).
-ENCODINGS: Registry[type[Encoding]] = Registry(
+ENCODINGS: Registry[Callable[..., Encoding]] = Registry(
     "encoding", package="peftsearch.space.encodings", group="peftsearch.encodings"
 )
 
