@@ -1,1 +1,1 @@
-"""What every search method is, and the two loops that run them."""
+"""The interfaces of search methods, and the two loops that run every method."""

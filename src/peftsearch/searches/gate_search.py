@@ -1,12 +1,12 @@
-"""A running search over gates: its steps train an architecture beside the weights of a supernet."""
+"""The steps of a search over gates, which train an architecture beside the weights of a supernet."""
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import torch
 from torch import nn
-from transformers import Trainer, TrainerCallback
+from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from peftsearch.searches.gate_strategy import GateStrategy, Observation
 from peftsearch.space import Placement
@@ -19,8 +19,15 @@ from peftsearch.training.trainer import require_finite
 TrainWeights = Callable[[nn.Module, Batch, Any], torch.Tensor]
 
 
+AnyTrainer = TypeVar("AnyTrainer", bound=Trainer)
+
+
 class LiveParameters:
-    """The tensors of the live modules in a fixed order, and how they map to modules."""
+    """The tensors of the live modules in a fixed order, and the module that each belongs to.
+
+    Args:
+        supernet: gives the live modules; after a removal a new object is needed.
+    """
 
     def __init__(self, supernet: Supernet):
         self.placements = supernet.live
@@ -32,7 +39,7 @@ class LiveParameters:
         self.modules = ModuleSaliency(owners, sizes)
 
 
-class GateSearch:
+class GateSearch(Generic[AnyTrainer]):
     """A search that runs beside a Trainer of a supernet's weights.
 
     The trainer hands its training step over to `step`, which first trains the architecture on one part of the data and
@@ -44,14 +51,14 @@ class GateSearch:
         trainer: of the supernet's weights; its model is the supernet's.
         supernet: what is searched.
         strategy: the method, prepared.
-        architecture_batches: batches without end for the architecture; see `endless`.
-        score: computes the selecting metric of the model as it stands, larger is better.
-        micro_batches: how batches of the architecture are cut where memory does not hold them.
+        architecture_batches: infinite iterator over the batches that train the architecture.
+        score: computes the selecting metric of the model under its present gates, larger is better.
+        micro_batches: cuts batches of the architecture that do not fit into memory.
     """
 
     def __init__(
         self,
-        trainer: Trainer,
+        trainer: AnyTrainer,
         supernet: Supernet,
         *,
         strategy: GateStrategy,
@@ -67,11 +74,16 @@ class GateSearch:
         trainer.add_callback(EndEpoch(self))
 
     def step(self, train_weights: TrainWeights, model: nn.Module, inputs: Batch, num_items: Any) -> torch.Tensor:
-        """Take one search step; on micro-steps before an optimizer step only the weights' gradients are accumulated.
+        """Take one search step: train the architecture, then the weights, and let the strategy observe both.
+
+        With gradient accumulation all of this happens at the last micro-step before an optimizer step; the others
+        only accumulate gradients of the weights.
 
         Args:
             train_weights: the trainer's own training step.
-            model, inputs, num_items: its arguments.
+            model: first argument of the training step.
+            inputs: its second argument, the batch.
+            num_items: its third argument, the number of items in the batch.
 
         Returns:
             the loss of the weights.
@@ -95,12 +107,17 @@ class GateSearch:
         return loss
 
     def score(self, gates: Gates) -> float:
-        """The selecting metric of the supernet under gates."""
+        """Compute the selecting metric of the supernet under gates, larger is better."""
         with self.supernet.gated(gates):
             return self._score()
 
     def architecture_step(self, model: nn.Module, step: int, inputs: Batch) -> tuple[Saliency, torch.Tensor]:
-        """Train the architecture once; `inputs` is the batch that the weights are trained on next.
+        """Train the architecture on its next batch.
+
+        Args:
+            model: the supernet's model, perhaps in a wrapper of the trainer.
+            step: counted from 0.
+            inputs: the batch on which the weights are trained next.
 
         Returns:
             the saliency of every live tensor on the architecture's batch, and the loss there.
@@ -124,33 +141,42 @@ class GateSearch:
     def _differentiate(
         self, model: nn.Module, batch: Batch, *, by: list[torch.Tensor], penalty: torch.Tensor
     ) -> tuple[torch.Tensor, list[torch.Tensor | None]]:
-        """The loss of a batch, and the gradients of loss and penalty; in pieces where memory does not hold it all."""
+        """Compute the loss of a batch, and the gradients of loss and penalty by some tensors, in micro-batches."""
         items = num_items(batch)
 
-        def pass_through(piece: Batch) -> tuple[torch.Tensor, Sequence[torch.Tensor | None]]:
-            share = num_items(piece) / items
-            loss = self.loss_of(model, piece) * share
+        def differentiate(micro_batch: Batch) -> tuple[torch.Tensor, Sequence[torch.Tensor | None]]:
+            share = num_items(micro_batch) / items
+            loss = self.loss_of(model, micro_batch) * share
             total = loss + penalty.to(loss.device) * share
-            # All pieces share the graph of the gates.
+            # All micro-batches share the graph of the gates.
             keep = self.micro_batches.num_micro_batches > 1
             return loss.detach(), torch.autograd.grad(total, by, allow_unused=True, retain_graph=keep)
 
-        passes = self.micro_batches.each(batch, pass_through, undo=lambda: None)
-        gradients = [_add([found[i] for _, found in passes]) for i in range(len(by))]
+        passes = self.micro_batches.each(batch, differentiate, undo=lambda: None)
+        gradients = [_add_present([found[i] for _, found in passes]) for i in range(len(by))]
         return _add([loss for loss, _ in passes]), gradients
 
     def loss_of(self, model: nn.Module, batch: Batch) -> torch.Tensor:
-        """The trainer's loss of a batch, without letting processes wait for each other's gradients."""
+        """Compute the trainer's loss of a batch, without synchronising gradients between processes.
+
+        Raises:
+            TrainingError: if the loss is not finite.
+        """
         trainer = self.trainer
         batch = trainer._prepare_inputs(batch)
         with trainer.accelerator.no_sync(model), trainer.compute_loss_context_manager():
             loss = trainer.compute_loss(model, batch)
+        assert isinstance(loss, torch.Tensor)
         require_finite(loss, trainer.state.global_step + 1)
         return loss
 
-    def _update_architecture(self, step: int, gradients: Sequence[torch.Tensor]) -> None:
-        reduce = self.trainer.accelerator.reduce
-        self.strategy.update_architecture(step, [reduce(gradient, reduction="mean") for gradient in gradients])
+    def _update_architecture(self, step: int, gradients: Sequence[torch.Tensor | None]) -> None:
+        self.strategy.update_architecture(step, [self._mean_over_processes(gradient) for gradient in gradients])
+
+    def _mean_over_processes(self, gradient: torch.Tensor | None) -> torch.Tensor:
+        mean = self.trainer.accelerator.reduce(gradient, reduction="mean")
+        assert isinstance(mean, torch.Tensor), "every parameter of an architecture has a part in the loss"
+        return mean
 
     def _observe(self, step: int, validation_saliency: Saliency | None) -> None:
         live = self._live
@@ -162,7 +188,7 @@ class GateSearch:
             self._remove(removed)
 
     def keep_only(self, placements: set[Placement]) -> None:
-        """Remove every other module, as an interrupted search had done."""
+        """Remove all other modules from the supernet and its optimizer."""
         self._remove([placement for placement in self.supernet.live if placement not in placements])
 
     def _remove(self, placements: Sequence[Placement]) -> None:
@@ -180,8 +206,9 @@ class GateSearch:
 
     @property
     def weight_optimizer(self) -> torch.optim.Optimizer:
-        """The optimizer of the weights itself, without accelerate's wrapper."""
-        return getattr(self.trainer.optimizer, "optimizer", self.trainer.optimizer)
+        """The optimizer of the weights, without accelerate's wrapper."""
+        optimizer: Any = self.trainer.optimizer
+        return getattr(optimizer, "optimizer", optimizer)
 
     def _log_step(self, step: int, loss: torch.Tensor, architecture_loss: torch.Tensor | None) -> None:
         row = {
@@ -190,21 +217,29 @@ class GateSearch:
             **self.strategy.status(step),
             "seconds": time.perf_counter() - self._started,
         }
-        # Trackers complain about what is no number in every step.
+        # Trackers warn in every step of values that are no numbers.
         self.trainer.log({name: value for name, value in row.items() if value is not None})
 
 
-def _add(tensors: Sequence[torch.Tensor | None]) -> torch.Tensor | None:
-    """The sum of those that there are."""
+def _add(tensors: Sequence[torch.Tensor]) -> torch.Tensor:
+    return sum(tensors[1:], start=tensors[0])
+
+
+def _add_present(tensors: Sequence[torch.Tensor | None]) -> torch.Tensor | None:
+    """Add the tensors that are not None; None if there are none."""
     present = [tensor for tensor in tensors if tensor is not None]
-    return sum(present[1:], start=present[0]) if present else None
+    return _add(present) if present else None
 
 
 class EndEpoch(TrainerCallback):
-    """Tell the strategy that an epoch has ended."""
+    """Calls the strategy's `end_epoch` at the end of every epoch.
+
+    Args:
+        search: the search whose strategy is called.
+    """
 
     def __init__(self, search: GateSearch):
         self.search = search
 
-    def on_epoch_end(self, args, state, control, **_) -> None:
+    def on_epoch_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
         self.search.strategy.end_epoch(self.search.score)

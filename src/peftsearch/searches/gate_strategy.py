@@ -1,4 +1,4 @@
-"""What the gate driver asks of a method that searches by gating a supernet."""
+"""The interface of methods that search by gating a supernet."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -14,13 +14,13 @@ from peftsearch.training.pytree import PyTree
 
 @dataclass(frozen=True)
 class Observation:
-    """What one search step saw of the live modules, module i being `live[i]`.
+    """Saliencies of all live modules in one search step.
 
     Args:
-        live: placements in the order of `modules`.
-        modules: how tensors map to modules.
-        weight_saliency: weight * gradient on the weight half of the data.
-        validation_saliency: the same on the architecture half; None in a step that does not train the architecture.
+        live: placements of the live modules; `live[i]` is module i.
+        modules: reduces a saliency to one number for each module.
+        weight_saliency: weight * gradient of every live tensor, on the data that trains the weights.
+        validation_saliency: the same on the data that trains the architecture; None in steps that do not train it.
     """
 
     live: list[Placement]
@@ -30,79 +30,95 @@ class Observation:
 
 
 class GateStrategy(Protocol):
-    """A search method over gates; steps are counted from 0.
+    """A search method over the gates of a supernet; steps are counted from 0.
 
-    Methods inherit from it: `prepare` and `end_epoch` do nothing and `importances` is empty unless a method has a use
-    for them, and a method that never has an architecture step leaves out what belongs to it.
+    Methods inherit from it and may leave out `prepare`, `end_epoch`, `importances` and `notes`. They may also leave
+    out `update_architecture` and all that starts with `architecture_`: an architecture step then trains nothing and
+    only measures saliencies.
     """
 
-    # How it shares the training set out: "halves" for weights and architecture, or "all" for the weights.
+    # Use of the training set: "halves" for weights and architecture, or "all" of it for the weights.
     split: ClassVar[Literal["halves", "all"]]
-    # Whether its architecture steps look one weight step ahead; see `second_order`.
+    # Whether architecture steps look one weight step ahead; see `searches/second_order.py`.
     is_second_order: bool = False
 
     def prepare(self, supernet: Supernet) -> None:
-        """Look at the supernet, or change its start, before the first step."""
+        """Inspect the supernet, or change its initial weights, before the first step."""
 
     def has_architecture_step(self, step: int) -> bool:
-        """Whether a step trains the architecture before it trains weights."""
+        """Tell whether a step trains the architecture before it trains weights."""
         ...
 
     def architecture_parameters(self, step: int) -> list[torch.Tensor]:
-        """Tensors to differentiate in this step."""
-        ...
+        """Return the tensors whose gradients an architecture step computes."""
+        return []
 
     def architecture_gates(self, step: int, live: list[Placement], device: torch.device) -> Gates:
-        """Gates with gradients to `architecture_parameters`."""
-        ...
+        """Make the gates of an architecture step, with gradients to `architecture_parameters`.
+
+        Args:
+            step: counted from 0.
+            live: modules that have not been removed.
+            device: of the model.
+        """
+        return {}
 
     def architecture_penalty(self, step: int) -> torch.Tensor:
-        """What is added to the loss of the architecture step."""
-        ...
+        """Compute the regularisation, a scalar that is added to the loss of an architecture step."""
+        return torch.zeros(())
 
     def update_architecture(self, step: int, gradients: list[torch.Tensor]) -> None:
-        """Take one optimizer step on `architecture_parameters`."""
+        """Take one optimizer step on `architecture_parameters`.
+
+        Args:
+            step: counted from 0.
+            gradients: of each of these parameters, the mean over all processes.
+        """
 
     def weight_gates(self, step: int, live: list[Placement], device: torch.device) -> Gates:
-        """Gates of the weight step."""
+        """Make the gates under which a step trains weights; arguments as in `architecture_gates`."""
         ...
 
     def observe(self, step: int, observation: Observation) -> list[Placement]:
-        """Take in a step's records; return the modules to remove for good."""
+        """Take note of a step's saliencies.
+
+        Returns:
+            modules to remove for good.
+        """
         ...
 
     def end_epoch(self, score: Callable[[Gates], float]) -> None:
         """Take note of the end of an epoch.
 
         Args:
-            score: the selecting metric of the supernet under gates on the validation split, larger is better. It
-                costs one evaluation.
+            score: returns the selecting metric of the supernet under gates on the validation split, larger is
+                better; each call costs one evaluation.
         """
 
     def finished(self) -> bool:
-        """Whether the search can stop before its planned steps run out."""
+        """Tell whether the search is done, even if planned steps are left."""
         ...
 
     def status(self, step: int) -> Mapping[str, Any]:
-        """Numbers for the log and the progress bar."""
+        """Return numbers for the log and the progress bar, by name."""
         ...
 
     def importances(self) -> Mapping[Placement, float]:
-        """How much the method wants each module that is left, on a scale of its own; for the report."""
+        """Return the importance of each live module, on a scale of the method's own, for the report."""
         return {}
 
     def state_dict(self) -> PyTree:
-        """All that changes while it searches, so that an interrupted search can go on; see `state_tree`."""
+        """Return all that changes during a search, for checkpoints; see `PyTree` for what it may hold."""
         ...
 
     def load_state_dict(self, state: PyTree) -> None:
-        """Be as when `state` was called; the strategy is otherwise new, and prepared."""
+        """Restore the result of `state_dict()` in a new strategy, after `prepare`."""
         ...
 
     def results(self) -> dict[int, Configuration]:
-        """The configuration for each requested budget in parameters."""
+        """Return the configuration for each budget: budget in parameters -> configuration."""
         ...
 
     def notes(self) -> list[str]:
-        """What the user should know about how the search went."""
-        ...
+        """Return remarks on the search for the user, of one sentence or more each."""
+        return []

@@ -1,4 +1,4 @@
-"""What a method is to those who choose it: its name, its settings, and where its code is."""
+"""Entries of search methods: name, settings and the place of the code, all without importing the code itself."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -11,7 +11,7 @@ from peftsearch.settings import Settings
 
 
 class Driver(StrEnum):
-    """Which loop runs a method."""
+    """The loop that runs a method."""
 
     GATES = "gates"  # one training of a supernet under gates
     TRIALS = "trials"  # whole configurations, each trained from scratch
@@ -20,35 +20,49 @@ class Driver(StrEnum):
 
 
 class MethodSettings(Settings):
-    """Base of every method's settings, which are frozen dataclasses."""
+    """Base class of every method's settings, which are frozen dataclasses.
+
+    Example:
+        # On a command line: peftsearch search --model demo --task demo --method random --method.trials 3
+        search(model="demo", task="demo", budget="0.5%", method={"name": "random", "trials": 3})
+    """
 
     PREFIX: ClassVar[str] = "method."
     # Planned passes of a search that trains a supernet; 0 leaves the length to the method.
     epochs: float
+    # Examples of the validation split that score a configuration with a supernet's weights; 0 for all.
+    validation_examples: int
 
     def candidate_ranks(self, ranks: tuple[int, ...]) -> tuple[int, ...]:
-        """The ranks that the method chooses among, given those of the space."""
+        """Return the ranks that the method chooses among: by default those of the space.
+
+        Args:
+            ranks: of the space, ascending.
+        """
         return ranks
 
     def planned_epochs(self, of_training: float, steps_per_epoch: int) -> float:
-        """Passes of a search that trains a supernet, over the method's share of the data: by default as the training.
+        """Plan the length of a search that trains a supernet: by default that of the training.
 
         Args:
-            of_training: passes of the training.
+            of_training: passes of the training over its data.
             steps_per_epoch: optimizer steps of one pass of the search.
+
+        Returns:
+            passes over the method's share of the training set.
         """
         return self.epochs or of_training
 
 
 @dataclass(frozen=True)
 class LoggedNumber:
-    """A number that a method adds to the rows of `search/log.jsonl`, and that the report draws over the steps.
+    """A number in the rows of `search/log.jsonl` that the report draws over the steps.
 
     Args:
-        key: in a row.
-        title: of the chart.
-        note: how to read it.
-        highest: the largest possible value, if there is one.
+        key: its key in a row.
+        title: title of the chart.
+        note: how to read the chart.
+        highest: the largest possible value; None if there is none.
         threshold: name of the setting that is drawn as a dashed line; "" for none.
     """
 
@@ -61,19 +75,25 @@ class LoggedNumber:
 
 @dataclass(frozen=True)
 class MethodEntry:
-    """A method as users see it.
+    """The facts about a method that are known without importing its code.
 
     Args:
-        name: for `--method`.
+        name: its name for `--method`.
         description: one line for `peftsearch list methods`.
         settings: its settings class.
-        driver: which loop runs it.
-        code: "module:name" of what makes the method, imported when a run needs it; see the drivers for its arguments.
+        driver: the loop that runs it.
+        code: "module:name" of the class that implements it, imported when a run needs it. With `Driver.GATES` it is
+            called with (space, budgets=, settings=, planned_steps=), with the other searching drivers with (problem,
+            settings).
         space: the space that it searches unless the user names another.
-        encodings: names of the encodings of space that it can search; see `space/encodings`.
+        encodings: names of the encodings that it can search; see `peftsearch.space.encodings`.
         quick: settings of a search of seconds, for the conformance suite.
-        charted: numbers of its own that the report draws.
-        counter: the number in its log that the report draws the supernet's size against once it counts; "" for steps.
+        charted: numbers of its log that the report draws.
+        counter: key in its log over which the report draws the supernet's size once it is above 0; "" for the steps.
+
+    Example:
+        register_method(MethodEntry("best_of_ten", "the best of ten random draws", BestOfTenSettings, Driver.TRIALS,
+                                    code="my_package.best_of_ten:BestOfTen"))
     """
 
     name: str
@@ -89,11 +109,11 @@ class MethodEntry:
 
     @property
     def is_search(self) -> bool:
-        """Whether it searches; manual configurations don't."""
+        """Whether the method searches; manual configurations don't."""
         return self.driver is not Driver.MANUAL
 
     def load(self) -> Callable[..., Any]:
-        """Import what makes the method."""
+        """Import the class that implements the method."""
         module, _, name = self.code.partition(":")
         return getattr(import_module(module), name)
 
@@ -102,5 +122,9 @@ METHODS: Registry[MethodEntry] = Registry("method", package="peftsearch.methods"
 
 
 def register_method(entry: MethodEntry) -> MethodEntry:
-    """Make a method known by its name."""
+    """Register a method under its name.
+
+    Raises:
+        ValueError: for a name that is taken.
+    """
     return METHODS.add(entry.name, entry)

@@ -1,4 +1,4 @@
-"""Architecture steps that look one weight step ahead: second-order DARTS.
+"""Second-order architecture steps, which look one weight step ahead as in DARTS.
 
 Source: Liu et al. 2019, "DARTS", eqs 7 and 8, in the form of S3Delta's public code (Hu et al. 2022).
 """
@@ -13,11 +13,11 @@ from torch import nn
 from torch.optim.adamw import adamw
 
 from peftsearch.errors import TrainingError
-from peftsearch.searches.gate_search import GateSearch
+from peftsearch.searches.gate_search import AnyTrainer, GateSearch
 from peftsearch.supernet.sensitivity import Saliency, take_saliency
 from peftsearch.training.micro_batches import Batch, is_out_of_memory
 
-# Length of the step of the finite difference.
+# Length of the finite difference's step in the space of the weights.
 DIFFERENCE = 0.01
 
 Tensors = list[torch.Tensor]
@@ -25,14 +25,15 @@ Tensors = list[torch.Tensor]
 
 @dataclass(frozen=True)
 class BilevelProblem:
-    """The architecture is judged by the validation loss of the weights after their next training step.
+    """Losses and tensors of a bilevel problem: minimise the validation loss of the weights after a training step.
 
     Args:
-        parameters: of the architecture.
-        weights: tensors that the training loss trains; they are moved and put back.
-        rates: learning rate of each of them.
-        train_loss, validation_loss: run the model as its weights stand now.
-        take_weight_step: move the weights, given their gradients, and change nothing else.
+        parameters: tensors of the architecture.
+        weights: tensors that a training step changes; they are changed in place and restored.
+        rates: the learning rate of each of the weights.
+        train_loss: computes the training loss at the present weights.
+        validation_loss: computes the validation loss at the present weights.
+        take_weight_step: changes the weights, given their gradients, and nothing else.
     """
 
     parameters: Tensors
@@ -44,12 +45,12 @@ class BilevelProblem:
 
 
 class BilevelGradients(NamedTuple):
-    """What one look ahead gives.
+    """Gradients of one architecture step, at the virtual weights after the next weight step.
 
     Args:
         own: gradients of the architecture's parameters.
-        saliency: virtual weight * gradient of the validation loss there, for each weight.
-        loss: the validation loss at the virtual weights.
+        saliency: virtual weight * gradient of the validation loss, for each of the weights.
+        loss: the validation loss.
     """
 
     own: Tensors
@@ -58,16 +59,17 @@ class BilevelGradients(NamedTuple):
 
 
 def second_order_gradients(problem: BilevelProblem) -> BilevelGradients:
-    """Gradient of the validation loss at virtual weights, by the architecture; four passes.
+    """Compute the gradient of the validation loss at the virtual weights by the architecture, in four passes.
 
-    dL_val/d alpha - lr * h, where h = (dL_trn(w + e v)/d alpha - dL_trn(w - e v)/d alpha) / (2 e), v is the gradient
-    of L_val by the virtual weights and e = 0.01 / (|v| + 1e-6). A rate that differs between weights is part of v.
+    It is dL_val/d alpha - lr * h, where h = (dL_trn(w + e v)/d alpha - dL_trn(w - e v)/d alpha) / (2 e), v is the
+    gradient of L_val by the virtual weights and e = 0.01 / (|v| + 1e-6). Where the learning rate differs between
+    weights, lr is the largest one and v is scaled by each weight's rate / lr.
     """
     with restored(problem.weights) as saved:
         problem.take_weight_step(_gradients(problem.train_loss(), problem.weights))
         loss = problem.validation_loss()
         gradients = _gradients(loss, [*problem.parameters, *problem.weights])
-        loss = loss.detach()  # lets go of the pass's memory
+        loss = loss.detach()  # frees the memory of the pass
         own, ahead = gradients[: len(problem.parameters)], gradients[len(problem.parameters) :]
         saliency = take_saliency(problem.weights, ahead)
         rate = max(problem.rates)
@@ -79,7 +81,7 @@ def second_order_gradients(problem: BilevelProblem) -> BilevelGradients:
 
 
 def _mixed_product(problem: BilevelProblem, saved: Tensors, direction: Tensors) -> Tensors:
-    """d^2 L_trn / (d alpha d w) times a direction, by a central difference around the saved weights."""
+    """Compute d^2 L_trn / (d alpha d w) times a direction, by a central difference around the saved weights."""
     length = float(torch.stack(torch._foreach_norm(direction)).norm())
     step = DIFFERENCE / (length + 1e-6)
     # The same dropout on both sides: otherwise its noise, divided by a small step, drowns the difference.
@@ -96,13 +98,13 @@ def _gradient_at(problem: BilevelProblem, saved: Tensors, direction: Tensors, st
 
 
 def _gradients(loss: torch.Tensor, tensors: Tensors) -> Tensors:
-    """Gradients, zeros where a tensor has no part; what several losses share, such as gates, can be used again."""
+    """Compute gradients, zeros where a tensor has no part in the loss; graphs are kept, as losses share the gates."""
     return list(torch.autograd.grad(loss, tensors, retain_graph=True, allow_unused=True, materialize_grads=True))
 
 
 @contextmanager
 def restored(tensors: Tensors) -> Iterator[Tensors]:
-    """Put tensors back to exactly what they were; gives copies of that."""
+    """Restore the exact values of tensors at the end of the context; yields copies of these values."""
     saved = [tensor.detach().clone() for tensor in tensors]
     try:
         yield saved
@@ -113,7 +115,7 @@ def restored(tensors: Tensors) -> Iterator[Tensors]:
 
 @torch.no_grad()
 def virtual_adamw_step(optimizer: torch.optim.Optimizer, gradients: Tensors) -> None:
-    """Move the parameters as the optimizer's next step would, and leave its moments as they are.
+    """Change parameters as the optimizer's next step would, but leave its moments as they are.
 
     Args:
         optimizer: AdamW.
@@ -146,12 +148,12 @@ def virtual_adamw_step(optimizer: torch.optim.Optimizer, gradients: Tensors) -> 
 
 def _fresh_state(parameter: torch.Tensor, is_fused: bool) -> dict[str, torch.Tensor]:
     zeros = torch.zeros_like(parameter)
-    # Fused steps count on the parameter's device, others on the CPU.
+    # Fused optimizers keep the step count on the parameter's device, others on the CPU.
     return {"exp_avg": zeros, "exp_avg_sq": zeros, "step": torch.zeros((), device=zeros.device if is_fused else "cpu")}
 
 
 @contextmanager
-def _told_when_memory_runs_out() -> Iterator[None]:
+def _explain_out_of_memory() -> Iterator[None]:
     try:
         yield
     except (RuntimeError, MemoryError) as error:
@@ -164,11 +166,11 @@ def _told_when_memory_runs_out() -> Iterator[None]:
         ) from error
 
 
-class SecondOrderSearch(GateSearch):
+class SecondOrderSearch(GateSearch[AnyTrainer]):
     """A search with second-order architecture steps: five passes a step instead of two.
 
-    Only what is trained is copied, that is modules and head. All four passes of an architecture step see one draw of
-    the gates, and the training loss is that of the batch on which the weights take their real step next.
+    Only trained tensors are copied, those of modules and head. All four passes of an architecture step use the same
+    sample of the gates, and the training loss is that of the batch on which the weights are trained next.
     """
 
     def architecture_step(self, model: nn.Module, step: int, inputs: Batch) -> tuple[Saliency, torch.Tensor]:
@@ -186,7 +188,7 @@ class SecondOrderSearch(GateSearch):
             validation_loss=lambda: self.loss_of(model, batch) + penalty,
             take_weight_step=lambda gradients: virtual_adamw_step(optimizer, gradients),
         )
-        with self.supernet.gated(gates), _told_when_memory_runs_out():
+        with self.supernet.gated(gates), _explain_out_of_memory():
             found = second_order_gradients(problem)
         self._update_architecture(step, found.own)
         position = {id(weight): i for i, (weight, _) in enumerate(weights)}

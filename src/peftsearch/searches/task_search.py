@@ -1,4 +1,4 @@
-"""A gate search on the encoded examples of a task, with checkpoints."""
+"""Gate searches on the encoded examples of a task, with checkpoints."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -7,11 +7,12 @@ import torch
 from torch import nn
 from torch.utils.data import DataLoader, Dataset
 
+from peftsearch.searches.gate_driver import SearchHost
 from peftsearch.searches.gate_search import GateSearch
 from peftsearch.searches.importance_log import ImportanceLog
 from peftsearch.space import Placement
 from peftsearch.supernet.supernet import Supernet
-from peftsearch.tasks.encoded import EncodedSplit
+from peftsearch.tasks.encoded import EncodedDataset, EncodedSplit
 from peftsearch.tasks.task_format import TaskFormat
 from peftsearch.training.arguments import Phase
 from peftsearch.training.batches import RepeatableBatches, length_grouped
@@ -28,11 +29,11 @@ class SearchData:
     """The data of a search.
 
     Args:
-        task_format: how the task is put to the model.
+        task_format: encodes the task's examples and scores predictions.
         weight_half: the part of the training set that trains weights.
         architecture_half: the part that trains the architecture.
-        validation: examples that `end_epoch` can score the supernet on.
-        metric: name of the metric of that score, larger is better.
+        validation: examples on which methods can score the supernet.
+        metric: name of the selecting metric, larger is better.
     """
 
     task_format: TaskFormat
@@ -43,7 +44,7 @@ class SearchData:
 
 
 class SupernetTrainer(TaskTrainer):
-    """A trainer of encoded examples whose steps are those of a search."""
+    """A trainer on encoded examples that takes the steps of a search; set `search` before training."""
 
     search: GateSearch
 
@@ -53,13 +54,13 @@ class SupernetTrainer(TaskTrainer):
 
 
 @dataclass(frozen=True)
-class TaskHost:
-    """Host of a search in a run of ours; see `SearchHost`.
+class TaskHost(SearchHost[SupernetTrainer]):
+    """The surroundings of a search in a run of peftsearch: a task's data, logs and checkpoints in a folder.
 
     Args:
-        data: of the task.
-        settings: as for every training.
-        phase: as for every training; `max_steps` is the planned length.
+        data: the task's data.
+        settings: of the training, which hold for the search too.
+        phase: name, folder, seed and planned steps of the search.
     """
 
     data: SearchData
@@ -90,8 +91,9 @@ class TaskHost:
         return trainer.micro_batches
 
     def score(self, trainer: SupernetTrainer) -> float:
-        """The selecting metric on the validation split; it is logged."""
+        """Compute the selecting metric on the validation split, and log every metric."""
         data = self.data
+        assert trainer.model is not None and isinstance(data.validation.encoded, EncodedDataset)
         found = evaluate(
             trainer.model,
             data.task_format,
@@ -102,11 +104,11 @@ class TaskHost:
         trainer.log({f"validation_{name}": value for name, value in found.items()})
         return found[data.metric]
 
-    def run(self, search: GateSearch) -> None:
+    def run(self, search: GateSearch[SupernetTrainer]) -> None:
         self.watch(search).resume()
 
-    def watch(self, search: GateSearch) -> SupernetTrainer:
-        """Let a search's trainer take its steps, log its importances and save its state."""
+    def watch(self, search: GateSearch[SupernetTrainer]) -> SupernetTrainer:
+        """Make a search's trainer take the steps of the search, log its importances and save its state."""
         trainer = search.trainer
         trainer.search = search
         importances = LogFile(self.phase.folder / "importance.jsonl")
@@ -116,22 +118,28 @@ class TaskHost:
 
 
 class SearchState:
-    """The state of a search besides its weights: modules left, the method's own, the architecture's batches.
+    """The state of a search besides the weights: live modules, the strategy's state, the architecture's batches.
 
     Args:
-        search: gets the state when its trainer has an optimizer.
+        search: a search of a `TaskHost`; its trainer must have an optimizer when a state is loaded.
     """
 
     def __init__(self, search: GateSearch):
         self.search = search
 
+    @property
+    def _batches(self) -> RepeatableBatches:
+        batches = self.search.architecture_batches
+        assert isinstance(batches, RepeatableBatches)
+        return batches
+
     def state_dict(self) -> PyTree:
-        search = self.search
-        live = [[placement.site, placement.kind] for placement in search.supernet.live]
-        batches = search.architecture_batches.state_dict()
-        return {"live": live, "strategy": search.strategy.state_dict(), "batches": batches}
+        """Return the live modules, the strategy's state and the number of batches taken."""
+        live = [[placement.site, placement.kind] for placement in self.search.supernet.live]
+        return {"live": live, "strategy": self.search.strategy.state_dict(), "batches": self._batches.state_dict()}
 
     def load_state_dict(self, state: PyTree) -> None:
+        """Remove the modules that are not live, and restore strategy and batches."""
         self.search.keep_only({Placement(*row) for row in state["live"]})
         self.search.strategy.load_state_dict(state["strategy"])
-        self.search.architecture_batches.load_state_dict(state["batches"])
+        self._batches.load_state_dict(state["batches"])

@@ -1,4 +1,4 @@
-"""The loop of every black-box method: ask, score, record, tell; resumes from the record."""
+"""The loop of every black-box method: it asks for proposals, scores and records them, and resumes from the record."""
 
 import logging
 import math
@@ -21,15 +21,19 @@ Scorer = Callable[[Proposal, int], float]
 
 
 def run_trials(proposer: Proposer, *, score: Scorer, space: SearchSpace, record: Path) -> list[Trial]:
-    """Run a method to its end.
+    """Run a black-box method to its end.
 
-    A trial that fails is recorded with its reason and the search goes on. A proposal equal to an earlier one is
-    served from the record. Trials that the record holds from an interrupted run are not repeated.
+    A failed trial is recorded with its reason, and the search goes on. A proposal equal to an earlier one gets the
+    earlier score. Trials in the record of an interrupted run are not repeated.
 
     Args:
-        score: scores a proposal.
-        space: gives the sizes.
-        record: file of JSON lines, one a trial, written after each.
+        proposer: the method.
+        score: trains and scores a proposal.
+        space: gives the number of parameters of each configuration.
+        record: file of JSON lines, one for each trial, written after each.
+
+    Returns:
+        all trials, in the order of their proposals.
 
     Raises:
         RunFolderError: if the record is of another search.
@@ -57,7 +61,7 @@ def run_trials(proposer: Proposer, *, score: Scorer, space: SearchSpace, record:
 
 
 def _serve(proposal: Proposal, trials: Sequence[Trial], *, score: Scorer, number: int, space: SearchSpace) -> Trial:
-    """Score a proposal, or take the score of an equal one."""
+    """Score a proposal, or reuse the score of an equal one."""
     for trial in trials:
         if trial.proposal == proposal:
             return Trial(proposal, trial.parameters, trial.score, 0.0, trial.error)
@@ -96,7 +100,12 @@ def _append(record: Path, number: int, trial: Trial) -> None:
 
 
 def to_row(number: int, trial: Trial) -> dict[str, Any]:
-    """A trial as plain data for JSON."""
+    """Convert a trial to plain data for JSON.
+
+    Args:
+        number: of the trial in its search, from 0.
+        trial: the trial.
+    """
     fidelity = trial.proposal.fidelity
     return {
         "trial": number,
@@ -111,7 +120,7 @@ def to_row(number: int, trial: Trial) -> dict[str, Any]:
 
 
 def _read(record: Path) -> list[Trial]:
-    """Trials of a record; a last row that was cut off by a kill is dropped from the file."""
+    """Read the trials of a record, and remove a last row that was cut off by a kill from the file."""
     cut_rows(record)
     return [_trial(row) for row in read_rows(record)]
 
@@ -122,5 +131,5 @@ def _trial(row: Mapping[str, Any]) -> Trial:
 
 
 def configuration_of(row: Mapping[str, Any]) -> Configuration:
-    """The configuration of a trial that `to_row` wrote."""
+    """Read the configuration of a row of `to_row`."""
     return Configuration.of(Choice(*choice) for choice in row["choices"])

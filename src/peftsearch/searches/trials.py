@@ -1,4 +1,4 @@
-"""What black-box methods propose and are told: whole configurations and their scores."""
+"""The interface of black-box methods: they propose configurations and get trials, which are scored proposals."""
 
 import math
 from collections.abc import Sequence
@@ -11,10 +11,10 @@ from peftsearch.space.encoding import Encoding
 
 @dataclass(frozen=True)
 class Fidelity:
-    """How much of a full training a trial gets.
+    """The part of a full training that a trial gets.
 
     Args:
-        share: of the training examples, above 0 and at most 1.
+        share: share of the training examples, above 0 and at most 1.
         epochs: passes over them; 0 takes the number of the training settings.
     """
 
@@ -27,7 +27,12 @@ FULL_FIDELITY = Fidelity()
 
 @dataclass(frozen=True)
 class Proposal:
-    """A configuration to be scored."""
+    """A configuration to be scored.
+
+    Args:
+        configuration: the modules to train.
+        fidelity: the part of a full training to train them for.
+    """
 
     configuration: Configuration
     fidelity: Fidelity = FULL_FIDELITY
@@ -38,11 +43,11 @@ class Trial:
     """A scored proposal.
 
     Args:
-        proposal: what was scored.
-        parameters: its size, task head excluded.
+        proposal: the proposal.
+        parameters: of its configuration, task head excluded.
         score: the selecting metric on the validation split, larger is better; None if the trial failed.
-        seconds: wall time; 0 if an equal proposal had been scored before and its score was taken over.
-        error: why it failed.
+        seconds: wall time; 0 if the score is that of an equal earlier proposal.
+        error: the reason of a failure; None if the trial succeeded.
     """
 
     proposal: Proposal
@@ -53,18 +58,18 @@ class Trial:
 
     @property
     def configuration(self) -> Configuration:
-        """What was scored."""
+        """The configuration that was scored."""
         return self.proposal.configuration
 
 
 @dataclass(frozen=True)
 class Problem:
-    """What a black-box method may know: nothing of the model, the task or the data.
+    """All that a black-box method knows: nothing of the model, the task or the data.
 
     Args:
-        space: choices and their costs.
-        encoding: how they hang together; its budget is the largest of `budgets`.
-        budgets: parameters; a result is wanted for each.
+        space: choices with their costs.
+        encoding: the space as variables; its budget is the largest of `budgets`.
+        budgets: in parameters, task head excluded; the method finds a configuration for each.
         seed: of every random decision.
     """
 
@@ -75,37 +80,42 @@ class Problem:
 
 
 class Proposer(Protocol):
-    """A black-box method. Both functions depend on nothing but the problem, the settings and the trials so far.
+    """A black-box method.
 
-    So a search resumes by reading the trials of an interrupted one, without any other state.
+    Its results depend only on the problem, the settings and the trials so far, so that an interrupted search
+    resumes from its recorded trials without any other state.
     """
 
     def propose(self, trials: Sequence[Trial]) -> list[Proposal]:
-        """The next batch of proposals; an empty one ends the search.
+        """Propose the next batch of configurations; an empty batch ends the search.
 
         Args:
-            trials: of all earlier batches, in the order of their proposals.
+            trials: those of all earlier batches, in the order of their proposals.
         """
         ...
 
     def results(self, trials: Sequence[Trial]) -> dict[int, Configuration]:
-        """The configuration for each budget of the problem in parameters."""
+        """Return the configuration for each budget of the problem: budget in parameters -> configuration.
+
+        Args:
+            trials: all trials of the search.
+        """
         ...
 
 
 def rank_key(trial: Trial) -> tuple[bool, float, int]:
-    """Sorts trials from the worst to the best: failed ones first, then by score, ties towards fewer parameters."""
+    """Key that sorts trials from the worst to the best: failed ones, then by score; of ties the smaller is better."""
     return trial.score is not None, trial.score or 0.0, -trial.parameters
 
 
 def best_within(trials: Sequence[Trial], budget: int) -> Trial | None:
-    """The best trial of at most `budget` parameters; None if none succeeded. Of equals the first wins."""
+    """Find the best trial of at most `budget` parameters, the first of equals; None if no such trial succeeded."""
     within = [trial for trial in trials if trial.score is not None and trial.parameters <= budget]
     return max(within, key=rank_key, default=None)
 
 
 def pareto_front(trials: Sequence[Trial]) -> list[Trial]:
-    """Trials that no other beats in parameters and score, by ascending parameters; each configuration once."""
+    """Find the trials that no other beats in both parameters and score, by ascending parameters."""
     front: list[Trial] = []
     best = -math.inf
     for trial in sorted(trials, key=lambda t: (t.parameters, -(t.score or 0.0))):

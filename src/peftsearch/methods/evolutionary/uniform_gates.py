@@ -7,7 +7,7 @@ from typing import Any
 import torch
 
 from peftsearch.searches.gate_strategy import GateStrategy, Observation
-from peftsearch.space import Placement
+from peftsearch.space import Configuration, Placement
 from peftsearch.space.encoding import Encoding
 from peftsearch.supernet.gates import configuration_gates
 from peftsearch.supernet.supernet import Gates
@@ -53,3 +53,7 @@ class UniformGates(GateStrategy):
         version, numbers, gauss = state["random"]
         self._rng.setstate((version, tuple(numbers), gauss))
         self._parameters = state["parameters"]
+
+    def results(self) -> dict[int, Configuration]:
+        """Return nothing: the configurations are found after this training, with its weights."""
+        return {}
