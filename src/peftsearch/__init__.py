@@ -38,7 +38,7 @@ _ELSEWHERE = {
 
 
 def __getattr__(name: str) -> Any:
-    """What needs torch is imported when it is first used."""
+    """Import names that need torch when they are first used."""
     if name in __all__:
         return getattr(import_module(_ELSEWHERE.get(name, "peftsearch.api.runs")), name)
     raise AttributeError(f"module 'peftsearch' has no attribute '{name}'")

@@ -1,4 +1,4 @@
-"""What a run runs on: versions, processors and devices. No torch at import."""
+"""Versions, processors and devices of a run. No torch at import."""
 
 import os
 import platform
@@ -21,7 +21,7 @@ def versions() -> dict[str, str]:
 
 
 def environment() -> dict[str, Any]:
-    """What the run ran on; no path and no user name."""
+    """Describe the machine of a run, without paths and user names."""
     import torch
 
     return {

@@ -1,1 +1,1 @@
-"""What a run or a comparison found, as pages, tables and cards."""
+"""Pages, tables and cards of runs and comparisons."""

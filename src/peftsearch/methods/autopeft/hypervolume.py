@@ -25,7 +25,7 @@ class Reference:
 
 @dataclass(frozen=True)
 class Evaluated:
-    """What has been tried: costs are exact, scores uncertain.
+    """Configurations tried so far: costs are exact, scores uncertain.
 
     Args:
         costs: (points,), ascending.

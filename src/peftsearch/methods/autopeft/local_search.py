@@ -18,7 +18,7 @@ Value = Callable[[list[Point]], list[float]]
 
 
 class Unseen:
-    """What may still be proposed: points that fit and whose configuration is new, each in its canonical form.
+    """Points that may still be proposed: they fit, their configuration is new, and they are in canonical form.
 
     Args:
         encoding: of the space, within the budget.

@@ -42,7 +42,7 @@ ADAM_BETAS = (0.5, 0.999)
 
 @dataclass(frozen=True)
 class Snapshot:
-    """What exact repair needs of a moment of the search: live modules, their ranks and all scores."""
+    """A moment of the search as exact repair needs it: live modules, their ranks and all scores."""
 
     live: list[Placement]
     ranks: dict[Placement, int]
@@ -91,7 +91,7 @@ class Bipeft(GateStrategy):
         return step >= self.settings.weight_warmup
 
     def stage(self, step: int) -> str:
-        """What a step relaxes: "binary" or "rank", or "joint" in the entangled space."""
+        """Name of the part that a step relaxes: "binary" or "rank", or "joint" in the entangled space."""
         stages = self.architecture.stages if self.table.is_ranked.any() else self.architecture.stages[:1]
         return schedule(self.settings.order, stages, step=step, planned_steps=self.planned_steps)
 

@@ -13,7 +13,7 @@ from peftsearch.space import CROSS_ROLES, Choice, Configuration, Role, Site
 
 @dataclass(frozen=True)
 class ManualMethod:
-    """What a manual method places where.
+    """The kind, the roles and the rank of a manual method.
 
     Args:
         kind: of every module.

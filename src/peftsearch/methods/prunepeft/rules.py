@@ -12,7 +12,7 @@ from peftsearch.supernet.sensitivity import Saliency
 
 @dataclass(frozen=True)
 class Unit:
-    """What is kept or pruned as one.
+    """Modules that are kept or pruned as one.
 
     Args:
         placement: the module that it is part of; a module with k kept units has rank k.

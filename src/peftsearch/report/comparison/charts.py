@@ -111,6 +111,6 @@ def cells_of(comparison: Comparison, task: str, method: str) -> list[RunScore]:
 
 
 def metric_of(comparison: Comparison, task: str) -> str:
-    """What the scores of a task are, in words."""
+    """Name of a task's metric in words."""
     found = [cell.metric for cell in comparison.cells if cell.task == task and cell.metric]
     return in_words(found[0] if found else "score")

@@ -1,4 +1,4 @@
-"""What a comparison found: a row for each method, the best first."""
+"""The result of a comparison: a row for each method, the best first."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -91,7 +91,7 @@ class MethodRow:
 
 @dataclass(frozen=True)
 class ComparisonFacts:
-    """What holds for the whole comparison.
+    """Facts that hold for the whole comparison.
 
     Args:
         model: as the user named it.
@@ -135,7 +135,7 @@ class Comparison:
 
     @classmethod
     def from_dict(cls, document: Mapping[str, Any]) -> "Comparison":
-        """What `to_dict` gave, summed up anew."""
+        """Read the result of `to_dict` and sum it up anew."""
         facts: dict[str, Any] = {
             name: tuple(value) if isinstance(value, list) else value for name, value in document["facts"].items()
         }

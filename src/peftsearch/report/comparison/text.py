@@ -55,7 +55,7 @@ def _seconds(seconds: float | None) -> str:
 
 
 def notes(comparison: Comparison) -> list[str]:
-    """What a reader must know to trust the numbers, a sentence or two each."""
+    """Notes that a reader needs to trust the numbers, a sentence or two each."""
     facts = comparison.facts
     seeds = ", ".join(map(str, facts.seeds))
     rates = ", ".join(f"{rate:g}" for rate in facts.learning_rates)

@@ -1,4 +1,4 @@
-"""What stands where in a model: stacks, layers and roles, with what was chosen and what was not."""
+"""Map of a model: its stacks, layers and roles, with the modules chosen and those that could have been."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

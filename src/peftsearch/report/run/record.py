@@ -21,7 +21,7 @@ TRAININGS = {"training": "searched", "baseline": "uniform LoRA", "random_baselin
 
 @dataclass(frozen=True)
 class RunRecord:
-    """What a run folder holds; what an unfinished run has not written yet is empty.
+    """The content of a run folder; parts that an unfinished run has not written yet are empty.
 
     Args:
         folder: the run folder.

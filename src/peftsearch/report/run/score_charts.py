@@ -1,4 +1,4 @@
-"""What was trained, and how well: learning curves, and scores against parameters."""
+"""Charts of trainings: learning curves, and scores against parameters."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -30,7 +30,7 @@ class TrainedEntry:
 
 
 def entries(results: Results) -> list[TrainedEntry]:
-    """What was found first, then the baselines, then the rest of a Pareto front."""
+    """Trained configurations in order: the found one, the baselines, the rest of a Pareto front."""
     name = f"searched ({results.method})" if results.space else results.method
     baselines = (("uniform LoRA", results.baseline), ("random", results.random_baseline))
     return [

@@ -9,7 +9,7 @@ from peftsearch.report.wording import count_kinds
 
 
 def summary_rows(results: Results) -> list[tuple[str, str]]:
-    """What was found, what it costs and what it scores, as (name, value)."""
+    """The result of a run, its cost and its scores, as rows of (name, value)."""
     baselines = (("uniform LoRA, test", results.baseline), ("random, test", results.random_baseline))
     return [
         ("method", results.method + (f", space {results.space}" if results.space else "")),
