@@ -10,8 +10,9 @@ from peftsearch.methods.prunepeft.settings import PrunePeftSettings
 from peftsearch.modules.kinds.bitfit import Bitfit
 from peftsearch.modules.kinds.lora import Lora
 from peftsearch.modules.kinds.low_rank_adapter import LowRankAdapter
+from peftsearch.modules.peft_module import KINDS
 from peftsearch.searches.gate_strategy import Observation
-from peftsearch.space import Choice, Placement, SearchSpace
+from peftsearch.space import Choice, Placement, Role, SearchSpace
 from peftsearch.supernet.sensitivity import ModuleSaliency, take_saliency
 
 
@@ -96,6 +97,17 @@ def test_biases_of_a_ranked_module_stay_out_of_its_components():
     for name, axis in module.rank_axes.items():
         sums[names.index(name)].select(axis, 1).fill_(2.0)
     assert Layout.of(module).num_components == 3
+    assert score_of_components(sums, Layout.of(module)) == pytest.approx([0, 2, 0])
+
+
+@pytest.mark.parametrize("kind", [name for name in KINDS if KINDS[name].ranked])
+def test_components_of_every_ranked_kind_are_scored(kind):
+    # Entries of component 1 are 2, all others 0: its score is 2, whatever the number of axes of its tensors.
+    module = KINDS[kind].build(nn.Linear(64, 64), 3, Role.VALUE)
+    sums = [torch.zeros_like(p) for p in module.parameters()]
+    for (name, _), total in zip(module.named_parameters(), sums, strict=True):
+        if name in module.rank_axes:
+            total.select(module.rank_axes[name], 1).fill_(2.0)
     assert score_of_components(sums, Layout.of(module)) == pytest.approx([0, 2, 0])
 
 

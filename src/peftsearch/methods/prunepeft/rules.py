@@ -60,7 +60,7 @@ def score_of_components(sums: Sequence[torch.Tensor], layout: Layout) -> list[fl
     """
     if all(axis is None for axis in layout.axes):
         return score_of_module(sums, layout)
-    parts = [s.movedim(axis, 0).flatten(1) for s, axis in zip(sums, layout.axes) if axis is not None]
+    parts = [s.movedim(axis, 0).reshape(s.shape[axis], -1) for s, axis in zip(sums, layout.axes) if axis is not None]
     joined = torch.cat(parts, dim=1)  # (components, parameters of a component)
     return (joined.sum(1).abs() / joined.shape[1]).tolist()
 
