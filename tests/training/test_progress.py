@@ -78,7 +78,7 @@ def test_a_stage_without_a_known_end_has_no_time_left(lines):
 def test_the_numbers_of_a_search_step_stand_against_the_budget():
     row = {"stage": "rank", "loss_weights": 0.51234, "expected_parameters": 35104.4, "budget_parameters": 22713}
     row |= {"live_modules": 61, "triggers": 14, "temperature": 3.2, "seconds": 9.0}
-    assert numbers_of(row) == {
+    assert numbers_of(row, {"live_modules": "modules", "triggers": "triggers"}) == {
         "stage": "rank",
         "loss": "0.5123",
         "size": "35,104/22,713",
@@ -88,5 +88,5 @@ def test_the_numbers_of_a_search_step_stand_against_the_budget():
 
 
 def test_the_numbers_of_a_training_are_its_loss_and_its_scores():
-    assert numbers_of({"loss": 2.0, "grad_norm": 1.0}) == {"loss": "2"}
-    assert numbers_of({"validation_accuracy": 57.4, "epoch": 1.0}) == {"validation_accuracy": "57.4"}
+    assert numbers_of({"loss": 2.0, "grad_norm": 1.0}, {}) == {"loss": "2"}
+    assert numbers_of({"validation_accuracy": 57.4, "epoch": 1.0}, {}) == {"validation_accuracy": "57.4"}

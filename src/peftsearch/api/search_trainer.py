@@ -3,6 +3,7 @@
 import copy
 import logging
 from collections.abc import Iterator, Mapping, Sequence, Sized
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -114,7 +115,8 @@ class SearchMixin(RatesByKind):
         strategy = method(self._space, budgets=[self._budget], settings=settings, planned_steps=steps)
         with temporarily_attached(self._loaded, self._space.largest, self._sites) as model:
             supernet = Supernet(model, sites=self._sites, space=self._space)
-            run_gate_search(TrainerHost(self, weight_half, architecture_half, steps), supernet, strategy)
+            counts = METHODS[self._config.method_name].progress_counts
+            run_gate_search(TrainerHost(self, weight_half, architecture_half, steps, counts), supernet, strategy)
         for note in strategy.notes():
             logger.warning(note)
         found = strategy.results()[self._budget]
@@ -171,6 +173,7 @@ class SearchTrainer(SearchMixin, Trainer):
     """A Trainer of transformers that searches before it trains; arguments and an example are in `SearchMixin`."""
 
 
+@dataclass(frozen=True)
 class TrainerHost:
     """Host of a search in a user's Trainer: a copy of it trains the supernet, with its loss and data.
 
@@ -179,11 +182,14 @@ class TrainerHost:
         weight_half: the part of its training set that trains weights.
         architecture_half: the part that trains the architecture.
         num_steps: optimizer steps of the search.
+        counts: of the progress line; see `ShowProgress`.
     """
 
-    def __init__(self, trainer: SearchMixin, weight_half: Dataset, architecture_half: Subset, num_steps: int):
-        self.trainer, self.num_steps = trainer, num_steps
-        self.weight_half, self.architecture_half = weight_half, architecture_half
+    trainer: SearchMixin
+    weight_half: Dataset
+    architecture_half: Subset
+    num_steps: int
+    counts: Mapping[str, str]
 
     def make_trainer(self, supernet: Supernet) -> SearchMixin:
         search = copy.copy(self.trainer)
@@ -193,7 +199,7 @@ class TrainerHost:
         search.state, search.control = TrainerState(), TrainerControl()
         log = LogFile(Path(str(self.trainer.args.output_dir)) / "search" / "log.jsonl")
         search.callback_handler = CallbackHandler(
-            [DefaultFlowCallback(), JsonLog(log), ShowProgress("search")],
+            [DefaultFlowCallback(), JsonLog(log), ShowProgress("search", self.counts)],
             supernet.model,
             search.processing_class,
             None,

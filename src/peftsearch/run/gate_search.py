@@ -7,6 +7,7 @@ from peftsearch.run.search_request import SearchRequest
 from peftsearch.run.search_result import SearchResult
 from peftsearch.run.supernets import make_supernet, save_inherited
 from peftsearch.searches.gate_driver import run_gate_search, search_steps, split_training_set
+from peftsearch.searches.method import METHODS
 from peftsearch.searches.task_search import SearchData, TaskHost
 from peftsearch.training.arguments import Phase
 from peftsearch.training.micro_batches import memory_notes
@@ -29,7 +30,8 @@ def search_with_gates(experiment: Experiment, request: SearchRequest, folder: Pa
         planned_steps=steps,
     )
     data = SearchData(experiment.task_format, *parts, experiment.validation, experiment.task.selection_metric)
-    phase = Phase("search", folder / "search", experiment.seed, steps, run=experiment.run_name)
+    counts = METHODS[request.method].progress_counts
+    phase = Phase("search", folder / "search", experiment.seed, steps, run=experiment.run_name, counts=counts)
     search = run_gate_search(TaskHost(data, settings, phase), supernet, strategy)
     results = strategy.results()
     if request.inherit:

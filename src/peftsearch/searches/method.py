@@ -89,7 +89,8 @@ class MethodEntry:
         encodings: names of the encodings that it can search; see `peftsearch.space.encodings`.
         quick: settings of a search of seconds, for the conformance suite.
         charted: numbers of its log that the report draws.
-        counter: key in its log over which the report draws the supernet's size once it is above 0; "" for the steps.
+        counter: key in its log over which the report draws the supernet's size once it is above 0, and which
+            the progress line shows; "" for the steps.
 
     Example:
         register_method(MethodEntry("best_of_ten", "the best of ten random draws", BestOfTenSettings, Driver.TRIALS,
@@ -111,6 +112,11 @@ class MethodEntry:
     def is_search(self) -> bool:
         """Whether the method searches; manual configurations don't."""
         return self.driver is not Driver.MANUAL
+
+    @property
+    def progress_counts(self) -> dict[str, str]:
+        """Counts of its log that the progress line shows: key -> word."""
+        return {"live_modules": "modules"} | ({self.counter: self.counter} if self.counter else {})
 
     def load(self) -> Callable[..., Any]:
         """Import the class that implements the method."""

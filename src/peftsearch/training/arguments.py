@@ -1,6 +1,7 @@
 """A training's settings in the words of transformers."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
@@ -11,7 +12,7 @@ from peftsearch.training.settings import TrainingSettings
 
 @dataclass(frozen=True)
 class Phase:
-    """What distinguishes one training from another.
+    """Name, folder, seed and length of one training among those of a run.
 
     Args:
         name: shown beside its progress.
@@ -19,7 +20,8 @@ class Phase:
         seed: of batches, dropout and sampling.
         max_steps: optimizer steps; 0 follows the settings' epochs.
         select_after_step: optimizer steps before which no epoch's weights may be kept.
-        run: what trackers show before the name, to tell the runs of a project apart.
+        run: name that trackers show before it, to tell the runs of a project apart.
+        counts: of its progress line; see `ShowProgress`.
     """
 
     name: str
@@ -28,6 +30,7 @@ class Phase:
     max_steps: int = 0
     select_after_step: int = 0
     run: str = ""
+    counts: Mapping[str, str] = field(default_factory=dict)
 
 
 def training_arguments(settings: TrainingSettings, phase: Phase) -> TrainingArguments:

@@ -1,4 +1,4 @@
-"""What watches a training: its log, its progress, and its best epoch."""
+"""Callbacks of a training: its log, its progress line, and its best epoch."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -29,10 +29,15 @@ class JsonLog(TrainerCallback):
 
 
 class ShowProgress(TrainerCallback):
-    """The numbers of a training that matter, while it runs."""
+    """Show the progress of a training and its most important numbers.
 
-    def __init__(self, name: str):
-        self.name = name
+    Args:
+        name: of the training, in front of the line.
+        counts: name in the log's rows -> word beside its number, for counts such as those of a search.
+    """
+
+    def __init__(self, name: str, counts: Mapping[str, str] | None = None):
+        self.name, self.counts = name, counts or {}
         self.progress: Progress | None = None
 
     def on_train_begin(self, args, state, control, **_) -> None:
@@ -43,14 +48,19 @@ class ShowProgress(TrainerCallback):
 
     def on_log(self, args, state, control, logs=None, **_) -> None:
         if self.progress is not None:
-            self.progress.show(numbers_of(logs or {}))
+            self.progress.show(numbers_of(logs or {}, self.counts))
 
     def on_train_end(self, args, state, control, **_) -> None:
         self.progress.close()
 
 
-def numbers_of(row: Mapping[str, Any]) -> dict[str, str]:
-    """What a progress line shows of a row of the log; the size of a search stands against its budget."""
+def numbers_of(row: Mapping[str, Any], counts: Mapping[str, str]) -> dict[str, str]:
+    """The part of a row of the log that a progress line shows; the size of a search stands against its budget.
+
+    Args:
+        row: of the log.
+        counts: as in `ShowProgress`.
+    """
     shown = {}
     if "stage" in row:
         shown["stage"] = row["stage"]
@@ -58,11 +68,8 @@ def numbers_of(row: Mapping[str, Any]) -> dict[str, str]:
         shown["loss"] = f"{row.get('loss', row.get('loss_weights')):.4g}"
     if "expected_parameters" in row and "budget_parameters" in row:
         shown["size"] = f"{row['expected_parameters']:,.0f}/{row['budget_parameters']:,}"
-    shown |= {word: str(row[name]) for name, word in _COUNTS.items() if name in row}
+    shown |= {word: str(row[name]) for name, word in counts.items() if name in row}
     return shown | {name: f"{value:.4g}" for name, value in row.items() if name.startswith("validation_")}
-
-
-_COUNTS = {"live_modules": "modules", "triggers": "triggers"}
 
 
 class KeepBest(TrainerCallback):
@@ -86,13 +93,8 @@ class KeepBest(TrainerCallback):
         metric: str,
         select_after_step: int = 0,
     ):
-        self.task_format = task_format
-        self.trainer, self.validation, self.metric, self.select_after_step = (
-            trainer,
-            validation,
-            metric,
-            select_after_step,
-        )
+        self.trainer, self.task_format, self.validation = trainer, task_format, validation
+        self.metric, self.select_after_step = metric, select_after_step
         self.best: dict[str, float] | None = None
         self._weights: dict[str, torch.Tensor] = {}
 

@@ -40,5 +40,5 @@ def evaluate(
     *,
     batch_size: int,
 ) -> dict[str, float]:
-    """Every metric of the task; see `Form.score` for their ranges."""
+    """Every metric of the task; see `TaskFormat.score` for their ranges."""
     return task_format.score(predict(model, task_format, encoded, batch_size=batch_size), examples)

@@ -1,4 +1,4 @@
-"""A step that does not fit into memory is taken again in smaller pieces, whose gradients add up to the same."""
+"""Micro-batches: a step that does not fit into memory is taken again in parts, whose gradients add up to the same."""
 
 import gc
 import logging
@@ -20,30 +20,35 @@ IGNORED = -100
 
 
 class MicroBatches:
-    """How many pieces every batch is cut into: twice as many whenever memory runs out, and never fewer."""
+    """The number of micro-batches in a batch: doubled whenever memory runs out, and never lowered."""
 
     def __init__(self) -> None:
         self.num_micro_batches = 1
 
     def each(self, batch: Batch, step: Callable[[Batch], T], *, undo: Callable[[], None]) -> list[T]:
-        """Take a step on every piece of a batch; where memory runs out, all of it again on smaller pieces.
+        """Take a step on every micro-batch of a batch; where memory runs out, again on all of it in smaller ones.
 
         Args:
-            undo: takes back what the pieces of a failed attempt have left behind.
+            batch: tensors and lists with one row an example.
+            step: called with a micro-batch.
+            undo: takes back the gradients that a failed attempt has left behind.
+
+        Returns:
+            the results of the steps, in order.
 
         Raises:
             TrainingError: if not even one example fits.
         """
         while True:
-            pieces = cut(batch, self.num_micro_batches)
+            micro_batches = cut(batch, self.num_micro_batches)
             try:
-                return [step(piece) for piece in pieces]
+                return [step(micro_batch) for micro_batch in micro_batches]
             except (RuntimeError, MemoryError) as error:
                 if not is_out_of_memory(error):
                     raise
             # Not inside of the except block, where the error still holds on to the tensors of the pass.
             undo()
-            self._halve(max(map(num_rows, pieces)))
+            self._halve(max(map(num_rows, micro_batches)))
 
     def _halve(self, size: int) -> None:
         if size == 1:
@@ -59,11 +64,11 @@ class MicroBatches:
         )
 
     def state_dict(self) -> int:
-        """The number of pieces."""
+        """The number of micro-batches."""
         return self.num_micro_batches
 
     def load_state_dict(self, state: int) -> None:
-        """Go on with as many pieces as before."""
+        """Go on with as many micro-batches as before."""
         self.num_micro_batches = state
 
 
@@ -79,7 +84,7 @@ def num_rows(batch: Batch) -> int:
 
 
 def num_items(batch: Batch) -> int:
-    """What the loss of a batch is the mean of: labels that count, or examples where there are none."""
+    """Denominator of the mean loss of a batch: labels that are not ignored, or examples where there are no labels."""
     labels = batch.get("labels")
     # Only classes and tokens can be marked as ignored; -100 as a number to predict counts.
     if not isinstance(labels, torch.Tensor) or labels.is_floating_point():
@@ -88,7 +93,7 @@ def num_items(batch: Batch) -> int:
 
 
 def cut(batch: Batch, num_micro_batches: int) -> list[Batch]:
-    """Pieces of almost the same number of examples, none of them empty; one piece is the batch itself."""
+    """Cut a batch into micro-batches of almost the same number of examples, none of them empty."""
     if num_micro_batches == 1:
         return [batch]
     rows = num_rows(batch)
@@ -101,7 +106,10 @@ def cut(batch: Batch, num_micro_batches: int) -> list[Batch]:
 
 
 def hold_gradients(parameters: Sequence[torch.nn.Parameter]) -> Callable[[], None]:
-    """Take note of gradients that earlier passes of the same optimizer step have left.
+    """Keep a copy of the gradients that earlier passes of the same optimizer step have left.
+
+    Args:
+        parameters: of the optimizer.
 
     Returns:
         a function that puts them back.
@@ -117,7 +125,13 @@ def hold_gradients(parameters: Sequence[torch.nn.Parameter]) -> Callable[[], Non
 
 
 def memory_notes(what: str, num_micro_batches: int, batch_size: int) -> tuple[str, ...]:
-    """What the user should know of a search or training whose batches were cut."""
+    """A note for the user on batches that were cut, if they were.
+
+    Args:
+        what: "search" or "training".
+        num_micro_batches: at the end.
+        batch_size: examples of a whole batch.
+    """
     if num_micro_batches == 1:
         return ()
     return (

@@ -30,7 +30,7 @@ class Stateful(Protocol):
         ...
 
     def load_state_dict(self, state: PyTree) -> None:
-        """Be as when `state` was called; the object is otherwise new."""
+        """Restore the state from `state_dict`; the object is otherwise new."""
         ...
 
 

@@ -25,7 +25,7 @@ class Interrupted(KeyboardInterrupt):
 
 
 class _Requests:
-    """What has been asked for, and whether it can wait for the end of a step."""
+    """The signal that came, and whether it may wait for the end of a step."""
 
     def __init__(self) -> None:
         self.number: int | None = None
@@ -43,7 +43,7 @@ _requests = _Requests()
 
 @contextmanager
 def handle_signals() -> Iterator[None]:
-    """Heed SIGTERM and SIGINT inside of the scope; in another thread than the main one nothing is changed."""
+    """Handle SIGTERM and SIGINT inside of the context; outside of the main thread nothing is changed."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -59,7 +59,7 @@ def handle_signals() -> Iterator[None]:
 
 @contextmanager
 def defer_to_step_end() -> Iterator[None]:
-    """Let what asks to stop wait for `stop_if_asked` inside of the scope."""
+    """Defer stop requests: inside of the context they take effect at the next `stop_if_asked`."""
     _requests.can_wait = True
     try:
         yield
@@ -73,7 +73,7 @@ def is_asked() -> bool:
 
 
 def stop_if_asked() -> None:
-    """Stop here if that was asked for.
+    """Stop the run here if a signal has asked for it.
 
     Raises:
         Interrupted: to be let through to the command line.

@@ -49,5 +49,5 @@ class OwnWandbRun(TrainerCallback):
 
 
 def tracker_callbacks(name: str) -> list[TrainerCallback]:
-    """What a tracker needs beside the callback that the Trainer has for it."""
+    """Callbacks that a tracker needs beside the one that the Trainer has for it."""
     return [OwnWandbRun()] if name == "wandb" else []

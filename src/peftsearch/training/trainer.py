@@ -45,7 +45,7 @@ class TaskTrainer(RatesByKind, ResumingTrainer):
             training_arguments(settings, phase),
             data_collator=task_format.collate,
             train_dataset=train,
-            callbacks=[JsonLog(log), ShowProgress(phase.name), *tracker_callbacks(settings.report_to)],
+            callbacks=[JsonLog(log), ShowProgress(phase.name, phase.counts), *tracker_callbacks(settings.report_to)],
         )
         self.remove_callback(PrinterCallback)
         self.task_format = task_format
@@ -73,7 +73,7 @@ class TaskTrainer(RatesByKind, ResumingTrainer):
         return loss
 
     def _get_num_items_in_batch(self, batch_samples: list[dict[str, Any]], device: torch.device) -> torch.Tensor:
-        """What the loss of an optimizer step is the mean of, over all processes."""
+        """Denominator of the mean loss of an optimizer step, over all processes."""
         items = torch.tensor(sum(map(num_items, batch_samples)), device=device)
         return self.accelerator.gather(items).sum() if self.accelerator.num_processes > 1 else items
 
