@@ -11,7 +11,7 @@ pytest.importorskip("botorch")
 
 from fake_problem import make_problem, synthetic_score
 
-from peftsearch.methods.autopeft.local_search import Unseen, climb
+from peftsearch.methods.autopeft.local_search import UnseenPoints, climb
 from peftsearch.methods.autopeft.method import Autopeft, normal_scores
 from peftsearch.methods.autopeft.settings import AutopeftSettings
 from peftsearch.searches.trial_driver import run_trials
@@ -149,7 +149,7 @@ def test_local_search_finds_the_optimum_of_a_known_function(encoding):
         return synthetic_score(problem.encoding.decode(point)) - 0.02 * cost
 
     rng = random.Random(0)
-    unseen = Unseen(problem.encoding, [], rng)
+    unseen = UnseenPoints(problem.encoding, [], rng)
     starts = [unseen.draw() for _ in range(10)]
     asked = []
 
@@ -167,7 +167,7 @@ def test_local_search_never_returns_what_has_been_seen():
     problem = make_problem(encoding="autopeft", layers=2)
     points = every_point(problem.encoding)
     best = max(points, key=lambda point: synthetic_score(problem.encoding.decode(point)))
-    unseen = Unseen(problem.encoding, [problem.encoding.decode(best)], random.Random(0))
+    unseen = UnseenPoints(problem.encoding, [problem.encoding.decode(best)], random.Random(0))
     value = lambda batch: [synthetic_score(problem.encoding.decode(point)) for point in batch]  # noqa: E731
     found = climb([unseen.draw()], restarts=1, neighbours=unseen.neighbours, value=value)
     assert found != best and found in points

@@ -11,7 +11,7 @@ from peftsearch.methods.bipeft.rules import (
     dimension_stability,
     fill_indicator,
     indicator_stability,
-    schedule,
+    scheduled_stage,
 )
 
 GONE = -torch.inf
@@ -89,4 +89,4 @@ def test_the_number_of_ranks_to_fix_follows_equation_10():
     ],
 )
 def test_the_order_of_the_stages(order, expected):
-    assert [schedule(order, ("binary", "rank"), step=i, planned_steps=4) for i in range(4)] == expected
+    assert [scheduled_stage(order, ("binary", "rank"), step=i, planned_steps=4) for i in range(4)] == expected

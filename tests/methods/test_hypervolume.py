@@ -7,8 +7,8 @@ import torch
 from scipy.stats import norm
 
 from peftsearch.methods.autopeft.hypervolume import (
-    Evaluated,
-    Reference,
+    EvaluatedPoints,
+    ReferencePoint,
     log_expected_hypervolume_improvement,
     log_expected_improvement,
     reference_score,
@@ -19,7 +19,7 @@ def tensor(*values):
     return torch.tensor(values, dtype=torch.float64)
 
 
-def area(points, reference: Reference) -> float:
+def area(points, reference: ReferencePoint) -> float:
     """Dominated area: the union of the points' rectangles, as a sum over vertical strips."""
     ends = sorted({min(c, reference.cost) for c, _ in points} | {reference.cost})
     strips = zip(ends, ends[1:])
@@ -28,8 +28,8 @@ def area(points, reference: Reference) -> float:
 
 
 FRONT = [(1.0, 0.3), (2.0, 0.8)]
-EVALUATED = Evaluated(tensor(1.0, 2.0), tensor([0.3, 0.8]))
-REFERENCE = Reference(cost=3.0, score=0.0)
+EVALUATED = EvaluatedPoints(tensor(1.0, 2.0), tensor([0.3, 0.8]))
+REFERENCE = ReferencePoint(cost=3.0, score=0.0)
 
 
 def value(mean: float, deviation: float, cost: float, evaluated=EVALUATED, reference=REFERENCE) -> float:
@@ -63,7 +63,7 @@ def test_two_point_front_by_hand():
 @pytest.mark.parametrize("mean,deviation", [(0.2, 0.3), (0.9, 0.2), (-0.5, 0.6)])
 def test_it_agrees_with_monte_carlo(mean, deviation, cost):
     points = [*FRONT, (1.5, 0.1), (0.7, -0.4)]  # dominated, and below the reference
-    evaluated = Evaluated(tensor(0.7, 1.0, 1.5, 2.0), tensor([-0.4, 0.3, 0.1, 0.8]))
+    evaluated = EvaluatedPoints(tensor(0.7, 1.0, 1.5, 2.0), tensor([-0.4, 0.3, 0.1, 0.8]))
     draws = mean + deviation * torch.randn(4000, dtype=torch.float64)
     before = area(points, REFERENCE)
     gains = torch.tensor([area([*points, (cost, y)], REFERENCE) - before for y in draws.tolist()])
@@ -73,8 +73,8 @@ def test_it_agrees_with_monte_carlo(mean, deviation, cost):
 
 
 def test_draws_of_the_past_are_averaged():
-    evaluated = Evaluated(tensor(1.0, 2.0), torch.tensor([[0.3, 0.8], [0.9, 0.1]], dtype=torch.float64))
-    single = [value(0.5, 0.4, 1.2, Evaluated(evaluated.costs, evaluated.scores[i : i + 1])) for i in range(2)]
+    evaluated = EvaluatedPoints(tensor(1.0, 2.0), torch.tensor([[0.3, 0.8], [0.9, 0.1]], dtype=torch.float64))
+    single = [value(0.5, 0.4, 1.2, EvaluatedPoints(evaluated.costs, evaluated.scores[i : i + 1])) for i in range(2)]
     assert value(0.5, 0.4, 1.2, evaluated) == pytest.approx(sum(single) / 2)
 
 

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from peftsearch.errors import ConfigurationError
-from peftsearch.methods.adalora.method import DEFAULT_RANK, Allocation, attention_sites
+from peftsearch.methods.adalora.method import DEFAULT_RANK, RankAllocation, attention_sites
 from peftsearch.methods.adalora.settings import AdaLoraSettings
 from peftsearch.methods.design_spaces.method import ready_design
 from peftsearch.methods.manual.method import (
@@ -126,6 +126,6 @@ def _adalora(name: str, settings: MethodSettings, experiment: Experiment) -> Ada
     roles, budget = parse_roles(settings.roles), experiment.smallest_budget
     sites = sites_for("lora", experiment.sites, roles) if roles else attention_sites(experiment.sites)
     if budget is None or settings.rank:
-        allocation = Allocation.of_mean(sites, settings.rank or DEFAULT_RANK)
+        allocation = RankAllocation.of_mean(sites, settings.rank or DEFAULT_RANK)
         return AdaLora(name, allocation=allocation, settings=settings)
-    return AdaLora(name, allocation=Allocation.within(sites, budget), settings=settings)
+    return AdaLora(name, allocation=RankAllocation.within(sites, budget), settings=settings)

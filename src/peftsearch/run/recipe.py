@@ -8,7 +8,7 @@ from typing import ClassVar, NamedTuple
 from peft import PeftModel
 from transformers import PreTrainedModel, TrainerCallback
 
-from peftsearch.methods.adalora.method import AllocateRanks, Allocation, Schedule, attach_adalora, read_ranks
+from peftsearch.methods.adalora.method import AllocateRanks, RankAllocation, RankSchedule, attach_adalora, read_ranks
 from peftsearch.methods.adalora.settings import AdaLoraSettings
 from peftsearch.modules.attach import attach
 from peftsearch.modules.costs import cost
@@ -136,14 +136,14 @@ class AdaLora(Recipe):
         settings: of AdaLoRA.
     """
 
-    allocation: Allocation
+    allocation: RankAllocation
     settings: AdaLoraSettings
 
     def num_parameters(self, experiment: Experiment) -> int:
         return self.allocation.num_parameters
 
     def attach(self, experiment: Experiment, seed: int, *, steps: int) -> Attached:
-        schedule = Schedule.of(self.settings, steps)
+        schedule = RankSchedule.of(self.settings, steps)
         loaded = experiment.load_model(seed)
         model = attach_adalora(
             loaded.model,

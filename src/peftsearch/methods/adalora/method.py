@@ -47,7 +47,7 @@ def attention_sites(sites: Iterable[Site]) -> list[Site]:
 
 
 @dataclass(frozen=True)
-class Allocation:
+class RankAllocation:
     """How many ranks there are.
 
     Args:
@@ -70,12 +70,12 @@ class Allocation:
         return self.total_rank * max(map(triplet_cost, self.sites))
 
     @classmethod
-    def of_mean(cls, sites: Sequence[Site], rank: int) -> "Allocation":
+    def of_mean(cls, sites: Sequence[Site], rank: int) -> "RankAllocation":
         """Ranks for a mean over the sites."""
         return cls(tuple(sites), rank * len(sites))
 
     @classmethod
-    def within(cls, sites: Sequence[Site], budget: int) -> "Allocation":
+    def within(cls, sites: Sequence[Site], budget: int) -> "RankAllocation":
         """As many ranks as the budget is sure to hold, wherever they end up.
 
         Raises:
@@ -89,7 +89,7 @@ class Allocation:
 
 
 @dataclass(frozen=True)
-class Schedule:
+class RankSchedule:
     """When ranks are taken away.
 
     Args:
@@ -103,7 +103,7 @@ class Schedule:
     select_after_step: int
 
     @classmethod
-    def of(cls, settings: AdaLoraSettings, steps: int) -> "Schedule":
+    def of(cls, settings: AdaLoraSettings, steps: int) -> "RankSchedule":
         """Turn the settings' shares into steps.
 
         Raises:
@@ -121,9 +121,9 @@ class Schedule:
 
 def attach_adalora(
     model: nn.Module,
-    allocation: Allocation,
+    allocation: RankAllocation,
     *,
-    schedule: Schedule,
+    schedule: RankSchedule,
     settings: AdaLoraSettings,
     head: Sequence[str] = (),
     task_type: str | None = None,
@@ -172,7 +172,7 @@ class AllocateRanks(TrainerCallback):
         model: what it was attached to.
     """
 
-    def __init__(self, schedule: Schedule, model: PeftModel):
+    def __init__(self, schedule: RankSchedule, model: PeftModel):
         self.schedule, self.model = schedule, model
 
     def on_train_begin(self, args, state, control, **_) -> None:

@@ -11,7 +11,7 @@ _FAR_BELOW = -1e4
 
 
 @dataclass(frozen=True)
-class Reference:
+class ReferencePoint:
     """The corner that hypervolume is measured from; only points that are cheaper and score better have any.
 
     Args:
@@ -24,7 +24,7 @@ class Reference:
 
 
 @dataclass(frozen=True)
-class Evaluated:
+class EvaluatedPoints:
     """Configurations tried so far: costs are exact, scores uncertain.
 
     Args:
@@ -56,7 +56,7 @@ def _log_density(z: Tensor) -> Tensor:
 
 
 def log_expected_hypervolume_improvement(
-    mean: Tensor, deviation: Tensor, *, costs: Tensor, evaluated: Evaluated, reference: Reference
+    mean: Tensor, deviation: Tensor, *, costs: Tensor, evaluated: EvaluatedPoints, reference: ReferencePoint
 ) -> Tensor:
     """Log of the expected growth of the dominated area, averaged over the draws of what has been tried.
 
@@ -79,7 +79,7 @@ def log_expected_hypervolume_improvement(
     return torch.logsumexp(by_draw, dim=0) - math.log(len(by_draw))
 
 
-def staircase(evaluated: Evaluated, reference: Reference) -> tuple[Tensor, Tensor]:
+def staircase(evaluated: EvaluatedPoints, reference: ReferencePoint) -> tuple[Tensor, Tensor]:
     """The best score for each cost: where each stair starts, and how high it is in each draw.
 
     Shape: (stairs,) and (draws, stairs). The first stair starts at -inf with the reference's score; stairs that start

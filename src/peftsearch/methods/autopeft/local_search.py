@@ -17,7 +17,7 @@ MAX_NEIGHBOURS, MAX_STEPS = 200, 100
 Value = Callable[[list[Point]], list[float]]
 
 
-class Unseen:
+class UnseenPoints:
     """Points that may still be proposed: they fit, their configuration is new, and they are in canonical form.
 
     Args:

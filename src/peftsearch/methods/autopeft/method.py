@@ -10,12 +10,12 @@ import torch
 from torch import Tensor
 
 from peftsearch.methods.autopeft.hypervolume import (
-    Evaluated,
-    Reference,
+    EvaluatedPoints,
+    ReferencePoint,
     log_expected_hypervolume_improvement,
     reference_score,
 )
-from peftsearch.methods.autopeft.local_search import Unseen, climb
+from peftsearch.methods.autopeft.local_search import UnseenPoints, climb
 from peftsearch.methods.autopeft.settings import AutopeftSettings
 from peftsearch.methods.autopeft.surrogate import Draws, ModelFittingError, fit_surrogate, rank_to_normal
 from peftsearch.searches.trials import Fidelity, Problem, Proposal, Trial, best_within, pareto_front
@@ -41,7 +41,7 @@ class Autopeft:
     def propose(self, trials: Sequence[Trial]) -> list[Proposal]:
         done = len(trials)
         rng = random.Random(f"{self.problem.seed} {done}")
-        unseen = Unseen(self.problem.encoding, (trial.configuration for trial in trials), rng)
+        unseen = UnseenPoints(self.problem.encoding, (trial.configuration for trial in trials), rng)
         if done < self.settings.initial:
             points = self._initial(unseen, range(done, self.settings.initial))
         else:
@@ -60,7 +60,7 @@ class Autopeft:
         encoding = self.problem.encoding.within(budget)
         return encoding.decode(encoding.sample(random.Random(f"{self.problem.seed} {budget}")))
 
-    def _initial(self, unseen: Unseen, numbers: range) -> list[Point]:
+    def _initial(self, unseen: UnseenPoints, numbers: range) -> list[Point]:
         """Random points, by turns within each budget, so that each has its share of them."""
         budgets = self.problem.budgets
         points = []
@@ -72,7 +72,7 @@ class Autopeft:
             points.append(point)
         return points
 
-    def _batch(self, trials: Sequence[Trial], unseen: Unseen, size: int) -> list[Point]:
+    def _batch(self, trials: Sequence[Trial], unseen: UnseenPoints, size: int) -> list[Point]:
         """Points that maximise the acquisition; each next one believes that those before score as expected."""
         if size <= 0:
             return []
@@ -85,7 +85,9 @@ class Autopeft:
             acquisition = acquisition and acquisition.believing(point)
         return points
 
-    def _maximise(self, acquisition: "Acquisition", trials: Sequence[Trial], unseen: Unseen, drawn: Point) -> Point:
+    def _maximise(
+        self, acquisition: "Acquisition", trials: Sequence[Trial], unseen: UnseenPoints, drawn: Point
+    ) -> Point:
         encode = self.problem.encoding.encode
         front = [encode(trial.configuration) for trial in pareto_front(trials)]
         starts = [near for point in front for near in unseen.neighbours(point)]
@@ -118,7 +120,7 @@ class Autopeft:
         draws = surrogate.draw(max(1, NUM_DRAWS // len(surrogate.mean)), torch.Generator().manual_seed(seed))
         costs = torch.tensor([math.log10(trial.parameters) for trial in trials], dtype=torch.float64)
         # One parameter above the budget, so that using it up still counts as an improvement.
-        return Acquisition(encoding, draws, costs, succeeded, Reference(math.log10(budget + 1), worst))
+        return Acquisition(encoding, draws, costs, succeeded, ReferencePoint(math.log10(budget + 1), worst))
 
 
 def normal_scores(trials: Sequence[Trial]) -> list[float]:
@@ -143,13 +145,13 @@ class Acquisition:
     draws: Draws
     costs: Tensor
     counts: Tensor
-    reference: Reference
+    reference: ReferencePoint
 
     def values(self, points: list[Point]) -> list[float]:
         """The acquisition of each point."""
         mean, deviation = self.draws.predict(_vectors(self.encoding, points))
         order = self.costs[self.counts].argsort(stable=True)
-        evaluated = Evaluated(self.costs[self.counts][order], self.draws.scores[:, self.counts][:, order])
+        evaluated = EvaluatedPoints(self.costs[self.counts][order], self.draws.scores[:, self.counts][:, order])
         return log_expected_hypervolume_improvement(
             mean, deviation, costs=self._costs(points), evaluated=evaluated, reference=self.reference
         ).tolist()

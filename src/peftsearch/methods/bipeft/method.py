@@ -18,7 +18,7 @@ from peftsearch.methods.bipeft.rules import (
     dimension_stability,
     fill_indicator,
     indicator_stability,
-    schedule,
+    scheduled_stage,
 )
 from peftsearch.methods.bipeft.settings import BipeftSettings
 from peftsearch.searches.gate_strategy import GateStrategy, Observation
@@ -93,7 +93,7 @@ class Bipeft(GateStrategy):
     def stage(self, step: int) -> str:
         """Name of the part that a step relaxes: "binary" or "rank", or "joint" in the entangled space."""
         stages = self.architecture.stages if self.table.is_ranked.any() else self.architecture.stages[:1]
-        return schedule(self.settings.order, stages, step=step, planned_steps=self.planned_steps)
+        return scheduled_stage(self.settings.order, stages, step=step, planned_steps=self.planned_steps)
 
     def temperature(self, step: int) -> float:
         """Falls linearly over the planned steps."""

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import torch
 
 
-def schedule(order: str, stages: Sequence[str], *, step: int, planned_steps: int) -> str:
+def scheduled_stage(order: str, stages: Sequence[str], *, step: int, planned_steps: int) -> str:
     """Which stage a step trains.
 
     Args:

@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from peftsearch.methods.prunepeft.rules import SCORES, STRUCTURES, Layout, order_units, without
+from peftsearch.methods.prunepeft.rules import SCORES, STRUCTURES, Layout, order_units, skip_held
 from peftsearch.methods.prunepeft.settings import PrunePeftSettings
 from peftsearch.modules.peft_module import PeftModule
 from peftsearch.searches.gate_strategy import GateStrategy, Observation
@@ -85,7 +85,7 @@ class PrunePeft(GateStrategy):
         results: dict[int, Configuration] = {}
         core = EMPTY
         for budget in self.budgets:
-            core = results[budget] = self.space.fill(core, ordered=without(core, ordered), budget=budget)
+            core = results[budget] = self.space.fill(core, ordered=skip_held(core, ordered), budget=budget)
         return results
 
     def unit_scores(self) -> dict[Placement, list[float]]:

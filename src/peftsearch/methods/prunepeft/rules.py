@@ -11,7 +11,7 @@ from peftsearch.supernet.sensitivity import Saliency
 
 
 @dataclass(frozen=True)
-class Unit:
+class PruningUnit:
     """Modules that are kept or pruned as one.
 
     Args:
@@ -82,16 +82,16 @@ def absolute(record: Saliency) -> Saliency:
 SCORES: dict[str, Callable[[Saliency], Saliency]] = {"signed_sum": signed, "absolute_sum": absolute}
 
 
-def order_units(units: Mapping[Placement, Sequence[float]]) -> list[Unit]:
+def order_units(units: Mapping[Placement, Sequence[float]]) -> list[PruningUnit]:
     """Every unit, the highest score first, ties by placement.
 
     Keeping the longest leading part that fits is the same as dropping the lowest until the rest fits.
     """
-    found = [Unit(placement, score) for placement, scores in units.items() for score in scores]
+    found = [PruningUnit(placement, score) for placement, scores in units.items() for score in scores]
     return sorted(found, key=lambda unit: (-unit.score, unit.placement))
 
 
-def without(core: Configuration, ordered: Iterable[Unit]) -> list[Placement]:
+def skip_held(core: Configuration, ordered: Iterable[PruningUnit]) -> list[Placement]:
     """Placements of the units in their order, less the first k of a placement that `core` holds at rank k."""
     held = {choice.placement: choice.rank for choice in core}
     rest = []
