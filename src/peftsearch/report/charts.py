@@ -24,7 +24,7 @@ INK, MUTED, GRID, PAPER = "#1c2127", "#57606a", "#dfe3e8", "#ffffff"
 # Of hatches, which lie on the same colours in light and dark.
 BLACK = "#010101"
 
-_STYLE = {
+_STYLE: Any = {
     "axes.axisbelow": True,
     "axes.edgecolor": MUTED,
     "axes.grid": True,

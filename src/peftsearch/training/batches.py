@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator
 from functools import cache
-from typing import TypeVar
+from typing import Any, TypeVar, cast
 
 import torch
 from torch.utils.data import DataLoader, Dataset, Sampler
@@ -21,7 +21,8 @@ def length_grouped(dataset: Dataset, batch_size: int, seed: int) -> LengthGroupe
         batch_size: examples.
         seed: of the sampler's own generator.
     """
-    lengths = [dataset[i]["length"] for i in range(len(dataset))]
+    rows: Any = dataset  # torch's type has no length
+    lengths = [rows[i]["length"] for i in range(len(rows))]
     return LengthGroupedSampler(batch_size, lengths=lengths, generator=torch.Generator().manual_seed(seed))
 
 
@@ -70,7 +71,7 @@ class RepeatableBatches(Iterator[Batch]):
         if state:
             # The next pass starts when its first batch is wanted.
             passes, rest = divmod(state - 1, len(self._loader()))
-            skip_passes(self._loader().sampler, passes)
+            skip_passes(cast(Sampler, self._loader().sampler), passes)
             for _ in range(rest + 1):
                 next(self._batches)
         self._num_taken = state

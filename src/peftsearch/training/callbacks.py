@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import torch
+from torch import nn
 from transformers import Trainer, TrainerCallback
 
 from peftsearch.tasks.encoded import EncodedSplit
@@ -44,14 +45,16 @@ class ShowProgress(TrainerCallback):
         self.progress = open_progress(self.name, unit="step", total=state.max_steps, done=state.global_step)
 
     def on_step_end(self, args, state, control, **_) -> None:
-        self.progress.update()
+        if self.progress is not None:
+            self.progress.update()
 
     def on_log(self, args, state, control, logs=None, **_) -> None:
         if self.progress is not None:
             self.progress.show(numbers_of(logs or {}, self.counts))
 
     def on_train_end(self, args, state, control, **_) -> None:
-        self.progress.close()
+        if self.progress is not None:
+            self.progress.close()
 
 
 def numbers_of(row: Mapping[str, Any], counts: Mapping[str, str]) -> dict[str, str]:
@@ -98,7 +101,7 @@ class KeepBest(TrainerCallback):
         self.best: dict[str, float] | None = None
         self._weights: dict[str, torch.Tensor] = {}
 
-    def on_epoch_end(self, args, state, control, model=None, **_) -> None:
+    def on_epoch_end(self, args, state, control, *, model: nn.Module, **_) -> None:
         found = evaluate(
             model,
             self.task_format,
@@ -123,7 +126,7 @@ class KeepBest(TrainerCallback):
         """Go on with an earlier best epoch."""
         self.best, self._weights = state["best"], state["weights"]
 
-    def on_train_end(self, args, state, control, model=None, **_) -> None:
+    def on_train_end(self, args, state, control, *, model: nn.Module, **_) -> None:
         with torch.no_grad():
             for name, parameter in model.named_parameters():
                 if name in self._weights:

@@ -89,6 +89,7 @@ def fine_tune(
     trainer.parts["best"] = keep_best
     trainer.resume()
     fold(model)
+    assert keep_best.best is not None  # a training has at least one epoch's end
     return TrainingResult(
         seed=phase.seed,
         learning_rate=settings.learning_rate,

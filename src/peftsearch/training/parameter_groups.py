@@ -23,11 +23,11 @@ class RatesByKind(Trainer):
     def create_optimizer(self, model: nn.Module | None = None) -> torch.optim.Optimizer:
         """The optimizer of the arguments, over groups by kind."""
         if self.optimizer is None:
-            model = self.model if model is None else model
+            trained: Any = self.model if model is None else model
             optimizer_class, options = self.optimizer_cls_and_kwargs or self.get_optimizer_cls_and_kwargs(
-                self.args, model
+                self.args, trained
             )
-            groups = parameter_groups(model, self.args.learning_rate)
+            groups = parameter_groups(trained, self.args.learning_rate)
             decayed = [group | {"weight_decay": self.args.weight_decay} for group in groups]
             self.optimizer = optimizer_class(decayed, **options)
         return self.optimizer

@@ -4,7 +4,7 @@ import logging
 import random
 import time
 from pathlib import Path
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import numpy
 import torch
@@ -84,10 +84,11 @@ class ResumingTrainer(Trainer):
 
     def save_checkpoint(self) -> Path:
         """Write a checkpoint of the present step."""
+        optimizer, schedule = self._stateful()
         tree = {
-            "weights": dict(self._trained()),
-            "optimizer": self.optimizer.state_dict(),
-            "schedule": self.lr_scheduler.state_dict(),
+            "weights": self._trained(),
+            "optimizer": optimizer.state_dict(),
+            "schedule": schedule.state_dict(),
             "random": _random_state(),
             "passes": int(self.state.epoch),
             "seconds": self.seconds,
@@ -96,11 +97,16 @@ class ResumingTrainer(Trainer):
         self._last = self.checkpoints.write(tree, self.state)
         return self._last
 
+    def _stateful(self) -> tuple[Any, Any]:
+        """Optimizer and schedule, which the Trainer has made by now."""
+        return self.optimizer, self.lr_scheduler
+
     def _get_train_sampler(self, train_dataset: Dataset | None = None) -> Sampler:
         return self._sampler
 
     def _trained(self) -> dict[str, torch.Tensor]:
-        return {name: p for name, p in self.model.named_parameters() if p.requires_grad}
+        model: Any = self.model
+        return {name: p for name, p in model.named_parameters() if p.requires_grad}
 
     # -- where the Trainer loads its own checkpoints
 
@@ -115,8 +121,9 @@ class ResumingTrainer(Trainer):
             for name, part in self.parts.items():
                 part.load_state_dict(tree["parts"][name])
             self._load_weights(tree["weights"])
-            self.optimizer.load_state_dict(tree["optimizer"])
-            self.lr_scheduler.load_state_dict(tree["schedule"])
+            optimizer, schedule = self._stateful()
+            optimizer.load_state_dict(tree["optimizer"])
+            schedule.load_state_dict(tree["schedule"])
             skip_passes(self._sampler, min(int(tree["passes"]), self.state.global_step))
             self._seconds_before = tree["seconds"]
         except (KeyError, ValueError, TypeError, RuntimeError) as error:
@@ -170,7 +177,7 @@ class _Save(TrainerCallback):
 def _random_state() -> PyTree:
     return {
         "python": random.getstate(),
-        "numpy": [part.tolist() if hasattr(part, "tolist") else part for part in numpy.random.get_state()],
+        "numpy": [part.tolist() if isinstance(part, numpy.ndarray) else part for part in numpy.random.get_state()],
         "torch": torch.get_rng_state(),
         "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
     }

@@ -1,5 +1,6 @@
 """Trackers that the Trainer reports to, and whether they are installed."""
 
+from importlib import import_module
 from importlib.util import find_spec
 
 from transformers import TrainerCallback
@@ -39,9 +40,8 @@ class OwnWandbRun(TrainerCallback):
     """Give every training a run of its own in wandb, whose steps count from 0; a run that the user opened stays."""
 
     def __init__(self):
-        import wandb
-
-        self._wandb, self._is_users = wandb, wandb.run is not None
+        self._wandb = import_module("wandb")
+        self._is_users = self._wandb.run is not None
 
     def on_train_end(self, args, state, control, **_) -> None:
         if not self._is_users:

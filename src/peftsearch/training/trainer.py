@@ -60,7 +60,7 @@ class TaskTrainer(RatesByKind, ResumingTrainer):
         self.model_accepts_loss_kwargs = True
 
     def training_step(self, model: nn.Module, inputs: dict[str, Any], num_items_in_batch: Any = None) -> torch.Tensor:
-        """One forward and backward pass, or one for each piece of the batch where memory does not hold all of it.
+        """One forward and backward pass, or one for each micro-batch where memory does not hold the batch.
 
         Raises:
             TrainingError: if the loss is not finite.
@@ -68,14 +68,18 @@ class TaskTrainer(RatesByKind, ResumingTrainer):
         step = partial(super().training_step, model, num_items_in_batch=num_items_in_batch)
         # Those of the optimizer: to find them in the model takes as long as a percent of a step.
         undo = hold_gradients([p for group in self.optimizer.param_groups for p in group["params"]])
-        loss = sum(self.micro_batches.each(inputs, step, undo=undo))
+        first, *rest = self.micro_batches.each(inputs, step, undo=undo)
+        loss = sum(rest, start=first)
         require_finite(loss, self.state.global_step + 1)
         return loss
 
     def _get_num_items_in_batch(self, batch_samples: list[dict[str, Any]], device: torch.device) -> torch.Tensor:
         """Denominator of the mean loss of an optimizer step, over all processes."""
         items = torch.tensor(sum(map(num_items, batch_samples)), device=device)
-        return self.accelerator.gather(items).sum() if self.accelerator.num_processes > 1 else items
+        if self.accelerator.num_processes == 1:
+            return items
+        gathered: Any = self.accelerator.gather(items)
+        return gathered.sum()
 
     def compute_loss(
         self, model: nn.Module, inputs: dict[str, Any], return_outputs: bool = False, num_items_in_batch: Any = None

@@ -1,5 +1,6 @@
 """The pictures of a comparison: scores by method, against parameters and against the cost of the search."""
 
+import math
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from statistics import fmean, stdev
@@ -71,7 +72,8 @@ def _draw(comparison: Comparison, axis: Axes, rows: Sequence[MethodRow], x: Call
         found = averages(comparison, row.method)
         spread = stdev(found) if len(found) > 1 else 0.0
         style = style_of(names.index(row.method))
-        axis.errorbar(x(row), row.average, spread, capsize=3, linestyle="none", label=row.method, **style)
+        average = math.nan if row.average is None else row.average
+        axis.errorbar(x(row), average, spread, capsize=3, linestyle="none", label=row.method, **style)
     axis.margins(0.12)
 
 

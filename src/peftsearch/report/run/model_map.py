@@ -124,8 +124,9 @@ def space_of(record: RunRecord) -> str | None:
 
 
 def _site(row: dict[str, Any]) -> Site:
-    known = {name: value for name, value in row.items() if name != "name"}
-    return Site(**known | {"role": Role(row["role"])})
+    known: dict[str, Any] = {name: value for name, value in row.items() if name != "name"}
+    known["role"] = Role(row["role"])
+    return Site(**known)
 
 
 def _stack(name: str, sites: Sequence[Site], marks: dict[Site, tuple[Mark, ...]]) -> StackMap:
