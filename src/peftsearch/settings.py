@@ -102,6 +102,7 @@ def build_settings(settings_class: type[Made], values: Any) -> Made:
     """Make a settings object from plain data.
 
     Args:
+        settings_class: of the object.
         values: a mapping of names to values; None for the defaults.
 
     Raises:

@@ -65,8 +65,13 @@ def fine_tune(
     was interrupted goes on from its last checkpoint; whoever has the result on the disk deletes the checkpoints.
 
     Args:
+        model: with its trainable parameters marked.
+        task_format: how the task is put to the model.
         train: encoded examples of the task.
+        validation: examples that select the epoch.
         metric: name of the metric that selects the epoch; larger is better.
+        settings: rate, epochs and batches.
+        phase: name, folder and seed of the training.
         callbacks: called before the epoch is scored; their state is saved too if they are `Stateful`.
 
     Raises:

@@ -4,6 +4,7 @@ import gc
 import logging
 import math
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 from typing import Any, TypeVar
 
 import torch
@@ -99,9 +100,7 @@ def cut(batch: Batch, num_micro_batches: int) -> list[Batch]:
     rows = num_rows(batch)
     edges = [rows * i // num_micro_batches for i in range(num_micro_batches + 1)]
     return [
-        {name: values[start:end] for name, values in batch.items()}
-        for start, end in zip(edges, edges[1:])
-        if end > start
+        {name: values[start:end] for name, values in batch.items()} for start, end in pairwise(edges) if end > start
     ]
 
 

@@ -34,6 +34,7 @@ def open_progress(name: str, *, unit: str, total: int | None = None, done: int =
     """Show a stage where the user looks: a bar if standard error is a terminal or a notebook, else log lines.
 
     Args:
+        name: of the stage.
         unit: what is counted, such as "step".
         total: how many there will be; None if nobody knows.
         done: how many were done before.

@@ -167,7 +167,7 @@ class _Save(TrainerCallback):
 
     def _save(self, state) -> None:
         every, is_asked = self.trainer.save_every, stop_signals.is_asked()
-        if state.is_world_process_zero and (is_asked or every and state.global_step % every == 0):
+        if state.is_world_process_zero and (is_asked or (every and state.global_step % every == 0)):
             path = self.trainer.save_checkpoint()
             if is_asked:
                 logger.warning("Saved step %d in '%s'.", state.global_step, path)

@@ -89,6 +89,9 @@ class TaskTrainer(RatesByKind, ResumingTrainer):
         transformers leaves that share to the model, and its classification models leave it out.
 
         Args:
+            model: returns the mean loss of a batch.
+            inputs: the batch.
+            return_outputs: whether to return the model's outputs too.
             num_items_in_batch: labels that count in all batches of the step; None for the mean of this one.
         """
         outputs = model(**inputs)
