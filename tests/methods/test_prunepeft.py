@@ -5,7 +5,13 @@ import torch
 from torch import nn
 
 from peftsearch.methods.prunepeft.method import PrunePeft, start_off_zero
-from peftsearch.methods.prunepeft.rules import Layout, absolute, order_units, score_of_components, score_of_module
+from peftsearch.methods.prunepeft.rules import (
+    absolute,
+    component_axes,
+    order_units,
+    score_of_components,
+    score_of_module,
+)
 from peftsearch.methods.prunepeft.settings import PrunePeftSettings
 from peftsearch.modules.kinds.bitfit import Bitfit
 from peftsearch.modules.kinds.lora import Lora
@@ -46,14 +52,14 @@ def strategy_after_one_step(**changes) -> PrunePeft:
     x, c = torch.tensor([[[1.0, 1.0]]]), torch.tensor([2.0, 1.0])
     y = bias(x, lora(x, torch.zeros(1, 1, 2)))
     parameters = [*bias.parameters(), *lora.parameters()]
-    record = take_saliency(parameters, torch.autograd.grad((y * c).sum(), parameters))
+    saliency = take_saliency(parameters, torch.autograd.grad((y * c).sum(), parameters))
     space = SearchSpace(
         {Choice(LORA.site, "lora", 1): 4, Choice(LORA.site, "lora", 2): 8, Choice(*vars(BIAS).values()): 2}
     )
     strategy = PrunePeft(space, budgets=[2, 6, 10], settings=PrunePeftSettings(**changes), planned_steps=1)
     strategy.prepare(OneLayer({BIAS: bias, LORA: lora}))
-    records = ModuleSaliency(torch.tensor([0, 1, 1]), torch.tensor([2, 8]))
-    strategy.observe(0, Observation([BIAS, LORA], records, record, None))
+    modules = ModuleSaliency(torch.tensor([0, 1, 1]), torch.tensor([2, 8]))
+    strategy.observe(0, Observation([BIAS, LORA], modules, saliency, None))
     return strategy
 
 
@@ -77,10 +83,9 @@ def test_a_module_scores_as_a_whole():
 
 
 def test_signed_scores_cancel_over_steps_and_absolute_ones_add_up():
-    record = [torch.tensor([1.0, -2.0])]
-    layout = Layout((None,), 1)
-    assert score_of_module([record[0] - record[0]], layout) == [0.0]
-    assert score_of_module([absolute(record)[0] * 2], layout) == [3.0]
+    saliency = [torch.tensor([1.0, -2.0])]
+    assert score_of_module([saliency[0] - saliency[0]], (None,)) == [0.0]
+    assert score_of_module([absolute(saliency)[0] * 2], (None,)) == [3.0]
 
 
 def test_the_number_of_kept_components_is_the_rank():
@@ -96,8 +101,7 @@ def test_biases_of_a_ranked_module_stay_out_of_its_components():
     sums[names.index("up_bias")] += 100
     for name, axis in module.rank_axes.items():
         sums[names.index(name)].select(axis, 1).fill_(2.0)
-    assert Layout.of(module).num_components == 3
-    assert score_of_components(sums, Layout.of(module)) == pytest.approx([0, 2, 0])
+    assert score_of_components(sums, component_axes(module)) == pytest.approx([0, 2, 0])
 
 
 @pytest.mark.parametrize("kind", [name for name in KINDS if KINDS[name].ranked])
@@ -108,7 +112,7 @@ def test_components_of_every_ranked_kind_are_scored(kind):
     for (name, _), total in zip(module.named_parameters(), sums, strict=True):
         if name in module.rank_axes:
             total.select(module.rank_axes[name], 1).fill_(2.0)
-    assert score_of_components(sums, Layout.of(module)) == pytest.approx([0, 2, 0])
+    assert score_of_components(sums, component_axes(module)) == pytest.approx([0, 2, 0])
 
 
 def test_zero_factors_get_a_small_start_and_others_keep_theirs():

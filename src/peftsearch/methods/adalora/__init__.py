@@ -1,4 +1,4 @@
-"""AdaLoRA's settings."""
+"""Registers AdaLoRA."""
 
 from peftsearch.methods.adalora.settings import AdaLoraSettings
 from peftsearch.searches.method import MethodEntry, register_method

@@ -1,4 +1,4 @@
-"""AdaLoRA as peft has it, held to a number of parameters."""
+"""The AdaLoRA of peft, held to a number of parameters."""
 
 import json
 import math
@@ -7,10 +7,11 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from peft import AdaLoraConfig, PeftModel, get_peft_model
+from peft import AdaLoraConfig, AdaLoraModel, PeftModel, get_peft_model
 from torch import nn
-from transformers import TrainerCallback
+from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 from transformers.pytorch_utils import Conv1D
 
 from peftsearch.errors import BudgetError, ConfigurationError, TrainingError
@@ -20,22 +21,25 @@ from peftsearch.training.pytree import PyTree
 
 ATTENTION_ROLES = frozenset({Role.QUERY, Role.KEY, Role.VALUE, Role.QUERY_KEY_VALUE, Role.ATTENTION_OUTPUT})
 DEFAULT_RANK = 8
-# Ranks at the start over those at the end, as in the paper's scripts (3 to 2).
+# Initial ranks over final ones, as in the paper's scripts (3 to 2).
 INITIAL_RANKS = 1.5
 _FEWEST_STEPS = 3
-# What peft's allocator knows of each tensor.
+# Attributes of peft's allocator: scores of each tensor, their moving average, and that of their uncertainty.
 _SCORES = ("ipt", "exp_avg_ipt", "exp_avg_unc")
 
 
 def triplet_cost(site: Site) -> int:
-    """Parameters of one rank: a left and a right vector and a singular value."""
+    """Count the parameters of one rank: a left and a right vector and a singular value."""
     return site.in_width + site.out_width + 1
 
 
 def attention_sites(sites: Iterable[Site]) -> list[Site]:
-    """Self-attention's linear maps of one size, since only then every budget is used up to the last rank.
+    """Find the linear maps of self-attention that have one size: only then a budget is used up to the last rank.
 
-    Of several sizes the one with the most sites is taken, then the larger.
+    Of several sizes the one with the most sites is taken, of equals the larger.
+
+    Raises:
+        ConfigurationError: if the model has no such map.
     """
     by_cost: dict[int, list[Site]] = defaultdict(list)
     for site in sites:
@@ -48,11 +52,11 @@ def attention_sites(sites: Iterable[Site]) -> list[Site]:
 
 @dataclass(frozen=True)
 class RankAllocation:
-    """How many ranks there are.
+    """The number of ranks that some sites share.
 
     Args:
-        sites: linear maps that share them.
-        total_rank: ranks left at the end, over all sites.
+        sites: linear maps, at least one.
+        total_rank: final ranks, summed over the sites, at least 1.
     """
 
     sites: tuple[Site, ...]
@@ -60,26 +64,30 @@ class RankAllocation:
 
     @property
     def initial_rank(self) -> int:
-        """Rank of every site at the start: 1.5 times the mean at the end, and at least one rank more in all."""
+        """Rank of every site at the start: 1.5 times the final mean, and above it."""
         mean = self.total_rank / len(self.sites)
         return max(math.ceil(INITIAL_RANKS * mean), math.floor(mean) + 1)
 
     @property
     def num_parameters(self) -> int:
-        """The most that the ranks left can cost, task head excluded."""
+        """The most parameters that the final ranks can have, task head excluded."""
         return self.total_rank * max(map(triplet_cost, self.sites))
 
     @classmethod
     def of_mean(cls, sites: Sequence[Site], rank: int) -> "RankAllocation":
-        """Ranks for a mean over the sites."""
+        """Allocate `rank` for each site on average."""
         return cls(tuple(sites), rank * len(sites))
 
     @classmethod
     def within(cls, sites: Sequence[Site], budget: int) -> "RankAllocation":
-        """As many ranks as the budget is sure to hold, wherever they end up.
+        """Allocate as many ranks as a budget holds wherever they end up.
+
+        Args:
+            sites: linear maps, at least one.
+            budget: in parameters.
 
         Raises:
-            BudgetError: if it holds none.
+            BudgetError: if it holds no rank.
         """
         cost = max(map(triplet_cost, sites))
         if budget < cost:
@@ -90,12 +98,12 @@ class RankAllocation:
 
 @dataclass(frozen=True)
 class RankSchedule:
-    """When ranks are taken away.
+    """The steps in which ranks are removed.
 
     Args:
-        steps: optimizer steps in all.
-        warmup: steps before the first rank goes.
-        select_after_step: step after which the ranks don't change any more.
+        steps: optimizer steps of the training.
+        warmup: steps before the first rank is removed.
+        select_after_step: step after which the ranks stay as they are.
     """
 
     steps: int
@@ -104,17 +112,21 @@ class RankSchedule:
 
     @classmethod
     def of(cls, settings: AdaLoraSettings, steps: int) -> "RankSchedule":
-        """Turn the settings' shares into steps.
+        """Turn the shares of the settings into steps.
+
+        Args:
+            settings: give the shares.
+            steps: optimizer steps of the training.
 
         Raises:
-            TrainingError: if there are too few steps to score ranks and take some away.
+            TrainingError: if there are too few steps to score ranks and remove some.
         """
         if steps < _FEWEST_STEPS:
             raise TrainingError(
                 f"AdaLoRA needs {_FEWEST_STEPS} optimizer steps or more, but {steps} are planned. "
                 "Raise --num_train_epochs or lower --per_device_train_batch_size."
             )
-        # peft scores no rank in the settling step itself, so one step at least must come before it.
+        # peft scores no rank in the last step that removes some, so at least one step must come before it.
         select_after_step = max(2, steps - max(1, int(settings.final * steps)))
         return cls(steps, min(int(settings.warmup * steps), select_after_step - 1), select_after_step)
 
@@ -128,12 +140,22 @@ def attach_adalora(
     head: Sequence[str] = (),
     task_type: str | None = None,
 ) -> PeftModel:
-    """Attach peft's AdaLoRA; the scale is 1 at the initial rank as that of our LoRA, since peft divides alpha by it.
+    """Attach peft's AdaLoRA to a model.
 
-    Source: Zhang et al. 2023 (ICLR), eq. 3 to 13; `specs/adalora_increlora.md`. peft follows the reference code.
+    peft divides `lora_alpha` by the initial rank. Both are equal here, so that the scale is 1, like that of our LoRA.
+
+    Args:
+        model: a transformers model, changed in place.
+        allocation: the sites and their ranks.
+        schedule: of the training.
+        settings: interval of allocations and weight of the orthogonality term.
+        head: names of the modules that are trained and saved beside the adapter.
+        task_type: peft's word for the task, such as "SEQ_CLS".
 
     Raises:
         ConfigurationError: if a site is no linear map.
+
+    Source: Zhang et al. 2023 (ICLR), eq. 3 to 13. peft follows the reference code.
     """
     layers = [model.get_submodule(site.path) for site in allocation.sites]
     wrong = [s.name for s, layer in zip(allocation.sites, layers, strict=True) if not _is_linear(layer)]
@@ -156,8 +178,13 @@ def attach_adalora(
     )
     attached = get_peft_model(model, config)
     # peft knows whole mean ranks only; this is the exact number of ranks.
-    attached.base_model.rankallocator.target_bgt = allocation.total_rank
+    _tuner_of(attached).rankallocator.target_bgt = allocation.total_rank
     return attached
+
+
+def _tuner_of(model: PeftModel) -> AdaLoraModel:
+    assert isinstance(model.base_model, AdaLoraModel)
+    return model.base_model
 
 
 def _is_linear(layer: nn.Module) -> bool:
@@ -165,43 +192,55 @@ def _is_linear(layer: nn.Module) -> bool:
 
 
 class AllocateRanks(TrainerCallback):
-    """Let AdaLoRA score its ranks and take some away after every optimizer step.
+    """Scores the ranks of AdaLoRA, and removes some of them, after every optimizer step.
 
     Args:
-        schedule: what the adapter was attached with.
-        model: what it was attached to.
+        schedule: with which the adapter was attached.
+        model: the result of `attach_adalora`.
     """
 
     def __init__(self, schedule: RankSchedule, model: PeftModel):
         self.schedule, self.model = schedule, model
 
-    def on_train_begin(self, args, state, control, **_) -> None:
+    def on_train_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
         if state.max_steps != self.schedule.steps:
             raise TrainingError(
                 f"AdaLoRA was planned for {self.schedule.steps} steps, but the training has {state.max_steps}. "
                 "Train on one device."
             )
 
-    def on_optimizer_step(self, args, state, control, **_) -> None:
+    def on_optimizer_step(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
+    ) -> None:
         # The trainer counts the step after this call.
-        self.model.base_model.update_and_allocate(state.global_step + 1)
+        _tuner_of(self.model).update_and_allocate(state.global_step + 1)
 
     def state_dict(self) -> PyTree:
-        """The scores of ranks, smoothed, and which are left."""
-        allocator = self.model.base_model.rankallocator
-        pattern = self.model.peft_config[self.model.active_adapter].rank_pattern
-        return {"scores": [getattr(allocator, name) for name in _SCORES], "pattern": pattern}
+        """Return the scores of all ranks, and which ranks are left."""
+        allocator = _tuner_of(self.model).rankallocator
+        return {"scores": [getattr(allocator, name) for name in _SCORES], "pattern": self._config.rank_pattern}
 
     def load_state_dict(self, state: PyTree) -> None:
-        """Go on with earlier scores and ranks."""
-        allocator, device = self.model.base_model.rankallocator, self.model.device
+        """Restore the result of `state_dict()`."""
+        allocator, device = _tuner_of(self.model).rankallocator, self.model.device
         for name, scores in zip(_SCORES, state["scores"], strict=True):
             setattr(allocator, name, {key: tensor.to(device) for key, tensor in scores.items()})
-        self.model.peft_config[self.model.active_adapter].rank_pattern = state["pattern"]
+        self._config.rank_pattern = state["pattern"]
+
+    @property
+    def _config(self) -> AdaLoraConfig:
+        config = self.model.peft_config[self.model.active_adapters[0]]
+        assert isinstance(config, AdaLoraConfig)
+        return config
 
 
 def read_ranks(adapter: Path, sites: Iterable[Site]) -> Configuration:
-    """The ranks that a saved AdaLoRA adapter has, as LoRA of those ranks; sites without any are left out."""
+    """Read the ranks of a saved AdaLoRA adapter, as a configuration of LoRA; sites of rank 0 are left out.
+
+    Args:
+        adapter: folder of the adapter.
+        sites: of the model.
+    """
     document = json.loads((adapter / "adapter_config.json").read_text(encoding="utf-8"))
     pattern = {name.removesuffix(".lora_E"): sum(kept) for name, kept in document["rank_pattern"].items()}
     return Configuration.of(Choice(s.name, "lora", pattern[s.path]) for s in sites if pattern.get(s.path))

@@ -11,12 +11,16 @@ class AdaLoraSettings(MethodSettings):
     """Settings of AdaLoRA.
 
     Args:
-        rank: mean over the linear maps at the end; 0 takes what the budget holds, or 8 without a budget.
+        rank: mean of the final ranks; 0 takes what the budget holds, or 8 without a budget.
         roles: comma-separated roles such as "query,value"; empty for attention's linear maps of one size.
-        warmup: share of the steps before the first rank is taken away, in [0, 0.5].
-        final: share of the steps that train the ranks that are left, in [0, 0.9].
+        warmup: share of the steps before the first rank is removed, in [0, 0.5].
+        final: share of the steps after the last rank has been removed, in [0, 0.9].
         interval: steps between two allocations.
-        orthogonality: weight of the term that keeps the factors orthogonal.
+        orthogonality: weight of the loss term that keeps the factors orthogonal, at least 0.
+
+    Example:
+        # peftsearch train --model demo --task demo --configuration adalora --budget 0.5% --method.final 0.5
+        train(model="demo", task="demo", budget="0.5%", configuration="adalora", method={"final": 0.5})
     """
 
     rank: int = limited(0, at_least(0))

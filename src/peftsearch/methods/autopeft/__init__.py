@@ -1,4 +1,4 @@
-"""AutoPEFT's settings."""
+"""Registers AutoPEFT."""
 
 from peftsearch.methods.autopeft.settings import AutopeftSettings
 from peftsearch.searches.method import Driver, MethodEntry, register_method

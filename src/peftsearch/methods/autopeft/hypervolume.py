@@ -1,4 +1,4 @@
-"""Expected hypervolume improvement where one objective, the cost, is known exactly before a trial."""
+"""Expected hypervolume improvement for two objectives, of which one, the cost, is known before a trial."""
 
 import math
 from dataclasses import dataclass
@@ -12,11 +12,11 @@ _FAR_BELOW = -1e4
 
 @dataclass(frozen=True)
 class ReferencePoint:
-    """The corner that hypervolume is measured from; only points that are cheaper and score better have any.
+    """The corner from which hypervolume is measured; only points that are cheaper and score better have any.
 
     Args:
-        cost: on the same axis as the costs, such as log10(parameters).
-        score: on the same axis as the scores.
+        cost: in the unit of all costs, such as log10(parameters).
+        score: in the unit of all scores.
     """
 
     cost: float
@@ -29,7 +29,7 @@ class EvaluatedPoints:
 
     Args:
         costs: (points,), ascending.
-        scores: (draws, points), possible true scores; one draw where they are known.
+        scores: (draws, points), possible true scores; a single draw if they are known.
     """
 
     costs: Tensor
@@ -37,7 +37,12 @@ class EvaluatedPoints:
 
 
 def log_expected_improvement(mean: Tensor, deviation: Tensor, threshold: Tensor) -> Tensor:
-    """Log of E[max(0, f - threshold)] for a normal f, finite however unlikely an improvement is.
+    """Compute log E[max(0, f - threshold)] for a normal f, finite however unlikely an improvement is.
+
+    Args:
+        mean: of f.
+        deviation: of f, above 0.
+        threshold: score to exceed. All three are of shapes that broadcast.
 
     Source: Ament et al. 2023, eq. 9.
     """
@@ -58,7 +63,7 @@ def _log_density(z: Tensor) -> Tensor:
 def log_expected_hypervolume_improvement(
     mean: Tensor, deviation: Tensor, *, costs: Tensor, evaluated: EvaluatedPoints, reference: ReferencePoint
 ) -> Tensor:
-    """Log of the expected growth of the dominated area, averaged over the draws of what has been tried.
+    """Compute the log of the expected growth of the dominated area, averaged over the draws of the tried points.
 
     Along the cost axis the best score so far is a staircase. A candidate of cost c can lift it from c to the
     reference, so its expected gain is the sum over the stairs of width times ordinary expected improvement over the
@@ -66,10 +71,13 @@ def log_expected_hypervolume_improvement(
 
     Args:
         mean: (draws, candidates), of the candidates' scores.
-        deviation: the same, above 0.
+        deviation: (draws, candidates), of the same, above 0.
         costs: (candidates,).
+        evaluated: the points tried so far, with as many draws.
+        reference: the corner of the area.
 
-    Shape: (candidates,); -inf for a candidate that costs the reference or more.
+    Returns:
+        (candidates,); -inf for a candidate that costs the reference or more.
     """
     starts, heights = staircase(evaluated, reference)
     ends = torch.cat([starts[1:], starts.new_tensor([reference.cost])])
@@ -80,10 +88,11 @@ def log_expected_hypervolume_improvement(
 
 
 def staircase(evaluated: EvaluatedPoints, reference: ReferencePoint) -> tuple[Tensor, Tensor]:
-    """The best score for each cost: where each stair starts, and how high it is in each draw.
+    """Find the best score for each cost, a staircase.
 
-    Shape: (stairs,) and (draws, stairs). The first stair starts at -inf with the reference's score; stairs that start
-    at the reference or beyond have none of its width.
+    Returns:
+        (stairs,) costs at which the stairs start, and (draws, stairs) scores, their heights. The first stair starts at
+        -inf with the reference's score. Points that cost more than the reference count as if they cost as much.
     """
     costs, scores = evaluated.costs.clamp_max(reference.cost), evaluated.scores
     starts = torch.cat([costs.new_tensor([-math.inf]), costs])
@@ -96,12 +105,12 @@ def staircase(evaluated: EvaluatedPoints, reference: ReferencePoint) -> tuple[Te
 
 
 def reference_score(front: list[float], scores: list[float]) -> float:
-    """The worst score of the Pareto front, less a tenth of the range of all scores.
-
-    Source: `infer_reference_point` of BoTorch, whose range is the front's.
+    """Choose the reference's score: the worst one of the Pareto front, less a tenth of the range of all scores.
 
     Args:
-        front: scores of the Pareto front.
-        scores: every score.
+        front: scores of the Pareto front, at least one.
+        scores: of every trial.
+
+    Source: `infer_reference_point` of BoTorch, which takes the range of the front.
     """
     return min(front) - 0.1 * ((max(scores) - min(scores)) or 1.0)

@@ -1,4 +1,4 @@
-"""Feasible, unseen points of an encoding, and the best of them by greedy ascent."""
+"""Local search for the best feasible and unseen point of an encoding."""
 
 import math
 import random
@@ -8,9 +8,9 @@ from itertools import product
 from peftsearch.space import Configuration
 from peftsearch.space.encoding import Encoding, Point
 
-# Random draws after which a space counts as used up, or is listed if it has at most so many points.
+# After so many draws without a new point, a space counts as used up; one of at most so many points is listed first.
 MAX_TRIES, MAX_LISTED = 200, 20_000
-# Neighbours that one step looks at, and steps of one ascent.
+# Neighbours that one step looks at, and the most steps of one ascent.
 MAX_NEIGHBOURS, MAX_STEPS = 200, 100
 
 # The values of some points, larger is better.
@@ -21,7 +21,7 @@ class UnseenPoints:
     """Points that may still be proposed: they fit, their configuration is new, and they are in canonical form.
 
     Args:
-        encoding: of the space, within the budget.
+        encoding: of the space, within the largest budget.
         seen: configurations that must not be proposed again.
         rng: of every draw.
     """
@@ -30,14 +30,14 @@ class UnseenPoints:
         self.encoding, self.seen, self.rng = encoding, set(seen), rng
 
     def canonical(self, point: Point) -> Point | None:
-        """The point that `encode` gives for the configuration, or None if it may not be proposed."""
+        """Return the one point that stands for the point's configuration; None if it may not be proposed."""
         if not self.encoding.fits(point):
             return None
         configuration = self.encoding.decode(point)
         return None if configuration in self.seen else self.encoding.encode(configuration)
 
     def neighbours(self, point: Point) -> list[Point]:
-        """New points one variable away; of very many, a random part."""
+        """List the unseen points that differ in one variable; of more than 200, a random part."""
         around = list(self.encoding.neighbours(point))
         if len(around) > MAX_NEIGHBOURS:
             around = self.rng.sample(around, MAX_NEIGHBOURS)
@@ -45,10 +45,10 @@ class UnseenPoints:
         return sorted(found - {point})
 
     def draw(self, encoding: Encoding | None = None) -> Point | None:
-        """A random new point; None if there is none left.
+        """Draw a random unseen point; None if none is left.
 
         Args:
-            encoding: the same encoding within a smaller budget, to draw from it.
+            encoding: the same encoding within a smaller budget, to draw within that.
         """
         encoding = encoding or self.encoding
         for _ in range(MAX_TRIES):
@@ -61,22 +61,22 @@ class UnseenPoints:
         return self.rng.choice(left) if left else None
 
     def take(self, point: Point) -> None:
-        """Let a point's configuration count as seen."""
+        """Count a point's configuration as seen."""
         self.seen.add(self.encoding.decode(point))
 
 
 def climb(
     starts: Iterable[Point], *, restarts: int, neighbours: Callable[[Point], list[Point]], value: Value
 ) -> Point:
-    """The best point that ascents from the best starts come by.
+    """Ascend from the best starts, always to the best neighbour, and return the best point that was met.
 
-    Every value stands beside the very point that has it: the public code of AutoPEFT looks the point up among the
-    starts instead, and so trains another one than it found.
+    The public code of AutoPEFT looks the result up among the starts, and so trains another point than it found.
 
     Args:
-        starts: at least one.
-        restarts: of the starts, how many ascend.
-        neighbours: of a point.
+        starts: at least one point.
+        restarts: number of starts that ascend.
+        neighbours: lists the neighbours of a point.
+        value: computes the values of some points, larger is better.
     """
     starts = list(dict.fromkeys(starts))
     values = dict(zip(starts, value(starts), strict=True))

@@ -18,7 +18,7 @@ from peftsearch.methods.autopeft.hypervolume import (
 from peftsearch.methods.autopeft.local_search import UnseenPoints, climb
 from peftsearch.methods.autopeft.settings import AutopeftSettings
 from peftsearch.methods.autopeft.surrogate import Draws, ModelFittingError, fit_surrogate, rank_to_normal
-from peftsearch.searches.trials import Fidelity, Problem, Proposal, Trial, best_within, pareto_front
+from peftsearch.searches.trials import Fidelity, Problem, Proposal, Proposer, Trial, best_within, pareto_front
 from peftsearch.space import Configuration
 from peftsearch.space.encoding import Encoding, Point
 
@@ -28,10 +28,14 @@ logger = logging.getLogger(__name__)
 NUM_DRAWS = 32
 
 
-class Autopeft:
-    """Train random configurations, then those that a surrogate expects to widen the Pareto front the most.
+class Autopeft(Proposer):
+    """Proposes random configurations, then those that a surrogate expects to widen the Pareto front the most.
 
-    Source: Zhou et al. 2024 (AutoPEFT); where we differ, and why, is in docs/autopeft.md.
+    Args:
+        problem: its encoding is "flat", "autopeft" or "noah".
+        settings: the method's settings.
+
+    Source: Zhou et al. 2024 (AutoPEFT); docs/autopeft.md lists where we differ, and why.
     """
 
     def __init__(self, problem: Problem, settings: AutopeftSettings):
@@ -61,7 +65,7 @@ class Autopeft:
         return encoding.decode(encoding.sample(random.Random(f"{self.problem.seed} {budget}")))
 
     def _initial(self, unseen: UnseenPoints, numbers: range) -> list[Point]:
-        """Random points, by turns within each budget, so that each has its share of them."""
+        """Draw random points, within the budgets in turn, so that each budget has its share of them."""
         budgets = self.problem.budgets
         points = []
         for number in numbers:
@@ -73,7 +77,7 @@ class Autopeft:
         return points
 
     def _batch(self, trials: Sequence[Trial], unseen: UnseenPoints, size: int) -> list[Point]:
-        """Points that maximise the acquisition; each next one believes that those before score as expected."""
+        """Find points that maximise the acquisition, each as if those before it had scored as expected."""
         if size <= 0:
             return []
         acquisition = self._acquisition(trials)
@@ -97,7 +101,7 @@ class Autopeft:
         return climb(starts, restarts=restarts, neighbours=unseen.neighbours, value=acquisition.values)
 
     def _acquisition(self, trials: Sequence[Trial]) -> "Acquisition | None":
-        """None while there is nothing to learn from, which leaves the choice to chance."""
+        """Fit the acquisition function; None with fewer than two scores or if the fit fails: chance then chooses."""
         succeeded = torch.tensor([trial.score is not None for trial in trials])
         if succeeded.sum() < 2:
             return None
@@ -124,21 +128,21 @@ class Autopeft:
 
 
 def normal_scores(trials: Sequence[Trial]) -> list[float]:
-    """Scores as normal quantiles of their ranks; failed trials count as the worst that succeeded."""
+    """Turn scores into normal quantiles of their ranks; failed trials count as the worst that succeeded."""
     worst = min(trial.score for trial in trials if trial.score is not None)
     return rank_to_normal([worst if trial.score is None else trial.score for trial in trials])
 
 
 @dataclass(frozen=True)
 class Acquisition:
-    """Log of the expected hypervolume improvement of points.
+    """The acquisition function: log of the expected hypervolume improvement.
 
     Args:
         encoding: of the points.
         draws: possible true scores of the trials.
         costs: (trials,), log10(parameters).
-        counts: (trials,), whether the trial may stand on the front; failed ones may not.
-        reference: of the hypervolume.
+        counts: (trials,), false for failed trials, which may not stand on the front.
+        reference: of the hypervolume, in log10(parameters) and normal quantiles.
     """
 
     encoding: Encoding
@@ -148,7 +152,7 @@ class Acquisition:
     reference: ReferencePoint
 
     def values(self, points: list[Point]) -> list[float]:
-        """The acquisition of each point."""
+        """Compute the acquisition of each point, larger is better."""
         mean, deviation = self.draws.predict(_vectors(self.encoding, points))
         order = self.costs[self.counts].argsort(stable=True)
         evaluated = EvaluatedPoints(self.costs[self.counts][order], self.draws.scores[:, self.counts][:, order])
@@ -157,9 +161,9 @@ class Acquisition:
         ).tolist()
 
     def believing(self, point: Point) -> "Acquisition":
-        """As if the point had been tried and had scored as expected.
+        """Return the acquisition function as if a point had been tried and had scored as expected.
 
-        Source: kriging believer, Ginsbourger et al. 2010, in each draw.
+        Source: Ginsbourger et al. 2010 (kriging believer), in each draw.
         """
         return replace(
             self,
@@ -174,4 +178,5 @@ class Acquisition:
 
 
 def _vectors(encoding: Encoding, points: list[Point]) -> Tensor:
+    """Make the surrogate's (points, variables) input."""
     return torch.tensor([encoding.vector(point) for point in points], dtype=torch.float64)

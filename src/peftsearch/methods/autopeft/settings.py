@@ -11,13 +11,16 @@ class AutopeftSettings(MethodSettings):
     """Settings of AutoPEFT; the defaults are the paper's, but for the surrogate and the batch.
 
     Args:
-        evaluations: configurations that are trained in all.
+        evaluations: configurations that are trained, the initial ones included.
         initial: how many of them are drawn at random before the surrogate proposes; at most `evaluations`.
-        batch: configurations proposed at a time; the surrogate is fitted anew after each batch.
+        batch: configurations proposed at a time; the surrogate is fitted again after each batch.
         surrogate: "map_saas" (an ensemble of posterior modes, seconds) or "nuts" (posterior samples, minutes).
         restarts: local searches over the acquisition function for each proposal.
-        share: of the training examples that each evaluation sees, above 0 and at most 1.
+        share: share of the training examples in each evaluation, above 0 and at most 1.
         epochs: of each evaluation; 0 takes the number of the training.
+
+    Example:
+        search(model="demo", task="demo", budget="0.5%", method={"name": "autopeft", "evaluations": 20, "initial": 8})
     """
 
     evaluations: int = limited(200, at_least(1))

@@ -1,10 +1,11 @@
-"""A Gaussian process on the score with a prior that most variables don't matter (SAAS), and draws from it."""
+"""A Gaussian process of the score, whose prior says that most variables don't matter (SAAS), and draws from it."""
 
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from statistics import NormalDist
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -13,15 +14,15 @@ from peftsearch.errors import PeftSearchError
 
 
 class MissingBotorchError(PeftSearchError):
-    """BoTorch, which is an extra of the installation, is not there."""
+    """BoTorch, an extra of the installation, is missing."""
 
 
 try:
     from botorch.exceptions import ModelFittingError
     from botorch.fit import fit_gpytorch_mll
-    from botorch.models import SingleTaskGP
     from botorch.models.map_saas import EnsembleMapSaasSingleTaskGP
     from gpytorch.mlls import ExactMarginalLogLikelihood
+    from gpytorch.models import ExactGP
 except ImportError as error:
     raise MissingBotorchError(
         f"The method 'autopeft' needs BoTorch ({error}). Install it with: pip install 'peftsearch[bo]'. "
@@ -30,15 +31,18 @@ except ImportError as error:
 
 __all__ = ["Draws", "MissingBotorchError", "ModelFittingError", "Surrogate", "fit_surrogate", "rank_to_normal"]
 
+# Gaussian processes in the ensemble of posterior modes.
 MEMBERS = 4
 # Share of the prior variance that is added to the diagonal, for matrices that are close to singular.
 _JITTER = 1e-6
 
 
 def rank_to_normal(scores: Sequence[float]) -> list[float]:
-    """Normal quantiles of the scores' ranks, so that only their order matters; equal scores share their mean rank.
+    """Replace scores by the normal quantiles of their ranks, so that only their order matters.
 
-    Source: Zhou et al. 2024 (their code), an empirical distribution function followed by the normal quantile.
+    Equal scores share their mean rank.
+
+    Source: Zhou et al. 2024, the public code.
     """
     ordered = sorted(scores)
     first, count = {}, {}
@@ -50,14 +54,14 @@ def rank_to_normal(scores: Sequence[float]) -> list[float]:
 
 @dataclass(frozen=True)
 class Surrogate:
-    """Gaussian processes that share their data, one for each set of hyperparameters (member).
+    """An ensemble of Gaussian processes with the same data and other hyperparameters.
 
     Args:
-        kernel: (a, width), (b, width) -> (members, a, b), covariances of the noise-free score.
+        kernel: (a, variables), (b, variables) -> (members, a, b), covariances of the noise-free score.
         mean: (members, 1), of the prior.
         noise: (members, 1), variance of the observations.
-        x: (points, width).
-        y: (points,).
+        x: (points, variables), in (0, 1).
+        y: (points,), observed scores.
     """
 
     kernel: Callable[[Tensor, Tensor], Tensor]
@@ -67,9 +71,13 @@ class Surrogate:
     y: Tensor
 
     def draw(self, count: int, generator: torch.Generator) -> "Draws":
-        """Draw the noise-free scores of the points, `count` times for each member.
+        """Draw the noise-free scores of the points.
 
-        Source: Matheron's rule: a draw of the prior plus what the observations say about its error.
+        Args:
+            count: draws for each member.
+            generator: of the random numbers.
+
+        Source: Matheron's rule: a draw from the prior, plus the correction that the observations make to it.
         """
         covariance = self.kernel(self.x, self.x)
         prior = _cholesky(covariance)
@@ -83,13 +91,13 @@ class Surrogate:
 
 @dataclass(frozen=True)
 class Draws:
-    """Possible true scores of the points that have been tried, and what each says about others.
+    """Possible true scores of the points that have been tried; each draw predicts the scores of other points.
 
     Args:
         kernel: of the surrogate.
-        mean: of the surrogate.
-        x: (points, width).
-        values: (members, points, draws a member).
+        mean: (members, 1), of the surrogate's prior.
+        x: (points, variables).
+        values: (members, points, draws of a member).
     """
 
     kernel: Callable[[Tensor, Tensor], Tensor]
@@ -99,7 +107,7 @@ class Draws:
 
     @property
     def scores(self) -> Tensor:
-        """(draws, points)."""
+        """(draws, points) scores, of all members."""
         return self.values.transpose(1, 2).flatten(0, 1)
 
     @cached_property
@@ -111,9 +119,13 @@ class Draws:
         return torch.cholesky_solve(self.values - self.mean.unsqueeze(-1), self._factor)
 
     def predict(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Mean and deviation of the noise-free score at other points in each draw.
+        """Predict the noise-free scores of other points from each draw.
 
-        Shape: (candidates, width) -> twice (draws, candidates).
+        Args:
+            x: (candidates, variables).
+
+        Returns:
+            mean and standard deviation, both (draws, candidates).
         """
         cross = self.kernel(x, self.x)
         mean = self.mean.unsqueeze(-1) + cross @ self._weights
@@ -125,7 +137,11 @@ class Draws:
         return mean.transpose(1, 2).flatten(0, 1), deviation
 
     def believing(self, x: Tensor) -> "Draws":
-        """As if a further point (1, width) had been tried and had scored what each draw expects."""
+        """Return the draws as if a further point had been tried and had scored what each draw expects.
+
+        Args:
+            x: (1, variables), the point.
+        """
         mean, _ = self.predict(x)
         believed = mean.reshape(len(self.values), -1, 1).transpose(1, 2)
         return Draws(self.kernel, self.mean, torch.cat([self.x, x]), torch.cat([self.values, believed], dim=1))
@@ -137,21 +153,24 @@ def _cholesky(covariance: Tensor) -> Tensor:
 
 
 def fit_surrogate(x: Tensor, y: Tensor, *, kind: str, seed: int) -> Surrogate:
-    """Fit the hyperparameters; the same data and seed give the same surrogate, whatever was drawn before.
+    """Fit the hyperparameters to observed scores; the same data and seed give the same surrogate.
 
     Args:
-        x: (points, width), in (0, 1).
+        x: (points, variables), in (0, 1).
         y: (points,), of about mean 0 and variance 1.
         kind: "map_saas" (posterior modes for several sparsities) or "nuts" (posterior samples).
+        seed: of the fit alone; the global random numbers stay as they are.
 
     Raises:
-        ModelFittingError: of BoTorch, if no attempt converges.
+        ModelFittingError: BoTorch's, if no attempt converges.
+        MissingBotorchError: for "nuts" without its extra packages.
 
     Source: Eriksson and Jankowiak 2021 (SAAS); the ensemble is BoTorch's.
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        model = _FITS[kind](x, y.unsqueeze(-1), seed)
+        # BoTorch's models declare their parts as modules or tensors.
+        model: Any = _FITS[kind](x, y.unsqueeze(-1), seed)
     members = model.covar_module.batch_shape[0]
 
     def kernel(a: Tensor, b: Tensor) -> Tensor:
@@ -163,8 +182,8 @@ def fit_surrogate(x: Tensor, y: Tensor, *, kind: str, seed: int) -> Surrogate:
     return Surrogate(kernel, mean, noise, x, y)
 
 
-def _fit_modes(x: Tensor, y: Tensor, seed: int) -> SingleTaskGP:
-    # tau ~ HalfCauchy(0.1) at its quantiles, one from each of equal parts, instead of random draws.
+def _fit_modes(x: Tensor, y: Tensor, seed: int) -> ExactGP:
+    # tau ~ HalfCauchy(0.1): quantiles in the middle of equal parts instead of random draws.
     quantiles = (torch.arange(MEMBERS, dtype=x.dtype) + 0.5) / MEMBERS
     taus = 0.1 * torch.tan(math.pi / 2 * quantiles)
     model = EnsembleMapSaasSingleTaskGP(x, y, num_taus=MEMBERS, taus=taus, outcome_transform=None)
@@ -172,7 +191,7 @@ def _fit_modes(x: Tensor, y: Tensor, seed: int) -> SingleTaskGP:
     return model.eval()
 
 
-def _fit_samples(x: Tensor, y: Tensor, seed: int) -> SingleTaskGP:
+def _fit_samples(x: Tensor, y: Tensor, seed: int) -> ExactGP:
     try:
         import numpyro  # noqa: F401  BoTorch imports it when it samples
         from botorch.fit import fit_fully_bayesian_model_nuts

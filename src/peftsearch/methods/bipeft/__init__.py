@@ -1,4 +1,4 @@
-"""BIPEFT's settings."""
+"""Registers BIPEFT."""
 
 from peftsearch.methods.bipeft.settings import BipeftSettings
 from peftsearch.searches.method import Driver, LoggedNumber, MethodEntry, register_method

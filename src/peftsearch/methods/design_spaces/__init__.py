@@ -1,4 +1,4 @@
-"""Settings of the greedy search of PEFT design spaces, and the designs that the paper found."""
+"""Registers the greedy search of PEFT design spaces, and the designs that the paper found."""
 
 from peftsearch.methods.design_spaces.settings import SPACE, DesignSpacesSettings, ReadyDesignSettings
 from peftsearch.searches.method import Driver, MethodEntry, register_method

@@ -1,4 +1,4 @@
-"""The greedy search of PEFT design spaces, and its ready designs on a model."""
+"""The greedy search of PEFT design spaces, and the paper's designs applied to a model."""
 
 import logging
 import random
@@ -7,7 +7,7 @@ from statistics import fmean
 
 from peftsearch.errors import BudgetError, ConfigurationError
 from peftsearch.methods.design_spaces.settings import SPACE, DesignSpacesSettings
-from peftsearch.searches.trials import Fidelity, Problem, Proposal, Trial
+from peftsearch.searches.trials import Fidelity, Problem, Proposal, Proposer, Trial
 from peftsearch.space import Configuration
 from peftsearch.space.encoding import Encoding, Point
 from peftsearch.space.encodings.design_spaces.designs import KIND_OF, NUM_GROUPS, READY
@@ -16,14 +16,19 @@ from peftsearch.space.encodings.design_spaces.encoding import DesignSpacesEncodi
 logger = logging.getLogger(__name__)
 
 
-class DesignSpacesSearch:
-    """Freeze one variable after another, in the order of the encoding, at the choice whose random population is best.
+class DesignSpacesSearch(Proposer):
+    """Freezes one variable after another, in the order of the encoding, at its best choice.
 
-    A stage compares the choices of one variable: each is the mean score of a few configurations that have it, the
-    frozen choices of earlier stages, and everything else at random. A trial that failed counts as the worst score
-    observed until then; of equal choices the first wins. With several budgets the largest one drives the search.
+    A stage compares the choices of one variable. The value of a choice is the mean score of a few configurations that
+    have it, the frozen choices of earlier stages, and random choices of the later variables. A failed trial counts as
+    the worst score observed until then; of equal choices the first wins. With several budgets the largest one drives
+    the search.
 
-    Source: Chen et al. 2023, section 4 (S0 to S4); `docs/design_spaces.md`.
+    Args:
+        problem: its space has the encoding "design_spaces".
+        settings: the method's settings.
+
+    Source: Chen et al. 2023, section 4 (S0 to S4); see docs/design_spaces.md.
     """
 
     def __init__(self, problem: Problem, settings: DesignSpacesSettings):
@@ -37,12 +42,16 @@ class DesignSpacesSearch:
         return [self._draw(frozen, choice, i) for choice, i in self._members(len(frozen))]
 
     def results(self, trials: Sequence[Trial]) -> dict[int, Configuration]:
-        """The found design under each budget; the trials are those of a whole search."""
+        """Apply the design that was found to each budget."""
         design = self.frozen(trials)
         return {budget: self.encoding.within(budget).decode(design) for budget in self.problem.budgets}
 
     def frozen(self, trials: Sequence[Trial]) -> Point:
-        """The choices of all stages whose trials are complete."""
+        """Find the best choices of all stages whose trials are complete.
+
+        Returns:
+            one choice for each of these stages: the leading variables of an encoded configuration.
+        """
         frozen: Point = ()
         start = 0
         for stage in range(len(self.encoding.variables)):
@@ -54,14 +63,14 @@ class DesignSpacesSearch:
         return frozen
 
     def choices(self, stage: int) -> list[int]:
-        """Indices of the values that a stage compares, ascending."""
+        """List the indices of the values that a stage compares, ascending."""
         values = range(len(self.encoding.variables[stage].values))
         if stage < len(self.encoding.variables) - NUM_GROUPS or self.settings.strategies == 0:
             return list(values)
         return sorted(random.Random(f"{self.problem.seed} {stage}").sample(values, self.settings.strategies))
 
     def _members(self, stage: int) -> list[tuple[int, int]]:
-        """(choice, number) of each configuration of a stage, in the order of their trials."""
+        """List (choice, number) for each configuration of a stage, in the order of their trials."""
         return [(choice, i) for choice in self.choices(stage) for i in range(self.settings.population)]
 
     def _draw(self, frozen: Point, choice: int, i: int) -> Proposal:
@@ -71,7 +80,13 @@ class DesignSpacesSearch:
         return Proposal(self.encoding.decode(point), Fidelity(self.settings.share, self.settings.epochs))
 
     def _best_choice(self, stage: int, trials: Sequence[Trial], start: int) -> int:
-        """The choice with the best mean, from the trials until the end of the stage; its own begin at `start`."""
+        """Find the choice with the best mean score.
+
+        Args:
+            stage: counted from 0.
+            trials: all until the end of the stage.
+            start: index of its first trial.
+        """
         worst = min((trial.score for trial in trials if trial.score is not None), default=0.0)
         scores: dict[int, list[float]] = {}
         for (choice, _), trial in zip(self._members(stage), trials[start:], strict=True):
@@ -80,9 +95,10 @@ class DesignSpacesSearch:
 
 
 def ready_design(name: str, encoding: Encoding | None) -> Configuration:
-    """One of the paper's designs on a model, in sizes that use the budget.
+    """Apply one of the paper's designs to a model, in sizes that use the budget.
 
     Args:
+        name: "s4" or "s4-3b".
         encoding: the design space over the model, within the budget; None if there is no budget.
 
     Raises:

@@ -13,10 +13,13 @@ class DesignSpacesSettings(MethodSettings):
     """Settings of the greedy search of PEFT design spaces.
 
     Args:
-        population: random configurations that stand for a choice; the paper takes 100.
+        population: random configurations of which the mean score stands for a choice; the paper takes 100.
         strategies: random strategies that are compared for each group; 0 compares all 15.
-        share: of the training examples, for each trial.
+        share: of the training examples, for each trial, above 0 and at most 1.
         epochs: of each trial; 0 for as many as the final training has.
+
+    Example:
+        search(model="demo", task="demo", budget="0.5%", method={"name": "design_spaces", "population": 1})
     """
 
     population: int = limited(2, at_least(1))
@@ -27,4 +30,9 @@ class DesignSpacesSettings(MethodSettings):
 
 @dataclass(frozen=True)
 class ReadyDesignSettings(MethodSettings):
-    """A design that needs a budget and no settings."""
+    """No settings: a ready design follows from the budget.
+
+    Example:
+        # peftsearch train --model demo --task demo --configuration s4 --budget 0.5%
+        train(model="demo", task="demo", budget="0.5%", configuration="s4")
+    """

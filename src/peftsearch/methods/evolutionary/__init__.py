@@ -1,4 +1,4 @@
-"""Evolutionary search's settings."""
+"""Registers evolutionary search."""
 
 from peftsearch.methods.evolutionary.settings import EvolutionarySettings
 from peftsearch.searches.method import Driver, MethodEntry, register_method

@@ -1,4 +1,4 @@
-"""Settings of the manual configurations."""
+"""Registers the manual methods, which place one kind without a search."""
 
 from peftsearch.methods.manual.settings import ManualSettings
 from peftsearch.searches.method import MethodEntry, register_method

@@ -1,4 +1,4 @@
-"""PrunePEFT's settings."""
+"""Registers PrunePEFT."""
 
 from peftsearch.methods.prunepeft.settings import PrunePeftSettings
 from peftsearch.searches.method import Driver, MethodEntry, register_method

@@ -1,7 +1,7 @@
 """PrunePEFT: train everything once, prune what the loss depends on least.
 
 Source: Lawton et al. 2023, "Neural Architecture Search for Parameter-Efficient Fine-tuning of Large Pre-trained
-Language Models" (arXiv 2305.16597), for which no code exists; docs/prunepeft.md says what is our reading of it.
+Language Models" (arXiv 2305.16597), for which no code is public; docs/prunepeft.md gives our reading of it.
 """
 
 from collections.abc import Sequence
@@ -9,7 +9,14 @@ from typing import Any
 
 import torch
 
-from peftsearch.methods.prunepeft.rules import SCORES, STRUCTURES, Layout, order_units, skip_held
+from peftsearch.methods.prunepeft.rules import (
+    SCORES,
+    STRUCTURES,
+    ComponentAxes,
+    component_axes,
+    order_units,
+    skip_held,
+)
 from peftsearch.methods.prunepeft.settings import PrunePeftSettings
 from peftsearch.modules.peft_module import PeftModule
 from peftsearch.searches.gate_strategy import GateStrategy, Observation
@@ -21,13 +28,13 @@ from peftsearch.training.pytree import PyTree
 
 
 class PrunePeft(GateStrategy):
-    """The state and rules of one search; see `GateStrategy` for what each method does.
+    """PrunePEFT's search: sum up saliencies over one training, then keep the units with the largest sums.
 
     Args:
         space: the search space.
         budgets: budgets in parameters; one training serves all of them.
         settings: the method's settings.
-        planned_steps: steps of the training; it always runs to its end.
+        planned_steps: not used; the training always runs to its end.
     """
 
     split = "all"
@@ -35,14 +42,14 @@ class PrunePeft(GateStrategy):
     def __init__(self, space: SearchSpace, *, budgets: Sequence[int], settings: PrunePeftSettings, planned_steps: int):
         self.space, self.settings = space, settings
         self.budgets = sorted(set(budgets))
-        self._layouts: dict[Placement, Layout] = {}
-        self._sums: Saliency = []  # for each tensor of the modules, the sum over steps of its scalars' scores
+        self._axes: dict[Placement, ComponentAxes] = {}
+        self._sums: Saliency = []  # over the steps, for each tensor of the modules
         self._num_steps = 0
 
     def prepare(self, supernet: Supernet) -> None:
-        """Note how modules fall into components, and start no factor at zero."""
+        """Find the components of every module, and let no tensor of components start at zero."""
         modules = {placement: supernet.module(placement) for placement in supernet.live}
-        self._layouts = {placement: Layout.of(module) for placement, module in modules.items()}
+        self._axes = {placement: component_axes(module) for placement, module in modules.items()}
         for module in modules.values():
             start_off_zero(module, self.settings.initial_scale)
 
@@ -54,13 +61,13 @@ class PrunePeft(GateStrategy):
 
     @torch.no_grad()
     def observe(self, step: int, observation: Observation) -> list[Placement]:
-        record = SCORES[self.settings.score](observation.weight_saliency)
+        saliency = SCORES[self.settings.score](observation.weight_saliency)
         if self._sums:
             # Sums out of a checkpoint are on the CPU.
-            self._sums = [total.to(new.device) for total, new in zip(self._sums, record, strict=True)]
-            torch._foreach_add_(self._sums, record)
+            self._sums = [total.to(new.device) for total, new in zip(self._sums, saliency, strict=True)]
+            torch._foreach_add_(self._sums, saliency)
         else:
-            self._sums = list(record)
+            self._sums = list(saliency)
         self._num_steps += 1
         return []
 
@@ -68,7 +75,7 @@ class PrunePeft(GateStrategy):
         return False
 
     def status(self, step: int) -> dict[str, Any]:
-        return {"live_modules": len(self._layouts), "scored_steps": self._num_steps}
+        return {"live_modules": len(self._axes), "scored_steps": self._num_steps}
 
     def importances(self) -> dict[Placement, float]:
         return {placement: max(scores) for placement, scores in self.unit_scores().items()}
@@ -89,10 +96,10 @@ class PrunePeft(GateStrategy):
         return results
 
     def unit_scores(self) -> dict[Placement, list[float]]:
-        """Placement -> the scores of its units."""
+        """Score the units of every module; a larger score means that the loss depends more on the unit."""
         rest = iter(self._sums)
         score = STRUCTURES[self.settings.structure]
-        return {p: score([next(rest) for _ in layout.axes], layout) for p, layout in self._layouts.items()}
+        return {p: score([next(rest) for _ in axes], axes) for p, axes in self._axes.items()}
 
     def notes(self) -> list[str]:
         if any(score > 0 for scores in self.unit_scores().values() for score in scores):
@@ -102,8 +109,13 @@ class PrunePeft(GateStrategy):
 
 @torch.no_grad()
 def start_off_zero(module: PeftModule, scale: float) -> None:
-    """Draw the factors that start at zero from N(0, scale^2): at zero their partners have no gradient."""
+    """Draw from N(0, scale^2) the tensors of components that are zero, which leave others without a gradient.
+
+    Args:
+        module: is changed in place.
+        scale: standard deviation, at least 0.
+    """
     for name in module.rank_axes:
-        factor = getattr(module, name)
-        if not factor.any():
-            factor.normal_(std=scale)
+        tensor = getattr(module, name)
+        if not tensor.any():
+            tensor.normal_(std=scale)

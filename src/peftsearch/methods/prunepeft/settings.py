@@ -11,10 +11,13 @@ class PrunePeftSettings(MethodSettings):
     """Settings of PrunePEFT.
 
     Args:
-        structure: what is pruned: "component", one rank of a ranked module or a whole vector, or "module".
-        score: "signed_sum", which lets steps and weights of opposite sign cancel, or "absolute_sum".
-        initial_scale: standard deviation of the random start of ranked factors that otherwise start at 0.
+        structure: the unit of pruning: "component", one rank of a ranked module or a whole vector, or "module".
+        score: "signed_sum", in which steps and weights of opposite sign cancel, or "absolute_sum".
+        initial_scale: standard deviation of the random start of ranked factors that otherwise start at 0, at least 0.
         epochs: passes over the training set; 0 takes the number of the training.
+
+    Example:
+        search(model="demo", task="demo", budget="0.5%", method={"name": "prunepeft", "score": "absolute_sum"})
     """
 
     structure: str = limited("component", one_of("component", "module"))
@@ -23,6 +26,6 @@ class PrunePeftSettings(MethodSettings):
     epochs: float = limited(0.0, at_least(0))
 
     def candidate_ranks(self, ranks: tuple[int, ...]) -> tuple[int, ...]:
-        """Every rank up to the space's largest, or the largest alone where whole modules are pruned."""
+        """Return every rank up to the space's largest, or the largest alone where whole modules are pruned."""
         largest = max(ranks)
         return {"component": tuple(range(1, largest + 1)), "module": (largest,)}[self.structure]

@@ -1,4 +1,4 @@
-"""Random search's settings."""
+"""Registers random search."""
 
 from peftsearch.methods.random.settings import RandomSettings
 from peftsearch.searches.method import Driver, MethodEntry, register_method

@@ -1,4 +1,4 @@
-"""S3Delta's settings."""
+"""Registers S3Delta."""
 
 from peftsearch.methods.s3delta.settings import S3DeltaSettings
 from peftsearch.searches.method import Driver, MethodEntry, register_method
