@@ -1,4 +1,4 @@
-"""Search methods and manual ones, one folder each; to list them and to register one of your own.
+"""Search methods and manual methods, one folder each: to list them, and to register one of your own.
 
 Example:
     register_method(MethodEntry("halving", "successive halving", HalvingSettings, Driver.TRIALS, "mine:Halving"))

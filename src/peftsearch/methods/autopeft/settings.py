@@ -32,6 +32,7 @@ class AutopeftSettings(MethodSettings):
     epochs: float = limited(0.0, at_least(0))
 
     def __post_init__(self) -> None:
+        """Check each limit, and that the initial evaluations are among all of them."""
         super().__post_init__()
         most = f"at most method.evaluations ({self.evaluations})"
         require(self.initial <= self.evaluations, "method.initial", self.initial, most)

@@ -33,7 +33,7 @@ from peftsearch.supernet.architecture import (
     regularisation,
 )
 from peftsearch.supernet.gates import differentiable_gates, fixed_gates
-from peftsearch.supernet.sensitivity import SENSITIVITIES
+from peftsearch.supernet.sensitivity import SENSITIVITIES, Saliency
 from peftsearch.supernet.supernet import Gates
 from peftsearch.training.pytree import PyTree
 
@@ -42,7 +42,13 @@ ADAM_BETAS = (0.5, 0.999)
 
 @dataclass(frozen=True)
 class Snapshot:
-    """A moment of the search as exact repair needs it: live modules, their ranks and all scores."""
+    """A moment of the search as exact repair needs it.
+
+    Args:
+        live: placements that have not been removed.
+        ranks: the preferred rank of every placement, removed ones included.
+        scores: S_n of every placement, likewise.
+    """
 
     live: list[Placement]
     ranks: dict[Placement, int]
@@ -50,12 +56,12 @@ class Snapshot:
 
 
 class Bipeft(GateStrategy):
-    """The state and rules of one search; see `GateStrategy` for what each method does.
+    """BIPEFT's search: train the architecture, and prune the least sensitive modules whenever their ranking settles.
 
     Args:
         space: the search space.
-        budgets: budgets in parameters; the smallest is the one that the search prunes down to, the larger ones are
-            read off on the way (ours: one search gives a ladder of nested configurations).
+        budgets: budgets in parameters. The search prunes down to the smallest; on the way it keeps a snapshot for each
+            larger one. The paper has a single budget.
         settings: the method's settings.
         planned_steps: steps after which the search ends in any case.
     """
@@ -81,7 +87,7 @@ class Bipeft(GateStrategy):
         self.indicators: deque[torch.Tensor] = deque(maxlen=settings.window + 1)
         self.num_triggers = 0
         self.stability: float | None = None
-        self._rank_history = [self.architecture.rank_logits()]  # since the last trigger, which is its first entry
+        self._rank_history = [self.architecture.rank_logits()]  # the last trigger's, then each step's
         self._last_ranks = self._rank_vector()
         self._snapshots: dict[int, Snapshot] = {}
 
@@ -91,12 +97,12 @@ class Bipeft(GateStrategy):
         return step >= self.settings.weight_warmup
 
     def stage(self, step: int) -> str:
-        """Name of the part that a step relaxes: "binary" or "rank", or "joint" in the entangled space."""
+        """Name the logits that a step trains: "binary" or "rank", or "joint" in the entangled space."""
         stages = self.architecture.stages if self.table.is_ranked.any() else self.architecture.stages[:1]
         return scheduled_stage(self.settings.order, stages, step=step, planned_steps=self.planned_steps)
 
     def temperature(self, step: int) -> float:
-        """Falls linearly over the planned steps."""
+        """Compute the temperature of a step's relaxation, which falls linearly over the planned steps."""
         start, end = self.settings.temperature_start, self.settings.temperature_end
         return start + (end - start) * min(1.0, step / max(1, self.planned_steps - 1))
 
@@ -131,7 +137,7 @@ class Bipeft(GateStrategy):
     def observe(self, step: int, observation: Observation) -> list[Placement]:
         if observation.validation_saliency is None:
             return []
-        self._smooth(observation)
+        self._smooth(observation, observation.validation_saliency)
         self._rank_history.append(self.architecture.rank_logits())
         self.indicators.append(fill_indicator(self._live_scores(), self._sizes(), self.budgets[0]))
         self.stability = indicator_stability(self.indicators, self.settings.window)
@@ -146,15 +152,15 @@ class Bipeft(GateStrategy):
         warmup = self.settings.warmup
         return int(warmup * self.planned_steps if warmup < 1 else warmup)
 
-    def _smooth(self, observation: Observation) -> None:
-        """S_n <- decay * S_n + (1 - decay) * s_n (eq. 4)."""
-        new = self.sensitivity(observation.modules, observation.weight_saliency, observation.validation_saliency).cpu()
+    def _smooth(self, observation: Observation, validation_saliency: Saliency) -> None:
+        """Update the scores: S_n <- decay * S_n + (1 - decay) * s_n (eq. 4)."""
+        new = self.sensitivity(observation.modules, observation.weight_saliency, validation_saliency).cpu()
         index = torch.tensor([self.table.index[placement] for placement in observation.live])
         new = new * self._unused_rank_factor()[index]
         self.scores[index] = self.settings.decay * self.scores[index] + (1 - self.settings.decay) * new
 
     def _unused_rank_factor(self) -> torch.Tensor:
-        """(placements,) size at the largest rank over the size in use.
+        """Divide the sizes at the largest rank by the sizes at the preferred one, (placements,).
 
         I_n is a mean over the weights of a module. Those beyond its present rank are masked and have no gradient;
         counting them would make every ranked module look up to eight times less sensitive than a vector.
@@ -163,10 +169,13 @@ class Bipeft(GateStrategy):
         return (self.table.costs[:, -1] / used).float()
 
     def _trigger(self, step: int) -> list[Placement]:
-        """Remove modules (eq. 6), fix ranks (eqs 9-10) and count the trigger.
+        """Remove modules (eq. 6) and fix ranks (eqs 9-10).
 
-        The last planned step is the last that can trigger, so that a search of fewer steps than triggers comes near
-        the budget too.
+        Triggers left are no more than steps left, so that a search of fewer steps than triggers comes near the budget
+        too.
+
+        Returns:
+            placements to remove.
         """
         left = max(1, min(self.settings.max_triggers - self.num_triggers, self.planned_steps - step))
         sizes = self._sizes()
@@ -189,16 +198,16 @@ class Bipeft(GateStrategy):
         self._rank_history = self._rank_history[-1:]
 
     def _rank_vector(self) -> torch.Tensor:
-        """(ranked placements,) v: the preferred rank of each, 0 if removed."""
+        """Make v, (ranked placements,): the preferred rank of each, 0 if removed."""
         ranks = self.table.ranks.gather(1, self.architecture.preferred_column()[:, None])[:, 0]
         return (ranks * self.is_live)[self.table.is_ranked].float()
 
     def _sizes(self) -> torch.Tensor:
-        """(placements,) expected sizes in parameters, 0 for removed ones; their sum is E (eqs 7-8)."""
+        """Compute the expected sizes, (placements,) parameters, 0 for removed ones; their sum is E (eqs 7-8)."""
         return self.architecture.expected_sizes() * self.is_live
 
     def _live_scores(self) -> torch.Tensor:
-        """(placements,) scores, -inf for removed ones."""
+        """Return the scores, (placements,), -inf for removed ones."""
         return self.scores.masked_fill(~self.is_live, -torch.inf)
 
     # -- checkpoints
@@ -273,7 +282,7 @@ class Bipeft(GateStrategy):
         ]
 
     def _keep_snapshots(self) -> None:
-        """Keep the moment at which the expected size first meets each of the larger budgets."""
+        """Take a snapshot for each larger budget that the expected size now meets for the first time."""
         expected = float(self._sizes().sum())
         for budget in self.budgets[1:]:
             if expected <= budget and budget not in self._snapshots:
@@ -297,7 +306,7 @@ class Bipeft(GateStrategy):
         return results
 
     def _selected(self, live: list[Placement]) -> list[Placement]:
-        """With selection at the end, modules count as live where "on" is the likelier option."""
+        """Filter the live modules: with selection at the end alone, keep those that are likelier on than off."""
         if self.settings.selection == "early":
             return live
         on = (self.architecture.on_probability() >= 0.5).tolist()

@@ -1,18 +1,21 @@
-"""The rules of BIPEFT as pure functions: indicator, trigger, removal, rank selection."""
+"""The rules of BIPEFT as pure functions: stages, indicator, trigger, removal, rank selection."""
 
 import math
 from collections.abc import Sequence
+from itertools import pairwise
 
 import torch
 
 
 def scheduled_stage(order: str, stages: Sequence[str], *, step: int, planned_steps: int) -> str:
-    """Which stage a step trains.
+    """Choose the stage that a step trains.
 
     Args:
         order: "iterative" alternates step by step (algorithm 1); "binary_then_rank" and "rank_then_binary" switch
             once at half of the planned steps (Table 2, no iteration); "entangled" has one stage only.
-        stages: what can be trained, such as ("binary", "rank").
+        stages: names of the stages, ("binary", "rank") or a single one.
+        step: counted from 0.
+        planned_steps: of the search.
     """
     if len(stages) == 1:
         return stages[0]
@@ -23,14 +26,15 @@ def scheduled_stage(order: str, stages: Sequence[str], *, step: int, planned_ste
 
 
 def fill_indicator(scores: torch.Tensor, sizes: torch.Tensor, budget: float) -> torch.Tensor:
-    """1 for the modules that fit the budget in order of descending score, skipping what does not fit.
+    """Fill the budget with modules in order of descending score, skipping those that don't fit.
 
     Args:
         scores: (modules,) smoothed sensitivities, -inf for removed modules.
         sizes: (modules,) parameters.
+        budget: in parameters.
 
     Returns:
-        (modules,) of zeros and ones.
+        (modules,) indicator: 1 for the modules that were taken, 0 for the others.
 
     Source: section 3.3; the paper stops at the first misfit, its code skips it. Skipping is kept: with ranks up to
     8 a single module can be larger than what is left, whatever its score.
@@ -45,29 +49,32 @@ def fill_indicator(scores: torch.Tensor, sizes: torch.Tensor, budget: float) -> 
 
 
 def cosine(first: torch.Tensor, second: torch.Tensor) -> float:
-    """Cosine of two vectors; 0 if one of them is zero."""
+    """Compute the cosine of two vectors; 0 if one of them is zero."""
     length = first.norm() * second.norm()
     return float(first @ second / length) if length > 0 else 0.0
 
 
 def indicator_stability(indicators: Sequence[torch.Tensor], window: int) -> float | None:
-    """Mean cosine of the last `window` pairs of consecutive indicators (eq. 5); None with fewer pairs."""
+    """Compute the mean cosine of the last `window` pairs of consecutive indicators (eq. 5); None with fewer pairs."""
     recent = list(indicators)[-(window + 1) :]
     if len(recent) < window + 1:
         return None
-    return sum(cosine(a, b) for a, b in zip(recent, recent[1:])) / window
+    return sum(cosine(a, b) for a, b in pairwise(recent)) / window
 
 
 def choose_removals(
     scores: torch.Tensor, sizes: torch.Tensor, *, reduction: float, at_least_one: bool
 ) -> torch.Tensor:
-    """Indices of the lowest-scored live modules whose summed size stays within the reduction.
+    """Choose the lowest-scored live modules whose summed size stays within the reduction.
 
     Args:
         scores: (modules,) smoothed sensitivities, -inf for removed modules.
         sizes: (modules,) expected parameters.
         reduction: R, parameters to remove (eq. 6).
         at_least_one: remove the lowest module even if it is larger than the reduction.
+
+    Returns:
+        indices of the modules, the lowest score first.
     """
     order = torch.argsort(scores, stable=True)
     order = order[torch.isfinite(scores[order])]
@@ -76,13 +83,15 @@ def choose_removals(
 
 
 def dimension_stability(history: torch.Tensor) -> torch.Tensor:
-    """DSI: mean over ranks of the deviation over time, times KL(now || at the last trigger) (eq. 9); low is stable.
+    """Compute DSI, the dimension stability indicator (eq. 9); a low value is stable.
+
+    It is the mean over ranks of the logits' deviation over time, times KL(now || at the last trigger).
 
     Args:
         history: (times, modules, ranks) logits from the last trigger up to now; -inf where a rank does not exist.
 
     Returns:
-        (modules,) indicators.
+        (modules,) indicators, at least 0.
     """
     exists = torch.isfinite(history[-1])
     deviation = history.masked_fill(~exists, 0.0).std(0, correction=0).sum(-1) / exists.sum(-1)
@@ -92,9 +101,12 @@ def dimension_stability(history: torch.Tensor) -> torch.Tensor:
 
 
 def count_ranks_to_fix(last: torch.Tensor, now: torch.Tensor, *, unfixed: int, triggers_left: int) -> int:
-    """floor(cos(v_last, v_now) * unfixed / triggers left) (eq. 10).
+    """Compute the number of ranks to fix, floor(cos(v_last, v_now) * unfixed / triggers left) (eq. 10).
 
     Args:
-        last, now: (ranked modules,) rank of each module at the last trigger and now, 0 if removed.
+        last: v_last, (ranked modules,) rank of each module at the last trigger, 0 if removed.
+        now: v_now, the same now.
+        unfixed: live modules whose rank is not fixed yet.
+        triggers_left: this one included, at least 1.
     """
     return min(unfixed, math.floor(max(0.0, cosine(last, now)) * unfixed / triggers_left))

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from peftsearch.searches.method import MethodSettings
 from peftsearch.settings import ABOVE_ZERO, SHARE, SHARE_BELOW_ONE, at_least, between, limited, one_of
 
-# Steps below which there is too little between warm-up and end for rankings to settle.
+# With fewer steps there is too little between warm-up and end for rankings to settle.
 FEWEST_STEPS = 40
 
 
@@ -25,14 +25,17 @@ class BipeftSettings(MethodSettings):
         regularisation: factor of mean |softmax(w) - w| for each architecture tensor.
         temperature_start: Gumbel-softmax temperature at the first step.
         temperature_end: temperature at the last planned step.
-        cost: planned time of the search as a share of the training's, in (0, 1]: its epochs over the training's, since
-            its steps take two passes each, over half of the data. Where that is fewer than 40 steps, it takes 40,
-            but no more epochs than the training.
+        cost: planned time of the search as a share of the training's, in (0, 1]. It is the ratio of their epochs,
+            since a step of the search takes two passes, and its epoch covers half of the data. If that gives fewer
+            than 40 steps, the search takes 40, but no more epochs than the training.
         epochs: planned passes over the weight half; 0 for what `cost` gives.
         order: "iterative", "binary_then_rank", "rank_then_binary" or "entangled" (Table 2).
         sampling: "gumbel" or "softmax" (Table 2: no Gumbel).
         selection: "early" removes and fixes on triggers; "final" selects once at the end (Table 2).
         sensitivity: "cosine" (eq. 3), "trn", "val" or "trn+val".
+
+    Example:
+        search(model="demo", task="demo", budget="0.5%", method={"name": "bipeft", "cost": 0.5, "max_triggers": 50})
     """
 
     max_triggers: int = limited(100, at_least(1))

@@ -1,30 +1,35 @@
-"""Constrained evolution over the points of an encoding."""
+"""Evolution of encoded configurations within a budget."""
 
 import random
 from collections.abc import Callable, Sequence
 
 from peftsearch.methods.evolutionary.settings import EvolutionarySettings
-from peftsearch.searches.trials import Problem, Proposal, Trial, best_within, rank_key
+from peftsearch.searches.trials import Problem, Proposal, Proposer, Trial, best_within, rank_key
 from peftsearch.space import Configuration
 from peftsearch.space.encoding import Encoding, Point
 
-# Attempts to make a child that is new and fits, before it is left to chance.
+# Attempts to make a child that is new and fits; then a random configuration takes its place.
 TRIES = 10
 
 
-class Evolution:
-    """Generations of mutants and crossovers of the best configurations so far, each within the budget.
+class Evolution(Proposer):
+    """Breeds generations of configurations within the budget from the best ones so far.
 
-    Half of a generation are mutants, half crossovers, and what they leave is drawn at random. Every generation has the
-    same length; what was scored before is served from the record. Several budgets are searched one after the other.
+    The first generation is drawn at random. Later ones are half mutants, half crossovers; where no new one can be
+    made, a configuration is drawn at random. All generations have the same length. Several budgets are searched one
+    after the other.
 
-    Source: Zhang et al. 2022 (NOAH), section 3.3; `specs/noah.md` 3.2. There a mutant never changes a size that it
-    keeps; here every variable can be drawn anew.
+    Args:
+        problem: gives encoding and budgets.
+        settings: the method's settings.
+
+    Source: Zhang et al. 2022 (NOAH), section 3.3. There a mutant never changes a size that it keeps; here every
+    variable can be drawn anew.
     """
 
     def __init__(self, problem: Problem, settings: EvolutionarySettings):
         self.problem, self.settings = problem, settings
-        self._points: dict[int, list[Point]] = {}  # of each generation; follows from the trials before it
+        self._points: dict[int, list[Point]] = {}  # of each generation, which follows from earlier trials
 
     def propose(self, trials: Sequence[Trial]) -> list[Proposal]:
         number = len(trials) // self.settings.population
@@ -74,14 +79,14 @@ class Evolution:
 
 
 class _Children:
-    """New points that fit, of which none stands for a configuration that is known."""
+    """Collects new points that fit, none of which stands for a known configuration."""
 
     def __init__(self, encoding: Encoding, known: set[Configuration]):
         self.encoding, self.known = encoding, known
         self.points: list[Point] = []
 
     def add(self, count: int, make: Callable[[], Point], rng: random.Random) -> None:
-        """Add up to `count` points, each in a limited number of attempts."""
+        """Make up to `count` points, each in a limited number of attempts."""
         for _ in range(count):
             for _ in range(TRIES):
                 point = self.encoding.repaired(make(), rng)
@@ -92,18 +97,25 @@ class _Children:
 
 
 def _distinct(points: list[Point], encoding: Encoding) -> list[Point]:
-    """The first point of each configuration."""
+    """Keep the first point of each configuration."""
     return list({encoding.decode(point): point for point in reversed(points)}.values())[::-1]
 
 
 def mutate(point: Point, encoding: Encoding, probability: float, rng: random.Random) -> Point:
-    """Draw each variable anew with a probability."""
+    """Draw each variable of a point anew with a probability.
+
+    Args:
+        point: the parent.
+        encoding: of the point.
+        probability: in [0, 1].
+        rng: of every draw.
+    """
     drawn = encoding.sample_any(rng)
     return tuple(new if rng.random() < probability else old for old, new in zip(point, drawn, strict=True))
 
 
 def cross(first: Point, second: Point, encoding: Encoding, rng: random.Random) -> Point:
-    """Take each group of variables from one of two points."""
+    """Take each group of variables (`encoding.groups`) from one of two points, with equal probability."""
     child = list(first)
     for group in encoding.groups:
         if rng.random() < 0.5:

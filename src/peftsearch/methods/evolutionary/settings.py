@@ -14,9 +14,12 @@ class EvolutionarySettings(MethodSettings):
         epochs: passes of the supernet's training over the training set; 0 takes the number of the training.
         population: configurations in a generation.
         generations: generations after the first, which is drawn at random.
-        parents: best configurations so far, from which mutants and crossovers are made.
-        mutation: probability that a mutant draws a variable anew.
+        parents: number of best configurations so far from which mutants and crossovers are made.
+        mutation: probability that a mutant draws a variable anew, above 0 and at most 1.
         validation_examples: examples of the validation split that score a configuration; 0 for all.
+
+    Example:
+        search(model="demo", task="demo", budget="0.5%", method={"name": "evolutionary", "generations": 5})
     """
 
     epochs: float = limited(0.0, at_least(0))

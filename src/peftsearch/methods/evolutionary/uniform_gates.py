@@ -1,4 +1,4 @@
-"""Train a supernet for every configuration alike: each step runs one, drawn at random."""
+"""The training of a supernet that serves all configurations alike: each step runs one, drawn at random."""
 
 import random
 from collections.abc import Mapping
@@ -15,9 +15,13 @@ from peftsearch.training.pytree import PyTree
 
 
 class UniformGates(GateStrategy):
-    """Gates without an architecture: the gates of a step are those of one sampled configuration.
+    """Gates without an architecture: those of a step are the gates of one random configuration.
 
-    Source: Zhang et al. 2022 (NOAH), section 3.3. Ours: only configurations within the budget are sampled, since the
+    Args:
+        encoding: of the space, within the budget.
+        seed: of every draw.
+
+    Source: Zhang et al. 2022 (NOAH), section 3.3. Here only configurations within the budget are drawn, since the
     search chooses among those alone.
     """
 
@@ -55,5 +59,5 @@ class UniformGates(GateStrategy):
         self._parameters = state["parameters"]
 
     def results(self) -> dict[int, Configuration]:
-        """Return nothing: the configurations are found after this training, with its weights."""
+        """Return nothing: configurations are searched after this training, with its weights."""
         return {}

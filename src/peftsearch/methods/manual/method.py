@@ -1,4 +1,4 @@
-"""Manual configurations: one kind at chosen roles in every layer, with one rank."""
+"""Manual configurations: one kind with one rank, at the same roles in every layer."""
 
 from bisect import bisect_right
 from collections.abc import Iterable, Sequence
@@ -17,8 +17,8 @@ class ManualMethod:
 
     Args:
         kind: of every module.
-        roles: where; None for every role that the kind fits.
-        rank: without a budget and a rank of the user's; of no meaning to kinds without a rank.
+        roles: roles of the sites; None for every role that the kind fits.
+        rank: taken if the user gives neither a budget nor a rank; kinds without ranks ignore it.
     """
 
     kind: str
@@ -47,7 +47,7 @@ BASELINE_ROLES: tuple[frozenset[Role], ...] = (
 
 
 def parse_roles(text: str) -> frozenset[Role] | None:
-    """Read "query,value"; None for an empty text.
+    """Read comma-separated roles such as "query,value"; None for an empty text.
 
     Raises:
         UnknownNameError: for a role that does not exist.
@@ -60,19 +60,22 @@ def parse_roles(text: str) -> frozenset[Role] | None:
 
 
 def uniform(kind: str, *, sites: Iterable[Site], rank: int, roles: frozenset[Role] | None = None) -> Configuration:
-    """One kind with one rank at every site of the given roles.
+    """Place one kind with one rank at every site of the given roles.
 
     Args:
+        kind: name of a module kind.
+        sites: of the model.
+        rank: at least 1; kinds without ranks ignore it.
         roles: None for every role that the kind fits, cross-attention's linear maps excluded as in S2.
 
     Raises:
-        ConfigurationError: if no site has one of the roles, the kind does not fit one of them, or fits nowhere.
+        ConfigurationError: if no site has one of the roles, or the kind does not fit one of them, or fits nowhere.
     """
     return _at(sites_for(kind, list(sites), roles), kind, rank)
 
 
 def sites_for(kind: str, sites: Sequence[Site], roles: frozenset[Role] | None) -> list[Site]:
-    """Sites of the given roles that take a kind; roles and errors as in `uniform`."""
+    """Find the sites where `uniform` places a kind; arguments and errors as there."""
     if roles is None:
         chosen = [site for site in sites if KINDS[kind].fits(site) and site.role not in CROSS_ROLES]
         if not chosen:
@@ -95,10 +98,11 @@ def _at(sites: Iterable[Site], kind: str, rank: int) -> Configuration:
 def largest_uniform(
     kind: str, *, sites: Sequence[Site], budget: int, roles: frozenset[Role] | None = None
 ) -> Configuration:
-    """The uniform configuration with the largest rank that the budget holds; roles as in `uniform`.
+    """Find the uniform configuration with the largest rank within a budget; arguments as in `uniform`.
 
     Raises:
         BudgetError: if not even rank 1 fits.
+        ConfigurationError: as in `uniform`.
     """
     chosen = sites_for(kind, sites, roles)
     if _cost_at(chosen, kind, 1) > budget:
@@ -119,13 +123,14 @@ def largest_uniform(
 def largest_within(
     kind: str, *, sites: Sequence[Site], budget: int, roles: frozenset[Role] | None = None
 ) -> Configuration:
-    """The largest uniform configuration that the budget holds, in fewer layers if it must be.
+    """Find the largest uniform configuration within a budget, in fewer layers if necessary.
 
-    Where rank 1 does not fit in every layer, rank 1 is placed in as many of the top layers as fit; where not one layer
-    fits, at as many of the topmost sites. Roles as in `uniform`.
+    Where rank 1 does not fit in every layer, rank 1 is placed in as many of the top layers as fit; where not even one
+    layer fits, at as many of the topmost sites. Arguments as in `uniform`.
 
     Raises:
         BudgetError: if no single module fits.
+        ConfigurationError: as in `uniform`.
     """
     chosen = sites_for(kind, sites, roles)
     if _cost_at(chosen, kind, 1) <= budget:
@@ -140,7 +145,7 @@ def largest_within(
 
 
 def _topmost(kind: str, sites: Sequence[Site], budget: int) -> list[Site]:
-    """Sites of the top layers that the budget holds at rank 1, whole layers if one fits; empty if no site fits."""
+    """Find the topmost sites that a budget holds at rank 1, whole layers if one fits; empty if no site fits."""
     falling = sorted(sites, key=_layer_of, reverse=True)
     layers = [list(layer) for _, layer in groupby(falling, key=_layer_of)]
     alone = [[site] for site in falling if num_parameters(kind, site, 1) <= budget]
@@ -152,6 +157,7 @@ def _layer_of(site: Site) -> tuple[int, str]:
 
 
 def _longest_start(kind: str, groups: Sequence[list[Site]], budget: int) -> list[Site]:
+    """Join the leading groups of sites that a budget holds at rank 1."""
     taken: list[Site] = []
     for group in groups:
         if _cost_at([*taken, *group], kind, 1) > budget:
@@ -165,12 +171,16 @@ def _cost_at(sites: Iterable[Site], kind: str, rank: int) -> int:
 
 
 def baseline_lora(sites: Sequence[Site], budget: int) -> Configuration | None:
-    """The uniform LoRA that a search must beat: the widest role set that fits the budget, then the largest rank.
+    """Find the uniform LoRA that a search must beat: at the widest role set within the budget, with the largest rank.
 
     Where not even the narrowest set fits in all layers, it is taken in as many of the top layers as fit.
 
+    Args:
+        sites: of the model.
+        budget: in parameters.
+
     Returns:
-        None if the budget holds no LoRA at all.
+        the configuration; None if the budget holds no LoRA module.
     """
     for roles in BASELINE_ROLES:
         roles = roles & {site.role for site in sites}

@@ -1,20 +1,24 @@
-"""Random search: configurations drawn within the budget, as in APET."""
+"""Random search: configurations drawn at random within the budget, as in APET."""
 
 import random
 from collections.abc import Sequence
 
 from peftsearch.methods.random.settings import RandomSettings
-from peftsearch.searches.trials import Problem, Proposal, Trial, best_within
+from peftsearch.searches.trials import Problem, Proposal, Proposer, Trial, best_within
 from peftsearch.space import Configuration
 
 
-class RandomSearch:
-    """Draw a number of configurations for each budget and take the best on validation.
+class RandomSearch(Proposer):
+    """Draws a number of configurations for each budget; the one with the best validation score is the result.
 
-    With one trial for a budget nothing is scored: the draw is the result, which is APET's freezing of the number of
-    parameters with everything else left to chance.
+    A single draw for each budget is not scored but is the result. This is APET: the number of parameters is fixed, and
+    everything else is left to chance.
 
-    Source: Su et al. 2023 (APET), as BIPEFT's Table 10 uses it; `specs/apet.md`.
+    Args:
+        problem: gives encoding and budgets.
+        settings: the method's settings.
+
+    Source: Su et al. 2023 (APET), as BIPEFT's Table 10 uses it.
     """
 
     def __init__(self, problem: Problem, settings: RandomSettings):

@@ -1,7 +1,7 @@
-"""S3Delta: one gate a module under a sigmoid that is shifted so that the expected size is the budget.
+"""S3Delta: a gate for each module, under a sigmoid that is shifted until the expected size is the budget.
 
-Source: Hu et al. 2022, "Sparse Structure Search for Parameter-Efficient Tuning" (arXiv 2206.07382). Where we differ
-is listed in docs/s3delta.md.
+Source: Hu et al. 2022, "Sparse Structure Search for Parameter-Efficient Tuning" (arXiv 2206.07382); docs/s3delta.md
+lists where we differ.
 """
 
 import math
@@ -21,11 +21,11 @@ from peftsearch.training.pytree import PyTree
 
 
 class S3Delta(GateStrategy):
-    """The state and rules of one search; see `GateStrategy` for what each method does.
+    """S3Delta's search: train a probability for each module, then keep the most probable ones.
 
     Args:
         space: the search space, with one rank for each placement.
-        budgets: budgets in parameters; the smallest shifts the sigmoid, all are read off by one order.
+        budgets: budgets in parameters; the smallest shifts the sigmoid, and one order of the modules serves all.
         settings: the method's settings.
         planned_steps: steps over which the learning rate falls to 0.
     """
@@ -79,7 +79,7 @@ class S3Delta(GateStrategy):
 
     @torch.no_grad()
     def end_epoch(self, score: Callable[[Gates], float]) -> None:
-        """Keep the logits of the epoch whose supernet scores best with p as its gates; of equals the later."""
+        """Keep the logits of the epoch whose supernet, with p as its gates, scores best; of equals the later."""
         found = score(self._gates(self.probability(), self.logits.device))
         if self._best_logits is None or found >= self.best_score:
             self.best_score, self._best_logits = found, self.logits.detach().clone()
@@ -117,12 +117,16 @@ class S3Delta(GateStrategy):
         self.best_score, self._best_logits = state["best_score"], state["best_logits"]
 
     def probability(self, logits: torch.Tensor | None = None) -> torch.Tensor:
-        """(placements,) p, the probability that each is on; of the present logits unless others are given."""
+        """Compute p, (placements,): the probability that each module is on.
+
+        Args:
+            logits: (placements,); None for the present ones.
+        """
         logits = self.logits.detach() if logits is None else logits
         return probabilities(logits, self.sizes, self.budgets[0], sharpness=self.settings.sharpness)
 
     def results(self) -> dict[int, Configuration]:
-        """Add modules by descending p while they fit, skipping those that don't."""
+        """Add modules by descending p, skipping those that don't fit."""
         order = torch.argsort(self._found(), descending=True, stable=True).tolist()
         by_probability = [self.placements[i] for i in order]
         results: dict[int, Configuration] = {}
@@ -145,7 +149,7 @@ class S3Delta(GateStrategy):
         return self.probability(self._best_logits)
 
     def _sample(self) -> torch.Tensor:
-        """(placements,) soft gates, drawn anew."""
+        """Draw soft gates, (placements,) in [0, 1]."""
         settings = self.settings
         probability = probabilities(self.logits, self.sizes, self.budgets[0], sharpness=settings.sharpness)
         probability = let_compete(probability)
