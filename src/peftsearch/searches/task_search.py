@@ -113,7 +113,7 @@ class TaskHost(SearchHost[SupernetTrainer]):
         trainer.search = search
         importances = LogFile(self.phase.folder / "importance.jsonl")
         trainer.add_callback(ImportanceLog(importances, search.strategy.importances))
-        trainer.parts |= {"search": SearchState(search), "importances": importances}
+        trainer.stateful_parts |= {"search": SearchState(search), "importances": importances}
         return trainer
 
 

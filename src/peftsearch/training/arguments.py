@@ -1,4 +1,4 @@
-"""A training's settings in the words of transformers."""
+"""Translation of a training's settings to transformers' `TrainingArguments`."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -20,8 +20,8 @@ class Phase:
         seed: of batches, dropout and sampling.
         max_steps: optimizer steps; 0 follows the settings' epochs.
         select_after_step: optimizer steps before which no epoch's weights may be kept.
-        run: name that trackers show before it, to tell the runs of a project apart.
-        counts: of its progress line; see `ShowProgress`.
+        run: name of the run, which trackers show before that of the training.
+        counts: key in the log's rows -> word, for counts on the progress line; see `ShowProgress`.
     """
 
     name: str
@@ -34,7 +34,7 @@ class Phase:
 
 
 def training_arguments(settings: TrainingSettings, phase: Phase) -> TrainingArguments:
-    """Our settings in the words of transformers; nothing is saved by the Trainer itself, whose files are pickled."""
+    """Make the Trainer's arguments; the Trainer itself saves nothing, since its files are pickled."""
     return TrainingArguments(
         output_dir=str(phase.folder),
         learning_rate=settings.learning_rate,
@@ -64,7 +64,7 @@ def training_arguments(settings: TrainingSettings, phase: Phase) -> TrainingArgu
 
 
 def uses_bf16(setting: str) -> bool:
-    """Whether to train in bfloat16: "auto" where a GPU has it natively."""
+    """Decide whether to train in bfloat16: "auto" does where a GPU has it natively."""
     if setting == "auto":
         return torch.cuda.is_available() and torch.cuda.is_bf16_supported()
     return setting == "true"

@@ -16,7 +16,11 @@ from peftsearch.training.pytree import PyTree
 
 
 class JsonLog(TrainerCallback):
-    """Append every log entry to a file of JSON lines."""
+    """Append every log entry to a file of JSON lines.
+
+    Args:
+        file: is cleared when a training starts from step 0.
+    """
 
     def __init__(self, file: LogFile):
         self.file = file
@@ -58,11 +62,14 @@ class ShowProgress(TrainerCallback):
 
 
 def numbers_of(row: Mapping[str, Any], counts: Mapping[str, str]) -> dict[str, str]:
-    """The part of a row of the log that a progress line shows; the size of a search stands against its budget.
+    """Pick the numbers of a log row that a progress line shows.
 
     Args:
         row: of the log.
         counts: as in `ShowProgress`.
+
+    Returns:
+        word -> number as text; the size of a search as "size/budget".
     """
     shown = {}
     if "stage" in row:
@@ -81,7 +88,7 @@ class KeepBest(TrainerCallback):
     Args:
         trainer: logs the score.
         task_format: how the task is put to the model.
-        validation: what the score is computed on.
+        validation: examples that the score is computed on.
         metric: name of the metric that selects, larger is better.
         select_after_step: optimizer steps before which no weights are kept, for methods that still change the
             model's size.

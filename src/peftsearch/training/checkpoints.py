@@ -32,8 +32,8 @@ class Checkpoints:
     """The checkpoints of the training that logs to a folder.
 
     Args:
-        training: the training's folder; they are in a folder below it.
-        keep: how many are kept, the newest.
+        training: the training's folder; the checkpoints are in a folder below it.
+        keep: number of checkpoints kept, the newest ones.
     """
 
     training: Path
@@ -41,16 +41,20 @@ class Checkpoints:
 
     @cached_property
     def folder(self) -> Path:
-        """Where they are."""
+        """The folder that holds them."""
         return self.training / FOLDER
 
-    def write(self, tree: PyTree, state: TrainerState) -> Path:
+    def write(self, pytree: PyTree, state: TrainerState) -> Path:
         """Write the checkpoint of a step and delete those that are too old.
+
+        Args:
+            pytree: what is saved; see `peftsearch.training.pytree`.
+            state: the Trainer's; it names the step.
 
         Raises:
             StorageError: if it cannot be written; the earlier ones are still there.
         """
-        plain, tensors = split(tree)
+        plain, tensors = split(pytree)
         path = self.folder / f"step-{state.global_step}"
         with new_folder(path) as new:
             save_file(tensors, new / _TENSORS)
@@ -66,7 +70,7 @@ class Checkpoints:
         return path
 
     def latest(self) -> Path | None:
-        """The newest checkpoint that is as it was written; None if there is none.
+        """Find the newest undamaged checkpoint; None if there is none.
 
         A damaged one is named in a warning and passed over.
         """
@@ -80,7 +84,7 @@ class Checkpoints:
         return None
 
     def discard(self) -> None:
-        """Delete all of them, once the result of the training is on the disk."""
+        """Delete all of them."""
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def _newest_first(self) -> list[Path]:
@@ -97,7 +101,7 @@ def step_of(path: Path) -> int:
 
 
 def check(path: Path) -> None:
-    """Compare a checkpoint with its sums.
+    """Compare the files of a checkpoint with their SHA-256.
 
     Raises:
         CheckpointError: if a file is missing, cut short or changed.
@@ -113,7 +117,7 @@ def check(path: Path) -> None:
 
 
 def read(path: Path) -> PyTree:
-    """Read the tree of a checkpoint.
+    """Read the pytree of a checkpoint.
 
     Raises:
         CheckpointError: if it cannot be read.

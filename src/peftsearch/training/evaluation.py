@@ -11,9 +11,15 @@ from peftsearch.tasks.task_format import TaskFormat
 
 @torch.inference_mode()
 def predict(model: nn.Module, task_format: TaskFormat, encoded: EncodedDataset, *, batch_size: int) -> list:
-    """One prediction for each encoded example, in their order.
+    """Predict every encoded example, in their order.
 
     Batches are cut from the examples sorted by length, so that little is padded.
+
+    Args:
+        model: on the device to use.
+        task_format: how the task is put to the model.
+        encoded: the examples, encoded.
+        batch_size: examples.
     """
     device = next(model.parameters()).device
     lengths = encoded.lengths
@@ -40,5 +46,13 @@ def evaluate(
     *,
     batch_size: int,
 ) -> dict[str, float]:
-    """Every metric of the task; see `TaskFormat.score` for their ranges."""
+    """Compute every metric of the task; see `TaskFormat.score` for their ranges.
+
+    Args:
+        model: on the device to use.
+        task_format: how the task is put to the model.
+        examples: with their answers.
+        encoded: the same examples, encoded.
+        batch_size: examples.
+    """
     return task_format.score(predict(model, task_format, encoded, batch_size=batch_size), examples)

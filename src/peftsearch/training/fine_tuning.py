@@ -26,8 +26,8 @@ class TrainingResult:
         seed: of the batches; in a run also of the head and the modules.
         learning_rate: LoRA's.
         validation: metrics of the kept epoch, in percent.
-        seconds: wall time, evaluation on the validation split and earlier parts of the training included.
-        num_micro_batches: parts that each batch was cut into at the end, since memory did not hold it.
+        seconds: wall time, evaluation on the validation split and the time before interruptions included.
+        num_micro_batches: micro-batches in a batch at the end; above 1 where memory did not hold a whole batch.
     """
 
     seed: int
@@ -37,7 +37,7 @@ class TrainingResult:
     num_micro_batches: int = 1
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain data for JSON; the file's name for the micro-batches is that of its first version."""
+        """Plain data for JSON, where the micro-batches are called `num_pieces`."""
         document = asdict(self)
         return document | {"num_pieces": document.pop("num_micro_batches")}
 
@@ -62,7 +62,7 @@ def fine_tune(
     """Train a model in place and leave it with the weights of its best epoch on the validation split.
 
     Prefixes are trained through a bottleneck, which is folded into them at the end. A training of the same phase that
-    was interrupted goes on from its last checkpoint; whoever has the result on the disk deletes the checkpoints.
+    was interrupted goes on from its last checkpoint. The caller deletes the checkpoints once the result is saved.
 
     Args:
         model: with its trainable parameters marked.
@@ -82,7 +82,7 @@ def fine_tune(
     for callback in callbacks:
         trainer.add_callback(callback)
         if isinstance(callback, Stateful):
-            trainer.parts[type(callback).__name__] = callback
+            trainer.stateful_parts[type(callback).__name__] = callback
     keep_best = KeepBest(
         trainer,
         task_format=task_format,
@@ -91,7 +91,7 @@ def fine_tune(
         select_after_step=phase.select_after_step,
     )
     trainer.add_callback(keep_best)
-    trainer.parts["best"] = keep_best
+    trainer.stateful_parts["best"] = keep_best
     trainer.resume()
     fold(model)
     assert keep_best.best is not None  # a training has at least one epoch's end

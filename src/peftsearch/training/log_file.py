@@ -1,4 +1,4 @@
-"""A file of JSON lines that a training writes as it runs, and that it goes on with after an interruption."""
+"""The log of a training: a file of JSON lines, cut back to the last checkpoint when the training is resumed."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -22,16 +22,16 @@ class LogFile:
         append_row(self.path, row)
 
     def clear(self) -> None:
-        """Forget an earlier training."""
+        """Delete the file of an earlier training."""
         self.path.unlink(missing_ok=True)
 
     def state_dict(self) -> int:
-        """Its length in bytes, which are on the disk then."""
+        """Length of the file in bytes, after it was flushed to the disk."""
         if not self.path.exists():
             return 0
         flush(self.path)
         return self.path.stat().st_size
 
     def load_state_dict(self, state: int) -> None:
-        """Cut off what was written after a checkpoint, and a row that never got to its end."""
+        """Cut off rows written after a checkpoint, and an incomplete last row."""
         cut_rows(self.path, num_bytes=state)

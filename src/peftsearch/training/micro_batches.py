@@ -1,4 +1,4 @@
-"""Micro-batches: a step that does not fit into memory is taken again in parts, whose gradients add up to the same."""
+"""Micro-batches: smaller batches, with the same gradients in sum, for a batch that memory does not hold."""
 
 import gc
 import logging
@@ -21,13 +21,13 @@ IGNORED = -100
 
 
 class MicroBatches:
-    """The number of micro-batches in a batch: doubled whenever memory runs out, and never lowered."""
+    """Number of micro-batches in a batch: doubled whenever memory runs out, and never lowered."""
 
     def __init__(self) -> None:
         self.num_micro_batches = 1
 
     def each(self, batch: Batch, step: Callable[[Batch], T], *, undo: Callable[[], None]) -> list[T]:
-        """Take a step on every micro-batch of a batch; where memory runs out, again on all of it in smaller ones.
+        """Take a step on every micro-batch of a batch; start again with smaller ones where memory runs out.
 
         Args:
             batch: tensors and lists with one row an example.

@@ -21,7 +21,7 @@ class RatesByKind(Trainer):
     """A Trainer whose optimizer has one group for each kind of module, at its multiple of the learning rate."""
 
     def create_optimizer(self, model: nn.Module | None = None) -> torch.optim.Optimizer:
-        """The optimizer of the arguments, over groups by kind."""
+        """Make the optimizer that the arguments name, over groups by kind."""
         if self.optimizer is None:
             trained: Any = self.model if model is None else model
             optimizer_class, options = self.optimizer_cls_and_kwargs or self.get_optimizer_cls_and_kwargs(
@@ -34,7 +34,15 @@ class RatesByKind(Trainer):
 
 
 def parameter_groups(model: nn.Module, learning_rate: float) -> list[dict[str, Any]]:
-    """Trainable parameters by kind; the task head and a fully trained backbone are groups of their own."""
+    """Group trainable parameters by kind; the task head and a fully trained backbone are groups of their own.
+
+    Args:
+        model: with its trainable parameters marked.
+        learning_rate: LoRA's.
+
+    Returns:
+        groups as torch's optimizers take them, with the keys "params", "lr" and "name".
+    """
     groups: dict[str, list[nn.Parameter]] = defaultdict(list)
     is_adapted = any(is_attached(name) or "modules_to_save" in name for name, _ in model.named_parameters())
     for name, parameter in model.named_parameters():

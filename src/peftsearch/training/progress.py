@@ -1,4 +1,4 @@
-"""How far a stage is: a bar on terminals and in notebooks, else a line in the log now and then."""
+"""Progress of a stage: a bar on terminals and in notebooks, else a line in the log now and then."""
 
 import logging
 import sys
@@ -15,7 +15,7 @@ INTERVAL = 30.0
 
 
 class Progress(Protocol):
-    """A stage on its way."""
+    """Progress of one stage of a run, such as a training."""
 
     def update(self, count: int = 1) -> None:
         """Count steps that were done."""
@@ -34,17 +34,17 @@ def open_progress(name: str, *, unit: str, total: int | None = None, done: int =
     """Show a stage where the user looks: a bar if standard error is a terminal or a notebook, else log lines.
 
     Args:
-        name: of the stage.
+        name: of the stage, in front of the bar or line.
         unit: what is counted, such as "step".
-        total: how many there will be; None if nobody knows.
-        done: how many were done before.
+        total: number of them in the whole stage; None if it is not known.
+        done: number of them done before.
     """
     shows_bars = sys.stderr.isatty() or any(cls.__module__ == "tqdm.notebook" for cls in tqdm.__mro__)
     return (Bar if shows_bars else Lines)(name, unit=unit, total=total, done=done)
 
 
 class Bar:
-    """A bar of tqdm; below another bar it disappears when it ends."""
+    """A bar of tqdm; below another bar it disappears when it ends; arguments as in `open_progress`."""
 
     def __init__(self, name: str, *, unit: str, total: int | None = None, done: int = 0):
         self._bar = tqdm(total=total, initial=done, desc=name, unit=unit, dynamic_ncols=True, leave=None)
@@ -68,7 +68,11 @@ class Lines:
     """Lines in the log: one at the end, and before that at most one in every `INTERVAL`.
 
     Args:
-        clock: seconds.
+        name: of the stage.
+        unit: what is counted, such as "step".
+        total: number of them in the whole stage; None if it is not known.
+        done: number of them done before.
+        clock: returns seconds.
     """
 
     def __init__(

@@ -11,36 +11,36 @@ from peftsearch.errors import CheckpointError
 PyTree = Any
 
 
-def split(tree: PyTree) -> tuple[Any, dict[str, torch.Tensor]]:
-    """Take the tensors out of a tree.
+def split(pytree: PyTree) -> tuple[Any, dict[str, torch.Tensor]]:
+    """Take the tensors out of a pytree.
 
     Returns:
-        what JSON can hold, in which every mapping and tensor is a mapping with one key that says which; and the
-        tensors by name, on the CPU and apart from those of the tree.
+        the pytree as JSON can hold it, with {"mapping": [[key, value], ...]} for a mapping and {"tensor": name} for a
+        tensor; and the tensors by name, copied to the CPU.
 
     Raises:
-        TypeError: for a value that has no place in a tree.
+        TypeError: for a value of another type than those of a pytree.
     """
     tensors: dict[str, torch.Tensor] = {}
-    return _plain(tree, tensors), tensors
+    return _plain(pytree, tensors), tensors
 
 
-def _plain(tree: PyTree, tensors: dict[str, torch.Tensor]) -> Any:
-    if tree is None or isinstance(tree, bool | int | float | str):
-        return tree
-    if isinstance(tree, torch.Tensor):
+def _plain(pytree: PyTree, tensors: dict[str, torch.Tensor]) -> Any:
+    if pytree is None or isinstance(pytree, bool | int | float | str):
+        return pytree
+    if isinstance(pytree, torch.Tensor):
         name = str(len(tensors))
-        tensors[name] = tree.detach().to("cpu", copy=True).contiguous()
+        tensors[name] = pytree.detach().to("cpu", copy=True).contiguous()
         return {"tensor": name}
-    if isinstance(tree, list | tuple):
-        return [_plain(value, tensors) for value in tree]
-    if isinstance(tree, Mapping):
-        return {"mapping": [[_plain(k, tensors), _plain(v, tensors)] for k, v in tree.items()]}
-    raise TypeError(f"A {type(tree).__name__} cannot be part of a checkpoint.")
+    if isinstance(pytree, list | tuple):
+        return [_plain(value, tensors) for value in pytree]
+    if isinstance(pytree, Mapping):
+        return {"mapping": [[_plain(k, tensors), _plain(v, tensors)] for k, v in pytree.items()]}
+    raise TypeError(f"A {type(pytree).__name__} cannot be part of a checkpoint.")
 
 
 def join(plain: Any, tensors: Mapping[str, torch.Tensor]) -> PyTree:
-    """Put a tree together again.
+    """Put a pytree together again from the results of `split`.
 
     Raises:
         CheckpointError: if the two do not belong together.

@@ -23,7 +23,7 @@ logger = logging.getLogger(__name__)
 
 @runtime_checkable
 class Stateful(Protocol):
-    """A part of a training that has a state besides weights, optimizer and schedule."""
+    """An object of a training whose state is saved beside weights, optimizer and schedule."""
 
     def state_dict(self) -> PyTree:
         """All that `load_state_dict` needs, as it stands after an optimizer step."""
@@ -35,9 +35,10 @@ class Stateful(Protocol):
 
 
 class ResumingTrainer(Trainer):
-    """A Trainer with checkpoints of its trained weights, optimizer, schedule, random numbers, order of data and parts.
+    """A Trainer with checkpoints of its trained weights, optimizer, schedule, random numbers and order of data.
 
-    `resume` is called instead of `train`. The Trainer's own checkpoints are pickled; these are not.
+    The state of `stateful_parts` is saved too. Call `resume` instead of `train`. The Trainer's own checkpoints are
+    pickled; these are not.
     """
 
     def watch(self, checkpoints: Checkpoints, *, every: int, sampler: Sampler) -> None:
@@ -49,10 +50,10 @@ class ResumingTrainer(Trainer):
             sampler: of the training set; each pass draws from a generator of its own.
         """
         self.checkpoints, self.save_every, self._sampler = checkpoints, every, sampler
-        # name -> what else has a state; loaded in this order, before the weights
-        self.parts: dict[str, Stateful] = {}
+        # Loaded in this order, before the weights.
+        self.stateful_parts: dict[str, Stateful] = {}
         self._started, self._seconds_before = time.perf_counter(), 0.0
-        self._tree: PyTree = None
+        self._loaded: PyTree = None
 
     @property
     def seconds(self) -> float:
@@ -84,20 +85,20 @@ class ResumingTrainer(Trainer):
 
     def save_checkpoint(self) -> Path:
         """Write a checkpoint of the present step."""
-        optimizer, schedule = self._stateful()
-        tree = {
+        optimizer, schedule = self._optimizer_and_schedule()
+        pytree = {
             "weights": self._trained(),
             "optimizer": optimizer.state_dict(),
             "schedule": schedule.state_dict(),
             "random": _random_state(),
             "passes": int(self.state.epoch),
             "seconds": self.seconds,
-            "parts": {name: part.state_dict() for name, part in self.parts.items()},
+            "parts": {name: part.state_dict() for name, part in self.stateful_parts.items()},
         }
-        self._last = self.checkpoints.write(tree, self.state)
+        self._last = self.checkpoints.write(pytree, self.state)
         return self._last
 
-    def _stateful(self) -> tuple[Any, Any]:
+    def _optimizer_and_schedule(self) -> tuple[Any, Any]:
         """Optimizer and schedule, which the Trainer has made by now."""
         return self.optimizer, self.lr_scheduler
 
@@ -111,21 +112,21 @@ class ResumingTrainer(Trainer):
     # -- where the Trainer loads its own checkpoints
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: nn.Module | None = None) -> None:
-        self._tree = read(Path(resume_from_checkpoint))
+        self._loaded = read(Path(resume_from_checkpoint))
 
     def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
-        tree = self._tree
-        if tree is None:
+        loaded = self._loaded
+        if loaded is None:
             return
         try:
-            for name, part in self.parts.items():
-                part.load_state_dict(tree["parts"][name])
-            self._load_weights(tree["weights"])
-            optimizer, schedule = self._stateful()
-            optimizer.load_state_dict(tree["optimizer"])
-            schedule.load_state_dict(tree["schedule"])
-            skip_passes(self._sampler, min(int(tree["passes"]), self.state.global_step))
-            self._seconds_before = tree["seconds"]
+            for name, part in self.stateful_parts.items():
+                part.load_state_dict(loaded["parts"][name])
+            self._load_weights(loaded["weights"])
+            optimizer, schedule = self._optimizer_and_schedule()
+            optimizer.load_state_dict(loaded["optimizer"])
+            schedule.load_state_dict(loaded["schedule"])
+            skip_passes(self._sampler, min(int(loaded["passes"]), self.state.global_step))
+            self._seconds_before = loaded["seconds"]
         except (KeyError, ValueError, TypeError, RuntimeError) as error:
             raise CheckpointError(
                 f"The checkpoint '{checkpoint}' is of another training or version: {error}. Delete the folder "
@@ -142,15 +143,15 @@ class ResumingTrainer(Trainer):
 
     def _load_rng_state(self, checkpoint: str | None) -> None:
         # The Trainer calls this when the data stands where it stood.
-        if self._tree is not None:
-            _set_random_state(self._tree["random"])
-            self._tree = None
+        if self._loaded is not None:
+            _set_random_state(self._loaded["random"])
+            self._loaded = None
 
 
 class _Save(TrainerCallback):
-    """Save now and then, and stop if that was asked for.
+    """Save a checkpoint every few steps and before a stop.
 
-    The last step of an epoch is saved after all that its end brings.
+    The last step of an epoch is saved after the callbacks of the epoch's end.
     """
 
     def __init__(self, trainer: ResumingTrainer):

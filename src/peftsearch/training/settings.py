@@ -1,4 +1,4 @@
-"""How to train; the names are those of `transformers.TrainingArguments`. No torch here, so that --help is quick."""
+"""Training settings, named as in `transformers.TrainingArguments`. No torch here, so that --help is quick."""
 
 import math
 from dataclasses import dataclass
@@ -66,6 +66,12 @@ class TrainingSettings(Settings):
 
 
 def planned_steps(num_examples: int, settings: "TrainingSettings | TrainingArguments", epochs: float) -> int:
-    """Optimizer steps of `epochs` passes over `num_examples`, at least one."""
+    """Optimizer steps of a training, at least one.
+
+    Args:
+        num_examples: of the training set.
+        settings: batch size and gradient accumulation.
+        epochs: passes over the training set.
+    """
     batch = settings.per_device_train_batch_size * settings.gradient_accumulation_steps
     return max(1, math.ceil(math.ceil(num_examples / batch) * epochs))

@@ -13,7 +13,7 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 class Interrupted(KeyboardInterrupt):
-    """The run was asked to stop, and stops where it can go on later.
+    """Stop of a run that was asked for by a signal; the run can be resumed.
 
     Args:
         number: of the signal.
@@ -25,7 +25,7 @@ class Interrupted(KeyboardInterrupt):
 
 
 class _Requests:
-    """The signal that came, and whether it may wait for the end of a step."""
+    """Signal handler that remembers the signal, and whether it may wait for the end of a step."""
 
     def __init__(self) -> None:
         self.number: int | None = None

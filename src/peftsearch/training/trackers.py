@@ -1,4 +1,4 @@
-"""Trackers that the Trainer reports to, and whether they are installed."""
+"""Trackers that the Trainer reports to."""
 
 from importlib import import_module
 from importlib.util import find_spec

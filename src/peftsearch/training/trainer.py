@@ -30,9 +30,9 @@ class TaskTrainer(RatesByKind, ResumingTrainer):
     Args:
         model: with its trainable parameters marked.
         task_format: how the task is put to the model.
-        train: what is trained on.
-        settings: how.
-        phase: which training this is.
+        train: encoded examples of the task.
+        settings: learning rate, batch size and the like.
+        phase: name, folder, seed and length of this training.
     """
 
     def __init__(
@@ -55,12 +55,12 @@ class TaskTrainer(RatesByKind, ResumingTrainer):
             sampler=length_grouped(train, self.args.train_batch_size, self.args.seed),
         )
         self.micro_batches = MicroBatches()
-        self.parts |= {"log": log, "micro_batches": self.micro_batches}
+        self.stateful_parts |= {"log": log, "micro_batches": self.micro_batches}
         # So that the Trainer counts the labels and leaves the mean to `compute_loss`.
         self.model_accepts_loss_kwargs = True
 
     def training_step(self, model: nn.Module, inputs: dict[str, Any], num_items_in_batch: Any = None) -> torch.Tensor:
-        """One forward and backward pass, or one for each micro-batch where memory does not hold the batch.
+        """Pass forward and backward over a batch, or over each of its micro-batches where memory does not hold it.
 
         Raises:
             TrainingError: if the loss is not finite.
