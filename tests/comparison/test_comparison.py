@@ -122,7 +122,7 @@ def test_the_first_seed_chooses_the_learning_rate_of_the_others(comparison, tmp_
     folder = tmp_path / "cmp" / "triple" / "lora"
     assert len(list((folder / "seed-0" / "training" / "grid").iterdir())) == 2
     assert not (folder / "seed-1" / "training" / "grid").exists()
-    rates = {cell.learning_rate for cell in found.cells}
+    rates = {cell.learning_rate for cell in found.runs}
     assert len(rates) == 1 and rates <= {1e-3, 1e-2}
 
 

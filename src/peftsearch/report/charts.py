@@ -1,4 +1,4 @@
-"""How every chart looks, and how it gets into a page and into files."""
+"""Charts: their common style, and their conversion to SVG and PNG."""
 
 import io
 import re
@@ -62,7 +62,7 @@ _ID = re.compile(r'(\bid="|url\(#|href="#)')
 
 @contextmanager
 def chart_style() -> Iterator[None]:
-    """Charts are drawn and saved in this scope."""
+    """Set matplotlib's style; draw and save charts inside of the context."""
     with matplotlib.rc_context(_STYLE):
         yield
 
@@ -89,7 +89,7 @@ class Chart:
 
     @cached_property
     def svg(self) -> str:
-        """The same for the same numbers; text stays text."""
+        """The drawing as SVG, with text as text; equal numbers give equal bytes."""
         buffer = io.StringIO()
         self.figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
         # The layout stands; laying out again for the PNG would take as long as drawing.
@@ -98,14 +98,14 @@ class Chart:
 
     @property
     def png(self) -> bytes:
-        """For slides and chats."""
+        """The drawing as PNG, for slides and chats."""
         buffer, _ = io.BytesIO(), self.svg
         self.figure.savefig(buffer, format="png", dpi=150, metadata={"Software": None})
         return buffer.getvalue()
 
     @property
     def inline(self) -> Markup:
-        """For a page, whose style sheet decides on the colours; matplotlib has escaped the text."""
+        """The drawing as SVG inside of a page, whose style sheet sets the colours; matplotlib has escaped the text."""
         svg = self.svg[self.svg.index("<svg") :]
         svg = re.sub(r"<metadata>.*?</metadata>|<style.*?</style>", "", svg, flags=re.DOTALL)
         svg = _ID.sub(rf"\g<1>{self.name}-", svg)
@@ -114,13 +114,24 @@ class Chart:
 
 
 def new_chart(*, width: float = 4.3, height: float = 2.9) -> tuple[Figure, Axes]:
-    """An empty drawing, in inches; small enough that a phone shows its text in a readable size."""
+    """Make an empty drawing, small enough that a phone shows its text in a readable size.
+
+    Args:
+        width: in inches.
+        height: in inches.
+    """
     figure = Figure(figsize=(width, height), layout="constrained")
     return figure, figure.subplots()
 
 
 def parameter_axis(axis: Axes, which: str, values: list[float]) -> None:
-    """Numbers of parameters as 20k or 1.5M; logarithmic where they differ much."""
+    """Label an axis with numbers of parameters as 20k or 1.5M; logarithmic where they differ much.
+
+    Args:
+        axis: the drawing.
+        which: "x" or "y".
+        values: numbers of parameters that are drawn; none for a linear axis.
+    """
     side = getattr(axis, f"{which}axis")
     if values and min(values) > 0 and max(values) > 5 * min(values):
         axis.set(**{f"{which}scale": "log"})
@@ -138,6 +149,6 @@ def style_of(i: int) -> dict[str, Any]:
 
 
 def legend_below(figure: Figure, axis: Axes, *, columns: int = 2) -> None:
-    """Names of the series under the drawing, where they cover nothing."""
+    """Put the names of the series under the drawing, where they cover nothing."""
     handles, labels = axis.get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower left", ncols=columns)

@@ -12,7 +12,7 @@ _PLAIN: dict[Any, tuple[type, ...]] = {str: (str,), int: (int,), float: (int, fl
 def read_as(kind: Any, value: Any, name: str = "") -> Any:
     """Build an instance of a dataclass, or check a plain value.
 
-    Fields that the document lacks take their defaults; what no field is named after is left out.
+    Fields that the document lacks take their defaults; keys without a field are left out.
 
     Args:
         kind: a dataclass, str, int, float, dict, Any, `X | None`, `tuple[X, ...]` or `dict[str, X]`.

@@ -1,4 +1,4 @@
-"""How a kind of module looks in every report: its letters, colour and hatch."""
+"""Style of each module kind, the same in every report: its letters, colour and hatch."""
 
 from zlib import crc32
 
@@ -30,6 +30,6 @@ def kind_hatch(kind: str) -> str:
 
 
 def text_on(kind: str) -> str:
-    """White or black, whichever is read better on the colour of a kind."""
+    """Choose white or black text, whichever reads better on the colour of a kind."""
     red, green, blue = (int(kind_colour(kind)[i : i + 2], 16) for i in (1, 3, 5))
     return "#fefefe" if 0.299 * red + 0.587 * green + 0.114 * blue < 100 else BLACK

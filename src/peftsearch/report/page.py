@@ -38,7 +38,7 @@ class Section:
         name: id within the page.
         title: the heading.
         text: paragraphs.
-        map: what stands where in a model.
+        map: the modules on the layers of a model.
         charts: pictures.
         tables: shown in full.
         folded: tables that open on demand.
@@ -63,7 +63,7 @@ class Page:
 
     Args:
         title: the first heading.
-        subtitle: what it is about, in a line.
+        subtitle: one line that names the subject.
         verdict: the sentence at the top.
         facts: the numbers that matter most, as (name, value, remark).
         notes: what the reader must know before anything else.

@@ -52,7 +52,7 @@ class GrantedBudget:
 
 @dataclass(frozen=True)
 class SplitRecord:
-    """How the data was split.
+    """Record of how the data was split.
 
     Args:
         rule: in words.
@@ -152,7 +152,7 @@ class FrontEntry:
 
 @dataclass(frozen=True)
 class SavedResult:
-    """How a result was saved, to load it again.
+    """Facts that are needed to load a saved result.
 
     Args:
         model: the pretrained model as the user named it.

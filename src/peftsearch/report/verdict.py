@@ -1,4 +1,4 @@
-"""Whether a search paid off, in one sentence, and how sure that is."""
+"""Verdict on a search: one sentence on whether it paid off, and how sure that is."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from peftsearch.report.wording import in_words
 
 
 class Payoff(StrEnum):
-    """Whether a search paid off."""
+    """Answer to whether a search paid off; OPEN where the scores cannot tell."""
 
     GAIN = "gain"
     NO_GAIN = "no gain"

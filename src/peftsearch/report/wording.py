@@ -17,5 +17,5 @@ def count(number: int, word: str) -> str:
 
 
 def count_kinds(modules_by_kind: dict[str, int]) -> str:
-    """How many modules of each kind: 9 bitfit, 2 lora."""
+    """Numbers of modules by kind as text: 9 bitfit, 2 lora."""
     return ", ".join(f"{number} {kind}" for kind, number in modules_by_kind.items())

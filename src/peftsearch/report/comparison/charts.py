@@ -24,9 +24,9 @@ def overview_charts(comparison: Comparison) -> tuple[Chart, ...]:
 def averages(comparison: Comparison, method: str) -> list[float]:
     """For each seed with a score on every task, the average over the tasks."""
     by_seed: dict[int, list[float]] = defaultdict(list)
-    for cell in comparison.cells:
-        if cell.method == method and cell.test is not None:
-            by_seed[cell.seed].append(cell.test)
+    for run in comparison.runs:
+        if run.method == method and run.test is not None:
+            by_seed[run.seed].append(run.test)
     return [fmean(found) for found in by_seed.values() if len(found) == len(comparison.facts.tasks)]
 
 
@@ -93,7 +93,7 @@ def task_chart(comparison: Comparison, number: int) -> Chart | None:
         score, is_reference = row.scores[task], row.method == comparison.facts.reference
         colour, marker = (COLOURS[1], "s") if is_reference else (COLOURS[0], "o")
         axis.errorbar(score.mean, y, xerr=score.std or 0.0, fmt=marker, color=colour, capsize=3)
-        seeds = [cell.test for cell in cells_of(comparison, task, row.method) if cell.test is not None]
+        seeds = [run.test for run in runs_of(comparison, task, row.method) if run.test is not None]
         axis.plot(seeds, [y] * len(seeds), "|", color=MUTED, markersize=7)
     axis.set_yticks(range(len(rows)), [row.method for row in rows])
     axis.set(xlabel=f"test {metric_of(comparison, task)}")
@@ -107,12 +107,12 @@ def _of_task(row: MethodRow, task: str) -> str:
     return with_deviation(score.mean, score.std)
 
 
-def cells_of(comparison: Comparison, task: str, method: str) -> list[RunScore]:
+def runs_of(comparison: Comparison, task: str, method: str) -> list[RunScore]:
     """The runs of a method on a task."""
-    return [cell for cell in comparison.cells if cell.task == task and cell.method == method]
+    return [run for run in comparison.runs if run.task == task and run.method == method]
 
 
 def metric_of(comparison: Comparison, task: str) -> str:
     """Name of a task's metric in words."""
-    found = [cell.metric for cell in comparison.cells if cell.task == task and cell.metric]
+    found = [run.metric for run in comparison.runs if run.task == task and run.metric]
     return in_words(found[0] if found else "score")

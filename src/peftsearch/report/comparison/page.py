@@ -4,7 +4,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from peftsearch.report.charts import chart_style
-from peftsearch.report.comparison.charts import cells_of, metric_of, overview_charts, task_chart
+from peftsearch.report.comparison.charts import metric_of, overview_charts, runs_of, task_chart
 from peftsearch.report.comparison.table import Comparison, MethodRow, RunScore
 from peftsearch.report.comparison.text import columns, failures, header, notes
 from peftsearch.report.page import Page, Section, TextTable, render, write_page
@@ -28,7 +28,7 @@ def write_comparison(comparison: Comparison, folder: Path) -> Path:
 
 
 def make_comparison_page(comparison: Comparison) -> Page:
-    """The table first, then what it looks like, then each task."""
+    """Make the page: the table first, then its charts, then each task."""
     facts = comparison.facts
     table = TextTable("Test scores in points", tuple(header(comparison)), _rows(comparison))
     charts = overview_charts(comparison)
@@ -54,7 +54,7 @@ def _rows(comparison: Comparison) -> tuple[tuple[str, ...], ...]:
 
 
 def judge_comparison(comparison: Comparison) -> Verdict:
-    """Whether a method within the budget beats the reference, and how sure that is."""
+    """Judge whether a method within the budget beats the reference, and how sure that is."""
     facts, unfinished = comparison.facts, _unfinished(comparison)
     within = [row for row in comparison.rows if row.average is not None and not row.outside_budget]
     if not within:
@@ -80,17 +80,17 @@ def _of_best(comparison: Comparison, best: MethodRow, unfinished: str) -> Verdic
 
 
 def _unfinished(comparison: Comparison) -> str:
-    done = sum(cell.test is not None for cell in comparison.cells)
-    return "" if done == len(comparison.cells) else f"Unfinished ({done} of {len(comparison.cells)} runs). "
+    done = sum(run.test is not None for run in comparison.runs)
+    return "" if done == len(comparison.runs) else f"Unfinished ({done} of {len(comparison.runs)} runs). "
 
 
 def _facts(comparison: Comparison) -> tuple[tuple[str, str, str], ...]:
     facts = comparison.facts
-    done = sum(cell.test is not None for cell in comparison.cells)
+    done = sum(run.test is not None for run in comparison.runs)
     share = facts.budget_parameters / facts.backbone_parameters
     return (
         ("budget", f"{facts.budget_parameters:,}", f"parameters; {share:.3%} of the backbone"),
-        ("runs with a score", f"{done} of {len(comparison.cells)}", "a run is a method, a task and a seed"),
+        ("runs with a score", f"{done} of {len(comparison.runs)}", "a run is a method, a task and a seed"),
         ("wall time", f"{facts.wall_seconds / 60:.0f} min", "of the whole comparison"),
     )
 
@@ -107,24 +107,24 @@ def _tasks(comparison: Comparison) -> Section:
 
 
 def _runs(comparison: Comparison, task: str) -> TextTable:
-    cells = [cell for row in comparison.rows for cell in cells_of(comparison, task, row.method)]
+    runs = [run for row in comparison.rows for run in runs_of(comparison, task, row.method)]
     metric = metric_of(comparison, task)
     return TextTable(
         f"Every run on {task}",
         ("run", "parameters", "learning rate", f"validation {metric}", f"test {metric}", "search s", "training s"),
-        tuple(map(_run, cells)),
-        tuple(f"{quote(cell.folder)}/report.html" if cell.folder and cell.test is not None else "" for cell in cells),
+        tuple(map(_run, runs)),
+        tuple(f"{quote(run.folder)}/report.html" if run.folder and run.test is not None else "" for run in runs),
     )
 
 
-def _run(cell: RunScore) -> tuple[str, ...]:
+def _run(run: RunScore) -> tuple[str, ...]:
     numbers = (
-        (cell.parameters, ","),
-        (cell.learning_rate, "g"),
-        (cell.validation, ".2f"),
-        (cell.test, ".2f"),
-        (cell.search_seconds, ".1f"),
-        (cell.train_seconds, ".1f"),
+        (run.parameters, ","),
+        (run.learning_rate, "g"),
+        (run.validation, ".2f"),
+        (run.test, ".2f"),
+        (run.search_seconds, ".1f"),
+        (run.train_seconds, ".1f"),
     )
-    name = f"{cell.method}, seed {cell.seed}" + (" (failed)" if cell.error else "")
-    return (name, *("-" if value is None else f"{value:{task_format}}" for value, task_format in numbers))
+    name = f"{run.method}, seed {run.seed}" + (" (failed)" if run.error else "")
+    return (name, *("-" if value is None else f"{value:{number_format}}" for value, number_format in numbers))

@@ -28,7 +28,7 @@ class Paired:
 
     @property
     def pairs(self) -> int:
-        """How many runs both methods have."""
+        """Number of pairs."""
         return self.wins + self.ties + self.losses
 
 

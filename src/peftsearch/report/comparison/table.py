@@ -122,16 +122,22 @@ class ComparisonFacts:
 
 @dataclass(frozen=True)
 class Comparison:
-    """ComparisonFacts, rows and cells."""
+    """The result of a comparison.
+
+    Args:
+        facts: of the whole comparison.
+        rows: one a method; see `make_rows` for their order.
+        runs: every run, finished or not.
+    """
 
     facts: ComparisonFacts
     rows: tuple[MethodRow, ...]
-    cells: tuple[RunScore, ...]
+    runs: tuple[RunScore, ...]
 
     @classmethod
-    def of(cls, facts: ComparisonFacts, cells: Sequence[RunScore]) -> "Comparison":
-        """Sum up the cells."""
-        return cls(facts, tuple(make_rows(facts, cells)), tuple(cells))
+    def of(cls, facts: ComparisonFacts, runs: Sequence[RunScore]) -> "Comparison":
+        """Sum up the runs."""
+        return cls(facts, tuple(make_rows(facts, runs)), tuple(runs))
 
     @classmethod
     def from_dict(cls, document: Mapping[str, Any]) -> "Comparison":
@@ -139,18 +145,19 @@ class Comparison:
         facts: dict[str, Any] = {
             name: tuple(value) if isinstance(value, list) else value for name, value in document["facts"].items()
         }
-        return cls.of(ComparisonFacts(**facts), [RunScore(**cell) for cell in document["cells"]])
+        return cls.of(ComparisonFacts(**facts), [RunScore(**run) for run in document["cells"]])
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data for JSON."""
-        return asdict(self)
+        document = asdict(self)
+        return document | {"cells": document.pop("runs")}
 
 
-def make_rows(facts: ComparisonFacts, cells: Sequence[RunScore]) -> list[MethodRow]:
+def make_rows(facts: ComparisonFacts, runs: Sequence[RunScore]) -> list[MethodRow]:
     """A row for each method, by average; those with open runs come after, those with failed runs last."""
-    reference = _tests(cell for cell in cells if cell.method == facts.reference)
-    methods = dict.fromkeys(cell.method for cell in cells)
-    rows = [_make_row(facts, method, [c for c in cells if c.method == method], reference) for method in methods]
+    reference = _tests(run for run in runs if run.method == facts.reference)
+    methods = dict.fromkeys(run.method for run in runs)
+    rows = [_make_row(facts, method, [run for run in runs if run.method == method], reference) for method in methods]
     return sorted(rows, key=_place)
 
 
@@ -158,33 +165,33 @@ def _place(row: MethodRow) -> tuple[bool, bool, float]:
     return bool(row.errors), row.average is None, -(row.average or 0.0)
 
 
-def _make_row(facts: ComparisonFacts, method: str, cells: list[RunScore], reference: dict[Any, float]) -> MethodRow:
-    scores = {task: score for task in facts.tasks if (score := _score(cells, task))}
-    finished = [cell for cell in cells if cell.test is not None]
+def _make_row(facts: ComparisonFacts, method: str, runs: list[RunScore], reference: dict[Any, float]) -> MethodRow:
+    scores = {task: score for task in facts.tasks if (score := _score(runs, task))}
+    finished = [run for run in runs if run.test is not None]
     return MethodRow(
         method=method,
         outside_budget=method in facts.outside_budget,
-        space=cells[0].space,
-        parameters=max((cell.parameters for cell in finished if cell.parameters is not None), default=None),
+        space=runs[0].space,
+        parameters=max((run.parameters for run in finished if run.parameters is not None), default=None),
         scores=scores,
         average=fmean(s.mean for s in scores.values()) if len(scores) == len(facts.tasks) else None,
-        search_seconds=_mean(cell.search_seconds for cell in finished),
-        train_seconds=_mean(cell.train_seconds for cell in finished),
+        search_seconds=_mean(run.search_seconds for run in finished),
+        train_seconds=_mean(run.train_seconds for run in finished),
         against=None if method == facts.reference else compare_pairs(_tests(finished), reference),
-        open=sum(cell.test is None and cell.error is None for cell in cells),
-        errors=tuple(f"{cell.task}, seed {cell.seed}: {cell.error}" for cell in cells if cell.error is not None),
+        open=sum(run.test is None and run.error is None for run in runs),
+        errors=tuple(f"{run.task}, seed {run.seed}: {run.error}" for run in runs if run.error is not None),
     )
 
 
-def _score(cells: list[RunScore], task: str) -> TaskScore | None:
-    values = [cell.test for cell in cells if cell.task == task and cell.test is not None]
+def _score(runs: list[RunScore], task: str) -> TaskScore | None:
+    values = [run.test for run in runs if run.task == task and run.test is not None]
     if not values:
         return None
     return TaskScore(fmean(values), stdev(values) if len(values) > 1 else None, len(values))
 
 
-def _tests(cells: Iterable[RunScore]) -> dict[Any, float]:
-    return {(cell.task, cell.seed): cell.test for cell in cells if cell.test is not None}
+def _tests(runs: Iterable[RunScore]) -> dict[Any, float]:
+    return {(run.task, run.seed): run.test for run in runs if run.test is not None}
 
 
 def _mean(values: Iterable[float | None]) -> float | None:

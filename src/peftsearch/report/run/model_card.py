@@ -46,7 +46,7 @@ def make_run_card(record: RunRecord, *, usage: Usage) -> ModelCard:
 
     Args:
         record: of a finished run.
-        usage: how what lies beside the card is loaded; exports load in other ways than the adapter.
+        usage: code that loads the files beside the card; exports load in other ways than the adapter.
     """
     results = record.finished
     origin, scores = Origin(results.base_model, _tags(results)), _eval_results(results)

@@ -29,12 +29,12 @@ class Mark:
 
     @property
     def label(self) -> str:
-        """As the map shows it."""
+        """The mark as the map shows it."""
         return code_of(self.kind) + ("" if self.rank is None else f" {self.rank}")
 
     @property
     def words(self) -> str:
-        """As a screen reader says it."""
+        """The mark as a screen reader says it."""
         rank = "" if self.rank is None else f" of rank {self.rank}"
         return f"{self.kind}{rank}, {self.parameters:,} parameters" if self.is_chosen else f"{self.kind} not chosen"
 
@@ -94,7 +94,7 @@ def make_map(record: RunRecord) -> ModelMap | None:
 
 
 class _Places:
-    """Which kinds a site has and could have had."""
+    """Kinds that a site has and could have had."""
 
     def __init__(self, record: RunRecord):
         self.chosen = {(choice.site, choice.kind): choice.rank for choice in record.configuration}

@@ -19,7 +19,7 @@ _FRONT = "Choose on a Pareto front by validation: the best of several test score
 
 
 def make_run_page(record: RunRecord) -> Page:
-    """Everything that there is to show; parts that the run does not have are left out."""
+    """Make the page of a run; sections that the run has no data for are left out."""
     found, results = make_map(record), record.results
     sections = (
         _scores(results) if results else _progress(record),
@@ -112,7 +112,7 @@ def _ladder(results: Results) -> TextTable | None:
 
 
 def _progress(record: RunRecord) -> Section:
-    """How far an unfinished run has come."""
+    """Section on the progress of an unfinished run."""
     steps = sum("loss_weights" in row for row in record.search_log)
     text = [f"Search: {steps} steps and {len(record.trials)} trials so far." if space_of(record) else "No search."]
     rows = tuple(

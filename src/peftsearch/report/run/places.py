@@ -1,4 +1,4 @@
-"""Where the modules of a configuration are, as a table of text for the model card."""
+"""Table of the places of a configuration's modules, as text for the model card."""
 
 from collections import defaultdict
 

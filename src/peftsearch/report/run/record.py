@@ -26,7 +26,7 @@ class RunRecord:
     Args:
         folder: the run folder.
         results: `results.json`; None while the run is not finished.
-        configuration: what was found or trained.
+        configuration: the one found by the search, or the one trained without a search.
         sites: every site of the model, as in `sites.json`.
         search_log: one row a search step; empty without a search.
         importance: rows of `search/importance.jsonl`.
@@ -53,7 +53,7 @@ class RunRecord:
 
     @property
     def is_finished(self) -> bool:
-        """Whether the run has its results."""
+        """True once the run has its results."""
         return self.results is not None
 
     @property
@@ -69,7 +69,7 @@ class RunRecord:
 
 
 def collect(run: Path) -> RunRecord:
-    """Read everything that a report shows.
+    """Read everything in a run folder that a report shows.
 
     Raises:
         RunFolderError: if the folder is not one of a run, or one of its files cannot be read.

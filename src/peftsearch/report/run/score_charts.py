@@ -17,8 +17,8 @@ class TrainedEntry:
     """A configuration that was trained over seeds.
 
     Args:
-        name: what it is.
-        series: what it is one of, such as a Pareto front.
+        name: of the configuration in tables.
+        series: the group that it is drawn with, such as a Pareto front.
         trained: its sizes, learning rate and scores.
         seconds: mean of one training; None where it was not noted.
     """
@@ -41,7 +41,7 @@ def entries(results: Results) -> list[TrainedEntry]:
 
 
 def score_chart(results: Results) -> Chart | None:
-    """Test score against parameters of everything that was trained; None for less than two."""
+    """Draw test score against parameters of every trained configuration; None for less than two."""
     found = entries(results)
     if len(found) < 2:
         return None

@@ -1,4 +1,4 @@
-"""The search as it ran: size, importance, losses, trials."""
+"""Charts of a search over its steps or trials: size, importance, losses, scores."""
 
 from collections.abc import Sequence
 from typing import Any, TypeVar
@@ -26,7 +26,7 @@ AnyRow = TypeVar("AnyRow")
 
 
 def search_charts(record: RunRecord) -> tuple[Chart, ...]:
-    """Those that the method's log has numbers for."""
+    """Draw the charts that the method's log has numbers for."""
     steps = [row for row in record.search_log if "loss_weights" in row]
     if not steps:
         return ()
@@ -44,7 +44,7 @@ def search_charts(record: RunRecord) -> tuple[Chart, ...]:
 
 
 def _axis_of(method: MethodEntry | None, steps: Rows) -> str:
-    """What the method counts, once it has counted something; otherwise steps."""
+    """Key of the x axis: the method's counter once it is above 0, otherwise the step."""
     return method.counter if method and steps[-1].get(method.counter) else "step"
 
 
@@ -188,11 +188,11 @@ def _best_so_far(scored: Rows) -> Chart:
 
 
 def thin(rows: Sequence[AnyRow]) -> list[AnyRow]:
-    """At most `NUM_ROWS` rows, evenly spaced, the last one among them."""
+    """Keep at most `NUM_ROWS` rows, evenly spaced, the last one among them."""
     every = -(-len(rows) // NUM_ROWS) or 1
     return [row for i, row in enumerate(rows) if (len(rows) - 1 - i) % every == 0]
 
 
 def in_three(value: float | None) -> str:
-    """Three decimals, or nothing."""
+    """Write a number with three decimals; None as empty text."""
     return "" if value is None else f"{value:.3f}"

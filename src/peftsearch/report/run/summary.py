@@ -23,7 +23,7 @@ def summary_rows(results: Results) -> list[tuple[str, str]]:
 
 
 def size_rows(results: Results) -> list[tuple[str, str]]:
-    """How large the trained configuration is, against its budget and its model, and how it was trained."""
+    """Size of the trained configuration against its budget and its model, and its learning rate, as rows."""
     kinds = count_kinds(results.modules_by_kind) or "none"
     return [
         ("modules", f"{results.modules}: {kinds}" if results.modules else "none attached"),

@@ -1,4 +1,4 @@
-"""How a saved result is loaded: the Python code that a model card shows."""
+"""Python code that loads a saved result, for the model card."""
 
 import json
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ _HERE = "path/to/this/folder"
 
 @dataclass(frozen=True)
 class Usage:
-    """How a saved result is loaded.
+    """Packages and code that load a saved result.
 
     Args:
         packages: to be installed with pip.
@@ -29,7 +29,7 @@ class Usage:
 
 
 def usage_of(record: RunRecord, folder: Path, *, place: str = "") -> Usage:
-    """How the result in a run's folder is loaded: our adapter, one of peft's own, or a whole model.
+    """Write the code that loads the result of a run: our adapter, one of peft's own, or a whole model.
 
     Args:
         record: of a finished run.
