@@ -13,7 +13,7 @@ from peftsearch.errors import StorageError
 
 @contextmanager
 def storage_errors(path: Path) -> Iterator[None]:
-    """Turn what the operating system, or safetensors, says of a write into an error that users understand."""
+    """Turn errors of the operating system or of safetensors during a write into `StorageError`."""
     try:
         yield
     except Exception as error:

@@ -1,8 +1,10 @@
 """Module kinds, to list them and to register one of your own: see the page "Add something" of the documentation.
 
 Example:
-    @register_kind
-    class OutputScale(PeftModule): ...
+    from peftsearch.kinds import KINDS
+
+    for name in KINDS:
+        print(name, KINDS[name].description)
 """
 
 from peftsearch.modules.peft_module import KINDS, UNMASKED, Mask, PeftModule, is_plain, layer_widths, register_kind

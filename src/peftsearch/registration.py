@@ -2,7 +2,7 @@
 
 `import peftsearch` must be quick (`peftsearch --help`), and `PeftModel.from_pretrained` must work after it. So the
 tuner registers at once where peft is already imported, and right after peft's own import otherwise. The tuner uses
-what peft does not promise to keep, so that other versions of peft are refused then.
+parts of peft that peft may change in any version, so other versions of peft are refused then.
 """
 
 import importlib

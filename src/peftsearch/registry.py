@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
 from pkgutil import iter_modules
+from threading import RLock
 from typing import Generic, TypeVar
 
 from peftsearch.errors import UnknownNameError
@@ -34,7 +35,8 @@ class Registry(Generic[T]):
     def __init__(self, what: str, *, package: str, group: str):
         self.what, self.package, self.group = what, package, group
         self._entries: dict[str, T] = {}
-        self._is_filled = False
+        self._is_filled = self._is_filling = False
+        self._lock = RLock()
 
     def add(self, name: str, entry: T) -> T:
         """Register `entry` under `name` and return it.
@@ -68,15 +70,18 @@ class Registry(Generic[T]):
     def _fill(self) -> None:
         if self._is_filled:
             return
-        # At once, since what is imported may look into the registry itself.
-        self._is_filled = True
-        try:
-            self._import_built_in()
-        except BaseException:
-            self._is_filled = False
-            raise
-        for entry_point in entry_points(group=self.group):
-            self._load(entry_point)
+        with self._lock:
+            # What is imported may look into the registry itself.
+            if self._is_filled or self._is_filling:
+                return
+            self._is_filling = True
+            try:
+                self._import_built_in()
+                for entry_point in entry_points(group=self.group):
+                    self._load(entry_point)
+                self._is_filled = True
+            finally:
+                self._is_filling = False
 
     def _import_built_in(self) -> None:
         package = import_module(self.package)
@@ -84,7 +89,7 @@ class Registry(Generic[T]):
             import_module(f"{self.package}.{module.name}")
 
     def _load(self, entry_point: EntryPoint) -> None:
-        """Import what an installed package adds; a broken one is told of and left out."""
+        """Import an installed package's entry point; a broken one is left out with a warning."""
         before = dict(self._entries)
         try:
             entry_point.load()

@@ -1,4 +1,4 @@
-"""Settings of every sort: what each may be, and how they are made from plain data. No torch here."""
+"""Base of all settings: their limits, and how to make them from plain data. No torch here."""
 
 import math
 import reprlib

@@ -1,7 +1,9 @@
 """Search spaces and their encodings, to list them and to register your own: see "Add something" in the documentation.
 
 Example:
-    register_space(Preset("scales", "a scale at every linear map", {"output_scale": LINEAR_ROLES}, (1,), "my notes"))
+    from peftsearch.spaces import LINEAR_ROLES, Preset, register_space
+
+    register_space(Preset("wide_lora", "LoRA at every linear layer", {"lora": LINEAR_ROLES}, (4, 16), "my notes"))
 """
 
 from peftsearch.space import (

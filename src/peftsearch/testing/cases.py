@@ -1,4 +1,4 @@
-"""Which entries a test class of the suite is about."""
+"""Parametrisation of the suite's tests over the entries that a test class names."""
 
 from collections.abc import Iterable
 

@@ -18,7 +18,7 @@ _TRAINING = {"num_train_epochs": 1, "per_device_train_batch_size": 8, "learning_
 _SMALL_BATCHES = _TRAINING | {"save_steps": 1, "per_device_train_batch_size": 4}
 # Passes of one trial with small batches, and two more: a trial that is stopped starts again.
 _FEWEST_STEPS = {Driver.TRIALS: _SAMPLES // 4 + 2, Driver.GATES: 3, Driver.INHERITED: 3}
-_NUM_PIECES = 6
+_NUM_STARTS = 6
 
 
 class MethodTests:
@@ -72,7 +72,7 @@ class MethodTests:
             return tiny(method, "bert", "1500", output=output, resume=resume, training=_SMALL_BATCHES)
 
         first, num_steps = counted(lambda: run("first"), monkeypatch)
-        every = max(_FEWEST_STEPS[METHODS[method].driver], num_steps // _NUM_PIECES)
+        every = max(_FEWEST_STEPS[METHODS[method].driver], num_steps // _NUM_STARTS)
         second, num_stops = stopped_often(lambda resume: run("second", resume=resume), monkeypatch, every=every)
         assert num_stops >= 2, "the search is too short to be stopped twice: let `quick` ask for a larger one"
         assert first.configuration == second.configuration

@@ -35,7 +35,7 @@ def small_run(*, model: Path, reviews: str, output: Path, **changes: Any) -> Map
 
     Args:
         model: folder of a tiny model; see `save_tiny`.
-        reviews: what `write_review_files` returned.
+        reviews: paths, as `write_review_files` returns them.
         output: run folder.
         changes: other values of settings, or further ones.
     """

@@ -1,4 +1,4 @@
-"""The contract of search spaces: on a model they hold choices that fit, and points within a budget."""
+"""The contract of search spaces: on a model they hold choices that fit, and configurations within a budget."""
 
 from collections.abc import Callable, Iterable, Mapping
 from random import Random

@@ -11,15 +11,15 @@ Result = TypeVar("Result")
 
 
 def stopped_often(run: Callable[[bool], Result], monkeypatch: pytest.MonkeyPatch, *, every: int) -> tuple[Result, int]:
-    """Run to the end in pieces.
+    """Run to the end, stopped every few passes and started again.
 
     Args:
-        run: given whether it goes on.
+        run: called with whether it resumes an earlier start.
         monkeypatch: pytest's fixture.
-        every: passes forward and backward of a piece.
+        every: passes forward and backward between two stops.
 
     Returns:
-        what the last piece returned, and how often the run was stopped.
+        the result of `run`, and how often it was stopped.
     """
     training_step, left = TaskTrainer.training_step, {"steps": every}
 
@@ -40,7 +40,7 @@ def stopped_often(run: Callable[[bool], Result], monkeypatch: pytest.MonkeyPatch
 
 
 def counted(run: Callable[[], Result], monkeypatch: pytest.MonkeyPatch) -> tuple[Result, int]:
-    """Run at one go; return what it returned, and its passes forward and backward."""
+    """Run without a stop; return the result of `run`, and its passes forward and backward."""
     training_step, passes = TaskTrainer.training_step, []
 
     def step(self, *args, **kwargs):
