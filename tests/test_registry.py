@@ -159,3 +159,20 @@ class TestRegistry:
         for _ in range(2):
             with pytest.raises(ModuleNotFoundError, match="not_there"):
                 list(registry)
+
+
+def test_threads_that_look_at_the_same_time_all_find_the_built_in_entries():
+    code = (
+        "import threading\n"
+        "from peftsearch.methods import METHODS\n"
+        "found, start = [], threading.Barrier(8)\n"
+        "def look():\n"
+        "    start.wait()\n"
+        "    found.append(len(METHODS))\n"
+        "threads = [threading.Thread(target=look) for _ in range(8)]\n"
+        "[thread.start() for thread in threads]\n"
+        "[thread.join() for thread in threads]\n"
+        "assert len(found) == 8 and len(set(found)) == 1 and found[0] > 5, found\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr

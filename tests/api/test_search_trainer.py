@@ -132,6 +132,24 @@ def test_the_search_uses_the_loss_of_the_users_class(tmp_path):
     assert both and len(trainer.calls) == len([row for row in rows if "loss_weights" in row]) + len(both)
 
 
+class OwnStep(SearchMixin, Trainer):
+    """Its own training step, which does not call the Trainer's."""
+
+    def training_step(self, model, inputs, num_items_in_batch=None):
+        model.train()
+        loss = self.compute_loss(model, self._prepare_inputs(inputs))
+        self.accelerator.backward(loss)
+        return loss.detach()
+
+
+def test_the_search_steps_around_a_training_step_of_the_users_own(tmp_path):
+    trainer = of_bert(tmp_path, OwnStep)
+    trainer.search()
+    rows = [json.loads(line) for line in (tmp_path / "search" / "log.jsonl").read_text().splitlines()]
+    assert sum("loss_architecture" in row for row in rows) > 0
+    assert all("loss_weights" in row for row in rows if "stage" in row)
+
+
 class Seen(TrainerCallback):
     def __init__(self):
         self.steps = 0

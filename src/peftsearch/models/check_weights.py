@@ -12,13 +12,16 @@ from peftsearch.models.load import check_sizes
 from peftsearch.models.location import explained, location_of
 
 
-def check_weights(sketch: TaskModel) -> None:
+def check_weights(sketch: TaskModel) -> bool:
     """Check that the weights in a model's folder exist, are undamaged, and have the sizes of its configuration.
 
-    Models on the hub and .gguf files are not checked here; their errors appear when they are loaded.
+    Models on the hub and .gguf files have no headers at hand; only loading tells their errors.
 
     Args:
         sketch: the model on the meta device.
+
+    Returns:
+        whether the weights lie in a folder and were checked.
 
     Raises:
         ModelError: for the first problem that is found.
@@ -26,7 +29,7 @@ def check_weights(sketch: TaskModel) -> None:
     location = location_of(sketch.name)
     folder = Path(location["pretrained_model_name_or_path"])
     if "gguf_file" in location or not folder.is_dir():
-        return
+        return False
     shapes = _shapes_in(sketch.name, folder)
     expected = {name: list(tensor.shape) for name, tensor in sketch.model.state_dict().items()}
     prefix = f"{sketch.model.base_model_prefix}."
@@ -36,6 +39,7 @@ def check_weights(sketch: TaskModel) -> None:
         if own is not None and expected[own] != shape:
             wrong.append(own)
     check_sizes(sketch.name, sketch.head, wrong)
+    return True
 
 
 def _shapes_in(name: str, folder: Path) -> dict[str, list[int]]:

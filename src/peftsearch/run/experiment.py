@@ -80,7 +80,9 @@ class Experiment:
         Raises:
             PeftSearchError: for the first thing that is wrong.
         """
-        check_weights(self._sketch)
+        if not check_weights(self._sketch):
+            # What is to be fetched, or has no header, is loaded once before anything is written or deleted.
+            self.load_model(self.seed)
         _ = self.space, self.budgets
 
     def load_model(self, seed: int) -> TaskModel:
