@@ -1,4 +1,4 @@
-"""The plan as a Python function; its T5-large figures are in test_cli."""
+"""The plan as a Python function; its T5-large figures are in test_main."""
 
 import pytest
 from transformers import AutoModel, AutoTokenizer, BertModel

@@ -7,7 +7,6 @@ differ from both, is listed in docs/bipeft.md.
 
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -21,6 +20,7 @@ from peftsearch.methods.bipeft.rules import (
     scheduled_stage,
 )
 from peftsearch.methods.bipeft.settings import BipeftSettings
+from peftsearch.methods.bipeft.snapshot import Snapshot
 from peftsearch.searches.gate_strategy import GateStrategy, Observation
 from peftsearch.space import Configuration, Placement, SearchSpace
 from peftsearch.space.repair import EMPTY, repair
@@ -38,21 +38,6 @@ from peftsearch.supernet.supernet import Gates
 from peftsearch.training.pytree import PyTree
 
 ADAM_BETAS = (0.5, 0.999)
-
-
-@dataclass(frozen=True)
-class Snapshot:
-    """A moment of the search as exact repair needs it.
-
-    Args:
-        live: placements that have not been removed.
-        ranks: the preferred rank of every placement, removed ones included.
-        scores: S_n of every placement, likewise.
-    """
-
-    live: list[Placement]
-    ranks: dict[Placement, int]
-    scores: dict[Placement, float]
 
 
 class Bipeft(GateStrategy):
@@ -224,7 +209,9 @@ class Bipeft(GateStrategy):
             "stability": self.stability,
             "rank_history": self._rank_history,
             "last_ranks": self._last_ranks,
-            "snapshots": {budget: self._state_of(snapshot) for budget, snapshot in self._snapshots.items()},
+            "snapshots": {
+                budget: snapshot.state_dict(self.table.placements) for budget, snapshot in self._snapshots.items()
+            },
         }
 
     @torch.no_grad()
@@ -236,19 +223,13 @@ class Bipeft(GateStrategy):
         self.indicators.extend(state["indicators"])
         self.num_triggers, self.stability = state["num_triggers"], state["stability"]
         self._rank_history, self._last_ranks = state["rank_history"], state["last_ranks"]
-        self._snapshots = {budget: self._snapshot_of(saved) for budget, saved in state["snapshots"].items()}
+        placements = self.table.placements
+        self._snapshots = {
+            budget: Snapshot.of_state(saved, placements) for budget, saved in state["snapshots"].items()
+        }
 
     def _logits(self) -> list[torch.Tensor]:
         return [w for stage in self.architecture.stages for w in self.architecture.parameters(stage)]
-
-    def _state_of(self, snapshot: Snapshot) -> PyTree:
-        live = [self.table.index[placement] for placement in snapshot.live]
-        return {"live": live, "ranks": list(snapshot.ranks.values()), "scores": list(snapshot.scores.values())}
-
-    def _snapshot_of(self, state: PyTree) -> Snapshot:
-        placements = self.table.placements
-        live = [placements[i] for i in state["live"]]
-        return Snapshot(live, dict(zip(placements, state["ranks"])), dict(zip(placements, state["scores"])))
 
     # -- the end
 
