@@ -12,7 +12,7 @@ from filelock import FileLock, Timeout
 
 from peftsearch.errors import RunFolderError, StorageError
 from peftsearch.files import read_limited, write_json
-from peftsearch.space import Role, Site
+from peftsearch.space import Site
 
 LOCK = ".lock"
 # No document of a run is as large.
@@ -137,13 +137,6 @@ def read_sites(path: Path) -> list[Site]:
     """
     rows = read_json(path)
     try:
-        return [_read_site(row) for row in rows]
+        return [Site.from_dict(row) for row in rows]
     except (AttributeError, TypeError, ValueError) as error:
         raise RunFolderError(f"Cannot read the sites in '{path}': {error}.") from error
-
-
-def _read_site(row: dict[str, Any]) -> Site:
-    known: dict[str, Any] = {key: Role(value) if key == "role" else value for key, value in row.items()}
-    # Redundant: the other values give it.
-    known.pop("name", None)
-    return Site(**known)

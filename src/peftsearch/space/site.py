@@ -1,7 +1,9 @@
 """Sites: the places of a transformer where a PEFT module can stand, with the same names in every model family."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Any
 
 
 class Role(StrEnum):
@@ -64,6 +66,20 @@ class Site:
     out_width: int
     input_path: str = ""
     prefix_width: int = 0
+
+    @classmethod
+    def from_dict(cls, row: Mapping[str, Any]) -> "Site":
+        """Read a site from a row of `sites.json`.
+
+        Args:
+            row: the fields; a "name" is passed over, since the others give it.
+
+        Raises:
+            TypeError, ValueError: for other fields, or a role that does not exist.
+        """
+        known: dict[str, Any] = {key: Role(value) if key == "role" else value for key, value in row.items()}
+        known.pop("name", None)
+        return cls(**known)
 
     @property
     def name(self) -> str:

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from peftsearch.modules.costs import cost_at
 from peftsearch.modules.peft_module import KINDS
@@ -80,7 +79,7 @@ class ModelMap:
 
 def make_map(record: RunRecord) -> ModelMap | None:
     """Lay configuration and search space over the sites of the model; None for runs that place nothing."""
-    sites = [_site(row) for row in record.sites]
+    sites = [Site.from_dict(row) for row in record.sites]
     places = _Places(record)
     marks = {site: places.marks(site) for site in sites}
     if not any(marks.values()):
@@ -121,12 +120,6 @@ def space_of(record: RunRecord) -> str | None:
     if record.config.get("configuration") or method is None or not method.is_search:
         return None
     return record.config.get("space") or method.space
-
-
-def _site(row: dict[str, Any]) -> Site:
-    known: dict[str, Any] = {name: value for name, value in row.items() if name != "name"}
-    known["role"] = Role(row["role"])
-    return Site(**known)
 
 
 def _stack(name: str, sites: Sequence[Site], marks: dict[Site, tuple[Mark, ...]]) -> StackMap:
