@@ -73,7 +73,9 @@ class GateSearch(Generic[AnyTrainer]):
         self._started = time.perf_counter()
         trainer.add_callback(EndEpoch(self))
 
-    def step(self, train_weights: TrainWeights, model: nn.Module, inputs: Batch, num_items: Any) -> torch.Tensor:
+    def step(
+        self, train_weights: TrainWeights, model: nn.Module, inputs: Batch, num_items_in_batch: Any = None
+    ) -> torch.Tensor:
         """Take one search step: train the architecture, then the weights, and let the strategy observe both.
 
         With gradient accumulation all of this happens at the last micro-step before an optimizer step; the others
@@ -83,7 +85,7 @@ class GateSearch(Generic[AnyTrainer]):
             train_weights: the trainer's own training step.
             model: first argument of the training step.
             inputs: its second argument, the batch.
-            num_items: its third argument, the number of items in the batch.
+            num_items_in_batch: its third argument, the number of items in the batch.
 
         Returns:
             the loss of the weights.
@@ -98,7 +100,7 @@ class GateSearch(Generic[AnyTrainer]):
             validation_saliency, architecture_loss = self.architecture_step(model, step, inputs)
         gates = self.strategy.weight_gates(step, self.supernet.live, trainer.args.device)
         with self.supernet.gated(gates):
-            loss = train_weights(model, inputs, num_items)
+            loss = train_weights(model, inputs, num_items_in_batch)
         require_finite(loss, step + 1)
         if updates:
             self._observe(step, validation_saliency)
