@@ -108,5 +108,6 @@ def _quoted(paths: Paths) -> str:
 
 
 def _make_site(stack: Stack, layer: int, role: Role, path: str, modules: _Modules) -> Site:
-    in_width, out_width = layer_widths(modules[path])
-    return Site(stack.name, layer, role, path, in_width, out_width)
+    module = modules[path]
+    has_bias = getattr(module, "bias", None) is not None
+    return Site(stack.name, layer, role, path, *layer_widths(module), has_bias=has_bias)

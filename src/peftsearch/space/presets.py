@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from peftsearch.registry import Registry
-from peftsearch.space.site import CROSS_ROLES, LINEAR_ROLES, NORM_ROLES, ONCE_PER_STACK, Role
+from peftsearch.space.site import CROSS_ROLES, LINEAR_ROLES, NORM_ROLES, ONCE_PER_STACK, Role, Site
 
 
 @dataclass(frozen=True)
@@ -18,6 +18,7 @@ class Preset:
         ranks: candidate ranks of the ranked kinds, ascending.
         source: the publication that defines the space.
         encoding: name of the encoding in which methods search it, such as "flat": every choice by itself.
+        needs_bias: kinds that are left out at layers without a bias, where they could not be merged.
     """
 
     name: str
@@ -26,6 +27,11 @@ class Preset:
     ranks: tuple[int, ...]
     source: str
     encoding: str = "flat"
+    needs_bias: frozenset[str] = frozenset()
+
+    def allows(self, kind: str, site: Site) -> bool:
+        """Tell whether a kind may stand at a site, as far as the space goes; the kind may not fit there."""
+        return site.role in self.roles.get(kind, ()) and (site.has_bias or kind not in self.needs_bias)
 
 
 SPACES: Registry[Preset] = Registry("space", package="peftsearch.space.presets", group="peftsearch.spaces")
@@ -56,6 +62,7 @@ _S2_ROLES = {
 _PREFIX_HOSTS = frozenset({Role.VALUE, Role.QUERY_KEY_VALUE})
 _QUERY_AND_VALUE = _PREFIX_HOSTS | {Role.QUERY}
 _FFN_OUT = frozenset({Role.FFN_OUT})
+_KEYS = frozenset({Role.KEY, Role.CROSS_KEY})
 
 register_space(
     Preset(
@@ -77,6 +84,26 @@ register_space(
         },
         (1, 4, 8),
         "Chang et al. 2024, section 4.1",
+    )
+)
+register_space(
+    Preset(
+        "mixed",
+        "LoRA, biases and norm weights, which plain peft loads and which merge; ranks 1 to 16",
+        # A bias of the keys adds the same to all logits of a query, unless positions rotate them: softmax drops it.
+        {"lora": LINEAR_ROLES, "bitfit": (LINEAR_ROLES | NORM_ROLES) - _KEYS, "lnfit": NORM_ROLES},
+        (1, 2, 4, 8, 16),
+        "the kinds of s2 that merge, with cross-attention",
+        needs_bias=frozenset({"bitfit"}),
+    )
+)
+register_space(
+    Preset(
+        "lora",
+        "LoRA alone, at every linear map; ranks 1 to 32",
+        {"lora": LINEAR_ROLES},
+        (1, 2, 4, 8, 16, 32),
+        "Hu et al. 2022 (LoRA), at every linear map",
     )
 )
 register_space(

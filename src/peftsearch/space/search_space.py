@@ -47,8 +47,8 @@ class SearchSpace:
         """
         costs = {}
         for site in sites:
-            for kind, roles in preset.roles.items():
-                if site.role in roles and cost(kind, site, 1) is not None:
+            for kind in preset.roles:
+                if preset.allows(kind, site) and cost(kind, site, 1) is not None:
                     is_ranked = cost(kind, site, 1) != cost(kind, site, 2)
                     for rank in preset.ranks if is_ranked else (1,):
                         costs[Choice(site.name, kind, rank)] = cost(kind, site, rank)

@@ -56,6 +56,7 @@ class Site:
             input; "" for other sites, and where input and output of the block differ in width.
         prefix_width: for the layer that computes the values of self-attention, width of the keys; 0 where a prefix
             is impossible.
+        has_bias: whether the layer has a bias of its own.
     """
 
     stack: str
@@ -66,6 +67,7 @@ class Site:
     out_width: int
     input_path: str = ""
     prefix_width: int = 0
+    has_bias: bool = True
 
     @classmethod
     def from_dict(cls, row: Mapping[str, Any]) -> "Site":

@@ -48,4 +48,4 @@ class SpaceTests:
         configuration = encoding.decode(encoding.sample(Random(0)))
         assert 0 < built.cost(configuration) <= budget
         by_name = {site.name: site for site in sites}
-        assert all(by_name[c.site].role in preset.roles[c.kind] for c in configuration)
+        assert all(preset.allows(c.kind, by_name[c.site]) for c in configuration)

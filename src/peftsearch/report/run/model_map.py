@@ -98,10 +98,10 @@ class _Places:
     def __init__(self, record: RunRecord):
         self.chosen = {(choice.site, choice.kind): choice.rank for choice in record.configuration}
         space = space_of(record)
-        self.candidates = SPACES[space].roles if space and space in SPACES else {}
+        self.preset = SPACES[space] if space and space in SPACES else None
 
     def marks(self, site: Site) -> tuple[Mark, ...]:
-        possible = {k for k, roles in self.candidates.items() if site.role in roles and KINDS[k].fits(site)}
+        possible = {k for k in KINDS if self.preset and self.preset.allows(k, site) and KINDS[k].fits(site)}
         chosen = {kind for name, kind in self.chosen if name == site.name}
         return tuple(self._mark(site, kind) for kind in sorted(possible | chosen))
 
