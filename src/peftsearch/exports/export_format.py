@@ -6,6 +6,7 @@ from pathlib import Path
 
 from torch import nn
 
+from peftsearch.exports.refusal import WhyNot
 from peftsearch.exports.source import Source
 from peftsearch.registry import Registry
 
@@ -21,12 +22,18 @@ class ExportFormat:
             reasons if the result would not be exact. It may change the source's model.
         reload: loads the written files without our code, to check that outputs are equal; None for formats that only
             other tools can load.
+        claim: what a result is that can become this format, such as "plain LoRA"; "" if runs do not tell it at their
+            start.
+        why_not: (module, its base layer) -> why the format cannot hold the module, None if it can; the model may be
+            on the meta device. Only with a claim.
     """
 
     name: str
     description: str
     write: Callable[[Source, Path], tuple[str, ...]]
     reload: Callable[[Source, Path], nn.Module] | None = None
+    claim: str = ""
+    why_not: WhyNot | None = None
 
 
 FORMATS: Registry[ExportFormat] = Registry(

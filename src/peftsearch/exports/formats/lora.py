@@ -4,7 +4,7 @@ from pathlib import Path
 
 from peftsearch.exports.export_format import ExportFormat, register_format
 from peftsearch.exports.lora.files import reload_lora, write_lora
-from peftsearch.exports.lora.form import read_lora_form
+from peftsearch.exports.lora.form import read_lora_form, why_not_lora
 from peftsearch.exports.source import Source
 
 
@@ -19,5 +19,12 @@ def write(source: Source, folder: Path) -> tuple[str, ...]:
 
 
 register_format(
-    ExportFormat("lora", "plain peft LoRA with rank patterns; norms and head saved in full", write, reload_lora)
+    ExportFormat(
+        "lora",
+        "plain peft LoRA with rank patterns; norms and head saved in full",
+        write,
+        reload_lora,
+        claim="plain LoRA",
+        why_not=why_not_lora,
+    )
 )

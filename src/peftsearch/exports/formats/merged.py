@@ -6,8 +6,9 @@ import transformers
 from torch import nn
 
 from peftsearch.exports.export_format import ExportFormat, register_format
-from peftsearch.exports.refusal import refuse
+from peftsearch.exports.refusal import reasons_against, refuse
 from peftsearch.exports.source import Source
+from peftsearch.modules.peft_module import PeftModule
 
 
 def write(source: Source, folder: Path) -> tuple[str, ...]:
@@ -18,7 +19,11 @@ def write(source: Source, folder: Path) -> tuple[str, ...]:
     """
     model = source.base
     if source.has_adapter:
-        refuse("a merged checkpoint", _reasons(source), instead="Export it as lora if that is possible.")
+        refuse(
+            "a merged checkpoint",
+            reasons_against(source, why_not_merged),
+            instead="Export it as lora if that is possible.",
+        )
         source.peft_model.merge_and_unload()
     model.save_pretrained(str(folder))
     tokenizer = source.load_tokenizer()
@@ -28,13 +33,9 @@ def write(source: Source, folder: Path) -> tuple[str, ...]:
     return ()
 
 
-def _reasons(source: Source) -> dict[str, str]:
-    return {
-        path: f"{kind} ({reason})"
-        for path, layer in source.layers()
-        for kind, module in layer.modules_of(source.adapter).items()
-        if (reason := module.unmergeable_reason(layer.get_base_layer()))
-    }
+def why_not_merged(module: PeftModule, base_layer: nn.Module) -> str | None:
+    """Say why a module cannot be folded into its layer's own parameters; None if it can."""
+    return module.unmergeable_reason(base_layer)
 
 
 def reload(source: Source, folder: Path) -> nn.Module:
@@ -45,4 +46,13 @@ def reload(source: Source, folder: Path) -> nn.Module:
     return model_class.from_pretrained(folder)
 
 
-register_format(ExportFormat("merged", "plain transformers checkpoint, with the tokenizer", write, reload))
+register_format(
+    ExportFormat(
+        "merged",
+        "plain transformers checkpoint, with the tokenizer",
+        write,
+        reload,
+        claim="mergeable into the model",
+        why_not=why_not_merged,
+    )
+)

@@ -3,11 +3,14 @@
 from dataclasses import replace
 from pathlib import Path
 
+from torch import nn
+
 from peftsearch.exports.export_format import ExportFormat, register_format
 from peftsearch.exports.lora.files import reload_lora, write_lora
-from peftsearch.exports.lora.form import LoraForm, read_lora_only
-from peftsearch.exports.refusal import refuse
+from peftsearch.exports.lora.form import is_linear, read_lora_only, why_not_lora
+from peftsearch.exports.refusal import reasons_against, refuse
 from peftsearch.exports.source import Source
+from peftsearch.modules.peft_module import PeftModule
 
 _WHAT = "a servable LoRA adapter"
 
@@ -21,7 +24,11 @@ def write(source: Source, folder: Path) -> tuple[str, ...]:
         ExportError: for an adapter without LoRA, or with modules that are not LoRA.
     """
     form = read_lora_only(source, what=_WHAT)
-    refuse(_WHAT, _reasons(form), instead="Export it as lora, or as merged if that is possible.")
+    refuse(
+        _WHAT,
+        reasons_against(source, why_not_servable),
+        instead="Export it as lora, or as merged if that is possible.",
+    )
     updates = {path: update.padded(form.largest_rank) for path, update in form.updates.items()}
     write_lora(source, replace(form, updates=updates), folder)
     notes = [f"Rank {form.largest_rank} everywhere; a server needs at least that as its largest rank."]
@@ -30,12 +37,23 @@ def write(source: Source, folder: Path) -> tuple[str, ...]:
     return tuple(notes)
 
 
-def _reasons(form: LoraForm) -> dict[str, str]:
-    biases = {path: "bitfit (servers take no biases)" for path, u in form.updates.items() if u.bias is not None}
-    norms = dict.fromkeys(form.norms, "a changed norm (servers take none)")
-    return biases | norms
+def why_not_servable(module: PeftModule, base_layer: nn.Module) -> str | None:
+    """Say why servers cannot take a module; None if it is LoRA without a bias."""
+    if reason := why_not_lora(module, base_layer):
+        return reason
+    if not is_linear(base_layer):
+        return "a changed norm, and servers take none"
+    update = module.as_lora(base_layer)
+    return None if update is None or update.bias is None else "servers take no biases"
 
 
 register_format(
-    ExportFormat("servable", "LoRA of one rank by zero padding, for vLLM and llama.cpp", write, reload_lora)
+    ExportFormat(
+        "servable",
+        "LoRA of one rank by zero padding, for vLLM and llama.cpp",
+        write,
+        reload_lora,
+        claim="servable by vLLM and llama.cpp",
+        why_not=why_not_servable,
+    )
 )

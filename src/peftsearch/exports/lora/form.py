@@ -12,9 +12,10 @@ from torch import nn
 from transformers.pytorch_utils import Conv1D
 
 from peftsearch.errors import ExportError
-from peftsearch.exports.refusal import refuse
+from peftsearch.exports.refusal import reasons_against, refuse
 from peftsearch.exports.source import Source
 from peftsearch.modules.adapted_layer import AdaptedLayer
+from peftsearch.modules.peft_module import PeftModule
 from peftsearch.modules.plain_forms import LoraUpdate
 
 Tensors = Mapping[str, torch.Tensor]
@@ -52,10 +53,8 @@ def check_lora(source: Source, *, what: str = "a plain LoRA adapter") -> None:
     Raises:
         ExportError: naming the sites and kinds that are no LoRA update, or if there is no adapter.
     """
-    reasons = {} if source.has_adapter else {"every layer": "all weights were trained"}
-    for path, layer in source.layers():
-        if reason := why_not_lora(layer, source.adapter):
-            reasons[path] = reason
+    whole = {} if source.has_adapter else {"every layer": "all weights were trained"}
+    reasons = whole | reasons_against(source, why_not_lora)
     refuse(what, reasons, instead="Use the adapter itself with `import peftsearch`, see docs/export.md.")
 
 
@@ -64,7 +63,7 @@ def read_lora_form(source: Source, *, what: str = "a plain LoRA adapter") -> Lor
     check_lora(source, what=what)
     linear, norms = {}, {}
     for path, layer in source.layers():
-        if isinstance(layer.get_base_layer(), nn.Linear | Conv1D):
+        if is_linear(layer.get_base_layer()):
             linear[path] = _update_of(layer, source.adapter)
         else:
             norms[path] = _merged_norm(layer, source.adapter)
@@ -85,25 +84,25 @@ def read_lora_only(source: Source, *, what: str) -> LoraForm:
     return form
 
 
-def why_not_lora(layer: AdaptedLayer, adapter: str) -> str | None:
-    """Say why the modules at a site are not a LoRA update with a bias, or a norm that can be saved in full.
+def why_not_lora(module: PeftModule, base_layer: nn.Module) -> str | None:
+    """Say why a module is neither a LoRA update with a bias nor a change of a norm that can be saved in full.
 
     Args:
-        layer: the layer with the modules.
-        adapter: name of the adapter.
+        module: it may be on the meta device.
+        base_layer: the layer that it changes.
 
     Returns:
-        such as "prefix (a prefix has no place in a layer's weight)"; None if they are.
+        such as "a prefix has no place in a layer's weight"; None if it is one of them.
     """
-    base = layer.get_base_layer()
-    is_linear = isinstance(base, nn.Linear | Conv1D)
-    for kind, module in layer.modules_of(adapter).items():
-        reason = module.unmergeable_reason(base)
-        if is_linear and module.as_lora(base) is None:
-            return f"{kind} ({reason or 'its change has the rank of the whole layer'})"
-        if not is_linear and reason:
-            return f"{kind} ({reason})"
-    return None
+    reason = module.unmergeable_reason(base_layer)
+    if not is_linear(base_layer):
+        return reason
+    return (reason or "its change has the rank of the whole layer") if module.as_lora(base_layer) is None else None
+
+
+def is_linear(base_layer: nn.Module) -> bool:
+    """Tell whether a layer is a linear map, which LoRA can change, and not a norm."""
+    return isinstance(base_layer, nn.Linear | Conv1D)
 
 
 def read_head(source: Source) -> dict[str, Tensors]:
