@@ -159,7 +159,15 @@ def test_servable_is_refused_for_anything_but_lora(kinds, reason, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "family,kinds", [("bert", ("lora", "bitfit", "lnfit", "ia3")), ("t5", ("lora", "ia3")), ("gpt2", ("lora",))]
+    "family,kinds",
+    [
+        ("bert", ("lora", "bitfit", "lnfit", "ia3")),
+        ("t5", ("lora", "ia3")),
+        ("gpt2", ("lora",)),
+        # Task heads that are blocks of layers, without a weight of their own.
+        ("roberta", ("lora",)),
+        ("deberta-v2", ("lora", "bitfit")),
+    ],
 )
 def test_merged_is_a_plain_checkpoint_with_the_same_outputs(family, kinds, tmp_path):
     source = tiny_source(family, *kinds)
