@@ -95,7 +95,7 @@ def test_a_ladder_gives_a_nested_configuration_for_each_budget(settings):
     sizes = [rung["parameters"] for rung in result.metrics["ladder"]]
     assert [rung["budget"] for rung in result.metrics["ladder"]] == [600, 900, 1500]
     assert sizes == sorted(sizes) and result.metrics["parameters"] <= 600
-    larger = Configuration.load(result.folder / "configuration-900.json")
+    larger = Configuration.load(result.folder / "ladder" / "900" / "configuration.json")
     assert {c.placement for c in result.configuration} <= {c.placement for c in larger}
 
 

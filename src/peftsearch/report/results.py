@@ -118,11 +118,42 @@ class RandomBaseline:
 
 @dataclass(frozen=True)
 class LadderStep:
-    """The configuration found for one budget; sizes in parameters, task head excluded."""
+    """The configuration found for one budget; sizes in parameters, task head excluded.
+
+    Args:
+        budget: in parameters.
+        parameters: at most the budget.
+        modules: how many.
+        folder: of its trainings, within the run folder; empty in files of versions that trained the smallest alone.
+        learning_rate: of its trainings.
+        validation: scores on the validation split; None where it was not trained.
+        test: scores on the test split; None where it was not trained.
+        baseline: uniform LoRA of at most the same budget; None if not trained.
+    """
 
     budget: int
     parameters: int
     modules: int
+    folder: str = ""
+    learning_rate: float | None = None
+    validation: SeedScores | None = None
+    test: SeedScores | None = None
+    baseline: UniformBaseline | None = None
+
+
+@dataclass(frozen=True)
+class LadderChoice:
+    """The smallest step of a ladder whose validation score is within one standard error of the best step's.
+
+    Args:
+        budget: of that step, in parameters.
+        best_budget: of the step with the best validation score.
+        standard_error: of that score, in points.
+    """
+
+    budget: int
+    best_budget: int
+    standard_error: float
 
 
 @dataclass(frozen=True)
@@ -209,6 +240,7 @@ class Results:
         random_baseline: None if not trained.
         truncated_examples: name of the split -> examples that were cut to the longest length.
         ladder: one step for each budget, ascending.
+        ladder_choice: None for a single step, or scores without a standard error.
         pareto: empty if the front was not trained.
         notes: sentences that the reader must know.
         versions: package -> version.
@@ -245,6 +277,7 @@ class Results:
     random_baseline: RandomBaseline | None = None
     truncated_examples: dict[str, int] = field(default_factory=dict)
     ladder: tuple[LadderStep, ...] = ()
+    ladder_choice: LadderChoice | None = None
     pareto: tuple[FrontEntry, ...] = ()
     notes: tuple[str, ...] = ()
     versions: dict[str, str]

@@ -58,11 +58,16 @@ class SearchResult:
         return cls(configurations, document["steps"], document["seconds"], tuple(document["notes"]))
 
 
+def step_folder(budget: int) -> str:
+    """Folder of a larger budget's step of the ladder, within the run folder."""
+    return f"ladder/{budget}"
+
+
 def _write_configurations(configurations: dict[int, Configuration], folder: Path) -> dict[int, str]:
-    """Write the smallest budget's configuration as `configuration.json`, the others beside it by their budget."""
+    """Write the smallest budget's configuration as `configuration.json`, the others into their steps' folders."""
     names = {}
     for budget, configuration in configurations.items():
         is_smallest = budget == min(configurations)
-        names[budget] = "configuration.json" if is_smallest else f"configuration-{budget}.json"
+        names[budget] = "configuration.json" if is_smallest else f"{step_folder(budget)}/configuration.json"
         write_text(folder / names[budget], configuration.to_json())
     return names

@@ -1,0 +1,58 @@
+"""The one-standard-error rule: the smallest step of a ladder that the best one does not clearly beat."""
+
+from collections.abc import Sequence
+
+from peftsearch.report.results import LadderChoice, LadderStep, SeedScores
+
+# Metrics that are the share of examples that were answered rightly.
+_SHARES = ("accuracy", "exact_match")
+
+
+def choose_step(ladder: Sequence[LadderStep], *, num_examples: int) -> LadderChoice | None:
+    """Choose the smallest step whose validation score is within one standard error of the best step's.
+
+    Of steps with equal scores, the one with fewer parameters is the best.
+
+    Args:
+        ladder: its steps; those that were not trained are left out.
+        num_examples: of the validation split.
+
+    Returns:
+        the choice; None for fewer than two trained steps, or where the best score has no standard error.
+
+    Source:
+        Breiman et al. 1984, *Classification and Regression Trees*, section 3.4.3.
+    """
+    scored = sorted(
+        ((step.parameters, step.budget, step.validation) for step in ladder if step.validation),
+        key=lambda step: step[:2],
+    )
+    if len(scored) < 2:
+        return None
+    _, best_budget, best = max(scored, key=lambda step: step[2].value)
+    error = standard_error(best, num_examples=num_examples)
+    if error is None:
+        return None
+    chosen = next(budget for _, budget, score in scored if score.value >= best.value - error)
+    return LadderChoice(chosen, best_budget, error)
+
+
+def standard_error(score: SeedScores, *, num_examples: int) -> float | None:
+    """Standard error of a mean score, in points.
+
+    With several seeds it is that of the mean over them. With one seed it is that of a proportion p of n examples,
+    sqrt(p (1 - p) / n), which only shares of right answers have.
+
+    Args:
+        score: of one training, or of several that differ in their seed.
+        num_examples: that each training was scored on.
+
+    Returns:
+        the error; None for one seed of another metric.
+    """
+    if score.std is not None:
+        return score.std / len(score.per_seed) ** 0.5
+    if score.metric not in _SHARES or num_examples < 1:
+        return None
+    share = score.value / 100
+    return 100 * (share * (1 - share) / num_examples) ** 0.5

@@ -1,0 +1,88 @@
+"""The ladder of a search with several budgets: every step trained and proven within its own budget."""
+
+from collections.abc import Callable
+from dataclasses import replace
+
+from peftsearch.report.one_standard_error import choose_step
+from peftsearch.report.results import LadderStep, Results, UniformBaseline
+from peftsearch.report.wording import count
+from peftsearch.run.config import RunConfig
+from peftsearch.run.experiment import Experiment
+from peftsearch.run.recipe import FreshModules
+from peftsearch.run.search_result import SearchResult, step_folder
+from peftsearch.run.train import TrainingStage
+from peftsearch.space import Configuration
+
+# Trains uniform LoRA within the budget of a stage, in the folder of that name within the run folder.
+TrainBaseline = Callable[[TrainingStage, str], UniformBaseline | None]
+
+INHERITED_NOTE = (
+    "Only the smallest budget's configuration starts from the supernet's weights (--inherit). The larger ones of the "
+    "ladder start with fresh weights, so that more than their size tells them from it."
+)
+
+
+def describe_ladder(config: RunConfig, experiment: Experiment) -> str:
+    """The number of trainings that follow the search, before it costs anything; empty for a single budget."""
+    num_budgets = len(set(experiment.usable_budgets().values()))
+    if num_budgets < 2:
+        return ""
+    total = count(num_budgets * config.seeds * (1 + config.baseline), "training")
+    beside = " and uniform LoRA beside it" if config.baseline else ""
+    return f"{total}: the configuration of each of {num_budgets} budgets{beside}, with {count(config.seeds, 'seed')}"
+
+
+def add_ladder(
+    results: Results, stage: TrainingStage, found: SearchResult, *, train_baseline: TrainBaseline | None
+) -> Results:
+    """Train the configurations of the larger budgets, and add all steps and the choice among them to the results.
+
+    Args:
+        results: of the smallest budget, with its baseline.
+        stage: trains; each step gets its own budget.
+        found: by the search.
+        train_baseline: trains uniform LoRA beside each step; None for no baseline.
+    """
+    smallest, *larger = sorted(found.configurations.items())
+    ladder = (
+        _smallest_step(results, smallest[0]),
+        *(
+            _train_step(replace(stage, budget=budget), configuration, results.method, train_baseline)
+            for budget, configuration in larger
+        ),
+    )
+    choice = choose_step(ladder, num_examples=results.split.sizes["validation"])
+    return replace(results, ladder=ladder, ladder_choice=choice)
+
+
+def _smallest_step(results: Results, budget: int) -> LadderStep:
+    """The step that is the run's main result."""
+    return LadderStep(
+        budget=budget,
+        parameters=results.parameters,
+        modules=results.modules,
+        folder="training",
+        learning_rate=results.learning_rate,
+        validation=results.validation,
+        test=results.test,
+        baseline=results.baseline,
+    )
+
+
+def _train_step(
+    stage: TrainingStage, configuration: Configuration, method: str, train_baseline: TrainBaseline | None
+) -> LadderStep:
+    budget, experiment = stage.budget, stage.experiment
+    assert budget is not None
+    folder = step_folder(budget)
+    trained = stage.train(FreshModules(folder, method, configuration=configuration), folder)
+    return LadderStep(
+        budget=budget,
+        parameters=trained.parameters,
+        modules=len(trained.configuration),
+        folder=folder,
+        learning_rate=trained.runs[0].learning_rate,
+        validation=trained.validation(experiment),
+        test=trained.test(experiment),
+        baseline=train_baseline(stage, f"{folder}/baseline") if train_baseline else None,
+    )
