@@ -12,6 +12,19 @@ from peftsearch.registry import Registry
 
 
 @dataclass(frozen=True)
+class Claim:
+    """A claim on results, and who stands against it.
+
+    Args:
+        words: after "the result is", such as "plain LoRA".
+        why_not: asks a module, which may be on the meta device, why the format cannot hold it.
+    """
+
+    words: str
+    why_not: WhyNot
+
+
+@dataclass(frozen=True)
 class ExportFormat:
     """A format that other tools can load.
 
@@ -22,18 +35,14 @@ class ExportFormat:
             reasons if the result would not be exact. It may change the source's model.
         reload: loads the written files without our code, to check that outputs are equal; None for formats that only
             other tools can load.
-        claim: what a result is that can become this format, such as "plain LoRA"; "" if runs do not tell it at their
-            start.
-        why_not: (module, its base layer) -> why the format cannot hold the module, None if it can; the model may be
-            on the meta device. Only with a claim.
+        claim: what runs tell at their start of results that can become this format; None for nothing.
     """
 
     name: str
     description: str
     write: Callable[[Source, Path], tuple[str, ...]]
     reload: Callable[[Source, Path], nn.Module] | None = None
-    claim: str = ""
-    why_not: WhyNot | None = None
+    claim: Claim | None = None
 
 
 FORMATS: Registry[ExportFormat] = Registry(

@@ -4,17 +4,23 @@ from peftsearch.run.checks import check_cost, check_is_search
 from peftsearch.run.choose_recipe import choose_recipe
 from peftsearch.run.config import RunConfig
 from peftsearch.run.experiment import Experiment
+from peftsearch.run.ladder import describe_ladder
+from peftsearch.run.outlook import describe_found, describe_trained
 from peftsearch.run.pipeline import open_experiment
 
 
 def describe_search(config: RunConfig) -> str:
-    """Describe a search in a few lines: task, model, space, budgets and output.
+    """Describe a search in a few lines: task, model, space, budgets, output, and what its result can be exported as.
 
     Raises:
         PeftSearchError: as the search would.
     """
     check_is_search(config)
-    return _describe(config, open_experiment(config))
+    experiment = open_experiment(config)
+    lines = [_describe(config, experiment)]
+    if trainings := describe_ladder(config, experiment):
+        lines.append(f"trains    {trainings}")
+    return "\n".join([*lines, f"result    {describe_found(experiment)}"])
 
 
 def describe_train(config: RunConfig) -> str:
@@ -27,7 +33,12 @@ def describe_train(config: RunConfig) -> str:
     recipe = choose_recipe(config.configuration or config.method_name, config.method, experiment)
     check_cost(recipe, experiment)
     parameters = recipe.num_parameters(experiment)
-    return f"{_describe(config, experiment)}\ntrains    {recipe.name}: {parameters:,} parameters"
+    lines = [
+        _describe(config, experiment),
+        f"trains    {recipe.name}: {parameters:,} parameters",
+        f"result    {describe_trained(recipe, experiment)}",
+    ]
+    return "\n".join(lines)
 
 
 def _describe(config: RunConfig, experiment: Experiment) -> str:

@@ -18,6 +18,7 @@ from peftsearch.run.config import RunConfig, read_config
 from peftsearch.run.experiment import Experiment
 from peftsearch.run.finish import finish
 from peftsearch.run.folder import alone_in, make_run_folder, write_sites
+from peftsearch.run.outlook import describe_found, describe_trained
 from peftsearch.run.pareto import train_front
 from peftsearch.run.proof import score
 from peftsearch.run.recipe import FreshModules, InheritedModules, Recipe
@@ -50,6 +51,7 @@ def run_search(config: RunConfig) -> Path:
 
 def _search(config: RunConfig, experiment: Experiment, budget: int) -> Path:
     folder = _start(config, experiment)
+    logger.info("The result is %s.", describe_found(experiment))
     request = SearchRequest(config.method_name, config.method, config.inherit)
     found = search_configuration(experiment, request, folder)
     notes = (*_budget_notes(experiment), *found.notes)
@@ -88,6 +90,7 @@ def run_train(config: RunConfig) -> Path:
 
 def _train(config: RunConfig, experiment: Experiment, recipe: Recipe) -> Path:
     folder = _start(config, experiment)
+    logger.info("The result is %s.", describe_trained(recipe, experiment))
     trained = _make_stage(config, experiment, folder, experiment.smallest_budget).train(recipe, "training")
     write_text(folder / "configuration.json", trained.configuration.to_json())
     results = make_results(config, experiment, trained, recipe)

@@ -4,6 +4,7 @@ from collections import Counter
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from peftsearch.exports.outlook import describe_space
 from peftsearch.models.discover import find_sites
 from peftsearch.models.load import sketch_model
 from peftsearch.modules.costs import cost_at
@@ -26,6 +27,7 @@ class Plan:
         smallest_module: parameters of the cheapest choice.
         budget_parameters: parameters of the (smallest) budget, None without one.
         budgets: requested text -> parameters.
+        result: whether a search's result is plain LoRA, mergeable and servable, whatever it finds.
     """
 
     model: str
@@ -39,6 +41,7 @@ class Plan:
     smallest_module: int
     budget_parameters: int | None
     budgets: dict[str, int]
+    result: str
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data for JSON."""
@@ -80,6 +83,7 @@ def plan(model: str, *, space: str = "s2", budget: str | int | None = None) -> P
         smallest_module=search_space.cost_of(search_space.cheapest),
         budget_parameters=min(sizes.values(), default=None),
         budgets=sizes,
+        result=describe_space(search_space.largest, sites),
     )
 
 
@@ -89,7 +93,7 @@ def _cost_at(space: SearchSpace, rank: int) -> int:
 
 
 def print_plan(found: Plan) -> None:
-    """Print a plan as tables."""
+    """Print a plan as tables and a sentence."""
     from rich.console import Console
     from rich.table import Table
 
@@ -109,3 +113,4 @@ def print_plan(found: Plan) -> None:
             f"budget {text}", f"{parameters:,} parameters, {parameters / found.supernet_parameters:.2%} of it"
         )
     console.print(sizes)
+    console.print(f"The result of a search is {found.result}.")

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from peftsearch.exports.export_format import ExportFormat, register_format
+from peftsearch.exports.export_format import Claim, ExportFormat, register_format
 from peftsearch.exports.lora.files import reload_lora, write_lora
 from peftsearch.exports.lora.form import read_lora_form, why_not_lora
 from peftsearch.exports.source import Source
@@ -24,7 +24,6 @@ register_format(
         "plain peft LoRA with rank patterns; norms and head saved in full",
         write,
         reload_lora,
-        claim="plain LoRA",
-        why_not=why_not_lora,
+        Claim("plain LoRA", why_not_lora),
     )
 )

@@ -5,7 +5,7 @@ from pathlib import Path
 import transformers
 from torch import nn
 
-from peftsearch.exports.export_format import ExportFormat, register_format
+from peftsearch.exports.export_format import Claim, ExportFormat, register_format
 from peftsearch.exports.refusal import reasons_against, refuse
 from peftsearch.exports.source import Source
 from peftsearch.modules.peft_module import PeftModule
@@ -52,7 +52,6 @@ register_format(
         "plain transformers checkpoint, with the tokenizer",
         write,
         reload,
-        claim="mergeable into the model",
-        why_not=why_not_merged,
+        Claim("mergeable", why_not_merged),
     )
 )

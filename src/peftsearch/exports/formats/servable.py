@@ -5,7 +5,7 @@ from pathlib import Path
 
 from torch import nn
 
-from peftsearch.exports.export_format import ExportFormat, register_format
+from peftsearch.exports.export_format import Claim, ExportFormat, register_format
 from peftsearch.exports.lora.files import reload_lora, write_lora
 from peftsearch.exports.lora.form import is_linear, read_lora_only, why_not_lora
 from peftsearch.exports.refusal import reasons_against, refuse
@@ -53,7 +53,6 @@ register_format(
         "LoRA of one rank by zero padding, for vLLM and llama.cpp",
         write,
         reload_lora,
-        claim="servable by vLLM and llama.cpp",
-        why_not=why_not_servable,
+        Claim("servable (vLLM, llama.cpp, no task head)", why_not_servable),
     )
 )
