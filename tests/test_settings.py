@@ -18,7 +18,7 @@ MODEL = {"model": "m", "task": "t"}
 @pytest.mark.parametrize(
     "group,name,value,message",
     [
-        ("training", "learning_rate", -1, "training.learning_rate is -1.0, but must be above 0"),
+        ("training", "learning_rate", -1, "training.learning_rate is -1.0, but must be 'auto' or a number above 0"),
         ("training", "learning_rate", float("nan"), "training.learning_rate is nan"),
         ("training", "num_train_epochs", float("inf"), "training.num_train_epochs is inf"),
         ("training", "per_device_train_batch_size", 0, "must be 1 or more"),
@@ -58,7 +58,7 @@ def test_every_setting_but_switches_and_free_text_has_a_limit(settings_class):
 
 
 def test_settings_cannot_be_made_out_of_range_in_any_way():
-    with pytest.raises(SettingError, match=r"training\.learning_rate is 0, but must be above 0\."):
+    with pytest.raises(SettingError, match=r"training\.learning_rate is 0, but must be 'auto' or a number above 0\."):
         TrainingSettings(learning_rate=0)
     with pytest.raises(SettingError, match=r"training\.save_steps is -1, but must be 0 or more\."):
         replace(TrainingSettings(), save_steps=-1)

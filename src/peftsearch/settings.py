@@ -139,6 +139,8 @@ def _typed(name: str, value: Any, annotation: Any) -> Any:
     optional_text = str(annotation) in ("str | None", "typing.Optional[str]")
     if is_dataclass(value) or (value is None and optional_text):
         return value
+    if str(annotation) == "float | str":
+        return _number_or_text(name, value)
     wanted = str if optional_text else _TYPES[annotation]
     if wanted is str:
         return _text(name, value)
@@ -151,6 +153,14 @@ def _typed(name: str, value: Any, annotation: Any) -> Any:
         number = math.nan
     require(not math.isnan(number) and (wanted is float or number.is_integer()), name, value, f"a {_WORDS[wanted]}")
     return wanted(number)
+
+
+def _number_or_text(name: str, value: Any) -> float | str:
+    text = _text(name, value)
+    try:
+        return float(text)
+    except ValueError:
+        return text
 
 
 def _text(name: str, value: Any) -> str:

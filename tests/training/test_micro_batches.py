@@ -46,7 +46,7 @@ def gradients(tmp_path, family: str, *, rows: int, batches: int = 1, count_items
     torch.manual_seed(0)
     model = Memory(TINY[family](), rows)
     phase = Phase("train", tmp_path, 0)
-    settings = TrainingSettings(gradient_accumulation_steps=batches)
+    settings = TrainingSettings(learning_rate=1e-3, gradient_accumulation_steps=batches)
     trainer = TaskTrainer(model, task_format=SimpleNamespace(collate=None), train=[], settings=settings, phase=phase)
     trainer.create_optimizer()
     # No dropout: its draws depend on the pieces.

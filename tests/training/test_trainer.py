@@ -48,7 +48,7 @@ def test_every_kind_is_a_group_at_its_own_multiple_of_the_rate():
 
 
 def test_the_weight_decay_of_the_settings_reaches_every_group(tmp_path):
-    settings = TrainingSettings(weight_decay=0.25)
+    settings = TrainingSettings(learning_rate=1e-3, weight_decay=0.25)
     phase = Phase("train", tmp_path, 0)
     trainer = TaskTrainer(
         TINY["bert"](), task_format=SimpleNamespace(collate=None), train=[], settings=settings, phase=phase

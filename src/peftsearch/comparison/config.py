@@ -147,8 +147,13 @@ class CompareConfig(Settings):
 
     @property
     def rates(self) -> list[float]:
-        """Learning rates that the first seed chooses among; one rate leaves no choice."""
-        return read_rates(self.learning_rate_grid) or [self.training.learning_rate]
+        """The grid of rates, or the one rate; empty where the first seed finds it."""
+        return read_rates(self.learning_rate_grid) or self.training.given_rates
+
+    @property
+    def first_seed_chooses(self) -> bool:
+        """Whether the first seed of a method on a task chooses the learning rate of the others."""
+        return len(self.rates) != 1
 
     @property
     def num_threads(self) -> int:

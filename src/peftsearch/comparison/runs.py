@@ -168,7 +168,7 @@ def run_group(config: CompareConfig, group: RunGroup, *, before: Watch, after: W
         if run.is_finished:
             continue
         before(run)
-        if run is not first and len(config.rates) > 1 and not first.is_finished:
+        if run is not first and config.first_seed_chooses and not first.is_finished:
             record_failure(run, f"Seed {first.seed}, which chooses the learning rate, failed. See '{first.folder}'.")
         else:
             _run_one(config, run, first)
@@ -176,7 +176,7 @@ def run_group(config: CompareConfig, group: RunGroup, *, before: Watch, after: W
 
 
 def _run_one(config: CompareConfig, run: ComparedRun, first: ComparedRun) -> None:
-    rate = first.read_results().learning_rate if run is not first and len(config.rates) > 1 else None
+    rate = first.read_results().learning_rate if run is not first and config.first_seed_chooses else None
     try:
         settings = make_run_config(config, run, rate=rate)
         run.failure.unlink(missing_ok=True)

@@ -78,6 +78,55 @@ class WallTime:
 
 
 @dataclass(frozen=True)
+class HeadProbe:
+    """The fit of a new task head to the frozen model.
+
+    Args:
+        fresh_loss: mean validation loss of the head as drawn.
+        loss: mean validation loss after the fit, at most `fresh_loss`.
+        learning_rate: that was best; None where no fit helped and the head stayed as drawn.
+        num_examples: training examples that it was fitted to.
+        seconds: wall time.
+    """
+
+    fresh_loss: float
+    loss: float
+    learning_rate: float | None
+    num_examples: int
+    seconds: float
+
+
+@dataclass(frozen=True)
+class RateRound:
+    """The end of a round of a search for a learning rate.
+
+    Args:
+        step: optimizer steps that each of its trainings had taken.
+        losses: rate -> mean validation loss; None for a training that broke down.
+        kept: rates that went on.
+    """
+
+    step: int
+    losses: dict[str, float | None]
+    kept: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class RateSearch:
+    """A search for a learning rate by trainings that leave early.
+
+    Args:
+        rounds: in order.
+        cost: steps of all trainings over those of one.
+        seconds: wall time of the rounds.
+    """
+
+    rounds: tuple[RateRound, ...]
+    cost: float
+    seconds: float
+
+
+@dataclass(frozen=True)
 class UniformBaseline:
     """Uniform LoRA of at most the same budget.
 
@@ -247,6 +296,8 @@ class Results:
         verdict: whether the search paid off.
         saved: how the result is loaded.
         verified: None if it was not checked in a new process.
+        head_probe: of the first seed; None where trainings started with a fresh head, or there is no head.
+        rate_search: for the learning rate; None where it was given.
     """
 
     method: str
@@ -284,6 +335,8 @@ class Results:
     verdict: str = ""
     saved: SavedResult
     verified: Verified | None = None
+    head_probe: HeadProbe | None = None
+    rate_search: RateSearch | None = None
 
     @classmethod
     def from_dict(cls, document: Any, *, name: str = "results.json") -> "Results":

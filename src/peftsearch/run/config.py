@@ -151,8 +151,8 @@ class RunConfig(Settings):
 
     @property
     def learning_rates(self) -> list[float]:
-        """The grid of rates, or the one rate of the training settings."""
-        return read_rates(self.learning_rate_grid) or [self.training.learning_rate]
+        """The grid of rates, or the one rate of the training settings; empty where each training finds its own."""
+        return read_rates(self.learning_rate_grid) or self.training.given_rates
 
     @property
     def tracked_name(self) -> str:

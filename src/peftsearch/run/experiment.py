@@ -1,7 +1,8 @@
 """A task, a model and budgets of parameters: every stage of a run works on them."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
+from pathlib import Path
 
 from peftsearch.models.check_weights import check_weights
 from peftsearch.models.discover import find_sites
@@ -10,13 +11,16 @@ from peftsearch.models.load import load_config, load_model, load_tokenizer, sket
 from peftsearch.models.max_length import max_length_of
 from peftsearch.modules.costs import cost_at
 from peftsearch.run.config import RunConfig
+from peftsearch.run.head_start import ProbedHeads
 from peftsearch.space import Budget, Preset, SearchSpace, Site
 from peftsearch.space.encoding import ENCODINGS, Encoding
 from peftsearch.tasks.encoded import EncodedSplit
 from peftsearch.tasks.load import load_task
 from peftsearch.tasks.task import Example, Task, TaskRequest
 from peftsearch.tasks.task_format import TaskFormat, make_task_format
-from peftsearch.training.settings import TrainingSettings
+from peftsearch.training.halving import candidate_rates, rate_of_search
+from peftsearch.training.settings import AUTO, TrainingSettings
+from peftsearch.training.start_check import guess_loss
 
 
 @dataclass(frozen=True)
@@ -34,6 +38,7 @@ class Experiment:
         training: settings of every training.
         seed: of the search and of the first training.
         run_name: shown by trackers before the name of a training.
+        folder: of the run, where probed heads are kept.
     """
 
     model: str
@@ -44,6 +49,7 @@ class Experiment:
     training: TrainingSettings
     seed: int
     run_name: str = field(default="", compare=False)
+    folder: Path = field(default=Path(), compare=False)
 
     @classmethod
     def open(cls, config: RunConfig) -> "Experiment":
@@ -72,6 +78,7 @@ class Experiment:
             training=config.training,
             seed=config.seed,
             run_name=config.tracked_name,
+            folder=Path(config.output_folder),
         )
 
     def check(self) -> None:
@@ -95,6 +102,40 @@ class Experiment:
         return load_model(
             self.model, num_labels=task_format.num_labels, problem_type=task_format.problem_type, seed=seed
         )
+
+    def start_model(self, seed: int) -> TaskModel:
+        """Load the pretrained model with the task head that searches and trainings start from.
+
+        Args:
+            seed: of the head.
+        """
+        loaded = self.load_model(seed)
+        if loaded.head and self.training.head_start == "probe":
+            self.probed_heads.load_into(loaded, seed)
+        return loaded
+
+    @cached_property
+    def probed_heads(self) -> ProbedHeads:
+        """The task heads that are fitted to the frozen model, one for each seed."""
+        batch_size = self.training.per_device_eval_batch_size
+        return ProbedHeads(self.folder, self.task_format, self.train, self.validation, batch_size)
+
+    @cached_property
+    def candidate_rates(self) -> tuple[float, ...]:
+        """Learning rates that suit the model's width, ascending."""
+        return candidate_rates(self._sketch.model.config.hidden_size)
+
+    @property
+    def search_training(self) -> TrainingSettings:
+        """Settings of the training that a search does, with a rate that suits the model where none is given."""
+        if self.training.learning_rate != AUTO:
+            return self.training
+        return replace(self.training, learning_rate=rate_of_search(self.candidate_rates))
+
+    @cached_property
+    def guess_loss(self) -> float | None:
+        """Mean validation loss of guessing by the training labels; None for text-to-text."""
+        return guess_loss(self.task_format, self.train.encoded.labels, self.validation.encoded.labels)
 
     @property
     def task_type(self) -> str:

@@ -18,7 +18,7 @@ def search_with_gates(experiment: Experiment, request: SearchRequest, folder: Pa
 
     Arguments and result are those of `search_configuration`.
     """
-    settings = experiment.training
+    settings = experiment.search_training
     supernet = make_supernet(experiment)
     method = request.load()
     parts = split_training_set(experiment.train.encoded, method, experiment.seed)

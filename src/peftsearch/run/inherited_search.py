@@ -68,11 +68,11 @@ def _train_supernet(experiment: Experiment, settings: MethodSettings, problem: P
     """Train the supernet and write it, and last of all `supernet.json`."""
     supernet = make_supernet(experiment)
     parts = split_training_set(experiment.train.encoded, UniformGates, experiment.seed)
-    steps = search_steps(len(parts[0]), experiment.training, settings)
+    steps = search_steps(len(parts[0]), experiment.search_training, settings)
     data = SearchData(experiment.task_format, *parts, experiment.validation, experiment.task.selection_metric)
     phase = Phase("supernet", folder, experiment.seed, steps, run=experiment.run_name)
     strategy = UniformGates(problem.encoding, seed=experiment.seed)
-    trained = run_gate_search(TaskHost(data, experiment.training, phase), supernet, strategy).trainer
+    trained = run_gate_search(TaskHost(data, experiment.search_training, phase), supernet, strategy).trainer
     with new_folder(folder / "supernet") as new:
         supernet.model.save_pretrained(str(new))
     write_json(folder / "supernet.json", {"steps": trained.state.global_step, "seconds": trained.seconds})

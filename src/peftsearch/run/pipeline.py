@@ -18,9 +18,11 @@ from peftsearch.run.config import RunConfig, read_config
 from peftsearch.run.experiment import Experiment
 from peftsearch.run.finish import finish
 from peftsearch.run.folder import alone_in, make_run_folder, write_sites
+from peftsearch.run.ladder import INHERITED_NOTE, add_ladder, describe_ladder
 from peftsearch.run.outlook import describe_found, describe_trained
 from peftsearch.run.pareto import train_front
 from peftsearch.run.proof import score
+from peftsearch.run.rate_choice import GivenRate, Halving, RateChoice, RateGrid
 from peftsearch.run.recipe import FreshModules, InheritedModules, Recipe
 from peftsearch.run.results import add_search, describe_random, describe_uniform, make_results
 from peftsearch.run.saved_model import SavedModel
@@ -52,21 +54,25 @@ def run_search(config: RunConfig) -> Path:
 def _search(config: RunConfig, experiment: Experiment, budget: int) -> Path:
     folder = _start(config, experiment)
     logger.info("The result is %s.", describe_found(experiment))
+    if trainings := describe_ladder(config, experiment):
+        logger.info("The search is followed by %s.", trainings)
     request = SearchRequest(config.method_name, config.method, config.inherit)
     found = search_configuration(experiment, request, folder)
-    notes = (*_budget_notes(experiment), *found.notes)
+    inherited = [INHERITED_NOTE] if config.inherit and len(found.configurations) > 1 else []
+    notes = (*_budget_notes(experiment), *found.notes, *inherited)
     for note in notes:
         logger.warning(note)
     stage = _make_stage(config, experiment, folder, budget)
     recipe = _recipe_of(found, request, folder, notes=notes)
     trained = stage.train(recipe, "training")
-    results = add_search(make_results(config, experiment, trained, recipe), config, experiment, found)
+    results = add_search(make_results(config, experiment, trained, recipe), config, found)
     results = replace(
         results,
-        baseline=_train_baseline(stage, budget) if config.baseline else None,
+        baseline=_train_baseline(stage, "baseline") if config.baseline else None,
         random_baseline=_train_random(stage, budget) if config.random_baseline else None,
         pareto=_train_front(stage, request.method) if config.pareto else (),
     )
+    results = add_ladder(results, stage, found, train_baseline=_train_baseline if config.baseline else None)
     return finish(config, experiment, trained, recipe=recipe, results=results)
 
 
@@ -152,7 +158,17 @@ def _start(config: RunConfig, experiment: Experiment) -> Path:
 
 def _make_stage(config: RunConfig, experiment: Experiment, folder: Path, budget: int | None) -> TrainingStage:
     seeds = range(config.seed, config.seed + config.seeds)
-    return TrainingStage(experiment, folder, seeds, tuple(config.learning_rates), budget)
+    return TrainingStage(experiment, folder, seeds, _rate_choice(config, experiment), budget)
+
+
+def _rate_choice(config: RunConfig, experiment: Experiment) -> RateChoice:
+    match config.learning_rates:
+        case []:
+            return Halving(experiment.candidate_rates, experiment.guess_loss)
+        case [rate]:
+            return GivenRate(rate)
+        case rates:
+            return RateGrid(tuple(rates), experiment.task.selection_metric)
 
 
 def _recipe_of(found: SearchResult, request: SearchRequest, folder: Path, *, notes: tuple[str, ...]) -> Recipe:
@@ -173,15 +189,16 @@ def _budget_notes(experiment: Experiment) -> list[str]:
     ]
 
 
-def _train_baseline(stage: TrainingStage, budget: int) -> UniformBaseline | None:
-    experiment, sites = stage.experiment, stage.experiment.sites
+def _train_baseline(stage: TrainingStage, folder: str) -> UniformBaseline | None:
+    experiment, sites, budget = stage.experiment, stage.experiment.sites, stage.budget
+    assert budget is not None
     configuration = baseline_lora(sites, budget)
     if configuration is None:
         logger.warning("The budget of %s parameters holds no LoRA module, so there is no LoRA baseline.", budget)
         return None
     logger.info("Baseline: uniform LoRA with %s parameters.", cost(configuration, sites))
-    recipe = FreshModules("baseline", "lora", configuration=configuration)
-    return describe_uniform(experiment, stage.train(recipe, "baseline"))
+    recipe = FreshModules(folder, "lora", configuration=configuration)
+    return describe_uniform(experiment, stage.train(recipe, folder))
 
 
 def _train_random(stage: TrainingStage, budget: int) -> RandomBaseline:

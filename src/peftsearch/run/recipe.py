@@ -88,7 +88,7 @@ class FreshModules(Recipe):
         return cost(self.configuration, experiment.sites)
 
     def attach(self, experiment: Experiment, seed: int, *, steps: int) -> Attached:
-        loaded, sites = experiment.load_model(seed), experiment.sites
+        loaded, sites = experiment.start_model(seed), experiment.sites
         task_type = experiment.task_type
         return Attached(attach(loaded.model, self.configuration, sites=sites, head=loaded.head, task_type=task_type))
 
@@ -107,7 +107,7 @@ class InheritedModules(FreshModules):
     folder: Path
 
     def attach(self, experiment: Experiment, seed: int, *, steps: int) -> Attached:
-        model = experiment.load_model(seed).model
+        model = experiment.start_model(seed).model
         return Attached(PeftModel.from_pretrained(model, str(self.folder), is_trainable=True))
 
 
@@ -121,7 +121,7 @@ class WholeModel(Recipe):
         return experiment.backbone_parameters
 
     def attach(self, experiment: Experiment, seed: int, *, steps: int) -> Attached:
-        return Attached(experiment.load_model(seed).model)
+        return Attached(experiment.start_model(seed).model)
 
     def read_configuration(self, saved: Path, experiment: Experiment) -> Configuration:
         return Configuration()
@@ -144,7 +144,7 @@ class AdaLora(Recipe):
 
     def attach(self, experiment: Experiment, seed: int, *, steps: int) -> Attached:
         schedule = RankSchedule.of(self.settings, steps)
-        loaded = experiment.load_model(seed)
+        loaded = experiment.start_model(seed)
         model = attach_adalora(
             loaded.model,
             self.allocation,

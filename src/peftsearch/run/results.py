@@ -8,7 +8,6 @@ from peftsearch.models.location import hub_id_of
 from peftsearch.report.document import read_as
 from peftsearch.report.results import (
     GrantedBudget,
-    LadderStep,
     RandomBaseline,
     Results,
     SplitRecord,
@@ -63,25 +62,20 @@ def make_results(config: RunConfig, experiment: Experiment, trained: TrainedConf
         search_cost=None,
         baseline=None,
         truncated_examples=experiment.num_truncated(),
-        notes=(*recipe.notes, *trained.memory_notes(config.training.per_device_train_batch_size)),
+        notes=(*recipe.notes, *trained.notes(config.training.per_device_train_batch_size)),
         versions=versions(),
         saved=SavedModel.of(experiment, recipe.saved_as),
     )
 
 
-def add_search(results: Results, config: RunConfig, experiment: Experiment, found: SearchResult) -> Results:
-    """Add the search whose configuration was trained: its space, its time and the configuration of every budget.
+def add_search(results: Results, config: RunConfig, found: SearchResult) -> Results:
+    """Add the search whose configuration was trained: its space and its time.
 
     Args:
         results: of the training that followed.
         config: settings of the run.
-        experiment: gives the space.
         found: by the search.
     """
-    ladder = [
-        LadderStep(budget, experiment.space.cost(configuration), len(configuration))
-        for budget, configuration in sorted(found.configurations.items())
-    ]
     return replace(
         results,
         space=config.space_name,
@@ -89,7 +83,6 @@ def add_search(results: Results, config: RunConfig, experiment: Experiment, foun
         seconds=replace(results.seconds, search=found.seconds),
         search_steps=found.steps,
         search_cost=found.seconds / results.seconds.train,
-        ladder=tuple(ladder),
     )
 
 

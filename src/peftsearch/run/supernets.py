@@ -14,7 +14,7 @@ INHERITED = "search/inherited"
 
 def make_supernet(experiment: Experiment) -> Supernet:
     """Load the pretrained model and attach every module of the space at its largest rank."""
-    loaded = experiment.load_model(experiment.seed)
+    loaded = experiment.start_model(experiment.seed)
     model = attach(
         loaded.model,
         experiment.space.largest,

@@ -18,7 +18,7 @@ from peftsearch.searches.trials import Fidelity, Problem, Proposal, Trial
 from peftsearch.tasks.encoded import EncodedDataset
 from peftsearch.training.arguments import Phase
 from peftsearch.training.checkpoints import Checkpoints
-from peftsearch.training.fine_tuning import fine_tune
+from peftsearch.training.fine_tuning import FineTuning
 
 
 def search_by_trials(experiment: Experiment, request: SearchRequest, folder: Path) -> SearchResult:
@@ -66,11 +66,11 @@ class TrainingScorer:
     def __call__(self, proposal: Proposal, number: int) -> float:
         """Score the trial of that number, counted from 0, in the selection metric, in percent."""
         self.discard_checkpoints(number)
-        experiment, settings = self.experiment, self.experiment.training
+        experiment, settings = self.experiment, self.experiment.search_training
         recipe = FreshModules(f"trial {number + 1}", configuration=proposal.configuration)
         metric = experiment.task.selection_metric
         epochs = proposal.fidelity.epochs or settings.num_train_epochs
-        trained = fine_tune(
+        training = FineTuning(
             recipe.attach(experiment, experiment.seed, steps=0).model,
             task_format=experiment.task_format,
             train=share_of(experiment.train.encoded, proposal.fidelity, experiment.seed),
@@ -79,7 +79,7 @@ class TrainingScorer:
             settings=replace(settings, num_train_epochs=epochs, report_to="none"),
             phase=Phase(recipe.name, self._folder_of(number), experiment.seed),
         )
-        return trained.validation[metric]
+        return training.run().validation[metric]
 
     def discard_checkpoints(self, number: int) -> None:
         """Delete the checkpoints of recorded trials.

@@ -39,6 +39,11 @@ class EncodedDataset(Dataset):
         """Number of tokens of each row, for grouping rows of similar length."""
         return [len(ids) for ids in self._columns["input_ids"]]
 
+    @property
+    def labels(self) -> list:
+        """The label of each row."""
+        return self._labels
+
     def __len__(self) -> int:
         """Count the rows."""
         return len(self._labels)

@@ -37,7 +37,7 @@ def training_arguments(settings: TrainingSettings, phase: Phase) -> TrainingArgu
     """Make the Trainer's arguments; the Trainer itself saves nothing, since its files are pickled."""
     return TrainingArguments(
         output_dir=str(phase.folder),
-        learning_rate=settings.learning_rate,
+        learning_rate=settings.rate,
         num_train_epochs=settings.num_train_epochs,
         max_steps=phase.max_steps or -1,
         per_device_train_batch_size=settings.per_device_train_batch_size,

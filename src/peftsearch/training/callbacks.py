@@ -57,8 +57,13 @@ class ShowProgress(TrainerCallback):
             self.progress.show(numbers_of(logs or {}, self.counts))
 
     def on_train_end(self, args, state, control, **_) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End the line, also of a training that did not come to its end."""
         if self.progress is not None:
             self.progress.close()
+            self.progress = None
 
 
 def numbers_of(row: Mapping[str, Any], counts: Mapping[str, str]) -> dict[str, str]:

@@ -1,19 +1,61 @@
 """Score a model on a set of examples."""
 
+from collections.abc import Iterator
+
 import torch
 from torch import nn
-from torch.utils.data import DataLoader
 
 from peftsearch.tasks.encoded import EncodedDataset
 from peftsearch.tasks.task import Example
 from peftsearch.tasks.task_format import TaskFormat
+from peftsearch.training.micro_batches import Batch, num_items
+
+
+def batches_by_length(task_format: TaskFormat, encoded: EncodedDataset, batch_size: int) -> Iterator[Batch]:
+    """Cut a split into batches of examples of like length, the longest first, so that little is padded.
+
+    No random number is drawn.
+
+    Args:
+        task_format: how the task is put to the model.
+        encoded: the examples, encoded.
+        batch_size: examples.
+    """
+    order = _longest_first(encoded)
+    for start in range(0, len(order), batch_size):
+        yield task_format.collate([encoded[i] for i in order[start : start + batch_size]])
+
+
+def _longest_first(encoded: EncodedDataset) -> list[int]:
+    lengths = encoded.lengths
+    return sorted(range(len(encoded)), key=lengths.__getitem__, reverse=True)
+
+
+@torch.inference_mode()
+def mean_loss(model: nn.Module, task_format: TaskFormat, encoded: EncodedDataset, *, batch_size: int) -> float:
+    """Compute the mean loss over all labels of a split, without dropout.
+
+    Args:
+        model: on the device to use; its output has a loss.
+        task_format: how the task is put to the model.
+        encoded: the examples, encoded.
+        batch_size: examples.
+    """
+    device = next(model.parameters()).device
+    was_training = model.training
+    model.eval()
+    total, count = 0.0, 0
+    for batch in batches_by_length(task_format, encoded, batch_size):
+        items = int(num_items(batch))
+        total += items * float(model(**{name: tensor.to(device) for name, tensor in batch.items()}).loss)
+        count += items
+    model.train(was_training)
+    return total / count
 
 
 @torch.inference_mode()
 def predict(model: nn.Module, task_format: TaskFormat, encoded: EncodedDataset, *, batch_size: int) -> list:
     """Predict every encoded example, in their order.
-
-    Batches are cut from the examples sorted by length, so that little is padded.
 
     Args:
         model: on the device to use.
@@ -22,19 +64,15 @@ def predict(model: nn.Module, task_format: TaskFormat, encoded: EncodedDataset, 
         batch_size: examples.
     """
     device = next(model.parameters()).device
-    lengths = encoded.lengths
-    order = sorted(range(len(encoded)), key=lengths.__getitem__, reverse=True)
-    loader = DataLoader(encoded, batch_size=batch_size, sampler=order, collate_fn=task_format.collate)
     was_training = model.training
     model.eval()
-    predictions: list = [None] * len(order)
-    position = 0
-    for batch in loader:
-        found = task_format.predict(model, {name: tensor.to(device) for name, tensor in batch.items()})
-        for prediction in found:
-            predictions[order[position]] = prediction
-            position += 1
+    found: list = []
+    for batch in batches_by_length(task_format, encoded, batch_size):
+        found += task_format.predict(model, {name: tensor.to(device) for name, tensor in batch.items()})
     model.train(was_training)
+    predictions: list = [None] * len(encoded)
+    for place, prediction in zip(_longest_first(encoded), found, strict=True):
+        predictions[place] = prediction
     return predictions
 
 

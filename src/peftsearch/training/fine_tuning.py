@@ -13,8 +13,10 @@ from peftsearch.tasks.encoded import EncodedSplit
 from peftsearch.tasks.task_format import TaskFormat
 from peftsearch.training.arguments import Phase
 from peftsearch.training.callbacks import KeepBest
+from peftsearch.training.evaluation import mean_loss
 from peftsearch.training.resuming import Stateful
 from peftsearch.training.settings import TrainingSettings
+from peftsearch.training.start_check import FailedStart
 from peftsearch.training.trainer import TaskTrainer
 
 
@@ -28,6 +30,8 @@ class TrainingResult:
         validation: metrics of the kept epoch, in percent.
         seconds: wall time, evaluation on the validation split and the time before interruptions included.
         num_micro_batches: micro-batches in a batch at the end; above 1 where memory did not hold a whole batch.
+        validation_loss: mean loss on the validation split of the kept epoch; None in records of earlier versions.
+        failed_start: of a first start at another rate; None if there was none.
     """
 
     seed: int
@@ -35,6 +39,8 @@ class TrainingResult:
     validation: dict[str, float]
     seconds: float
     num_micro_batches: int = 1
+    validation_loss: float | None = None
+    failed_start: FailedStart | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data for JSON, where the micro-batches are called `num_pieces`."""
@@ -45,21 +51,16 @@ class TrainingResult:
     def from_dict(cls, document: dict[str, Any]) -> "TrainingResult":
         """Read what `to_dict` wrote."""
         document = dict(document)
-        return cls(num_micro_batches=document.pop("num_pieces", 1), **document)
+        failed = document.pop("failed_start", None)
+        return cls(
+            num_micro_batches=document.pop("num_pieces", 1),
+            failed_start=FailedStart(**failed) if failed else None,
+            **document,
+        )
 
 
-def fine_tune(
-    model: nn.Module,
-    *,
-    task_format: TaskFormat,
-    train: Dataset,
-    validation: EncodedSplit,
-    metric: str,
-    settings: TrainingSettings,
-    phase: Phase,
-    callbacks: Sequence[TrainerCallback] = (),
-) -> TrainingResult:
-    """Train a model in place and leave it with the weights of its best epoch on the validation split.
+class FineTuning:
+    """A training of a model in place, on the weights that are marked as trainable.
 
     Prefixes are trained through a bottleneck, which is folded into them at the end. A training of the same phase that
     was interrupted goes on from its last checkpoint. The caller deletes the checkpoints once the result is saved.
@@ -73,32 +74,76 @@ def fine_tune(
         settings: rate, epochs and batches.
         phase: name, folder and seed of the training.
         callbacks: called before the epoch is scored; their state is saved too if they are `Stateful`.
-
-    Raises:
-        TrainingError: if the loss stops being a number.
     """
-    reparametrise(model)
-    trainer = TaskTrainer(model, task_format=task_format, train=train, settings=settings, phase=phase)
-    for callback in callbacks:
-        trainer.add_callback(callback)
-        if isinstance(callback, Stateful):
-            trainer.stateful_parts[type(callback).__name__] = callback
-    keep_best = KeepBest(
-        trainer,
-        task_format=task_format,
-        validation=validation,
-        metric=metric,
-        select_after_step=phase.select_after_step,
-    )
-    trainer.add_callback(keep_best)
-    trainer.stateful_parts["best"] = keep_best
-    trainer.resume()
-    fold(model)
-    assert keep_best.best is not None  # a training has at least one epoch's end
-    return TrainingResult(
-        seed=phase.seed,
-        learning_rate=settings.learning_rate,
-        validation=keep_best.best,
-        seconds=trainer.seconds,
-        num_micro_batches=trainer.micro_batches.num_micro_batches,
-    )
+
+    def __init__(
+        self,
+        model: nn.Module,
+        *,
+        task_format: TaskFormat,
+        train: Dataset,
+        validation: EncodedSplit,
+        metric: str,
+        settings: TrainingSettings,
+        phase: Phase,
+        callbacks: Sequence[TrainerCallback] = (),
+    ):
+        reparametrise(model)
+        self.model, self.validation, self.settings, self.phase = model, validation, settings, phase
+        self.trainer = TaskTrainer(model, task_format=task_format, train=train, settings=settings, phase=phase)
+        self._best = KeepBest(
+            self.trainer,
+            task_format=task_format,
+            validation=validation,
+            metric=metric,
+            select_after_step=phase.select_after_step,
+        )
+        for callback in callbacks:
+            self.trainer.add_callback(callback)
+            if isinstance(callback, Stateful):
+                self.trainer.stateful_parts[type(callback).__name__] = callback
+        self.trainer.add_callback(self._best)
+        self.trainer.stateful_parts["best"] = self._best
+
+    def run(self) -> TrainingResult:
+        """Train to the end, and leave the model with the weights of its best epoch on the validation split.
+
+        Raises:
+            TrainingError: if the loss stops being a number.
+        """
+        self.trainer.resume()
+        fold(self.model)
+        loss = self.validation_loss()
+        assert self._best.best is not None  # a training has at least one epoch's end
+        return TrainingResult(
+            seed=self.phase.seed,
+            learning_rate=self.settings.rate,
+            validation=self._best.best,
+            seconds=self.trainer.seconds,
+            num_micro_batches=self.trainer.micro_batches.num_micro_batches,
+            validation_loss=loss,
+        )
+
+    def run_until(self, step: int) -> float:
+        """Train up to a step of the whole schedule, from where another object of the same phase goes on.
+
+        Args:
+            step: optimizer steps, fewer than those of the whole training.
+
+        Returns:
+            the mean loss on the validation split at that step.
+
+        Raises:
+            TrainingError: if the loss stops being a number.
+        """
+        self.trainer.resume(pause_after=step)
+        return self.validation_loss()
+
+    def validation_loss(self) -> float:
+        """Mean loss on the validation split with the present weights."""
+        return mean_loss(
+            self.model,
+            self.trainer.task_format,
+            self.validation.encoded,
+            batch_size=self.settings.per_device_eval_batch_size,
+        )

@@ -3,6 +3,7 @@
 import logging
 import random
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
@@ -60,8 +61,12 @@ class ResumingTrainer(Trainer):
         """Wall time of the training, that before interruptions included."""
         return self._seconds_before + time.perf_counter() - self._started
 
-    def resume(self) -> None:
+    def resume(self, *, pause_after: int = 0) -> None:
         """Train from the newest good checkpoint, or from the start if there is none.
+
+        Args:
+            pause_after: optimizer steps after which the training stops, on the schedule of the whole and with a
+                checkpoint from which it goes on; 0 trains to the end.
 
         Raises:
             Interrupted: after a checkpoint, if the run was asked to stop.
@@ -70,12 +75,12 @@ class ResumingTrainer(Trainer):
             TrainingError: if the loss stops being a number, or memory does not hold one example.
         """
         # The last callback: what is saved is what the others have made of a step.
-        self.add_callback(_Save(self))
+        self.add_callback(_Save(self, pause_after))
         self._last = latest = self.checkpoints.latest()
         if latest is not None:
             logger.info("Going on from step %d ('%s').", step_of(latest), latest)
         try:
-            with stop_signals.defer_to_step_end():
+            with stop_signals.defer_to_step_end(), suppress(_Paused):
                 self.train(resume_from_checkpoint=str(latest) if latest else None)
         except TrainingError as error:
             kept = f"The last checkpoint before that is '{self._last}'." if self._last else "There is no checkpoint."
@@ -148,14 +153,23 @@ class ResumingTrainer(Trainer):
             self._loaded = None
 
 
+class _Paused(Exception):  # noqa: N818  nothing is wrong
+    """The training stands where it was to pause."""
+
+
 class _Save(TrainerCallback):
-    """Save a checkpoint every few steps and before a stop.
+    """Save a checkpoint every few steps, before a stop, and where the training pauses.
 
     The last step of an epoch is saved after the callbacks of the epoch's end.
     """
 
-    def __init__(self, trainer: ResumingTrainer):
-        self.trainer = trainer
+    def __init__(self, trainer: ResumingTrainer, pause_after: int):
+        self.trainer, self.pause_after = trainer, pause_after
+
+    def on_step_begin(self, args, state, control, **_) -> None:
+        # Not at a step's end: so a training that was killed in its pause stops here too.
+        if self.pause_after and state.global_step >= self.pause_after:
+            raise _Paused
 
     def on_step_end(self, args, state, control, **_) -> None:
         is_end_of_epoch = float(state.epoch).is_integer()
@@ -168,7 +182,8 @@ class _Save(TrainerCallback):
 
     def _save(self, state) -> None:
         every, is_asked = self.trainer.save_every, stop_signals.is_asked()
-        if state.is_world_process_zero and (is_asked or (every and state.global_step % every == 0)):
+        is_due = state.global_step == self.pause_after or (every and state.global_step % every == 0)
+        if state.is_world_process_zero and (is_asked or is_due):
             path = self.trainer.save_checkpoint()
             if is_asked:
                 logger.warning("Saved step %d in '%s'.", state.global_step, path)

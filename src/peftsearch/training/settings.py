@@ -4,7 +4,7 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
-from peftsearch.settings import ABOVE_ZERO, Settings, at_least, limited, one_of
+from peftsearch.settings import ABOVE_ZERO, Limit, Settings, at_least, limited, one_of
 
 if TYPE_CHECKING:
     from transformers import TrainingArguments
@@ -20,6 +20,13 @@ _SCHEDULES = (
     "inverse_sqrt",
 )
 
+# The learning rate that each training finds for itself.
+AUTO = "auto"
+_RATE = Limit(
+    lambda value: value == AUTO or (not isinstance(value, str) and ABOVE_ZERO.holds(value)),
+    "'auto' or a number above 0",
+)
+
 # Settings that change nothing in a training's result, by their full names.
 HOW_TO_TRAIN = ("training.save_steps", "training.save_total_limit", "training.report_to")
 
@@ -29,7 +36,10 @@ class TrainingSettings(Settings):
     """Settings of one training, used alike by the search and by the retraining.
 
     Args:
-        learning_rate: peak rate of LoRA; every kind has its own multiple of it.
+        learning_rate: peak rate of LoRA; every kind has its own multiple of it. "auto" finds it for each training: a
+            few rates start, and by their losses on validation all but one leave early.
+        head_start: "probe" fits a new task head to the frozen model before searches and trainings; "fresh" starts
+            with it as drawn.
         num_train_epochs: passes over the training set; the search plans as many over its half of it.
         per_device_train_batch_size: examples per step and device.
         per_device_eval_batch_size: examples per evaluation step and device.
@@ -48,7 +58,8 @@ class TrainingSettings(Settings):
 
     PREFIX: ClassVar[str] = "training."
 
-    learning_rate: float = limited(1e-3, ABOVE_ZERO)
+    learning_rate: float | str = limited(AUTO, _RATE)
+    head_start: str = limited("probe", one_of("probe", "fresh"))
     num_train_epochs: float = limited(5.0, ABOVE_ZERO)
     per_device_train_batch_size: int = limited(32, at_least(1))
     per_device_eval_batch_size: int = limited(64, at_least(1))
@@ -63,6 +74,16 @@ class TrainingSettings(Settings):
     save_steps: int = limited(50, at_least(0))
     save_total_limit: int = limited(2, at_least(1))
     report_to: str = limited("none", one_of("none", "tensorboard", "wandb", "trackio", "mlflow"))
+
+    @property
+    def given_rates(self) -> list[float]:
+        """The learning rate; none if it is "auto"."""
+        return [] if self.learning_rate == AUTO else [self.rate]
+
+    @property
+    def rate(self) -> float:
+        """The learning rate as a number, which must have been found if it was "auto"."""
+        return float(self.learning_rate)
 
 
 def planned_steps(num_examples: int, settings: "TrainingSettings | TrainingArguments", epochs: float) -> int:

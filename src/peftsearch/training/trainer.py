@@ -39,13 +39,13 @@ class TaskTrainer(RatesByKind, ResumingTrainer):
         self, model: nn.Module, *, task_format: TaskFormat, train: Dataset, settings: TrainingSettings, phase: Phase
     ):
         keep_freed_memory()
-        log = LogFile(phase.folder / "log.jsonl")
+        log, self._progress = LogFile(phase.folder / "log.jsonl"), ShowProgress(phase.name, phase.counts)
         super().__init__(
             model,
             training_arguments(settings, phase),
             data_collator=task_format.collate,
             train_dataset=train,
-            callbacks=[JsonLog(log), ShowProgress(phase.name, phase.counts), *tracker_callbacks(settings.report_to)],
+            callbacks=[JsonLog(log), self._progress, *tracker_callbacks(settings.report_to)],
         )
         self.remove_callback(PrinterCallback)
         self.task_format = task_format
@@ -58,6 +58,12 @@ class TaskTrainer(RatesByKind, ResumingTrainer):
         self.stateful_parts |= {"log": log, "micro_batches": self.micro_batches}
         # So that the Trainer counts the labels and leaves the mean to `compute_loss`.
         self.model_accepts_loss_kwargs = True
+
+    def resume(self, *, pause_after: int = 0) -> None:
+        try:
+            super().resume(pause_after=pause_after)
+        finally:
+            self._progress.close()
 
     def training_step(self, model: nn.Module, inputs: dict[str, Any], num_items_in_batch: Any = None) -> torch.Tensor:
         """Pass forward and backward over a batch, or over each of its micro-batches where memory does not hold it.

@@ -59,7 +59,8 @@ def notes(comparison: Comparison) -> list[str]:
     facts = comparison.facts
     seeds = ", ".join(map(str, facts.seeds))
     rates = ", ".join(f"{rate:g}" for rate in facts.learning_rates)
-    chosen = f"chosen on validation among {rates} by the first seed" if len(facts.learning_rates) > 1 else rates
+    ways = {0: "found by the first seed, whose worse rates leave early", 1: rates}
+    chosen = ways.get(len(facts.learning_rates), f"chosen on validation among {rates} by the first seed")
     return [
         f"Model {facts.model}: {facts.backbone_parameters:,} parameters. Budget {facts.budget}: "
         f"{facts.budget_parameters:,} parameters, task head excluded.",

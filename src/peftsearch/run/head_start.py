@@ -1,0 +1,98 @@
+"""The task head that searches and trainings start from: probed once for each seed, and kept in the run folder."""
+
+import logging
+import random
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import torch
+from accelerate import PartialState
+from safetensors.torch import load_file, save_file
+
+from peftsearch.files import new_folder, write_json
+from peftsearch.models.head import TaskModel
+from peftsearch.report.results import HeadProbe
+from peftsearch.run.folder import read_json
+from peftsearch.tasks.encoded import EncodedSplit
+from peftsearch.tasks.task_format import TaskFormat
+from peftsearch.training.evaluation import batches_by_length
+from peftsearch.training.head_probe import Probe, probe_head
+from peftsearch.training.micro_batches import Batch
+
+logger = logging.getLogger(__name__)
+
+_WEIGHTS, _RECORD = "head.safetensors", "probe.json"
+
+
+@dataclass(frozen=True)
+class ProbedHeads:
+    """The probed heads of a run, in `head/seed-N/` of its folder.
+
+    Args:
+        folder: of the run.
+        task_format: how the task is put to the model.
+        train: examples that a head is fitted to.
+        validation: examples that stop the fit.
+        batch_size: examples.
+    """
+
+    folder: Path
+    task_format: TaskFormat
+    train: EncodedSplit
+    validation: EncodedSplit
+    batch_size: int
+
+    def load_into(self, loaded: TaskModel, seed: int) -> None:
+        """Replace a model's fresh head by the probed one, which is fitted first unless it has been before.
+
+        Args:
+            loaded: a model with the fresh head of that seed.
+            seed: of the head and of the order of batches.
+        """
+        place = self._folder_of(seed)
+        if not (place / _RECORD).exists():
+            self._probe(loaded, seed, place)
+        state = load_file(place / _WEIGHTS)
+        with torch.no_grad():
+            for name, parameter in loaded.model.named_parameters():
+                if name in state:
+                    parameter.copy_(state[name])
+
+    def read(self, seed: int) -> HeadProbe | None:
+        """The record of a seed's probe; None if there was none."""
+        record = self._folder_of(seed) / _RECORD
+        return HeadProbe(**read_json(record)) if record.exists() else None
+
+    def _folder_of(self, seed: int) -> Path:
+        return self.folder / "head" / f"seed-{seed}"
+
+    def _shuffled_batches(self, seed: int) -> list[Batch]:
+        """Batches of like length in random order, since the first ones must stand for all where memory ends."""
+        batches = list(batches_by_length(self.task_format, self.train.encoded, self.batch_size))
+        random.Random(seed).shuffle(batches)
+        return batches
+
+    def _probe(self, loaded: TaskModel, seed: int, place: Path) -> None:
+        logger.info("Fitting the task head to the frozen model, seed %d.", seed)
+        loaded.model.to(PartialState().device)
+        probe = probe_head(
+            loaded.model,
+            loaded.head,
+            train=self._shuffled_batches(seed),
+            validation=batches_by_length(self.task_format, self.validation.encoded, self.batch_size),
+            seed=seed,
+        )
+        logger.info(_described(probe))
+        record = {name: value for name, value in vars(probe).items() if name != "state"}
+        with new_folder(place) as new:
+            save_file({name: tensor.cpu().contiguous() for name, tensor in probe.state.items()}, new / _WEIGHTS)
+            write_json(new / _RECORD, asdict(HeadProbe(**record)))
+
+
+def _described(probe: Probe) -> str:
+    if probe.learning_rate is None:
+        return f"The fresh head stays: no fit lowered its validation loss of {probe.loss:.3f} ({probe.seconds:.0f} s)."
+    return (
+        f"The fitted head has a validation loss of {probe.loss:.3f}, the fresh one {probe.fresh_loss:.3f} "
+        f"({probe.num_examples:,} examples, {probe.seconds:.0f} s)."
+    )

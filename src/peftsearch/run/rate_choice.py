@@ -1,0 +1,178 @@
+"""Ways to choose the learning rate of a recipe: one that is given, the best of a grid, or successive halving."""
+
+import logging
+import math
+import shutil
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Protocol
+
+from peftsearch.errors import TrainingError
+from peftsearch.files import new_folder, write_json
+from peftsearch.report.document import read_as
+from peftsearch.report.results import RateRound, RateSearch
+from peftsearch.run.folder import read_json
+from peftsearch.run.training import Training
+from peftsearch.training.fine_tuning import TrainingResult
+from peftsearch.training.halving import cost_in_trainings, rounds_of, survivors
+from peftsearch.training.start_check import FailedStart
+
+logger = logging.getLogger(__name__)
+
+# Makes the training at a rate, in a folder.
+MakeTraining = Callable[[float, Path], Training]
+
+
+class RateChoice(Protocol):
+    """A way to train at a learning rate that is given or found."""
+
+    def train(self, make: MakeTraining, folder: Path) -> TrainingResult:
+        """Train to the end at the rate that is chosen; the result is left in `folder`."""
+        ...
+
+
+@dataclass(frozen=True)
+class GivenRate:
+    """The rate that the user names."""
+
+    rate: float
+
+    def train(self, make: MakeTraining, folder: Path) -> TrainingResult:
+        return make(self.rate, folder).run()
+
+
+@dataclass(frozen=True)
+class RateGrid:
+    """The best of several rates, each trained to the end.
+
+    Args:
+        rates: ascending.
+        metric: on the validation split, larger is better; of equals the lowest rate is taken.
+    """
+
+    rates: tuple[float, ...]
+    metric: str
+
+    def train(self, make: MakeTraining, folder: Path) -> TrainingResult:
+        folders = {rate: folder.parent / "grid" / f"{rate:g}" for rate in self.rates}
+        found = [make(rate, folders[rate]).run() for rate in self.rates]
+        best = max(range(len(found)), key=lambda i: found[i].validation[self.metric])
+        if not (folder / "trained.json").exists():
+            with new_folder(folder) as new:
+                shutil.copytree(folders[self.rates[best]], new, dirs_exist_ok=True)
+        return found[best]
+
+
+@dataclass(frozen=True)
+class Halving:
+    """Successive halving: all rates start, those with the higher validation losses leave, one trains on to its end.
+
+    Trainings are in `rates/` beside the result, and `rates.json` records the losses as they come.
+
+    Args:
+        rates: ascending.
+        guess: mean validation loss of guessing; None if there is none.
+    """
+
+    rates: tuple[float, ...]
+    guess: float | None
+
+    def train(self, make: MakeTraining, folder: Path) -> TrainingResult:
+        place = folder.parent / "rates"
+        trainings = {rate: make(rate, place / f"{rate:g}") for rate in self.rates}
+        num_steps = trainings[self.rates[0]].num_steps
+        if not (folder / "trained.json").exists():
+            winner = trainings[self._choose(trainings, num_steps, folder.parent / "rates.json")]
+            winner.run()
+            winner.folder.rename(folder)
+        shutil.rmtree(place, ignore_errors=True)
+        return make(self.rates[0], folder).run()
+
+    def _choose(self, trainings: Mapping[float, Training], num_steps: int, path: Path) -> float:
+        rounds = rounds_of(num_steps)
+        record = LossRecord(path, cost_in_trainings(num_steps, len(self.rates)))
+        going = self.rates
+        _announce(going, [end.step for end in rounds], record.cost)
+        for end in rounds:
+            losses = {rate: record.measure(trainings[rate], end.step) for rate in going}
+            kept = survivors(losses, end.keep)
+            record.close(end.step, kept)
+            for rate in set(going) - set(kept):
+                trainings[rate].discard_checkpoints()
+            going = kept
+        (winner,) = going if len(going) == 1 else going[-2:-1]
+        self._check_start(trainings[winner], record, rounds[-1].step if rounds else 0)
+        return winner
+
+    def _check_start(self, training: Training, record: "LossRecord", step: int) -> None:
+        """Start the last training again at another rate if it is no better than guessing."""
+        loss = record.losses(step).get(training.rate)
+        if loss is not None and self.guess is not None and not loss < self.guess and not training.has_failed:
+            training.start_again(FailedStart(training.rate, step, loss, self.guess))
+
+
+def _announce(rates: Sequence[float], steps: Sequence[int], cost: float) -> None:
+    logger.info(
+        "Finding the learning rate: %s start, and leave by their validation losses after %s steps. Cost: %.2f of one "
+        "training, which is included.",
+        ", ".join(f"{rate:g}" for rate in rates),
+        " and ".join(map(str, steps)),
+        cost,
+    )
+
+
+class LossRecord:
+    """The validation losses of trainings at several rates, in a file that is written after each.
+
+    Args:
+        path: of the file, which holds a `RateSearch`.
+        cost: steps of all trainings over those of one.
+    """
+
+    def __init__(self, path: Path, cost: float):
+        self.path, self.cost = path, cost
+        self._search = read_rate_search(path) or RateSearch((), cost, 0.0)
+
+    def losses(self, step: int) -> dict[float, float]:
+        """Rate -> loss after a step, of the trainings that got there; infinite for one that broke down."""
+        found = [end for end in self._search.rounds if end.step == step]
+        return {float(rate): math.inf if loss is None else loss for end in found for rate, loss in end.losses.items()}
+
+    def measure(self, training: Training, step: int) -> float:
+        """Train up to a step and record the loss; a loss that is recorded is read.
+
+        Returns:
+            the loss; infinite for a training that breaks down, such as one whose loss stops being a number.
+        """
+        known = self.losses(step)
+        if training.rate in known:
+            return known[training.rate]
+        started = time.perf_counter()
+        try:
+            loss = training.run_until(step)
+        except TrainingError as error:
+            logger.warning("Rate %g leaves: %s", training.rate, error)
+            loss = math.inf
+        self._write(step, known | {training.rate: loss}, seconds=time.perf_counter() - started)
+        return loss
+
+    def close(self, step: int, kept: Sequence[float]) -> None:
+        """Record which rates go on after a step."""
+        self._write(step, self.losses(step), kept=kept)
+
+    def _write(
+        self, step: int, losses: Mapping[float, float], *, kept: Sequence[float] = (), seconds: float = 0.0
+    ) -> None:
+        plain = {f"{rate:g}": loss if math.isfinite(loss) else None for rate, loss in losses.items()}
+        end = RateRound(step, plain, tuple(f"{rate:g}" for rate in kept))
+        others = [other for other in self._search.rounds if other.step != step]
+        rounds = tuple(sorted([*others, end], key=lambda end: end.step))
+        self._search = RateSearch(rounds, self.cost, self._search.seconds + seconds)
+        write_json(self.path, asdict(self._search))
+
+
+def read_rate_search(path: Path) -> RateSearch | None:
+    """Read the record of a search for a rate; None if there is none."""
+    return read_as(RateSearch, read_json(path)) if path.exists() else None

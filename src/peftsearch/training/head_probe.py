@@ -1,0 +1,232 @@
+"""Fit a task head to the frozen backbone: linear probing, before fine-tuning.
+
+Source: Kumar et al. 2022, "Fine-Tuning can Distort Pretrained Features and Underperform Out-of-Distribution", section
+3. Ours: the backbone runs once over the data, learning rate and number of passes are chosen by the loss on validation,
+and a head that no rate improves stays as it is.
+"""
+
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import nn
+from transformers import PreTrainedModel
+from transformers.utils import ModelOutput
+
+from peftsearch.training.micro_batches import Batch, num_items
+
+# Learning rates of AdamW to choose from; heads of two layers want a lower one than a single map.
+RATES = (1e-3, 3e-3, 1e-2, 3e-2)
+# Passes over the data at most, and passes without a lower validation loss after which a rate is given up.
+MAX_PASSES, PATIENCE = 50, 3
+# The backbone's outputs are kept in memory up to this size; of a larger training set only the first batches are used.
+MAX_BYTES = 2**30
+
+HeadState = dict[str, torch.Tensor]
+
+
+@dataclass(frozen=True)
+class Probe:
+    """A fitted head.
+
+    Args:
+        state: name of a head's parameter in the model -> its value.
+        fresh_loss: mean validation loss of the head as it was.
+        loss: mean validation loss of the head as it is now, at most `fresh_loss`.
+        learning_rate: the one that was chosen; None where the head stayed as it was.
+        num_examples: training examples that were used.
+        seconds: wall time, that of the backbone included.
+    """
+
+    state: HeadState
+    fresh_loss: float
+    loss: float
+    learning_rate: float | None
+    num_examples: int
+    seconds: float
+
+
+def probe_head(
+    model: PreTrainedModel,
+    head: Sequence[str],
+    *,
+    train: Iterable[Batch],
+    validation: Iterable[Batch],
+    seed: int,
+    rates: Sequence[float] = RATES,
+) -> Probe:
+    """Fit the head of a model in place; the backbone stays as it is.
+
+    Args:
+        model: a task model, whose loss is that of its labels.
+        head: names of the head's modules, as `find_head` gives them.
+        train: batches to fit to, on any device.
+        validation: batches that choose rate and number of passes.
+        seed: of the order of the batches.
+        rates: learning rates to choose from.
+    """
+    started = time.perf_counter()
+    backbone = _Backbone(model, head)
+    parameters = {f"{name}.{n}": p for name in head for n, p in model.get_submodule(name).named_parameters()}
+    fresh = _copy(parameters)
+    with _only_trainable(model, parameters.values()):
+        held_out = list(backbone.run(validation))
+        fitted = list(backbone.run(train, max_bytes=MAX_BYTES))
+        fresh_loss = backbone.mean_loss(held_out)
+        best = (fresh_loss, fresh, None)
+        for rate in rates:
+            _load(parameters, fresh)
+            loss, state = _fit(backbone, parameters, fitted, held_out, rate=rate, seed=seed)
+            best = min(best, (loss, state, rate), key=lambda entry: entry[0])
+    loss, state, rate = best
+    _load(parameters, state)
+    num_examples = sum(len(cached.batch["labels"]) for cached in fitted)
+    return Probe(state, fresh_loss, loss, rate, num_examples, time.perf_counter() - started)
+
+
+def _fit(
+    backbone: "_Backbone",
+    parameters: dict[str, nn.Parameter],
+    train: Sequence["_Cached"],
+    validation: Sequence["_Cached"],
+    *,
+    rate: float,
+    seed: int,
+) -> tuple[float, HeadState]:
+    """Lowest validation loss at a rate, and the head that had it."""
+    optimizer = torch.optim.AdamW(parameters.values(), lr=rate)
+    generator = torch.Generator().manual_seed(seed)
+    best_loss, best_state, worse = float("inf"), _copy(parameters), 0
+    for _ in range(MAX_PASSES):
+        for i in torch.randperm(len(train), generator=generator).tolist():
+            optimizer.zero_grad()
+            backbone.replay(train[i]).loss.backward()
+            optimizer.step()
+        loss = backbone.mean_loss(validation)
+        if loss < best_loss:
+            best_loss, best_state, worse = loss, _copy(parameters), 0
+        else:
+            worse += 1
+        if worse == PATIENCE:
+            break
+    return best_loss, best_state
+
+
+def _copy(parameters: dict[str, nn.Parameter]) -> HeadState:
+    return {name: parameter.detach().clone() for name, parameter in parameters.items()}
+
+
+@torch.no_grad()
+def _load(parameters: dict[str, nn.Parameter], state: HeadState) -> None:
+    for name, parameter in parameters.items():
+        parameter.copy_(state[name])
+        parameter.grad = None
+
+
+@contextmanager
+def _only_trainable(model: nn.Module, parameters: Iterable[nn.Parameter]) -> Iterator[None]:
+    """Let only these parameters of a model have gradients, without dropout, and give both back as they were."""
+    was_training, were = model.training, [(p, p.requires_grad) for p in model.parameters()]
+    model.eval().requires_grad_(False)
+    for parameter in parameters:
+        parameter.requires_grad_(True)
+    try:
+        yield
+    finally:
+        model.train(was_training)
+        for parameter, requires_grad in were:
+            parameter.requires_grad_(requires_grad)
+
+
+# -- the backbone's outputs, once
+
+
+@dataclass(frozen=True)
+class _Cached:
+    """A batch, and the part of the backbone's outputs on it that the head reads."""
+
+    batch: Batch
+    output: ModelOutput
+
+
+# Cuts a tensor (batch, tokens, ...) down to the tokens that a head reads, given the index of each row's last token.
+_View = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
+
+
+def _all_tokens(tensor: torch.Tensor, last: torch.Tensor) -> torch.Tensor:
+    return tensor
+
+
+def _first_token(tensor: torch.Tensor, last: torch.Tensor) -> torch.Tensor:
+    return tensor[:, :1].clone()
+
+
+def _last_token(tensor: torch.Tensor, last: torch.Tensor) -> torch.Tensor:
+    return tensor[torch.arange(len(tensor), device=tensor.device), last][:, None]
+
+
+class _Backbone:
+    """Runs the base model of a task model once for each batch, and the head on its outputs as often as needed.
+
+    Most heads read the first or the last token only: which is found by trying, and only that is kept.
+    """
+
+    def __init__(self, model: PreTrainedModel, head: Sequence[str]):
+        self.model, self.base = model, model.base_model
+        # A pooler without pretrained weights belongs to the head, though it stands inside of the base model.
+        prefix = f"{model.base_model_prefix}."
+        self.poolers = [model.get_submodule(name) for name in head if name.startswith(prefix)]
+        self._view: _View | None = None
+
+    @torch.no_grad()
+    def run(self, batches: Iterable[Batch], *, max_bytes: int | None = None) -> Iterator[_Cached]:
+        """Outputs of each batch; after `max_bytes` of them the rest is left out."""
+        taken = 0
+        for batch in batches:
+            batch = {name: tensor.to(self.model.device) for name, tensor in batch.items()}
+            output = self.base(**{name: tensor for name, tensor in batch.items() if name != "labels"})
+            if self._view is None:
+                self._view = self._smallest_view(batch, output)
+            yield (cached := self._cut(batch, output, self._view))
+            taken += sum(t.nbytes for t in cached.output.values() if isinstance(t, torch.Tensor))
+            if max_bytes is not None and taken >= max_bytes:
+                return
+
+    def replay(self, cached: _Cached) -> Any:
+        """The task model's output with its head as it is now."""
+        output = cached.output
+        for pooler in self.poolers:
+            output = type(output)(**{**output, "pooler_output": pooler(output.last_hidden_state)})
+        original = self.base.forward
+        self.base.forward = lambda *_, **__: output
+        try:
+            return self.model(**cached.batch)
+        finally:
+            self.base.forward = original
+
+    @torch.no_grad()
+    def mean_loss(self, batches: Sequence[_Cached]) -> float:
+        """Mean loss over all labels."""
+        counts = [int(num_items(cached.batch)) for cached in batches]
+        losses = [float(self.replay(cached).loss) * count for cached, count in zip(batches, counts, strict=True)]
+        return sum(losses) / sum(counts)
+
+    def _smallest_view(self, batch: Batch, output: ModelOutput) -> _View:
+        expected = self.replay(self._cut(batch, output, _all_tokens)).logits
+        for view in (_first_token, _last_token):
+            found = self.replay(self._cut(batch, output, view)).logits
+            if found.shape == expected.shape and torch.allclose(found, expected, atol=1e-5):
+                return view
+        return _all_tokens
+
+    def _cut(self, batch: Batch, output: ModelOutput, view: _View) -> _Cached:
+        mask = batch["attention_mask"]
+        last = mask.shape[1] - 1 - mask.flip(1).argmax(1)
+        kept = {"last_hidden_state": view(output.last_hidden_state, last)}
+        if output.get("pooler_output") is not None:
+            kept["pooler_output"] = output.pooler_output
+        inputs = {name: tensor if name == "labels" else view(tensor, last) for name, tensor in batch.items()}
+        return _Cached(inputs, type(output)(**kept))

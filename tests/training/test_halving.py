@@ -1,0 +1,47 @@
+"""Successive halving of learning rates, against schedules and losses made by hand."""
+
+import math
+
+import pytest
+
+from peftsearch.training.halving import (
+    Round,
+    candidate_rates,
+    cost_in_trainings,
+    rate_of_search,
+    rounds_of,
+    survivors,
+)
+
+
+def test_rounds_end_after_a_sixteenth_and_a_quarter_of_the_steps():
+    assert rounds_of(160) == (Round(10, 2), Round(40, 1))
+    assert rounds_of(100) == (Round(7, 2), Round(25, 1))
+
+
+@pytest.mark.parametrize(
+    ("steps", "expected"), [(1, ()), (2, (Round(1, 1),)), (4, (Round(1, 1),)), (5, (Round(1, 2), Round(2, 1)))]
+)
+def test_short_trainings_have_fewer_rounds(steps, expected):
+    assert rounds_of(steps) == expected
+
+
+def test_the_lowest_losses_survive():
+    losses = {1e-3: 0.9, 3e-3: 0.5, 1e-2: 0.4, 3e-2: math.inf}
+    assert survivors(losses, 2) == (3e-3, 1e-2)
+    assert survivors({3e-3: 0.3, 1e-2: 0.3}, 1) == (3e-3,)
+    assert survivors({3e-3: 0.31, 1e-2: 0.3}, 1) == (1e-2,)
+
+
+def test_no_step_is_paid_twice():
+    # 4 rates to step 10, 2 on to step 40, 1 on to step 160.
+    assert cost_in_trainings(160, 4) == pytest.approx((4 * 10 + 2 * 30 + 120) / 160)
+    assert max(cost_in_trainings(steps, 4) for steps in range(24, 3000)) <= 1.6
+    assert cost_in_trainings(160, 1) == 1
+
+
+def test_wider_models_try_lower_rates():
+    assert candidate_rates(384) == (1e-3, 3e-3, 1e-2, 3e-2)
+    assert candidate_rates(768) == (3e-4, 1e-3, 3e-3, 1e-2)
+    assert candidate_rates(4096) == (1e-4, 3e-4, 1e-3, 3e-3)
+    assert rate_of_search(candidate_rates(384)) == 1e-2
