@@ -65,6 +65,8 @@ def make_results(config: RunConfig, experiment: Experiment, trained: TrainedConf
         notes=(*recipe.notes, *trained.notes(config.training.per_device_train_batch_size)),
         versions=versions(),
         saved=SavedModel.of(experiment, recipe.saved_as),
+        head_probe=experiment.probed_heads.read(config.seed),
+        rate_search=trained.rate_search,
     )
 
 
