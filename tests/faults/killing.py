@@ -104,11 +104,14 @@ def outcome(folder: Path) -> dict[str, object]:
     kept = ("parameters", "validation", "test", "modules", "ladder", "learning_rate", "search_steps", "notes")
     baseline = results["baseline"] or {}
     found: dict[str, object] = {name: results[name] for name in kept}
+    for step in results["ladder"]:
+        # Wall time.
+        (step["baseline"] or {}).pop("seconds", None)
     found["baseline"] = {name: baseline.get(name) for name in ("parameters", "validation", "test")}
     for path in sorted(folder.rglob("*.safetensors")):
         found[path.relative_to(folder).as_posix()] = path.read_bytes()
-    for path in sorted(folder.glob("configuration*.json")):
-        found[path.name] = path.read_bytes()
+    for path in sorted([folder / "configuration.json", *folder.glob("ladder/*/configuration.json")]):
+        found[path.relative_to(folder).as_posix()] = path.read_bytes()
     return found
 
 

@@ -13,12 +13,12 @@ from peftsearch.errors import RunFolderError
 from peftsearch.modules.peft_module import KINDS
 from peftsearch.report.charts import COLOURS
 from peftsearch.report.kind_style import kind_colour, style_index
-from peftsearch.report.results import Results
+from peftsearch.report.results import LadderChoice, LadderStep, Results
 from peftsearch.report.run.html import write_report
 from peftsearch.report.run.model_map import make_map
 from peftsearch.report.run.page import make_run_page
 from peftsearch.report.run.record import collect
-from peftsearch.report.run.score_charts import training_charts
+from peftsearch.report.run.score_charts import score_chart, training_charts
 from peftsearch.report.run.search_charts import budgets_of
 from peftsearch.report.run.summary import print_summary, summary_rows
 from peftsearch.report.verdict import verdict
@@ -120,6 +120,68 @@ def test_a_run_without_a_search_has_no_baseline_and_no_search_part(run):
         path.unlink()
     text = words_of(run)
     assert "Nothing was searched" in text and "The search as it ran" not in text
+
+
+SMALLEST = LadderChoice(1000, 2000, 1.5)
+
+
+def trained_ladder(choice: LadderChoice | None = SMALLEST) -> Results:
+    """Two steps with uniform LoRA beside each."""
+    found = sample_results()
+    low = LadderStep(1000, 400, 2, "training", 0.001, score(90.0), score(91.0), found.baseline)
+    other = uniform(1800, validation=score(88.0), test=score(87.0))
+    high = LadderStep(2000, 1900, 3, "ladder/2000", 0.002, score(91.0), score(92.5), other)
+    return sample_results(ladder=(low, high), ladder_choice=choice)
+
+
+def test_a_ladder_is_drawn_beside_uniform_lora_s(run):
+    found = score_chart(trained_ladder())
+    assert found is not None
+    assert [row[:2] for row in found.rows] == [
+        ("searched (bipeft)", "400"),
+        ("uniform LoRA", "900"),
+        ("random", "950"),
+        ("searched (bipeft), budget 2,000", "1,900"),
+        ("uniform LoRA, budget 2,000", "1,800"),
+    ]
+    (axis,) = found.figure.axes
+    curves = {line.get_label(): line.get_xydata().tolist() for line in axis.lines}
+    assert curves["searched (bipeft)"] == [[400, 91.0], [1900, 92.5]]
+    assert curves["uniform LoRA"] == [[900, 90.0], [1800, 87.0]]
+    assert curves["random"] == [] and curves["within one standard error"] == [[400, 91.0]]
+    assert "The ring" in found.note and [
+        line.get_xdata()[0] for line in axis.lines if "budget" in line.get_label()
+    ] == [1000]
+
+
+def test_the_chosen_step_is_named_on_the_page_and_in_the_terminal(run, capsys):
+    said = "within one standard error (1.50 points of validation accuracy) of the best, that of 1,900 parameters, has "
+    write_results(run, trained_ladder())
+    print_summary(run)
+    terminal = " ".join(capsys.readouterr().out.replace("│", "").split())
+    for text in (words_of(run), terminal):
+        assert f"The smallest step of the ladder {said}400 parameters and is the run's result." in text
+    assert "92.50 with 1,900 parameters; uniform LoRA 87.00 with 1,800" in terminal
+    assert "'2,000', '1,900', '3', '91.00', '92.50', '+5.50'" in words_of(run)
+
+
+@pytest.mark.parametrize(
+    "choice,said",
+    [
+        (
+            LadderChoice(2000, 2000, 0.5),
+            "of the best on validation, which has 1,900 parameters and is in ladder/2000/.",
+        ),
+        (None, "No step of the ladder is chosen: accuracy of one seed has no standard error"),
+    ],
+)
+def test_where_the_best_step_stays_alone_the_page_says_so(run, choice, said):
+    write_results(run, trained_ladder(choice))
+    assert said in words_of(run)
+
+
+def test_a_ladder_of_an_older_version_was_trained_at_its_smallest_budget_alone(written):
+    assert "'2,000', '1,900', '3', 'not trained'" in words_of(written) and "The ring" not in words_of(written)
 
 
 def test_an_unfinished_run_shows_what_there_is(tmp_path):

@@ -6,7 +6,7 @@ import pytest
 from finished_run import results as finished
 from finished_run import uniform
 
-from peftsearch.report.results import Results, SeedScores
+from peftsearch.report.results import LadderStep, Results, SeedScores
 from peftsearch.report.verdict import Payoff, judge, verdict
 
 
@@ -65,6 +65,49 @@ def test_one_seed_shows_no_gain(own, payoff, part):
 
 def test_a_cost_above_one_training_is_given_in_trainings():
     assert verdict(results([70.0], [70.0], search_cost=12.34)).count("at 12.3 training runs") == 1
+
+
+def ladder(*baselines: tuple[int, list[float]]) -> tuple[LadderStep, ...]:
+    """Steps whose uniform LoRA has so many parameters and such test scores."""
+    found = [uniform(size, validation=scores(test), test=scores(test)) for size, test in baselines]
+    return tuple(LadderStep(one.parameters, one.parameters, 1, baseline=one) for one in found)
+
+
+LOW = (900, [70.0, 70.0])
+
+
+@pytest.mark.parametrize(
+    "larger,said",
+    [
+        # The smallest that scores 72 or more on the mean; 2970 are 3 times the search's 990.
+        (
+            [(1980, [71.9, 71.9]), (2970, [73.0, 71.0]), (9900, [80.0, 80.0])],
+            "Of the measured sizes, uniform LoRA needs 2,970 parameters for that score, 3.0 times as many.",
+        ),
+        ([(1980, [71.0, 71.9])], "No measured size of uniform LoRA, up to 1,980 parameters, reaches that score."),
+    ],
+)
+def test_a_ladder_tells_how_many_parameters_uniform_lora_needs_for_the_same_score(larger, said):
+    own, other = [72.0, 72.0], LOW[1]
+    plain, found = judge(results(own, other)), judge(results(own, other, ladder=ladder(LOW, *larger)))
+    assert found.payoff == plain.payoff == Payoff.GAIN
+    assert found.sentence == f"{plain.sentence} {said}"
+
+
+def test_an_open_gain_is_measured_in_parameters_too():
+    found = judge(results([72.0], [70.0], ladder=ladder((900, [70.0]), (1980, [72.0]))))
+    assert found.payoff == Payoff.OPEN and found.sentence.endswith("2.0 times as many.")
+
+
+@pytest.mark.parametrize("own", [[70.0, 70.0], [69.0, 69.0], [70.0, 72.0]])
+def test_where_nothing_was_gained_no_larger_size_is_needed(own):
+    steps = ladder(LOW, (1980, [75.0, 75.0]))
+    assert verdict(results(own, LOW[1], ladder=steps)) == verdict(results(own, LOW[1]))
+
+
+def test_a_ladder_without_baselines_measures_nothing():
+    steps = (LadderStep(900, 900, 1), LadderStep(1980, 1980, 1))
+    assert verdict(results([72.0], [70.0], ladder=steps)) == verdict(results([72.0], [70.0]))
 
 
 def test_without_a_search_or_a_baseline_nothing_is_claimed():

@@ -62,7 +62,10 @@ def test_it_goes_on_from_its_trainings_to_the_same_results(run):
     after = search(**settings).metrics
     assert (run / "adapter" / "adapter_model.safetensors").read_bytes() == weights
     changed = {name for name in before if before[name] != after[name]}
-    assert changed <= {"versions", "command"}
+    # That version trained the smallest step of a ladder alone.
+    assert changed <= {"versions", "command", "ladder"}
+    for step, trained in zip(before["ladder"], after["ladder"], strict=True):
+        assert trained["test"] and step == {name: trained[name] for name in step}
 
 
 def test_its_configuration_is_trained_again(run, tmp_path):

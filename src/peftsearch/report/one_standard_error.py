@@ -2,7 +2,8 @@
 
 from collections.abc import Sequence
 
-from peftsearch.report.results import LadderChoice, LadderStep, SeedScores
+from peftsearch.report.results import LadderChoice, LadderStep, Results, SeedScores
+from peftsearch.report.wording import in_words
 
 # Metrics that are the share of examples that were answered rightly.
 _SHARES = ("accuracy", "exact_match")
@@ -56,3 +57,24 @@ def standard_error(score: SeedScores, *, num_examples: int) -> float | None:
         return None
     share = score.value / 100
     return 100 * (share * (1 - share) / num_examples) ** 0.5
+
+
+def describe_choice(results: Results) -> str:
+    """The chosen step of a ladder in a sentence, or why none is chosen; empty without a ladder that was trained."""
+    steps = {step.budget: step for step in results.ladder if step.validation}
+    choice, metric = results.ladder_choice, in_words(results.metric)
+    if len(steps) < 2:
+        return ""
+    if choice is None:
+        return f"No step of the ladder is chosen: {metric} of one seed has no standard error (--seeds 3 or more has)."
+    step, best = steps[choice.budget], steps[choice.best_budget]
+    place = "the run's result" if step == results.ladder[0] else f"in {step.folder}/"
+    what = f"{step.parameters:,} parameters and is {place}"
+    if step == best:
+        return (
+            f"No smaller step of the ladder is within one standard error of the best on validation, which has {what}."
+        )
+    return (
+        f"The smallest step of the ladder within one standard error ({choice.standard_error:.2f} points of validation "
+        f"{metric}) of the best, that of {best.parameters:,} parameters, has {what}."
+    )

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from statistics import fmean, stdev
 
-from peftsearch.report.results import Results, UniformBaseline
+from peftsearch.report.results import Results, SeedScores
 from peftsearch.report.wording import in_words
 
 
@@ -33,8 +33,15 @@ def verdict(results: Results) -> str:
 def judge(results: Results) -> Verdict:
     """Compare the test scores of `results.json` with those of uniform LoRA, seed by seed.
 
-    The sentence names the search's cost unless `search_cost` is None.
+    The text names the search's cost unless `search_cost` is None, and beside a gain, where a ladder measured larger
+    sizes of uniform LoRA, the smallest one that scores as much.
     """
+    found = _against_uniform(results)
+    size = "" if found.payoff == Payoff.NO_GAIN else _size_for_that_score(results)
+    return Verdict(found.payoff, f"{found.sentence}{size}")
+
+
+def _against_uniform(results: Results) -> Verdict:
     points = f"points of test {in_words(results.metric)}"
     if results.space is None:
         return Verdict(Payoff.OPEN, f"Nothing was searched: {results.method} scores {_own(results)}.")
@@ -43,7 +50,7 @@ def judge(results: Results) -> Verdict:
             Payoff.OPEN,
             f"Open: the search's configuration scores {_own(results)}, but uniform LoRA was not trained beside it.",
         )
-    differences = gains(results, results.baseline)
+    differences = gains(results.test, results.baseline.test)
     gain, cost = round(fmean(differences), 2) + 0.0, _cost(results.search_cost)
     if len(differences) == 1:
         return _of_one_seed(gain, points, cost)
@@ -67,9 +74,30 @@ def _of_one_seed(gain: float, points: str, cost: str) -> Verdict:
     return Verdict(Payoff.NO_GAIN, f"No gain: the search {amount} uniform LoRA at the same budget{cost}, {hint}.")
 
 
-def gains(results: Results, baseline: UniformBaseline) -> list[float]:
-    """Test score of the search less that of uniform LoRA, a number for each seed."""
-    return [own - other for own, other in zip(results.test.per_seed, baseline.test.per_seed)]
+def _size_for_that_score(results: Results) -> str:
+    """Say how many parameters uniform LoRA needs; empty where no larger size was measured or needed."""
+    larger = [step.baseline for step in results.ladder[1:] if step.baseline]
+    if not larger or (results.baseline and results.baseline.test.value >= results.test.value):
+        return ""
+    enough = [found.parameters for found in larger if found.test.value >= results.test.value]
+    if not enough:
+        largest = max(found.parameters for found in larger)
+        return f" No measured size of uniform LoRA, up to {largest:,} parameters, reaches that score."
+    times = min(enough) / results.parameters
+    said = f" Of the measured sizes, uniform LoRA needs {min(enough):,} parameters for that score"
+    return f"{said}, {times:.1f} times as many."
+
+
+def gains(own: SeedScores, other: SeedScores) -> list[float]:
+    """Scores of a configuration less those of another, a number for each seed."""
+    return [ours - theirs for ours, theirs in zip(own.per_seed, other.per_seed)]
+
+
+def gain_text(own: SeedScores, other: SeedScores) -> str:
+    """The mean gain of a configuration over another; with several seeds, with half of its 95% confidence interval."""
+    differences = gains(own, other)
+    margin = f" ± {half_width(differences):.2f}" if len(differences) > 1 else ""
+    return f"{fmean(differences):+.2f}{margin}"
 
 
 def half_width(differences: Sequence[float]) -> float:

@@ -1,19 +1,20 @@
 """The page of one run, from what its folder holds."""
 
+from peftsearch.report.one_standard_error import describe_choice
 from peftsearch.report.page import Page, Section, TextTable
-from peftsearch.report.results import Results, SeedScores
+from peftsearch.report.results import LadderStep, Results, SeedScores
 from peftsearch.report.run.map_chart import size_charts
 from peftsearch.report.run.model_map import ModelMap, make_map, space_of
 from peftsearch.report.run.record import RunRecord
 from peftsearch.report.run.score_charts import TrainedEntry, entries, score_chart, training_charts
 from peftsearch.report.run.search_charts import search_charts, trial_charts
-from peftsearch.report.verdict import Payoff, Verdict, judge
+from peftsearch.report.verdict import Payoff, Verdict, gain_text, judge
 from peftsearch.report.wording import count, count_kinds, in_words
 
 _SEEDS = "Means and sample deviations over seeds. The test split was scored once for each training."
 _INTERVAL = (
-    "The ± of the first sentence is half of the 95% confidence interval of the mean gain, from the differences of "
-    "search and uniform LoRA seed by seed (Student's t)."
+    "The ± of the first sentence and of the ladder's gains is half of the 95% confidence interval of the mean gain, "
+    "from the differences of search and uniform LoRA seed by seed (Student's t)."
 )
 _FRONT = "Choose on a Pareto front by validation: the best of several test scores overstates."
 
@@ -87,6 +88,7 @@ def _scores(results: Results) -> Section:
     rows = tuple(map(_entry, entries(results)))
     table = TextTable("Scores in points", (*header, *(f"test, seed {seed}" for seed in seeds)), rows)
     text = [_SEEDS] + ([_INTERVAL] if results.baseline and len(seeds) > 1 else [])
+    text += [choice] if (choice := describe_choice(results)) else []
     text += [_FRONT] if results.pareto else []
     return Section(
         "scores",
@@ -98,17 +100,25 @@ def _scores(results: Results) -> Section:
 
 
 def _entry(entry: TrainedEntry) -> tuple[str, ...]:
-    found = entry.trained
-    seeds = (f"{value:.2f}" for value in found.test.per_seed)
-    sizes = (f"{found.parameters:,}", str(found.modules), f"{found.learning_rate:g}")
-    return (entry.name, *sizes, found.validation.text, found.test.text, *seeds)
+    seeds = (f"{value:.2f}" for value in entry.test.per_seed)
+    sizes = (f"{entry.parameters:,}", str(entry.modules), f"{entry.learning_rate:g}")
+    return (entry.name, *sizes, entry.validation.text, entry.test.text, *seeds)
 
 
 def _ladder(results: Results) -> TextTable | None:
     if len(results.ladder) < 2:
         return None
-    rows = tuple((f"{step.budget:,}", f"{step.parameters:,}", str(step.modules)) for step in results.ladder)
-    return TextTable("Ladder of budgets; the smallest was trained", ("budget", "parameters", "modules"), rows)
+    metric = in_words(results.metric)
+    header = ("budget", "parameters", "modules", f"validation {metric}", f"test {metric}", "gain over uniform LoRA")
+    return TextTable("Ladder of budgets", header, tuple(map(_step, results.ladder)))
+
+
+def _step(step: LadderStep) -> tuple[str, ...]:
+    sizes = (f"{step.budget:,}", f"{step.parameters:,}", str(step.modules))
+    if step.validation is None or step.test is None:
+        return (*sizes, "not trained", "", "")
+    gain = gain_text(step.test, step.baseline.test) if step.baseline else "not trained"
+    return (*sizes, step.validation.text, step.test.text, gain)
 
 
 def _progress(record: RunRecord) -> Section:

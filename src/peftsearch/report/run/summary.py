@@ -2,7 +2,8 @@
 
 from pathlib import Path
 
-from peftsearch.report.results import RandomBaseline, Results, SeedScores, UniformBaseline
+from peftsearch.report.one_standard_error import describe_choice
+from peftsearch.report.results import LadderStep, RandomBaseline, Results, SeedScores, UniformBaseline
 from peftsearch.report.run.record import collect
 from peftsearch.report.verdict import verdict
 from peftsearch.report.wording import count_kinds
@@ -18,8 +19,22 @@ def summary_rows(results: Results) -> list[tuple[str, str]]:
         (f"validation {results.metric}", _score(results.validation)),
         (f"test {results.metric}", _score(results.test)),
         *((name, _baseline(found)) for name, found in baselines if found),
+        *_ladder_rows(results),
         ("seconds", _seconds(results)),
     ]
+
+
+def _ladder_rows(results: Results) -> list[tuple[str, str]]:
+    """The larger steps of a ladder, and the one that its validation scores speak for."""
+    rows = [(f"budget {step.budget:,}, test", _step(step, step.test)) for step in results.ladder[1:] if step.test]
+    choice = describe_choice(results)
+    return [*rows, *([("ladder", choice)] if choice else [])]
+
+
+def _step(step: LadderStep, test: SeedScores) -> str:
+    found = step.baseline
+    beside = f"; uniform LoRA {found.test.text} with {found.parameters:,}" if found else ""
+    return f"{test.text} with {step.parameters:,} parameters{beside}"
 
 
 def size_rows(results: Results) -> list[tuple[str, str]]:
