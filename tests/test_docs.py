@@ -89,7 +89,7 @@ def test_the_package_of_the_page_on_extending_keeps_every_contract(extras):
     assert ran == {
         "TestOutputScale": alone + on_model * len(TINY),
         "TestOpt": (alone + on_model) * num_kinds + 2,
-        "TestHalving": 1 + len(MethodTests.families) * len(MethodTests.budgets) + 1,
+        "TestHalving": 1 + len(MethodTests.families) * len(MethodTests.budgets) + len(MethodTests.spaces) + 1,
         "TestScales": 1 + len(TINY),
         "TestSpam": 4,
     }

@@ -5,9 +5,13 @@ import shlex
 from pathlib import Path
 
 import pytest
+import torch
+from peft import PeftModel
+from transformers import AutoModelForSequenceClassification
 
 from peftsearch.cli.flags import parse_compare, parse_run
 from peftsearch.cli.main import main
+from peftsearch.models.load import load_model
 
 README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
 PYTHON = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
@@ -20,6 +24,22 @@ def test_the_python_example_searches_and_its_adapter_loads_in_peft(tmp_path, mon
         exec(compile(block, "README.md", "exec"), {})
     assert (tmp_path / "runs" / "python" / "adapter" / "adapter_model.safetensors").is_file()
     assert "test" in capsys.readouterr().out
+
+
+def test_the_commands_on_the_readmes_own_run_work_one_after_the_other(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    on_run = [command for command in COMMANDS if "runs/demo-search" in command]
+    short = "--max_train_samples 96 --num_train_epochs 1 --max_seq_length 8 --learning_rate 5e-3 --verify false"
+    assert [command.split()[0] for command in on_run] == ["search", "train", "evaluate", "export", "export"]
+    for command in on_run:
+        verb, *arguments = shlex.split(command)
+        more = {"search": [*short.split(), "--baseline", "false"], "train": ["--dry_run"]}.get(verb, [])
+        assert main([verb, *arguments, *more]) == 0, command
+    base = load_model("demo", num_labels=3).model
+    plain = PeftModel.from_pretrained(base, "plain-lora")
+    merged = AutoModelForSequenceClassification.from_pretrained("merged")
+    ids = torch.arange(1000, 1020)[None]
+    torch.testing.assert_close(plain.eval()(ids).logits, merged.eval()(ids).logits, atol=1e-4, rtol=1e-4)
 
 
 @pytest.mark.parametrize("command", [c for c in COMMANDS if c.split()[0] in ("search", "train")])

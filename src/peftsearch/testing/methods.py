@@ -35,10 +35,12 @@ class MethodTests:
     # Names of tiny models, and parameters.
     families: Iterable[str] = ("bert", "t5", "llama")
     budgets: Iterable[str] = ("500", "1500")
+    # Names of the spaces that users may want to search with any method; those that it cannot search are skipped.
+    spaces: Iterable[str] = ("mixed", "lora")
 
     def pytest_generate_tests(self, metafunc: pytest.Metafunc) -> None:
-        """Run each test for every method, and for every model and budget where it takes them."""
-        parametrise(metafunc, method=self.methods, family=self.families, budget=self.budgets)
+        """Run each test for every method, and for every model, budget and space where it takes them."""
+        parametrise(metafunc, method=self.methods, family=self.families, budget=self.budgets, space=self.spaces)
 
     @pytest.fixture
     def tiny(self, tmp_path) -> Callable[..., Result]:
@@ -63,6 +65,13 @@ class MethodTests:
         result = tiny(method, family, budget)
         assert 0 < result.metrics["parameters"] <= int(budget)
         assert result.metrics["method"] == method and result.metrics["modules"] == len(result.configuration)
+
+    def test_it_searches_other_spaces_of_its_encodings(self, method, space, tiny):
+        if SPACES[space].encoding not in METHODS[method].encodings:
+            pytest.skip(f"{method} has another way to search")
+        result = tiny(method, "bert", "1500", space=space)
+        assert 0 < result.metrics["parameters"] <= 1500 and result.metrics["space"] == space
+        assert {choice.kind for choice in result.configuration} <= SPACES[space].roles.keys()
 
     def test_the_same_seed_gives_the_same_result_also_when_stopped_every_few_steps(
         self, method, tiny, monkeypatch, tmp_path
