@@ -5,29 +5,35 @@ from types import SimpleNamespace
 
 import pytest
 
-from peftsearch.training.start_check import DidNotStart, FailedStart, StartCheck, check_step, guess_loss
+from peftsearch.training.start_check import (
+    DidNotStart,
+    FailedStart,
+    StartCheck,
+    beats_guessing,
+    check_step,
+    guess_losses,
+)
 
 CLASSES = SimpleNamespace(num_labels=2, problem_type="single_label_classification")
 
 
 def test_classes_are_guessed_by_their_frequency():
     # Shares with one added to each count: 4/6 and 2/6.
-    expected = (-math.log(4 / 6) - math.log(2 / 6)) / 2
-    assert guess_loss(CLASSES, [0, 0, 0, 1], [0, 1]) == pytest.approx(expected)
+    assert guess_losses(CLASSES, [0, 0, 0, 1], [0, 1]) == pytest.approx([-math.log(4 / 6), -math.log(2 / 6)])
 
 
 def test_a_class_that_training_lacks_has_a_finite_loss():
     three = SimpleNamespace(num_labels=3, problem_type="single_label_classification")
-    assert guess_loss(three, [0, 1], [2]) == pytest.approx(-math.log(1 / 5))
+    assert guess_losses(three, [0, 1], [2]) == pytest.approx([-math.log(1 / 5)])
 
 
 def test_numbers_are_guessed_by_their_mean():
     numbers = SimpleNamespace(num_labels=1, problem_type="regression")
-    assert guess_loss(numbers, [1.0, 3.0], [2.0, 5.0]) == pytest.approx((0 + 9) / 2)
+    assert guess_losses(numbers, [1.0, 3.0], [2.0, 5.0]) == pytest.approx([0, 9])
 
 
 def test_texts_cannot_be_guessed():
-    assert guess_loss(SimpleNamespace(num_labels=None, problem_type=None), [[1]], [[1]]) is None
+    assert guess_losses(SimpleNamespace(num_labels=None, problem_type=None), [[1]], [[1]]) is None
 
 
 def test_a_loss_above_guessing_lowers_the_rate_and_one_that_stands_still_raises_it():
@@ -37,7 +43,7 @@ def test_a_loss_above_guessing_lowers_the_rate_and_one_that_stands_still_raises_
 
 @pytest.mark.parametrize(("loss", "starts"), [(0.69, True), (0.7, False), (math.nan, False)])
 def test_a_training_is_checked_once_after_a_fifth_of_its_steps(loss, starts):
-    check, args = StartCheck(0.7, lambda: loss), SimpleNamespace(learning_rate=1e-3)
+    check, args = StartCheck(0.7, lambda: [loss - 0.1, loss + 0.1]), SimpleNamespace(learning_rate=1e-3)
     assert check_step(96) == 20
     check.on_step_end(args, SimpleNamespace(global_step=19, max_steps=96), None)
     check.on_step_end(args, SimpleNamespace(global_step=21, max_steps=96), None)
@@ -46,3 +52,10 @@ def test_a_training_is_checked_once_after_a_fifth_of_its_steps(loss, starts):
     else:
         with pytest.raises(DidNotStart, match="after 20 steps at rate 0.001"):
             check.on_step_end(args, SimpleNamespace(global_step=20, max_steps=96), None)
+
+
+def test_guessing_is_beaten_by_more_than_two_standard_errors():
+    # Gains 0.1 and 0.3: mean 0.2, standard error 0.1. Gains 0 and 0.4: standard error 0.2.
+    assert not beats_guessing([0.6, 0.4], [0.7, 0.7]) and not beats_guessing([0.7, 0.3], [0.7, 0.7])
+    assert beats_guessing([0.51, 0.4], [0.7, 0.7])
+    assert not beats_guessing([0.8, 0.9], [0.7, 0.7])

@@ -20,7 +20,7 @@ from peftsearch.tasks.task import Example, Task, TaskRequest
 from peftsearch.tasks.task_format import TaskFormat, make_task_format
 from peftsearch.training.halving import candidate_rates, rate_of_search
 from peftsearch.training.settings import AUTO, TrainingSettings
-from peftsearch.training.start_check import guess_loss
+from peftsearch.training.start_check import guess_losses
 
 
 @dataclass(frozen=True)
@@ -133,9 +133,9 @@ class Experiment:
         return replace(self.training, learning_rate=rate_of_search(self.candidate_rates))
 
     @cached_property
-    def guess_loss(self) -> float | None:
-        """Mean validation loss of guessing by the training labels; None for text-to-text."""
-        return guess_loss(self.task_format, self.train.encoded.labels, self.validation.encoded.labels)
+    def guess_losses(self) -> list[float] | None:
+        """Validation losses of guessing by the training labels; None for text-to-text."""
+        return guess_losses(self.task_format, self.train.encoded.labels, self.validation.encoded.labels)
 
     @property
     def task_type(self) -> str:

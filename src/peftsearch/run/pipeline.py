@@ -4,6 +4,7 @@ import logging
 import random
 from dataclasses import replace
 from pathlib import Path
+from statistics import fmean
 
 from torch import nn
 
@@ -164,7 +165,8 @@ def _make_stage(config: RunConfig, experiment: Experiment, folder: Path, budget:
 def _rate_choice(config: RunConfig, experiment: Experiment) -> RateChoice:
     match config.learning_rates:
         case []:
-            return Halving(experiment.candidate_rates, experiment.guess_loss)
+            guesses = experiment.guess_losses
+            return Halving(experiment.candidate_rates, fmean(guesses) if guesses else None)
         case [rate]:
             return GivenRate(rate)
         case rates:

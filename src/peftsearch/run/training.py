@@ -1,10 +1,11 @@
 """One training of a recipe: attached, trained and saved, and started again once where it does not start."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
+from statistics import fmean
 
 from peftsearch.files import new_folder, write_json
 from peftsearch.modules.adapter_config import write_provenance
@@ -17,7 +18,7 @@ from peftsearch.training.arguments import Phase
 from peftsearch.training.checkpoints import Checkpoints
 from peftsearch.training.fine_tuning import FineTuning, TrainingResult
 from peftsearch.training.settings import TrainingSettings, planned_steps
-from peftsearch.training.start_check import DidNotStart, FailedStart, StartCheck
+from peftsearch.training.start_check import DidNotStart, FailedStart, StartCheck, beats_guessing
 
 logger = logging.getLogger(__name__)
 
@@ -112,15 +113,17 @@ class Training:
     def _train(self, rate: float, *, checked: bool) -> TrainingResult:
         attached, settings = self._attach(), replace(self.experiment.training, learning_rate=rate)
         training = self._fine_tuning(attached, settings, f"{self.recipe.name}, seed {self.seed}, rate {rate:g}")
-        guess = self.experiment.guess_loss
-        if checked and guess is not None:
-            training.trainer.add_callback(StartCheck(guess, training.validation_loss))
+        guesses = self.experiment.guess_losses
+        if checked and guesses is not None:
+            training.trainer.add_callback(StartCheck(fmean(guesses), training.validation_losses))
         found = training.run()
+        losses = training.validation_losses()
         method = self.recipe.method or self.recipe.name
         write_provenance(attached.model, method=method, budget=self.budget, seed=self.seed)
         with new_folder(self.folder / self.recipe.saved_as) as new:
             attached.model.save_pretrained(str(new))
-        return found
+        beats = None if guesses is None else beats_guessing(losses, guesses)
+        return replace(found, validation_loss=fmean(losses), beats_guessing=beats)
 
     def _attach(self) -> Attached:
         return self.recipe.attach(self.experiment, self.seed, steps=self.num_steps)
@@ -146,19 +149,19 @@ class Training:
 
 
 def start_notes(runs: Sequence[TrainingResult]) -> tuple[str, ...]:
-    """Notes for the user on trainings that did not start at once, or not at all."""
-    return tuple(note for run in runs if (note := _start_note(run)))
+    """Notes for the user on trainings that did not start at once, or that end no better than guessing."""
+    return tuple(note for run in runs for note in _start_notes(run))
 
 
-def _start_note(run: TrainingResult) -> str:
-    failed = run.failed_start
-    if failed is None:
-        return ""
-    said = f"The training with seed {run.seed} did not start: {failed.text}. It was started again at rate "
-    said += f"{run.learning_rate:g}, which cost these steps once more."
-    if run.validation_loss is not None and run.validation_loss < failed.guess:
-        return said
-    return (
-        f"{said} That did not help: it ended at {run.validation_loss:.3f}, no better than guessing. Look at some rows "
-        "of the data: do the labels belong to the texts, are the right columns named in --text and --label?"
-    )
+def _start_notes(run: TrainingResult) -> Iterator[str]:
+    if run.failed_start is not None:
+        yield (
+            f"The training with seed {run.seed} did not start: {run.failed_start.text}. It was started again at rate "
+            f"{run.learning_rate:g}, which cost these steps once more."
+        )
+    if run.beats_guessing is False:
+        yield (
+            f"The training with seed {run.seed} ends with a validation loss of {run.validation_loss:.3f}, which is no "
+            "better than guessing by the labels' frequencies, or not beyond noise. Look at some rows of the data: do "
+            "the labels belong to the texts, and are the right columns named in --text and --label?"
+        )

@@ -1,14 +1,15 @@
 """Score a model on a set of examples."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 import torch
 from torch import nn
+from torch.nn.functional import cross_entropy
 
 from peftsearch.tasks.encoded import EncodedDataset
 from peftsearch.tasks.task import Example
 from peftsearch.tasks.task_format import TaskFormat
-from peftsearch.training.micro_batches import Batch, num_items
+from peftsearch.training.micro_batches import IGNORED, Batch
 
 
 def batches_by_length(task_format: TaskFormat, encoded: EncodedDataset, batch_size: int) -> Iterator[Batch]:
@@ -32,25 +33,40 @@ def _longest_first(encoded: EncodedDataset) -> list[int]:
 
 
 @torch.inference_mode()
-def mean_loss(model: nn.Module, task_format: TaskFormat, encoded: EncodedDataset, *, batch_size: int) -> float:
-    """Compute the mean loss over all labels of a split, without dropout.
+def losses(model: nn.Module, task_format: TaskFormat, encoded: EncodedDataset, *, batch_size: int) -> list[float]:
+    """Compute the loss of every encoded example, in their order, without dropout.
 
     Args:
-        model: on the device to use; its output has a loss.
+        model: on the device to use; its output has logits.
         task_format: how the task is put to the model.
         encoded: the examples, encoded.
         batch_size: examples.
     """
-    device = next(model.parameters()).device
-    was_training = model.training
-    model.eval()
-    total, count = 0.0, 0
-    for batch in batches_by_length(task_format, encoded, batch_size):
-        items = int(num_items(batch))
-        total += items * float(model(**{name: tensor.to(device) for name, tensor in batch.items()}).loss)
-        count += items
-    model.train(was_training)
-    return total / count
+
+    def of_batch(batch: Batch) -> list[float]:
+        return row_losses(model(**batch).logits, batch["labels"]).tolist()
+
+    return _for_each_row(model, task_format, encoded, of_batch, batch_size=batch_size)
+
+
+def row_losses(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+    """Compute the loss of each row of a batch, whose mean is the loss of transformers' task models.
+
+    Args:
+        logits: (batch, classes); (batch, 1) for numbers; (batch, target tokens, vocabulary) for texts.
+        labels: (batch,) classes or numbers, or (batch, target tokens) with -100 where a token does not count.
+
+    Returns:
+        (batch,) the negative log-likelihood, for texts its mean over the tokens that count; for numbers the squared
+        difference.
+    """
+    logits = logits.float()
+    if labels.is_floating_point():
+        return (logits.squeeze(-1) - labels) ** 2
+    if labels.dim() == 1:
+        return cross_entropy(logits, labels, reduction="none")
+    of_tokens = cross_entropy(logits.transpose(1, 2), labels, reduction="none", ignore_index=IGNORED)
+    return of_tokens.sum(1) / (labels != IGNORED).sum(1)
 
 
 @torch.inference_mode()
@@ -63,17 +79,31 @@ def predict(model: nn.Module, task_format: TaskFormat, encoded: EncodedDataset, 
         encoded: the examples, encoded.
         batch_size: examples.
     """
+    return _for_each_row(
+        model, task_format, encoded, lambda batch: task_format.predict(model, batch), batch_size=batch_size
+    )
+
+
+def _for_each_row(
+    model: nn.Module,
+    task_format: TaskFormat,
+    encoded: EncodedDataset,
+    of_batch: Callable[[Batch], Sequence],
+    *,
+    batch_size: int,
+) -> list:
+    """Call a function with each batch on the model's device, and put its values into the order of the rows."""
     device = next(model.parameters()).device
     was_training = model.training
     model.eval()
     found: list = []
     for batch in batches_by_length(task_format, encoded, batch_size):
-        found += task_format.predict(model, {name: tensor.to(device) for name, tensor in batch.items()})
+        found += of_batch({name: tensor.to(device) for name, tensor in batch.items()})
     model.train(was_training)
-    predictions: list = [None] * len(encoded)
-    for place, prediction in zip(_longest_first(encoded), found, strict=True):
-        predictions[place] = prediction
-    return predictions
+    ordered: list = [None] * len(encoded)
+    for place, value in zip(_longest_first(encoded), found, strict=True):
+        ordered[place] = value
+    return ordered
 
 
 def evaluate(

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from statistics import fmean
 from typing import Any
 
 from torch import nn
@@ -13,7 +14,7 @@ from peftsearch.tasks.encoded import EncodedSplit
 from peftsearch.tasks.task_format import TaskFormat
 from peftsearch.training.arguments import Phase
 from peftsearch.training.callbacks import KeepBest
-from peftsearch.training.evaluation import mean_loss
+from peftsearch.training.evaluation import losses
 from peftsearch.training.resuming import Stateful
 from peftsearch.training.settings import TrainingSettings
 from peftsearch.training.start_check import FailedStart
@@ -30,7 +31,8 @@ class TrainingResult:
         validation: metrics of the kept epoch, in percent.
         seconds: wall time, evaluation on the validation split and the time before interruptions included.
         num_micro_batches: micro-batches in a batch at the end; above 1 where memory did not hold a whole batch.
-        validation_loss: mean loss on the validation split of the kept epoch; None in records of earlier versions.
+        validation_loss: mean loss on the validation split of the kept epoch; None where it was not computed.
+        beats_guessing: whether that loss is lower than that of guessing beyond noise; None where it is not known.
         failed_start: of a first start at another rate; None if there was none.
     """
 
@@ -40,6 +42,7 @@ class TrainingResult:
     seconds: float
     num_micro_batches: int = 1
     validation_loss: float | None = None
+    beats_guessing: bool | None = None
     failed_start: FailedStart | None = None
 
     def to_dict(self) -> dict[str, Any]:
@@ -113,7 +116,6 @@ class FineTuning:
         """
         self.trainer.resume()
         fold(self.model)
-        loss = self.validation_loss()
         assert self._best.best is not None  # a training has at least one epoch's end
         return TrainingResult(
             seed=self.phase.seed,
@@ -121,7 +123,6 @@ class FineTuning:
             validation=self._best.best,
             seconds=self.trainer.seconds,
             num_micro_batches=self.trainer.micro_batches.num_micro_batches,
-            validation_loss=loss,
         )
 
     def run_until(self, step: int) -> float:
@@ -137,11 +138,11 @@ class FineTuning:
             TrainingError: if the loss stops being a number.
         """
         self.trainer.resume(pause_after=step)
-        return self.validation_loss()
+        return fmean(self.validation_losses())
 
-    def validation_loss(self) -> float:
-        """Mean loss on the validation split with the present weights."""
-        return mean_loss(
+    def validation_losses(self) -> list[float]:
+        """Loss of every example of the validation split with the present weights."""
+        return losses(
             self.model,
             self.trainer.task_format,
             self.validation.encoded,

@@ -4,7 +4,7 @@ import math
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from statistics import fmean
+from statistics import fmean, stdev
 
 from transformers import TrainerCallback
 
@@ -61,15 +61,15 @@ class StartCheck(TrainerCallback):
 
     Args:
         guess: mean validation loss of guessing.
-        measure: computes the mean validation loss of the model as it is.
+        measure: computes the validation losses of the model as it is.
     """
 
-    def __init__(self, guess: float, measure: Callable[[], float]):
+    def __init__(self, guess: float, measure: Callable[[], Sequence[float]]):
         self.guess, self.measure = guess, measure
 
     def on_step_end(self, args, state, control, **_) -> None:
         if state.global_step == check_step(state.max_steps):
-            loss = self.measure()
+            loss = fmean(self.measure())
             if not loss < self.guess:
                 raise DidNotStart(FailedStart(args.learning_rate, state.global_step, loss, self.guess))
 
@@ -79,8 +79,8 @@ def check_step(num_steps: int) -> int:
     return math.ceil(SHARE * num_steps)
 
 
-def guess_loss(task_format: TaskFormat, train: Sequence, validation: Sequence) -> float | None:
-    """Compute the validation loss of a model that knows nothing but the labels of the training set.
+def guess_losses(task_format: TaskFormat, train: Sequence, validation: Sequence) -> list[float] | None:
+    """Compute the validation losses of a model that knows nothing but the labels of the training set.
 
     Args:
         task_format: tells classes from numbers.
@@ -88,14 +88,26 @@ def guess_loss(task_format: TaskFormat, train: Sequence, validation: Sequence) -
         validation: labels of the validation split.
 
     Returns:
-        for classes the mean negative logarithm of each label's share in training, with one added to every count; for
-        numbers the mean squared difference from the mean; None for text-to-text.
+        for classes the negative logarithm of each label's share in training, with one added to every count; for
+        numbers the squared differences from the mean; None for text-to-text.
     """
     if task_format.num_labels is None:
         return None
     if task_format.problem_type == "regression":
         mean = fmean(train)
-        return fmean((label - mean) ** 2 for label in validation)
+        return [(label - mean) ** 2 for label in validation]
     counts = Counter(train)
     total = len(train) + task_format.num_labels
-    return fmean(-math.log((counts[label] + 1) / total) for label in validation)
+    return [-math.log((counts[label] + 1) / total) for label in validation]
+
+
+def beats_guessing(losses: Sequence[float], guesses: Sequence[float]) -> bool:
+    """Tell whether losses are lower than those of guessing by two standard errors of their mean difference.
+
+    Args:
+        losses: of each validation example.
+        guesses: of the same examples.
+    """
+    gains = [guess - loss for loss, guess in zip(losses, guesses, strict=True)]
+    error = stdev(gains) / math.sqrt(len(gains)) if len(gains) > 1 else 0.0
+    return fmean(gains) > 2 * error

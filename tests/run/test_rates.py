@@ -1,0 +1,171 @@
+"""Learning rates that are found, heads that are probed, and trainings that do not start."""
+
+import csv
+import json
+import random
+
+import pytest
+
+from peftsearch import search, train
+from peftsearch.run import rate_choice
+from peftsearch.run.experiment import Experiment
+from peftsearch.testing.stopping import counted, stopped_often
+from peftsearch.training.head_probe import probe_head
+
+AUTO = {"num_train_epochs": 2, "per_device_train_batch_size": 8, "learning_rate": "auto", "save_steps": 2}
+# 48 examples: 12 steps. Four rates to step 1, two to step 3, one to step 12.
+STEPS = 4 * 1 + 2 * 2 + 9
+
+
+def outcome(result):
+    tensors = [path.read_bytes() for path in sorted((result.folder / "adapter").glob("*.safetensors"))]
+    return result.configuration, result.metrics["validation"], result.metrics["test"], tensors
+
+
+def bitfit(settings, output, **changes):
+    training = AUTO | changes.pop("training", {})
+    given = {"configuration": "bitfit", "method": {}, "training": training, "output": str(output)}
+    return train(**settings(**given | changes))
+
+
+def test_four_rates_start_and_one_ends_for_less_than_two_trainings(settings, monkeypatch, tmp_path, caplog):
+    caplog.set_level("INFO")
+    result, steps = counted(lambda: bitfit(settings, tmp_path / "run"), monkeypatch)
+    assert steps == STEPS
+    found = result.metrics["rate_search"]
+    assert [end["step"] for end in found["rounds"]] == [1, 3]
+    assert [len(end["losses"]) for end in found["rounds"]] == [4, 2]
+    assert found["cost"] == pytest.approx(STEPS / 12)
+    assert "leave by their validation losses after 1 and 3 steps. Cost: 1.42 of one training" in caplog.text
+    for end in found["rounds"]:
+        best = sorted(end["losses"], key=lambda rate: end["losses"][rate])[: len(end["kept"])]
+        assert set(best) == set(end["kept"])
+    assert f"{result.metrics['learning_rate']:g}" == found["rounds"][-1]["kept"][0]
+    assert not (tmp_path / "run" / "training" / "rates").exists()
+
+
+def test_the_survivor_ends_as_if_its_rate_had_been_given(settings, tmp_path):
+    found = bitfit(settings, tmp_path / "found")
+    rate = found.metrics["learning_rate"]
+    given = bitfit(settings, tmp_path / "given", training={"learning_rate": rate})
+    assert outcome(found) == outcome(given)
+    assert given.metrics["rate_search"] is None
+
+
+@pytest.mark.parametrize("every", [1, 3, 5])
+def test_a_search_for_a_rate_that_is_killed_in_any_round_ends_with_the_same_weights(
+    every, settings, monkeypatch, tmp_path
+):
+    first = bitfit(settings, tmp_path / "first", training={"save_steps": 1})
+    second, num_stops = stopped_often(
+        lambda resume: bitfit(settings, tmp_path / "second", training={"save_steps": 1}, resume=resume),
+        monkeypatch,
+        every=every,
+    )
+    assert num_stops >= STEPS // every - 1
+    assert outcome(first) == outcome(second)
+    rounds = [result.metrics["rate_search"]["rounds"] for result in (first, second)]
+    assert rounds[0] == rounds[1]
+
+
+def test_a_rate_that_breaks_down_leaves(settings, monkeypatch, tmp_path, caplog):
+    monkeypatch.setattr(Experiment, "candidate_rates", (3e-3, 1e30))
+    result = bitfit(settings, tmp_path / "run", training={"num_train_epochs": 4})
+    assert result.metrics["learning_rate"] == 3e-3
+    assert result.metrics["rate_search"]["rounds"][-1]["losses"]["1e+30"] is None
+    assert "Rate 1e+30 leaves: The loss is" in caplog.text
+
+
+def test_further_seeds_take_the_rate_of_the_first(settings, monkeypatch, tmp_path):
+    monkeypatch.setattr(Experiment, "guess_losses", None)
+    result = bitfit(settings, tmp_path / "run", seeds=2)
+    folder = tmp_path / "run" / "training"
+    rates = [json.loads((folder / f"seed-{seed}" / "trained.json").read_text())["learning_rate"] for seed in (0, 1)]
+    assert rates == [result.metrics["learning_rate"]] * 2
+
+
+def test_a_search_and_its_baseline_each_find_their_rate(settings, tmp_path):
+    search(**settings(training=AUTO, output=str(tmp_path / "run")))
+    for name in ("training", "baseline"):
+        assert rate_choice.read_rate_search(tmp_path / "run" / name / "rates.json").rounds
+
+
+# -- the head
+
+
+def test_every_training_of_a_seed_starts_with_the_same_probed_head(settings, monkeypatch, tmp_path):
+    probes = []
+
+    def probe(*given, seed, **named):
+        probes.append(seed)
+        return probe_head(*given, seed=seed, **named)
+
+    monkeypatch.setattr("peftsearch.run.head_start.probe_head", probe)
+    result = search(**settings(output=str(tmp_path / "run"), seeds=2))
+    assert probes == [0, 1]
+    found = result.metrics["head_probe"]
+    assert found["loss"] <= found["fresh_loss"] and found["num_examples"] == 48
+    assert sorted(path.name for path in (tmp_path / "run" / "head").iterdir()) == ["seed-0", "seed-1"]
+
+
+def test_a_fresh_head_stays_as_drawn(settings, tmp_path):
+    result = bitfit(settings, tmp_path / "run", training={"learning_rate": 3e-3, "head_start": "fresh"})
+    assert result.metrics["head_probe"] is None and not (tmp_path / "run" / "head").exists()
+
+
+def test_text_to_text_has_no_head_to_probe(settings, tmp_path):
+    run = settings("t5", configuration="lnfit", method={}, training=AUTO, output=str(tmp_path / "run"))
+    result = train(**run)
+    assert result.metrics["head_probe"] is None and result.metrics["rate_search"]["rounds"]
+
+
+# -- trainings that do not start
+
+
+@pytest.fixture
+def noise(tmp_path) -> str:
+    """Files whose labels have nothing to do with the texts."""
+    rng, paths = random.Random(3), []
+    for name, size in (("train", 48), ("valid", 24), ("test", 24)):
+        path = tmp_path / f"{name}.csv"
+        with path.open("w", newline="") as file:
+            rows = csv.writer(file)
+            rows.writerow(["review", "stars"])
+            rows.writerows([f"word{rng.randrange(40)} film", rng.choice(("up", "down"))] for _ in range(size))
+        paths.append(str(path))
+    return ",".join(paths)
+
+
+@pytest.mark.parametrize("rate", ["auto", 1e-3])
+def test_labels_that_nothing_explains_end_with_words(rate, noise, settings, tmp_path):
+    result = bitfit(settings, tmp_path / "run", data=noise, training={"num_train_epochs": 5, "learning_rate": rate})
+    (note,) = [note for note in result.metrics["notes"] if "guessing" in note]
+    assert "no better than guessing by the labels' frequencies, or not beyond noise. Look at some rows" in note
+
+
+def test_a_training_that_does_not_start_starts_again_at_another_rate(noise, settings, tmp_path, caplog):
+    training = {"num_train_epochs": 5, "learning_rate": 0.1, "head_start": "fresh"}
+    result = bitfit(settings, tmp_path / "run", data=noise, training=training)
+    assert "bitfit did not start: after 6 steps at rate 0.1 its validation loss was" in caplog.text
+    assert "It starts again at rate 0.0333333." in caplog.text
+    assert result.metrics["learning_rate"] == pytest.approx(0.1 / 3)
+    (note,) = [note for note in result.metrics["notes"] if "did not start" in note]
+    assert note.endswith("which cost these steps once more.")
+
+
+def test_a_search_for_a_rate_that_finds_none_starts_again(settings, monkeypatch, tmp_path):
+    monkeypatch.setattr(Experiment, "guess_losses", [0.0] * 12)
+    result = bitfit(settings, tmp_path / "run")
+    failed = json.loads((tmp_path / "run" / "training" / "seed-0" / "failed_start.json").read_text())
+    assert failed["step"] == 3 and result.metrics["learning_rate"] == pytest.approx(failed["learning_rate"] / 3)
+
+
+def test_a_second_start_that_is_killed_goes_on(noise, settings, monkeypatch, tmp_path):
+    training = {"num_train_epochs": 5, "learning_rate": 0.1, "head_start": "fresh"}
+    first = bitfit(settings, tmp_path / "first", data=noise, training=training)
+    second, num_stops = stopped_often(
+        lambda resume: bitfit(settings, tmp_path / "second", data=noise, training=training, resume=resume),
+        monkeypatch,
+        every=7,
+    )
+    assert num_stops >= 4 and outcome(first) == outcome(second)
