@@ -1,26 +1,22 @@
 """Choose the recipe of `peftsearch train`, from the name of a method, a file or a run folder."""
 
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
-from peftsearch.errors import ConfigurationError
+from peftsearch.errors import BudgetError, ConfigurationError
 from peftsearch.methods.adalora.method import DEFAULT_RANK, RankAllocation, attention_sites
 from peftsearch.methods.adalora.settings import AdaLoraSettings
 from peftsearch.methods.design_spaces.method import ready_design
-from peftsearch.methods.manual.method import (
-    MANUAL_METHODS,
-    ManualMethod,
-    largest_uniform,
-    largest_within,
-    parse_roles,
-    sites_for,
-    uniform,
-)
+from peftsearch.methods.manual.manual_methods import MANUAL_METHODS, ManualMethod
+from peftsearch.methods.manual.method import describe_left_out, parse_roles, place, place_within, sites_for
 from peftsearch.methods.manual.settings import ManualSettings
+from peftsearch.modules.costs import cost
 from peftsearch.run.experiment import Experiment
 from peftsearch.run.folder import read_sites
 from peftsearch.run.recipe import AdaLora, FreshModules, Recipe, WholeModel
 from peftsearch.searches.method import METHODS, MethodSettings
-from peftsearch.space import Configuration, Site
+from peftsearch.space import Configuration, Role, Site
 from peftsearch.space.encodings.design_spaces.designs import READY
 from peftsearch.space.transfer import depths, require_sites, transfer
 
@@ -84,36 +80,54 @@ def _transferred(run: Path, source: dict[str, int], target: dict[str, int]) -> s
 
 
 def _manual(name: str, settings: MethodSettings, experiment: Experiment) -> Recipe:
-    method, budget = MANUAL_METHODS[name], experiment.smallest_budget
     settings = settings if isinstance(settings, ManualSettings) else ManualSettings()
+    method, budget, sites = MANUAL_METHODS[name], experiment.smallest_budget, experiment.sites
     roles = parse_roles(settings.roles)
-    if budget is None or settings.rank:
-        found = uniform(
-            method.kind, sites=experiment.sites, rank=settings.rank or method.rank, roles=roles or method.roles
-        )
-        return FreshModules(name, configuration=found)
     if roles:
-        found = largest_uniform(method.kind, sites=experiment.sites, budget=budget, roles=roles)
-        return FreshModules(name, configuration=found)
-    found = largest_within(method.kind, sites=experiment.sites, budget=budget, roles=method.roles)
-    return FreshModules(name, notes=_left_out(name, method, found, experiment), configuration=found)
+        method = _at_roles(method, roles, sites)
+    if budget is None or settings.rank:
+        return FreshModules(name, configuration=place(method, sites, rank=settings.rank or method.rank))
+    if roles:
+        _require_everywhere(name, method, sites, budget)
+    return fill_budget(name, method, sites=sites, budget=budget)
 
 
-def _left_out(name: str, method: ManualMethod, found: Configuration, experiment: Experiment) -> tuple[str, ...]:
-    """A note for the user, if the budget left sites without a module."""
-    everywhere = sites_for(method.kind, experiment.sites, method.roles)
-    if len(found) == len(everywhere):
-        return ()
-    return (
-        f"The budget of {experiment.smallest_budget:,} parameters does not hold {name} in every layer: {len(found)} "
-        f"of {len(everywhere)} modules were placed, from the top layer down to {_lowest(found, everywhere)}.",
-    )
+def fill_budget(name: str, method: ManualMethod, *, sites: Sequence[Site], budget: int) -> FreshModules:
+    """Make the recipe of a manual method that uses as much of a budget as it can.
+
+    Args:
+        name: of the method.
+        method: with the roles that are wanted.
+        sites: of the model.
+        budget: in parameters.
+
+    Returns:
+        the recipe, with a note if the budget left sites without a module.
+
+    Raises:
+        BudgetError: if no single module fits.
+    """
+    found = place_within(method, sites, budget=budget)
+    left_out = describe_left_out(method, found, sites)
+    note = f"The budget of {budget:,} parameters does not hold {name} in every layer: {left_out}."
+    return FreshModules(name, notes=(note,) if left_out else (), configuration=found)
 
 
-def _lowest(found: Configuration, sites: list[Site]) -> str:
-    chosen = {choice.site for choice in found}
-    lowest = min((site for site in sites if site.name in chosen), key=lambda site: site.layer)
-    return f"'{lowest.name}'"
+def _at_roles(method: ManualMethod, roles: frozenset[Role], sites: Sequence[Site]) -> ManualMethod:
+    """Move the last part of a manual method, its LoRA if it has several, to the roles that the user gives."""
+    *others, last = method.parts
+    sites_for(last.kind, sites, roles)
+    return replace(method, parts=(*others, replace(last, roles=(roles,))))
+
+
+def _require_everywhere(name: str, method: ManualMethod, sites: Sequence[Site], budget: int) -> None:
+    """Refuse a budget below rank 1 everywhere, where the user said where."""
+    needed = cost(place(method, sites, rank=1), sites)
+    if needed > budget:
+        raise BudgetError(
+            f"{name} at these roles needs at least {needed:,} parameters, but the budget is {budget:,}. "
+            "Raise the budget or give fewer --roles."
+        )
 
 
 def _ready(name: str, experiment: Experiment) -> Configuration:
