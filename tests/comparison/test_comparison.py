@@ -151,6 +151,21 @@ def test_a_failing_first_seed_leaves_the_others_without_a_learning_rate(comparis
     assert "Seed 0, which chooses the learning rate, failed" in found.rows[-1].errors[1]
 
 
+def test_a_method_is_compared_with_other_settings_of_itself(comparison, tmp_path):
+    methods = {"bitfit": {}, "norms": {"method": "lnfit"}, "drawn": {"method": "random", "space": "lora", "trials": 1}}
+    found = compare(**comparison(methods=methods, seeds=1))
+    rows = {row.method: row for row in found.rows}
+    assert rows.keys() == {"bitfit", "norms", "drawn", "lora"}
+    assert rows["drawn"].space == "lora" and rows["norms"].space is None
+    folder = tmp_path / "cmp" / "triple"
+    results = {name: json.loads((folder / name / "seed-0" / "results.json").read_text()) for name in rows}
+    assert set(results["norms"]["modules_by_kind"]) == {"lnfit"}
+    assert set(results["drawn"]["modules_by_kind"]) == {"lora"}
+    # The file that it leaves goes on with the same rows.
+    again = make_compare_config(yaml.safe_load((tmp_path / "cmp" / "comparison.yaml").read_text()))
+    assert again.methods.settings_of("drawn") == {"trials": 1} and again.methods.method_of("drawn") == "random"
+
+
 def test_full_and_head_need_no_budget(comparison):
     found = compare(**comparison(methods="full,head", tasks=comparison()["tasks"][1:], seeds=1))
     rows = {row.method: row for row in found.rows}

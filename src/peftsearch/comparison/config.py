@@ -14,6 +14,7 @@ from peftsearch.run.config import SEED, read_rates, refuse_other_settings
 from peftsearch.run.folder import list_content
 from peftsearch.searches.method import METHODS
 from peftsearch.settings import Settings, as_mapping, at_least, build_settings, limited, read_yaml, require
+from peftsearch.space.presets import SPACES
 from peftsearch.training.settings import TrainingSettings
 
 # The method that every other is compared with: uniform LoRA of at most the same budget.
@@ -27,11 +28,14 @@ _HOW = ("output", "workers", "threads", "ray_address", "resume", "overwrite", "d
 
 @dataclass(frozen=True)
 class MethodList:
-    """The methods of a comparison.
+    """The methods of a comparison, one a row of its table.
+
+    A row is named as its method, or has a name of its own and names its method among the settings: so one method can
+    be compared with other settings of itself.
 
     Args:
-        names: in the order given, the reference added where it was missing.
-        settings: name of a method -> its own settings.
+        names: of the rows, in the order given, the reference added where it was missing.
+        settings: name of a row -> its method's settings; "method" and "space" among them name these two.
     """
 
     names: tuple[str, ...]
@@ -47,26 +51,39 @@ class MethodList:
 
         Raises:
             SettingError: for an empty list, or a name given twice.
-            UnknownNameError: for a method that does not exist.
+            UnknownNameError: for a method or a space that does not exist.
         """
         settings = _settings_of(value) if isinstance(value, Mapping) else {}
         names = _names(chosen if chosen is not None else list(value) if isinstance(value, Mapping) else value)
         require(bool(names), "methods", chosen or value, "one or more of `peftsearch list methods`; give --methods")
         for name in (*names, *settings):
-            METHODS[name]
+            own = settings.get(name, {})
+            METHODS[str(own.get("method", name))]
+            SPACES[str(own.get("space", "s2"))]
         twice = next((name for name in names if names.count(name) > 1), None)
         require(twice is None, "methods", twice, "given once")
         found = settings.get(REFERENCE)
         require(not found, f"methods.{REFERENCE}", found, "without settings: it is the largest uniform LoRA, see docs")
         return cls(tuple(dict.fromkeys((*names, REFERENCE))), settings)
 
-    def settings_of(self, name: str) -> dict[str, Any]:
-        """A method's own settings."""
-        return dict(self.settings.get(name) or {})
+    def method_of(self, row: str) -> str:
+        """Name of a row's method."""
+        return str(self._of_row(row).get("method", row))
+
+    def space_of(self, row: str) -> str:
+        """Name of the space that a row searches; empty where the row names none."""
+        return str(self._of_row(row).get("space", ""))
+
+    def settings_of(self, row: str) -> dict[str, Any]:
+        """The settings of a row's method."""
+        return {name: value for name, value in self._of_row(row).items() if name not in ("method", "space")}
+
+    def _of_row(self, row: str) -> dict[str, Any]:
+        return dict(self.settings.get(row) or {})
 
     def to_plain(self) -> dict[str, dict[str, Any]]:
         """A mapping, which `of` reads again."""
-        return {name: self.settings_of(name) for name in self.names}
+        return {name: self._of_row(name) for name in self.names}
 
 
 def _settings_of(value: Mapping[str, Any]) -> dict[str, dict[str, Any]]:

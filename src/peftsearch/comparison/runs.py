@@ -122,7 +122,7 @@ def make_run_config(config: CompareConfig, run: ComparedRun, *, rate: float | No
     Raises:
         PeftSearchError: as for any run.
     """
-    is_search = METHODS[run.method].is_search
+    method = config.methods.method_of(run.method)
     data_dir = config.data_dir if run.task.settings.get("task") else None
     rates = [rate] if rate else config.rates
     training = asdict(config.training) | ({"learning_rate": rates[0]} if len(rates) == 1 else {})
@@ -132,10 +132,10 @@ def make_run_config(config: CompareConfig, run: ComparedRun, *, rate: float | No
             "data_dir": data_dir,
             "max_train_samples": config.max_train_samples,
             **run.task.settings,
-            "budget": "" if run.method in WITHOUT_BUDGET else config.budget,
-            "space": config.space,
-            "method": {"name": run.method, **config.methods.settings_of(run.method)},
-            "configuration": None if is_search else _configuration_of(run),
+            "budget": "" if method in WITHOUT_BUDGET else config.budget,
+            "space": config.methods.space_of(run.method) or config.space,
+            "method": {"name": method, **config.methods.settings_of(run.method)},
+            "configuration": None if METHODS[method].is_search else _configuration_of(run, method),
             "output": str(run.folder),
             "seed": run.seed,
             "baseline": False,
@@ -147,9 +147,9 @@ def make_run_config(config: CompareConfig, run: ComparedRun, *, rate: float | No
     )
 
 
-def _configuration_of(run: ComparedRun) -> str:
+def _configuration_of(run: ComparedRun, method: str) -> str:
     """Uniform LoRA from its file, other manual methods by name."""
-    return str(run.folder.parent / "uniform.json") if run.method == REFERENCE else run.method
+    return str(run.folder.parent / "uniform.json") if run.method == REFERENCE else method
 
 
 def run_group(config: CompareConfig, group: RunGroup, *, before: Watch, after: Watch) -> None:
@@ -182,7 +182,7 @@ def _run_one(config: CompareConfig, run: ComparedRun, first: ComparedRun) -> Non
         run.failure.unlink(missing_ok=True)
         if run.method == REFERENCE:
             _write_uniform_lora(config, run)
-        run_search(settings) if METHODS[run.method].is_search else run_train(settings)
+        run_search(settings) if METHODS[settings.method_name].is_search else run_train(settings)
     except PeftSearchError as error:
         record_failure(run, str(error))
     except Exception as error:  # whatever one method does, the comparison goes on
@@ -207,21 +207,21 @@ def _write_uniform_lora(config: CompareConfig, run: ComparedRun) -> None:
     if configuration is None:
         raise BudgetError(f"The budget of {budget:,} parameters holds no LoRA module. Raise --budget.")
     run.folder.mkdir(parents=True, exist_ok=True)
-    configuration.save(Path(_configuration_of(run)))
+    configuration.save(Path(_configuration_of(run, REFERENCE)))
 
 
 def read_score(config: CompareConfig, run: ComparedRun) -> RunScore:
     """Read the score of a finished run or the error of a failed one; an unfinished run has neither."""
-    is_search = METHODS[run.method].is_search
+    entry, space = METHODS[config.methods.method_of(run.method)], config.methods.space_of(run.method)
     known = {
         "task": run.task.name,
         "method": run.method,
         "seed": run.seed,
-        "space": config.space or METHODS[run.method].space if is_search else None,
+        "space": space or config.space or entry.space if entry.is_search else None,
         "folder": run.folder.relative_to(config.folder).as_posix(),
     }
     if run.is_finished:
-        return RunScore(**known, **_measured(run.read_results(), is_search=is_search))
+        return RunScore(**known, **_measured(run.read_results(), is_search=entry.is_search))
     return RunScore(**known, error=read_json(run.failure)["error"] if run.failure.is_file() else None)
 
 
