@@ -160,7 +160,7 @@ def test_the_chosen_step_is_named_on_the_page_and_in_the_terminal(run, capsys):
     print_summary(run)
     terminal = " ".join(capsys.readouterr().out.replace("│", "").split())
     for text in (words_of(run), terminal):
-        assert f"The smallest step of the ladder {said}400 parameters and is the run's result." in text
+        assert f"The smallest step of the ladder {said}400 parameters and is in training/." in text
     assert "92.50 with 1,900 parameters; uniform LoRA 87.00 with 1,800" in terminal
     assert "'2,000', '1,900', '3', '91.00', '92.50', '+5.50'" in words_of(run)
 
@@ -189,6 +189,17 @@ def test_an_unfinished_run_shows_what_there_is(tmp_path):
     for part in ("Unfinished", "30 steps and 0 trials so far", "lora of rank 4", "Training loss", "Expected size"):
         assert part in text
     assert "Did it pay off?" not in text
+
+
+def test_an_unfinished_run_names_every_finished_training(tmp_path):
+    run = write_unfinished(tmp_path)
+    names = ["training/seed-0", "ladder/2000/seed-9", "ladder/2000/seed-10", "ladder/2000/baseline/seed-9"]
+    for name in names:
+        (run / name).mkdir(parents=True, exist_ok=True)
+        (run / name / "trained.json").write_text('{"learning_rate": 0.003, "validation": {"accuracy": 77.5}}')
+    found = collect(run)
+    assert list(found.trained) == names and list(found.training_logs) == names[:1]
+    assert "('ladder/2000/baseline/seed-9', '0.003', 'accuracy 77.50')" in words_of(run)
 
 
 def test_an_unfinished_run_is_charted_as_the_finished_one_will_be(tmp_path):

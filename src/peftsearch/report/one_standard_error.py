@@ -68,8 +68,7 @@ def describe_choice(results: Results) -> str:
     if choice is None:
         return f"No step of the ladder is chosen: {metric} of one seed has no standard error (--seeds 3 or more has)."
     step, best = steps[choice.budget], steps[choice.best_budget]
-    place = "the run's result" if step == results.ladder[0] else f"in {step.folder}/"
-    what = f"{step.parameters:,} parameters and is {place}"
+    what = f"{step.parameters:,} parameters and is in {step.folder}/"
     if step == best:
         return (
             f"No smaller step of the ladder is within one standard error of the best on validation, which has {what}."

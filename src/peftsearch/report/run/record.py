@@ -1,6 +1,7 @@
 """Read a run folder, finished or not."""
 
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,8 +16,10 @@ from peftsearch.space import Configuration
 
 # Of each file; the log of a search has a few hundred bytes a step.
 _MAX_BYTES = 1_000_000_000
-# Folders of a run that hold trainings -> what is trained there.
-TRAININGS = {"training": "searched", "baseline": "uniform LoRA", "random_baseline": "random"}
+# Folders of a run that hold trainings -> what is trained there; those in `baselines/` are named after methods.
+TRAININGS = {"training": "searched", "baseline": "uniform LoRA", "baselines/*": "", "random_baseline": "random"}
+# Further ones, whose learning curves are not drawn.
+_FURTHER = ("ladder/*", "ladder/*/baseline", "pareto/*")
 
 
 @dataclass(frozen=True)
@@ -27,12 +30,13 @@ class RunRecord:
         folder: the run folder.
         results: `results.json`; None while the run is not finished.
         configuration: the one found by the search, or the one trained without a search.
+        by_hand: the configuration of each baseline by the folder of its trainings.
         sites: every site of the model, as in `sites.json`.
         search_log: one row a search step; empty without a search.
         importance: rows of `search/importance.jsonl`.
         trials: rows of `search/trials.jsonl`; empty unless the search was by trials.
         front: those of them on the Pareto front.
-        training_logs: rows of each training by its folder, such as "baseline/seed-0".
+        training_logs: rows of each training by its folder, such as "baseline/seed-0"; see `label_of`.
         trained: `trained.json` of each finished training by the same name.
         settings: `config.yaml` as text.
         config: the same, parsed.
@@ -41,6 +45,7 @@ class RunRecord:
     folder: Path
     results: Results | None
     configuration: Configuration
+    by_hand: dict[str, Configuration]
     sites: list[dict[str, Any]]
     search_log: list[dict[str, Any]]
     importance: list[dict[str, Any]]
@@ -55,6 +60,12 @@ class RunRecord:
     def is_finished(self) -> bool:
         """True once the run has its results."""
         return self.results is not None
+
+    @property
+    def handed_over(self) -> Configuration:
+        """The configuration whose adapter lies in the run folder."""
+        chosen = self.results.handed_over if self.results else None
+        return self.by_hand.get(chosen.folder, self.configuration) if chosen else self.configuration
 
     @property
     def finished(self) -> Results:
@@ -87,21 +98,34 @@ def collect(run: Path) -> RunRecord:
 def _read(run: Path) -> RunRecord:
     settings = read_limited(run / "config.yaml", max_bytes=_MAX_BYTES)
     configuration, search = run / "configuration.json", run / "search"
-    logs, trained = _of_seeds(run, "log.jsonl"), _of_seeds(run, "trained.json")
+    logs, trained = _of_seeds(run, "log.jsonl", TRAININGS), _of_seeds(run, "trained.json", [*TRAININGS, *_FURTHER])
     return RunRecord(
         folder=run,
         results=_results(run / "results.json"),
         configuration=Configuration.load(configuration) if configuration.is_file() else Configuration(),
+        by_hand={
+            _name(path, run): Configuration.load(path)
+            for folder in ("baseline", "baselines/*")
+            for path in sorted(run.glob(f"{folder}/configuration.json"))
+        },
         sites=_document(run / "sites.json", []),
         search_log=read_rows(search / "log.jsonl"),
         importance=read_rows(search / "importance.jsonl"),
         trials=read_rows(search / "trials.jsonl"),
         front=_document(search / "pareto.json", []),
-        training_logs={_name(path): read_rows(path) for path in logs},
-        trained={_name(path): _document(path, {}) for path in trained},
+        training_logs={_name(path, run): read_rows(path) for path in logs},
+        trained={_name(path, run): _document(path, {}) for path in trained},
         settings=settings,
         config=yaml.safe_load(settings) or {},
     )
+
+
+def label_of(record: RunRecord, group: str) -> str:
+    """Name of what is trained in a folder of trainings, such as "baseline", for charts."""
+    is_searched = record.results.space if record.results else record.search_log or record.trials
+    if group == "training" and not is_searched:
+        return "trained"
+    return TRAININGS.get(group) or group.rpartition("/")[2]
 
 
 def method_of(record: RunRecord) -> MethodEntry | None:
@@ -112,18 +136,18 @@ def method_of(record: RunRecord) -> MethodEntry | None:
     return METHODS[name]
 
 
-def _of_seeds(run: Path, name: str) -> list[Path]:
-    """Files of that name in the folders of trainings, in the order of `TRAININGS` and of the seeds."""
-    found = [sorted((run / folder).glob(f"seed-*/{name}"), key=_seed_of) for folder in TRAININGS]
+def _of_seeds(run: Path, name: str, folders: Iterable[str]) -> list[Path]:
+    """Files of that name in folders of trainings, in the order of the folders and of the seeds."""
+    found = [sorted(run.glob(f"{folder}/seed-*/{name}"), key=_place_of) for folder in folders]
     return [path for paths in found for path in paths]
 
 
-def _seed_of(path: Path) -> int:
-    return int(path.parent.name.removeprefix("seed-"))
+def _place_of(path: Path) -> tuple[str, int]:
+    return path.parent.parent.as_posix(), int(path.parent.name.removeprefix("seed-"))
 
 
-def _name(path: Path) -> str:
-    return f"{path.parent.parent.name}/{path.parent.name}"
+def _name(path: Path, run: Path) -> str:
+    return path.parent.relative_to(run).as_posix()
 
 
 def _results(path: Path) -> Results | None:
