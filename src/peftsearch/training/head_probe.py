@@ -20,8 +20,10 @@ from peftsearch.training.micro_batches import Batch, num_items
 
 # Learning rates of AdamW to choose from; heads of two layers want a lower one than a single map.
 RATES = (1e-3, 3e-3, 1e-2, 3e-2)
-# Passes over the data at most, and passes without a lower validation loss after which a rate is given up.
-MAX_PASSES, PATIENCE = 50, 3
+# Passes over the data that choose the rate, and that the best rate then has at most.
+TRIAL_PASSES, MAX_PASSES = 5, 50
+# Passes without a lower validation loss after which a fit ends.
+PATIENCE = 3
 # The backbone's outputs are kept in memory up to this size; of a larger training set only the first batches are used.
 MAX_BYTES = 2**30
 
@@ -76,15 +78,23 @@ def probe_head(
         held_out = list(backbone.run(validation))
         fitted = list(backbone.run(train, max_bytes=MAX_BYTES))
         fresh_loss = backbone.mean_loss(held_out)
-        best = (fresh_loss, fresh, None)
-        for rate in rates:
+
+        def fit(rate: float, max_passes: int) -> tuple[float, HeadState]:
             _load(parameters, fresh)
-            loss, state = _fit(backbone, parameters, fitted, held_out, rate=rate, seed=seed)
-            best = min(best, (loss, state, rate), key=lambda entry: entry[0])
-    loss, state, rate = best
-    _load(parameters, state)
-    num_examples = sum(len(cached.batch["labels"]) for cached in fitted)
-    return Probe(state, fresh_loss, loss, rate, num_examples, time.perf_counter() - started)
+            return _fit(backbone, parameters, fitted, held_out, rate=rate, max_passes=max_passes, seed=seed)
+
+        rate = min(rates, key=lambda rate: fit(rate, TRIAL_PASSES)[0])
+        loss, state = fit(rate, MAX_PASSES)
+    is_better = loss < fresh_loss
+    _load(parameters, state if is_better else fresh)
+    return Probe(
+        _copy(parameters),
+        fresh_loss,
+        loss if is_better else fresh_loss,
+        rate if is_better else None,
+        num_examples=sum(len(cached.batch["labels"]) for cached in fitted),
+        seconds=time.perf_counter() - started,
+    )
 
 
 def _fit(
@@ -94,13 +104,14 @@ def _fit(
     validation: Sequence["_Cached"],
     *,
     rate: float,
+    max_passes: int,
     seed: int,
 ) -> tuple[float, HeadState]:
     """Lowest validation loss at a rate, and the head that had it."""
     optimizer = torch.optim.AdamW(parameters.values(), lr=rate)
     generator = torch.Generator().manual_seed(seed)
     best_loss, best_state, worse = float("inf"), _copy(parameters), 0
-    for _ in range(MAX_PASSES):
+    for _ in range(max_passes):
         for i in torch.randperm(len(train), generator=generator).tolist():
             optimizer.zero_grad()
             backbone.replay(train[i]).loss.backward()
