@@ -76,6 +76,17 @@ def test_a_rate_that_breaks_down_leaves(settings, monkeypatch, tmp_path, caplog)
     assert "Rate 1e+30 leaves: The loss is" in caplog.text
 
 
+def test_an_average_of_the_last_steps_survives_a_kill(settings, monkeypatch, tmp_path):
+    training = {"save_steps": 1, "learning_rate": 3e-2, "average_last": 0.5, "lora_b_rate": 4.0}
+    first = bitfit(settings, tmp_path / "first", training=training)
+    second, num_stops = stopped_often(
+        lambda resume: bitfit(settings, tmp_path / "second", training=training, resume=resume), monkeypatch, every=5
+    )
+    assert num_stops >= 2 and outcome(first) == outcome(second)
+    log = (tmp_path / "first" / "training" / "seed-0" / "log.jsonl").read_text()
+    assert log.count("validation_accuracy") == 3  # two epochs and the average
+
+
 def test_further_seeds_take_the_rate_of_the_first(settings, monkeypatch, tmp_path):
     monkeypatch.setattr(Experiment, "guess_losses", None)
     result = bitfit(settings, tmp_path / "run", seeds=2)

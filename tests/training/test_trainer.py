@@ -15,6 +15,7 @@ from peftsearch.searches.gate_driver import search_steps, split_in_halves
 from peftsearch.space import Choice, Configuration
 from peftsearch.testing.tiny_models import TINY
 from peftsearch.training.arguments import Phase, uses_bf16
+from peftsearch.training.average import AverageLast
 from peftsearch.training.batches import length_grouped
 from peftsearch.training.parameter_groups import BACKBONE_SCALE, parameter_groups
 from peftsearch.training.settings import TrainingSettings, planned_steps
@@ -45,6 +46,27 @@ def test_every_kind_is_a_group_at_its_own_multiple_of_the_rate():
     assert sum(p.numel() for p in groups["lora"]["params"]) == 2 * (32 + 32)
     grouped = sum(len(group["params"]) for group in groups.values())
     assert grouped == sum(p.requires_grad for p in adapted.parameters())
+
+
+def test_lora_s_b_may_have_a_rate_of_its_own():
+    model = TINY["bert"]()
+    configuration = Configuration.of([Choice("encoder.0.query", "lora", 2)])
+    adapted = attach(model, configuration, sites=find_sites(model), head=("classifier",), task_type="SEQ_CLS")
+    groups = {group["name"]: group for group in parameter_groups(adapted, 0.1, lora_b_rate=16)}
+    assert {name: group["lr"] for name, group in groups.items()} == {"head": 0.1, "lora": 0.1, "lora B": 1.6}
+    assert [tuple(p.shape) for name in ("lora", "lora B") for p in groups[name]["params"]] == [(2, 32), (32, 2)]
+
+
+def test_the_average_is_that_of_the_last_steps():
+    model, best = torch.nn.Linear(1, 1, bias=False), SimpleNamespace(on_epoch_end=lambda *_, **__: None)
+    average = AverageLast(0.5, best)
+    for step, value in enumerate([8.0, 4.0, 2.0, 1.0], start=1):
+        model.weight.data.fill_(value)
+        average.on_step_end(None, SimpleNamespace(global_step=step, max_steps=4), None, model=model)
+    average.on_epoch_end(None, SimpleNamespace(global_step=2, max_steps=4), None, model=model)
+    assert model.weight.item() == 1.0
+    average.on_epoch_end(None, SimpleNamespace(global_step=4, max_steps=4), None, model=model)
+    assert model.weight.item() == pytest.approx(1.5)
 
 
 def test_the_weight_decay_of_the_settings_reaches_every_group(tmp_path):

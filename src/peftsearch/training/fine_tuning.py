@@ -13,6 +13,7 @@ from peftsearch.modules.reparametrisation import fold, reparametrise
 from peftsearch.tasks.encoded import EncodedSplit
 from peftsearch.tasks.task_format import TaskFormat
 from peftsearch.training.arguments import Phase
+from peftsearch.training.average import AverageLast
 from peftsearch.training.callbacks import KeepBest
 from peftsearch.training.evaluation import losses
 from peftsearch.training.resuming import Stateful
@@ -107,6 +108,10 @@ class FineTuning:
                 self.trainer.stateful_parts[type(callback).__name__] = callback
         self.trainer.add_callback(self._best)
         self.trainer.stateful_parts["best"] = self._best
+        if settings.average_last:
+            average = AverageLast(settings.average_last, self._best)
+            self.trainer.add_callback(average)
+            self.trainer.stateful_parts["average"] = average
 
     def run(self) -> TrainingResult:
         """Train to the end, and leave the model with the weights of its best epoch on the validation split.

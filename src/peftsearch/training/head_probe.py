@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import nn
@@ -79,12 +79,13 @@ def probe_head(
         fitted = list(backbone.run(train, max_bytes=MAX_BYTES))
         fresh_loss = backbone.mean_loss(held_out)
 
-        def fit(rate: float, max_passes: int) -> tuple[float, HeadState]:
+        fit = _Fit(backbone, parameters, fitted, held_out, seed)
+        trials = {}
+        for rate in rates:
+            trials[rate], _ = fit.run(rate, TRIAL_PASSES)
             _load(parameters, fresh)
-            return _fit(backbone, parameters, fitted, held_out, rate=rate, max_passes=max_passes, seed=seed)
-
-        rate = min(rates, key=lambda rate: fit(rate, TRIAL_PASSES)[0])
-        loss, state = fit(rate, MAX_PASSES)
+        rate = min(rates, key=lambda rate: trials[rate])
+        loss, state = fit.run(rate, MAX_PASSES)
     is_better = loss < fresh_loss
     _load(parameters, state if is_better else fresh)
     return Probe(
@@ -97,33 +98,33 @@ def probe_head(
     )
 
 
-def _fit(
-    backbone: "_Backbone",
-    parameters: dict[str, nn.Parameter],
-    train: Sequence["_Cached"],
-    validation: Sequence["_Cached"],
-    *,
-    rate: float,
-    max_passes: int,
-    seed: int,
-) -> tuple[float, HeadState]:
-    """Lowest validation loss at a rate, and the head that had it."""
-    optimizer = torch.optim.AdamW(parameters.values(), lr=rate)
-    generator = torch.Generator().manual_seed(seed)
-    best_loss, best_state, worse = float("inf"), _copy(parameters), 0
-    for _ in range(max_passes):
-        for i in torch.randperm(len(train), generator=generator).tolist():
-            optimizer.zero_grad()
-            backbone.replay(train[i]).loss.backward()
-            optimizer.step()
-        loss = backbone.mean_loss(validation)
-        if loss < best_loss:
-            best_loss, best_state, worse = loss, _copy(parameters), 0
-        else:
-            worse += 1
-        if worse == PATIENCE:
-            break
-    return best_loss, best_state
+class _Fit(NamedTuple):
+    """Everything of a fit but its rate and its length."""
+
+    backbone: "_Backbone"
+    parameters: dict[str, nn.Parameter]
+    train: Sequence["_Cached"]
+    validation: Sequence["_Cached"]
+    seed: int
+
+    def run(self, rate: float, max_passes: int) -> tuple[float, HeadState]:
+        """Fit from the parameters as they are; return the lowest validation loss, and the head that had it."""
+        optimizer = torch.optim.AdamW(self.parameters.values(), lr=rate)
+        generator = torch.Generator().manual_seed(self.seed)
+        best_loss, best_state, worse = float("inf"), _copy(self.parameters), 0
+        for _ in range(max_passes):
+            for i in torch.randperm(len(self.train), generator=generator).tolist():
+                optimizer.zero_grad()
+                self.backbone.replay(self.train[i]).loss.backward()
+                optimizer.step()
+            loss = self.backbone.mean_loss(self.validation)
+            if loss < best_loss:
+                best_loss, best_state, worse = loss, _copy(self.parameters), 0
+            else:
+                worse += 1
+            if worse == PATIENCE:
+                break
+        return best_loss, best_state
 
 
 def _copy(parameters: dict[str, nn.Parameter]) -> HeadState:

@@ -4,7 +4,7 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
-from peftsearch.settings import ABOVE_ZERO, Limit, Settings, at_least, limited, one_of
+from peftsearch.settings import ABOVE_ZERO, SHARE_BELOW_ONE, Limit, Settings, at_least, limited, one_of
 
 if TYPE_CHECKING:
     from transformers import TrainingArguments
@@ -38,6 +38,9 @@ class TrainingSettings(Settings):
     Args:
         learning_rate: peak rate of LoRA; every kind has its own multiple of it. "auto" finds it for each training: a
             few rates start, and by their losses on validation all but one leave early.
+        lora_b_rate: rate of LoRA's B as a multiple of A's (LoRA+).
+        average_last: share of the steps at the end whose weights are averaged; the average is the result if no epoch
+            is better on validation.
         head_start: "probe" fits a new task head to the frozen model before searches and trainings; "fresh" starts
             with it as drawn.
         num_train_epochs: passes over the training set; the search plans as many over its half of it.
@@ -59,6 +62,8 @@ class TrainingSettings(Settings):
     PREFIX: ClassVar[str] = "training."
 
     learning_rate: float | str = limited(AUTO, _RATE)
+    lora_b_rate: float = limited(1.0, ABOVE_ZERO)
+    average_last: float = limited(0.0, SHARE_BELOW_ONE)
     head_start: str = limited("probe", one_of("probe", "fresh"))
     num_train_epochs: float = limited(5.0, ABOVE_ZERO)
     per_device_train_batch_size: int = limited(32, at_least(1))

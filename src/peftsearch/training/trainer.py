@@ -48,7 +48,7 @@ class TaskTrainer(RatesByKind, ResumingTrainer):
             callbacks=[JsonLog(log), self._progress, *tracker_callbacks(settings.report_to)],
         )
         self.remove_callback(PrinterCallback)
-        self.task_format = task_format
+        self.task_format, self.lora_b_rate = task_format, settings.lora_b_rate
         self.watch(
             Checkpoints(phase.folder, settings.save_total_limit),
             every=settings.save_steps,
