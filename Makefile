@@ -14,7 +14,7 @@ install: .venv/installed
 	touch $@
 
 demo: install
-	$(OFFLINE) $(BIN)/peftsearch search --model demo --task demo --budget 0.1% --learning_rate 5e-3 \
+	$(OFFLINE) $(BIN)/peftsearch search --model demo --task demo --budget 0.1% \
 		--num_train_epochs 3 --output runs/demo --overwrite
 
 # A worker a core, each with one thread: torch processes that share cores with more threads slow each other down.
