@@ -23,7 +23,7 @@ REQUIRED = {
 
 @pytest.mark.parametrize("family", ["bert", "t5", "t5-gated", "llama", "gpt2", "bart"])
 def test_a_search_ends_in_an_adapter_within_the_budget(family, settings):
-    result = search(**settings(family))
+    result = search(**settings(family, keep="searched"))
     metrics = result.metrics
     assert metrics.keys() >= REQUIRED
     assert 0 < metrics["parameters"] <= metrics["budget"]["parameters"] == 600
@@ -83,8 +83,8 @@ def test_the_same_seed_gives_the_same_adapter(settings, tmp_path):
 
 
 def test_the_adapter_says_how_it_came_about(settings):
-    folder = search(**settings(seed=3)).folder
-    for saved, method in (("adapter", "bipeft"), ("baseline/seed-3/adapter", "lora")):
+    folder = search(**settings(seed=3, keep="searched")).folder
+    for saved, method in (("adapter", "bipeft"), ("baseline/seed-3/adapter", "uniform_lora")):
         found = json.loads((folder / saved / "adapter_config.json").read_text())["provenance"]
         assert {"method": method, "budget": 600, "seed": 3}.items() <= found.items()
         assert found["versions"]["peft"] == peft.__version__

@@ -2,13 +2,16 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from statistics import fmean, stdev
 from typing import Any
 
 from peftsearch.errors import RunFolderError
 from peftsearch.report.document import read_as
 from peftsearch.report.wording import with_deviation
+
+# Name of the search's own configuration among those that can be handed over.
+SEARCHED = "searched"
 
 
 @dataclass(frozen=True)
@@ -154,6 +157,31 @@ class UniformBaseline:
 
 
 @dataclass(frozen=True)
+class HandBaseline:
+    """A manual method of at most the same budget, other than uniform LoRA.
+
+    Args:
+        name: of the method, such as "lnfit_lora".
+        modules: how many.
+        modules_by_kind: kind -> how many.
+        parameters: trained, task head excluded.
+        learning_rate: of its trainings.
+        validation: scores on the validation split.
+        test: scores on the test split.
+        seconds: mean wall time of one training.
+    """
+
+    name: str
+    modules: int
+    modules_by_kind: dict[str, int]
+    parameters: int
+    learning_rate: float
+    validation: SeedScores
+    test: SeedScores
+    seconds: float
+
+
+@dataclass(frozen=True)
 class RandomBaseline:
     """A configuration drawn at random within the budget; fields as in `UniformBaseline`."""
 
@@ -231,6 +259,33 @@ class FrontEntry:
 
 
 @dataclass(frozen=True)
+class HandedOver:
+    """The configuration whose adapter a run hands over, where a search was trained beside manual methods.
+
+    Args:
+        name: "searched", or that of a baseline.
+        reason: why it is this one, in a sentence with both validation scores.
+        folder: of its trainings, within the run folder.
+        modules: how many.
+        modules_by_kind: kind -> how many.
+        parameters: trained, task head excluded.
+        learning_rate: of its trainings.
+        validation: scores on the validation split.
+        test: scores on the test split.
+    """
+
+    name: str
+    reason: str
+    folder: str
+    modules: int
+    modules_by_kind: dict[str, int]
+    parameters: int
+    learning_rate: float
+    validation: SeedScores
+    test: SeedScores
+
+
+@dataclass(frozen=True)
 class SavedResult:
     """Facts that are needed to load a saved result.
 
@@ -285,7 +340,8 @@ class Results:
         seconds: of the search and of a training.
         search_steps: search steps or trials.
         search_cost: time of the search over that of one training; None without a search.
-        baseline: None if not trained.
+        baseline: uniform LoRA; None if not trained.
+        baselines: the other manual methods that were trained.
         random_baseline: None if not trained.
         truncated_examples: name of the split -> examples that were cut to the longest length.
         ladder: one step for each budget, ascending.
@@ -296,6 +352,7 @@ class Results:
         verdict: whether the search paid off.
         saved: how the result is loaded.
         verified: None if it was not checked in a new process.
+        handed_over: the configuration whose adapter is in the run folder; None for the only one that could be.
         head_probe: of the first seed; None where trainings started with a fresh head, or there is no head.
         rate_search: for the learning rate; None where it was given.
     """
@@ -325,6 +382,7 @@ class Results:
     search_steps: int
     search_cost: float | None
     baseline: UniformBaseline | None
+    baselines: tuple[HandBaseline, ...] = ()
     random_baseline: RandomBaseline | None = None
     truncated_examples: dict[str, int] = field(default_factory=dict)
     ladder: tuple[LadderStep, ...] = ()
@@ -335,8 +393,32 @@ class Results:
     verdict: str = ""
     saved: SavedResult
     verified: Verified | None = None
+    handed_over: HandedOver | None = None
     head_probe: HeadProbe | None = None
     rate_search: RateSearch | None = None
+
+    @property
+    def of_adapter(self) -> "Results":
+        """The same document about the configuration that was handed over, which may be a baseline."""
+        chosen = self.handed_over
+        if chosen is None or chosen.name == SEARCHED:
+            return self
+        return replace(
+            self,
+            method=chosen.name,
+            space=None,
+            modules=chosen.modules,
+            modules_by_kind=chosen.modules_by_kind,
+            parameters=chosen.parameters,
+            learning_rate=chosen.learning_rate,
+            validation=chosen.validation,
+            test=chosen.test,
+        )
+
+    @property
+    def hand_baselines(self) -> tuple[UniformBaseline | HandBaseline, ...]:
+        """Every manual method that was trained beside the search."""
+        return (*((self.baseline,) if self.baseline else ()), *self.baselines)
 
     @classmethod
     def from_dict(cls, document: Any, *, name: str = "results.json") -> "Results":

@@ -3,6 +3,8 @@
 from pathlib import Path
 
 from peftsearch.errors import BudgetError, ConfigurationError
+from peftsearch.methods.manual.manual_methods import MANUAL_METHODS
+from peftsearch.methods.manual.method import place
 from peftsearch.run.config import RunConfig, check_same_run, read_config
 from peftsearch.run.experiment import Experiment
 from peftsearch.run.folder import check_run_folder
@@ -45,6 +47,16 @@ def check_cost(recipe: Recipe, experiment: Experiment) -> None:
             f"The configuration has {parameters:,} parameters, above the budget of {budget:,}. "
             f"Raise --budget, leave it out{hint}."
         )
+
+
+def check_baselines(config: RunConfig, experiment: Experiment) -> None:
+    """Refuse a baseline that fits nowhere in the model, before the search.
+
+    Raises:
+        ConfigurationError: for the first one.
+    """
+    for method in config.baseline_names:
+        place(MANUAL_METHODS[method], experiment.sites, rank=1)
 
 
 def check_folder(config: RunConfig) -> None:

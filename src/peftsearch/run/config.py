@@ -7,8 +7,9 @@ from typing import Any
 
 import yaml
 
-from peftsearch.errors import RunFolderError
+from peftsearch.errors import RunFolderError, UnknownNameError
 from peftsearch.methods.bipeft.settings import BipeftSettings
+from peftsearch.methods.manual.manual_methods import MANUAL_METHODS, UNIFORM_LORA
 from peftsearch.searches.method import METHODS, Driver, MethodSettings
 from peftsearch.settings import (
     ABOVE_ZERO,
@@ -20,6 +21,7 @@ from peftsearch.settings import (
     build_settings,
     find_differences,
     limited,
+    one_of,
     read_yaml,
     require,
 )
@@ -63,7 +65,10 @@ class RunConfig(Settings):
         seeds: number of trainings, with seeds counted up from `seed`.
         max_train_samples: use only so many training examples; 0 for all.
         inherit: start the training from the supernet's weights instead of fresh ones; for methods that train one.
-        baseline: also train uniform LoRA of at most the same budget.
+        baseline: also train the hand recipes of `baselines`, each of at most the same budget.
+        baselines: comma-separated manual methods that a search is trained beside, such as "uniform_lora,lnfit_lora".
+        keep: "better" hands over the searched configuration or the strongest of the baselines, whichever scores higher
+            on validation; "searched" always the searched one.
         random_baseline: also train a configuration drawn at random from the same space and budget.
         pareto: also train every configuration of the search's Pareto front of parameters and score; for methods that
             train whole configurations, such as autopeft.
@@ -95,6 +100,8 @@ class RunConfig(Settings):
     max_train_samples: int = limited(0, at_least(0))
     inherit: bool = False
     baseline: bool = True
+    baselines: str = UNIFORM_LORA
+    keep: str = limited("better", one_of("better", "searched"))
     random_baseline: bool = False
     pareto: bool = False
     learning_rate_grid: str = ""
@@ -122,6 +129,7 @@ class RunConfig(Settings):
         has_supernet = driver in (Driver.GATES, Driver.INHERITED)
         require(has_supernet or not self.inherit, "inherit", True, f"false with the method '{self.method_name}'")
         self.learning_rates  # noqa: B018  reads them
+        self._check_baselines()
 
     def _check_space(self) -> None:
         """Refuse a space whose choices are tied in a way that the method cannot search."""
@@ -132,6 +140,15 @@ class RunConfig(Settings):
                 f"The method '{self.method_name}' cannot search the space '{self.space_name}'. "
                 f"It can search: {', '.join(searchable)}."
             )
+
+    def _check_baselines(self) -> None:
+        names = _split(self.baselines)
+        for name in names:
+            if name not in MANUAL_METHODS:
+                raise UnknownNameError("baseline", name, MANUAL_METHODS)
+        require(len(set(names)) == len(names), "baselines", self.baselines, "names that differ")
+        is_asked = self.baseline or self.baselines == UNIFORM_LORA
+        require(is_asked, "baselines", self.baselines, "left out with --baseline false")
 
     @property
     def space_name(self) -> str:
@@ -147,7 +164,17 @@ class RunConfig(Settings):
     @property
     def budget_texts(self) -> list[str]:
         """The requested budgets, as written."""
-        return [text.strip() for text in self.budget.split(",") if text.strip()]
+        return _split(self.budget)
+
+    @property
+    def baseline_names(self) -> list[str]:
+        """The manual methods that a search is trained beside, in the order given."""
+        return _split(self.baselines) if self.baseline else []
+
+    @property
+    def has_uniform_lora(self) -> bool:
+        """Whether uniform LoRA is trained beside a search, and beside each step of a ladder."""
+        return UNIFORM_LORA in self.baseline_names
 
     @property
     def learning_rates(self) -> list[float]:
@@ -173,6 +200,10 @@ class RunConfig(Settings):
         document = {name: value for name, value in asdict(self).items() if name not in HOW_TO_START}
         document["method"] = {"name": document.pop("method_name"), **document["method"]}
         return yaml.safe_dump(document, sort_keys=False, allow_unicode=True)
+
+
+def _split(text: str) -> list[str]:
+    return [part.strip() for part in text.split(",") if part.strip()]
 
 
 def read_rates(grid: str) -> list[float]:

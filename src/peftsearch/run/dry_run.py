@@ -1,6 +1,6 @@
 """`--dry_run`: do every check of a run that comes before its first step, and describe the run."""
 
-from peftsearch.run.checks import check_cost, check_is_search
+from peftsearch.run.checks import check_baselines, check_cost, check_is_search
 from peftsearch.run.choose_recipe import choose_recipe
 from peftsearch.run.config import RunConfig
 from peftsearch.run.experiment import Experiment
@@ -17,7 +17,8 @@ def describe_search(config: RunConfig) -> str:
     """
     check_is_search(config)
     experiment = open_experiment(config)
-    lines = [_describe(config, experiment)]
+    check_baselines(config, experiment)
+    lines = [_describe(config, experiment), f"baselines {', '.join(config.baseline_names) or 'none'}"]
     if trainings := describe_ladder(config, experiment):
         lines.append(f"trains    {trainings}")
     return "\n".join([*lines, f"result    {describe_found(experiment)}"])

@@ -11,26 +11,22 @@ from peftsearch.report.run.html import write_page_of
 from peftsearch.report.run.model_card import write_card
 from peftsearch.report.run.record import collect
 from peftsearch.report.verdict import verdict
+from peftsearch.run.candidates import Candidate
 from peftsearch.run.config import RunConfig
 from peftsearch.run.experiment import Experiment
 from peftsearch.run.export import export_lora_beside
 from peftsearch.run.hub import push_if_asked
-from peftsearch.run.recipe import Recipe
 from peftsearch.run.saved_model import SavedModel
-from peftsearch.run.train import TrainedConfiguration
 from peftsearch.run.verify import verify
 
 
-def finish(
-    config: RunConfig, experiment: Experiment, trained: TrainedConfiguration, *, recipe: Recipe, results: Results
-) -> Path:
+def finish(config: RunConfig, experiment: Experiment, handed: Candidate, *, results: Results) -> Path:
     """Put the best seed's result into place, check it there, then write the card, the page and the results.
 
     Args:
         config: settings of the run.
         experiment: gives the metric that selects the seed.
-        trained: every seed of the recipe, in `training/` of the run folder.
-        recipe: says how results are saved.
+        handed: the configuration whose result is put into place.
         results: without the verdict and the check in a new process.
 
     Returns:
@@ -42,14 +38,15 @@ def finish(
         HubError: if it is to be pushed and the hub refuses.
     """
     folder = Path(config.output_folder)
+    trained, saved_as = handed.trained, handed.recipe.saved_as
     best = trained.best(experiment.task.selection_metric)
-    source = folder / "training" / f"seed-{trained.runs[best].seed}" / recipe.saved_as
+    source = folder / handed.folder / f"seed-{trained.runs[best].seed}" / saved_as
     if not source.is_dir():
         raise RunFolderError(f"'{source}' is missing. Train again with --overwrite.")
-    target = folder / recipe.saved_as
+    target = folder / saved_as
     with new_folder(target) as new:
         shutil.copytree(source, new, dirs_exist_ok=True)
-    saved = SavedModel.of(experiment, recipe.saved_as)
+    saved = SavedModel.of(experiment, saved_as)
     verified = Verified(**verify(saved, folder, trained.proofs[best])) if config.verify else None
     refused = export_lora_beside(saved, folder)
     notes = (*results.notes, f"lora/ was not written. {refused}") if refused else results.notes

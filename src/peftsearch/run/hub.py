@@ -16,7 +16,7 @@ from peftsearch.run.config import RunConfig
 from peftsearch.run.saved_model import SavedModel
 
 # Uploaded beside the adapter, which lies at the top where peft looks for it.
-_BESIDE = ("results.json", "configuration.json", "report.html")
+_BESIDE = ("results.json", "report.html")
 
 
 # Answers of the hub, a network that does not answer, files that cannot be read, a card that the hub finds invalid.
@@ -103,7 +103,7 @@ def push_run(run: Path, repository: str, *, private: bool) -> str:
     api = HfApi(token=get_token())
     try:
         created = api.create_repo(repository, private=private or None, exist_ok=True)
-        name = f"{results.method} on {results.task}"
+        name = f"{results.of_adapter.method} on {results.task}"
         api.create_commit(
             created.repo_id, operations=_operations(record, created.repo_id), commit_message=f"Upload {name}"
         )
@@ -121,7 +121,12 @@ def _operations(record: RunRecord, repository: str) -> list[CommitOperationAdd]:
     card = make_run_card(record, usage=usage_of(record, folder, place=repository))
     saved = _files(folder, below=folder)
     beside = _files(record.folder / "lora", below=record.folder) | {name: record.folder / name for name in _BESIDE}
-    contents = {**saved, **beside, CARD: str(card).encode()}
+    contents = {
+        **saved,
+        **beside,
+        CARD: str(card).encode(),
+        "configuration.json": record.handed_over.to_json().encode(),
+    }
     inside = record.folder.resolve()
     for path in (*saved.values(), *beside.values()):
         # In a folder from somebody else a link could name any file of the user's.

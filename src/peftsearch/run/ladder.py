@@ -27,8 +27,8 @@ def describe_ladder(config: RunConfig, experiment: Experiment) -> str:
     num_budgets = len(set(experiment.usable_budgets().values()))
     if num_budgets < 2:
         return ""
-    total = count(num_budgets * config.seeds * (1 + config.baseline), "training")
-    beside = " and uniform LoRA beside it" if config.baseline else ""
+    total = count(num_budgets * config.seeds * (1 + config.has_uniform_lora), "training")
+    beside = " and uniform LoRA beside it" if config.has_uniform_lora else ""
     return f"{total}: the configuration of each of {num_budgets} budgets{beside}, with {count(config.seeds, 'seed')}"
 
 

@@ -10,10 +10,10 @@ from torch import nn
 
 from peftsearch.environment import environment
 from peftsearch.files import write_json, write_text
-from peftsearch.methods.manual.method import baseline_lora
-from peftsearch.modules.costs import cost
-from peftsearch.report.results import FrontEntry, RandomBaseline, UniformBaseline
-from peftsearch.run.checks import check_cost, check_folder, check_is_search, check_services
+from peftsearch.methods.manual.manual_methods import UNIFORM_LORA
+from peftsearch.report.results import SEARCHED, FrontEntry, RandomBaseline, UniformBaseline
+from peftsearch.run.candidates import TRAINING, Candidate, baseline_folder, hand_over, train_by_hand
+from peftsearch.run.checks import check_baselines, check_cost, check_folder, check_is_search, check_services
 from peftsearch.run.choose_recipe import choose_recipe
 from peftsearch.run.config import RunConfig, read_config
 from peftsearch.run.experiment import Experiment
@@ -25,7 +25,7 @@ from peftsearch.run.pareto import train_front
 from peftsearch.run.proof import score
 from peftsearch.run.rate_choice import GivenRate, Halving, RateChoice, RateGrid
 from peftsearch.run.recipe import FreshModules, InheritedModules, Recipe
-from peftsearch.run.results import add_search, describe_random, describe_uniform, make_results
+from peftsearch.run.results import add_baselines, add_search, describe_random, describe_uniform, make_results
 from peftsearch.run.saved_model import SavedModel
 from peftsearch.run.search import search_configuration
 from peftsearch.run.search_request import SearchRequest
@@ -47,6 +47,7 @@ def run_search(config: RunConfig) -> Path:
     """
     check_is_search(config)
     experiment = open_experiment(config)
+    check_baselines(config, experiment)
     budget = min(experiment.usable_budgets().values())
     with alone_in(Path(config.output_folder)):
         return _search(config, experiment, budget)
@@ -65,16 +66,19 @@ def _search(config: RunConfig, experiment: Experiment, budget: int) -> Path:
         logger.warning(note)
     stage = _make_stage(config, experiment, folder, budget)
     recipe = _recipe_of(found, request, folder, notes=notes)
-    trained = stage.train(recipe, "training")
-    results = add_search(make_results(config, experiment, trained, recipe), config, found)
+    searched = Candidate(SEARCHED, TRAINING, recipe, stage.train(recipe, TRAINING))
+    results = add_search(make_results(config, experiment, searched.trained, recipe), config, found)
+    by_hand = [train_by_hand(stage, method, folder=baseline_folder(method)) for method in config.baseline_names]
+    by_hand = [candidate for candidate in by_hand if candidate]
+    handed, handed_over = hand_over(searched, by_hand, keep=config.keep, experiment=experiment)
     results = replace(
-        results,
-        baseline=_train_baseline(stage, "baseline") if config.baseline else None,
+        add_baselines(results, experiment, by_hand),
+        handed_over=handed_over,
         random_baseline=_train_random(stage, budget) if config.random_baseline else None,
         pareto=_train_front(stage, request.method) if config.pareto else (),
     )
-    results = add_ladder(results, stage, found, train_baseline=_train_baseline if config.baseline else None)
-    return finish(config, experiment, trained, recipe=recipe, results=results)
+    results = add_ladder(results, stage, found, train_baseline=_train_uniform if config.has_uniform_lora else None)
+    return finish(config, experiment, handed, results=results)
 
 
 def run_train(config: RunConfig) -> Path:
@@ -98,10 +102,10 @@ def run_train(config: RunConfig) -> Path:
 def _train(config: RunConfig, experiment: Experiment, recipe: Recipe) -> Path:
     folder = _start(config, experiment)
     logger.info("The result is %s.", describe_trained(recipe, experiment))
-    trained = _make_stage(config, experiment, folder, experiment.smallest_budget).train(recipe, "training")
+    trained = _make_stage(config, experiment, folder, experiment.smallest_budget).train(recipe, TRAINING)
     write_text(folder / "configuration.json", trained.configuration.to_json())
     results = make_results(config, experiment, trained, recipe)
-    return finish(config, experiment, trained, recipe=recipe, results=results)
+    return finish(config, experiment, Candidate(recipe.name, TRAINING, recipe, trained), results=results)
 
 
 def run_evaluate(run: Path, split: str) -> dict[str, float]:
@@ -191,16 +195,9 @@ def _budget_notes(experiment: Experiment) -> list[str]:
     ]
 
 
-def _train_baseline(stage: TrainingStage, folder: str) -> UniformBaseline | None:
-    experiment, sites, budget = stage.experiment, stage.experiment.sites, stage.budget
-    assert budget is not None
-    configuration = baseline_lora(sites, budget)
-    if configuration is None:
-        logger.warning("The budget of %s parameters holds no LoRA module, so there is no LoRA baseline.", budget)
-        return None
-    logger.info("Baseline: uniform LoRA with %s parameters.", cost(configuration, sites))
-    recipe = FreshModules(folder, "lora", configuration=configuration)
-    return describe_uniform(experiment, stage.train(recipe, folder))
+def _train_uniform(stage: TrainingStage, folder: str) -> UniformBaseline | None:
+    candidate = train_by_hand(stage, UNIFORM_LORA, folder=folder)
+    return describe_uniform(stage.experiment, candidate.trained) if candidate else None
 
 
 def _train_random(stage: TrainingStage, budget: int) -> RandomBaseline:

@@ -1,19 +1,23 @@
 """Make the document of `results.json` from the stages of a run."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
 from peftsearch.environment import versions
+from peftsearch.methods.manual.manual_methods import UNIFORM_LORA
 from peftsearch.models.location import hub_id_of
 from peftsearch.report.document import read_as
 from peftsearch.report.results import (
     GrantedBudget,
+    HandBaseline,
     RandomBaseline,
     Results,
     SplitRecord,
     UniformBaseline,
     WallTime,
 )
+from peftsearch.run.candidates import Candidate
 from peftsearch.run.command import command_of
 from peftsearch.run.config import RunConfig
 from peftsearch.run.experiment import Experiment
@@ -21,6 +25,7 @@ from peftsearch.run.recipe import Recipe
 from peftsearch.run.saved_model import SavedModel
 from peftsearch.run.search_result import SearchResult
 from peftsearch.run.train import TrainedConfiguration
+from peftsearch.run.training import start_notes
 
 
 def make_results(config: RunConfig, experiment: Experiment, trained: TrainedConfiguration, recipe: Recipe) -> Results:
@@ -88,11 +93,30 @@ def add_search(results: Results, config: RunConfig, found: SearchResult) -> Resu
     )
 
 
+def add_baselines(results: Results, experiment: Experiment, by_hand: Sequence[Candidate]) -> Results:
+    """Add the manual methods that were trained beside a search, and what the user must know about them."""
+    uniform = [describe_uniform(experiment, one.trained) for one in by_hand if one.recipe.name == UNIFORM_LORA]
+    others = [_describe_hand(experiment, one) for one in by_hand if one.recipe.name != UNIFORM_LORA]
+    notes = [note for one in by_hand for note in (*one.recipe.notes, *_named(one))]
+    return replace(
+        results, baseline=next(iter(uniform), None), baselines=tuple(others), notes=(*results.notes, *notes)
+    )
+
+
 def describe_uniform(experiment: Experiment, baseline: TrainedConfiguration) -> UniformBaseline:
     """Describe uniform LoRA after its training."""
     choices = list(baseline.configuration)
     roles = sorted({choice.site.rsplit(".", 1)[-1] for choice in choices})
     return UniformBaseline("uniform LoRA", choices[0].rank, tuple(roles), **_describe(experiment, baseline))
+
+
+def _describe_hand(experiment: Experiment, one: Candidate) -> HandBaseline:
+    kinds = one.trained.configuration.num_modules_by_kind()
+    return HandBaseline(one.name, modules_by_kind=kinds, **_describe(experiment, one.trained))
+
+
+def _named(one: Candidate) -> list[str]:
+    return [f"Baseline {one.name}: {note}" for note in start_notes(one.trained.runs)]
 
 
 def describe_random(experiment: Experiment, baseline: TrainedConfiguration) -> RandomBaseline:
@@ -101,7 +125,7 @@ def describe_random(experiment: Experiment, baseline: TrainedConfiguration) -> R
 
 
 def _describe(experiment: Experiment, baseline: TrainedConfiguration) -> dict[str, Any]:
-    """The fields that both baselines have."""
+    """The fields that all baselines have."""
     return {
         "modules": len(baseline.configuration),
         "parameters": baseline.parameters,

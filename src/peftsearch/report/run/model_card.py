@@ -9,7 +9,7 @@ from huggingface_hub import EvalResult, ModelCard, ModelCardData
 from jinja2 import Environment
 
 from peftsearch.modules.adapter_card import CARD, Origin, escape, make_card, save_card
-from peftsearch.report.results import RandomBaseline, Results, UniformBaseline
+from peftsearch.report.results import HandBaseline, RandomBaseline, Results, UniformBaseline
 from peftsearch.report.run.places import table_of_places
 from peftsearch.report.run.record import RunRecord
 from peftsearch.report.run.summary import size_rows
@@ -48,7 +48,7 @@ def make_run_card(record: RunRecord, *, usage: Usage) -> ModelCard:
         record: of a finished run.
         usage: code that loads the files beside the card; exports load in other ways than the adapter.
     """
-    results = record.finished
+    results = record.finished.of_adapter
     origin, scores = Origin(results.base_model, _tags(results)), _eval_results(results)
     data = ModelCardData(
         base_model=origin.base_model,
@@ -61,7 +61,7 @@ def make_run_card(record: RunRecord, *, usage: Usage) -> ModelCard:
         model_name=_title(results),
         eval_results=scores,
     )
-    return make_card(data, _body(record, results, origin, usage))
+    return make_card(data, _body(record, origin, usage))
 
 
 def dataset_id(results: Results) -> str | None:
@@ -72,7 +72,7 @@ def dataset_id(results: Results) -> str | None:
 
 
 def _tags(results: Results) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(("peftsearch", results.method, *sorted(results.modules_by_kind))))
+    return tuple(dict.fromkeys(("peftsearch", _slug(results.method), *sorted(results.modules_by_kind))))
 
 
 def _eval_results(results: Results) -> list[EvalResult]:
@@ -106,7 +106,9 @@ def _base_name(results: Results) -> str:
     return results.base_model or Path(results.model).name
 
 
-def _body(record: RunRecord, results: Results, origin: Origin, usage: Usage) -> str:
+def _body(record: RunRecord, origin: Origin, usage: Usage) -> str:
+    found = record.finished
+    results, chosen = found.of_adapter, found.handed_over
     environment = Environment(trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True)
     environment.filters["text"] = escape
     template = files("peftsearch.report").joinpath("model_card.md.jinja").read_text(encoding="utf-8")
@@ -117,10 +119,11 @@ def _body(record: RunRecord, results: Results, origin: Origin, usage: Usage) -> 
         base=_base_name(results),
         usage=usage,
         rows=_rows(results),
-        places=table_of_places(record.configuration),
-        scored=_scored(results),
+        places=table_of_places(record.handed_over),
+        scored=_scored(found),
         # Equal runs write equal cards, and no two take the same time.
-        verdict=verdict(replace(results, search_cost=None)),
+        verdict=verdict(replace(found, search_cost=None)),
+        reason=chosen.reason if chosen else "",
         fence=_fence(results.command),
         versions=[(_NAMES.get(name, name), version) for name, version in sorted(results.versions.items())],
     )
@@ -138,13 +141,14 @@ def _rows(results: Results) -> list[tuple[str, str]]:
     ]
 
 
-def _scored(results: Results) -> list[tuple[str, Results | UniformBaseline | RandomBaseline]]:
-    baseline, drawn = results.baseline, results.random_baseline
-    return [
-        ("this", results),
-        *([(f"uniform LoRA, {baseline.parameters:,} parameters", baseline)] if baseline else []),
-        *([(f"random configuration, {drawn.parameters:,} parameters", drawn)] if drawn else []),
-    ]
+def _scored(found: Results) -> list[tuple[str, Results | UniformBaseline | HandBaseline | RandomBaseline]]:
+    """What was trained, with a name; first the configuration whose adapter lies beside the card."""
+    results = found.of_adapter
+    searched = [(f"searched ({found.method})", found)] if results is not found else []
+    by_hand = [(one.name, one) for one in found.hand_baselines if one.name != results.method]
+    drawn = [("random configuration", found.random_baseline)] if found.random_baseline else []
+    others = [*searched, *by_hand, *drawn]
+    return [("this", results), *((f"{name}, {one.parameters:,} parameters", one) for name, one in others)]
 
 
 def _fence(text: str) -> str:

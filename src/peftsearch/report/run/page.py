@@ -66,12 +66,13 @@ def _facts(results: Results) -> tuple[tuple[str, str, str], ...]:
     budget, cost = results.budget, results.search_cost
     share = results.parameters / results.backbone_parameters
     limit = f"{budget.parameters:,} allowed" if budget else "no budget"
-    kinds = count_kinds(results.modules_by_kind) or "none attached"
+    kinds, handed = count_kinds(results.modules_by_kind) or "none attached", results.handed_over
     return (
         (f"test {in_words(results.metric)}", results.test.text, _over(results.test)),
         ("parameters", f"{results.parameters:,}", f"{limit}; {share:.3%} of the backbone"),
         ("modules", str(results.modules), kinds),
         *([] if cost is None else [("search cost", f"{cost:.2f}", "times one training")]),
+        *([("handed over", handed.name, f"{handed.parameters:,} parameters")] if handed else []),
     )
 
 
@@ -89,6 +90,7 @@ def _scores(results: Results) -> Section:
     table = TextTable("Scores in points", (*header, *(f"test, seed {seed}" for seed in seeds)), rows)
     text = [_SEEDS] + ([_INTERVAL] if results.baseline and len(seeds) > 1 else [])
     text += [choice] if (choice := describe_choice(results)) else []
+    text += [results.handed_over.reason] if results.handed_over else []
     text += [_FRONT] if results.pareto else []
     return Section(
         "scores",

@@ -8,8 +8,16 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
 from peftsearch.report.charts import INK, Chart, legend_below, new_chart, parameter_axis, style_of
-from peftsearch.report.results import FrontEntry, LadderStep, RandomBaseline, Results, SeedScores, UniformBaseline
-from peftsearch.report.run.record import TRAININGS, RunRecord
+from peftsearch.report.results import (
+    FrontEntry,
+    HandBaseline,
+    LadderStep,
+    RandomBaseline,
+    Results,
+    SeedScores,
+    UniformBaseline,
+)
+from peftsearch.report.run.record import RunRecord, label_of
 from peftsearch.report.wording import in_words
 
 _UNIFORM, _FRONT = "uniform LoRA", "Pareto front"
@@ -42,7 +50,7 @@ class TrainedEntry:
     @classmethod
     def of(
         cls,
-        found: Results | UniformBaseline | RandomBaseline | FrontEntry,
+        found: Results | UniformBaseline | HandBaseline | RandomBaseline | FrontEntry,
         name: str,
         series: str,
         *,
@@ -56,7 +64,7 @@ class TrainedEntry:
 def entries(results: Results) -> list[TrainedEntry]:
     """Trained configurations in order: the found one, the baselines, the larger steps of a ladder, a Pareto front."""
     name = f"searched ({results.method})" if results.space else results.method
-    baselines = ((_UNIFORM, results.baseline), ("random", results.random_baseline))
+    baselines = [*((found.name, found) for found in results.hand_baselines), ("random", results.random_baseline)]
     return [
         TrainedEntry.of(results, name, name, seconds=results.seconds.train),
         *(TrainedEntry.of(found, name, name, seconds=found.seconds) for name, found in baselines if found),
@@ -161,26 +169,25 @@ def _curve(record: RunRecord, key: str, title: str, name: str) -> Chart | None:
         return None
     figure, axis = new_chart()
     labelled: set[str] = set()
-    groups = [group for group in TRAININGS if any(folder.startswith(f"{group}/") for folder in curves)]
+    groups = list(dict.fromkeys(_group(folder) for folder in curves))
     for folder, points in curves.items():
-        group = folder.split("/")[0]
-        label = None if group in labelled else _label(record, group)
+        group = _group(folder)
+        label = None if group in labelled else label_of(record, group)
         labelled.add(group)
         axis.plot(*zip(*points), label=label, linewidth=1, markersize=3, **style_of(groups.index(group)))
     axis.set(xlabel="step", ylabel=title.lower())
     axis.xaxis.set_major_locator(MaxNLocator(integer=True))
     legend_below(figure, axis)
     rows = tuple(
-        (f"{_label(record, folder.split('/')[0])}, {folder.split('/')[1].replace('-', ' ')}", *_ends(points))
+        (f"{label_of(record, _group(folder))}, {folder.rpartition('/')[2].replace('-', ' ')}", *_ends(points))
         for folder, points in curves.items()
     )
     note = "A line is one training." if len(curves) > 1 else ""
     return Chart(name, title, figure, ("training", "first", "lowest", "highest", "last"), rows, note)
 
 
-def _label(record: RunRecord, group: str) -> str:
-    is_searched = record.results.space if record.results else record.search_log or record.trials
-    return "trained" if group == "training" and not is_searched else TRAININGS[group]
+def _group(folder: str) -> str:
+    return folder.rpartition("/")[0]
 
 
 def _ends(points: list[tuple[int, float]]) -> tuple[str, ...]:

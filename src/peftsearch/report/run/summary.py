@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from peftsearch.report.one_standard_error import describe_choice
-from peftsearch.report.results import LadderStep, RandomBaseline, Results, SeedScores, UniformBaseline
+from peftsearch.report.results import HandBaseline, LadderStep, RandomBaseline, Results, SeedScores, UniformBaseline
 from peftsearch.report.run.record import collect
 from peftsearch.report.verdict import verdict
 from peftsearch.report.wording import count_kinds
@@ -11,14 +11,17 @@ from peftsearch.report.wording import count_kinds
 
 def summary_rows(results: Results) -> list[tuple[str, str]]:
     """The result of a run, its cost and its scores, as rows of (name, value)."""
-    baselines = (("uniform LoRA, test", results.baseline), ("random, test", results.random_baseline))
+    by_hand = [(found.name, found) for found in results.hand_baselines]
+    drawn = [("random", results.random_baseline)] if results.random_baseline else []
+    handed = results.handed_over
     return [
         ("method", results.method + (f", space {results.space}" if results.space else "")),
         ("model and task", f"{results.model}, {results.task}"),
         *size_rows(results),
         (f"validation {results.metric}", _score(results.validation)),
         (f"test {results.metric}", _score(results.test)),
-        *((name, _baseline(found)) for name, found in baselines if found),
+        *((f"{name}, test", _baseline(found)) for name, found in [*by_hand, *drawn]),
+        *([("handed over", f"{handed.name}: {handed.parameters:,} parameters")] if handed else []),
         *_ladder_rows(results),
         ("seconds", _seconds(results)),
     ]
@@ -59,7 +62,7 @@ def _score(score: SeedScores) -> str:
     return score.text + ("" if score.std is None else f" over {len(score.per_seed)} seeds")
 
 
-def _baseline(found: UniformBaseline | RandomBaseline) -> str:
+def _baseline(found: UniformBaseline | HandBaseline | RandomBaseline) -> str:
     return f"{_score(found.test)} with {found.parameters:,} parameters (validation {_score(found.validation)})"
 
 
@@ -88,3 +91,5 @@ def print_summary(run: Path) -> None:
     files = ", ".join([*there, "results.json", "report.html"])
     console.print(f"Run folder: {escape(str(run))} ({files})", soft_wrap=True)
     console.print(escape(verdict(results)))
+    if results.handed_over:
+        console.print(escape(results.handed_over.reason))
