@@ -6,12 +6,13 @@ import pytest
 from finished_run import results as finished
 from finished_run import uniform
 
-from peftsearch.report.results import LadderStep, Results, SeedScores
+from peftsearch.report.results import HandBaseline, LadderStep, Results, SeedScores
 from peftsearch.report.verdict import Payoff, judge, verdict
 
 
 def scores(per_seed: list[float]) -> SeedScores:
-    return SeedScores("macro_f1", sum(per_seed) / len(per_seed), None, tuple(per_seed), {})
+    mean = sum(per_seed) / len(per_seed)
+    return SeedScores("macro_f1", mean, None, tuple(per_seed), {"macro_f1": mean, "accuracy": mean})
 
 
 def results(own: list[float], other: list[float], **changes: Any) -> Results:
@@ -108,6 +109,44 @@ def test_where_nothing_was_gained_no_larger_size_is_needed(own):
 def test_a_ladder_without_baselines_measures_nothing():
     steps = (LadderStep(900, 900, 1), LadderStep(1980, 1980, 1))
     assert verdict(results([72.0], [70.0], ladder=steps)) == verdict(results([72.0], [70.0]))
+
+
+def recipe(name: str, *, validation: list[float], test: list[float]) -> HandBaseline:
+    return HandBaseline(name, 2, {"lora": 2}, 900, 0.001, scores(validation), scores(test), 8.0)
+
+
+def test_the_hand_recipe_that_is_strongest_on_validation_is_named():
+    others = (
+        recipe("bitfit", validation=[60.0, 60.0], test=[90.0, 90.0]),
+        recipe("lnfit_lora", validation=[61.0, 61.0], test=[71.0, 71.1]),
+    )
+    plain, found = judge(results([72.0, 72.0], LOW[1])), judge(results([72.0, 72.0], LOW[1], baselines=others))
+    # Differences 1.0 and 0.9: 12.706 * 0.0707 / sqrt(2) = 0.635.
+    assert found.sentence == (
+        f"{plain.sentence} Against the hand recipe lnfit_lora, the strongest of 2 on validation, the search scored "
+        "+0.95 ± 0.64 points."
+    )
+    assert found.payoff == Payoff.GAIN
+
+
+@pytest.mark.parametrize("test", [[73.0, 73.0], [72.0, 72.0], [70.0, 73.0]])
+def test_what_does_not_beat_the_strongest_hand_recipe_is_no_gain(test):
+    others = (recipe("lnfit_lora", validation=[61.0, 61.0], test=test),)
+    found = judge(results([72.0, 72.0], LOW[1], baselines=others))
+    assert found.payoff == Payoff.NO_GAIN and found.sentence.endswith("points: no gain.")
+    assert "Against the hand recipe lnfit_lora the search scored" in found.sentence
+
+
+@pytest.mark.parametrize("test,payoff", [(71.0, Payoff.OPEN), (72.0, Payoff.NO_GAIN), (73.0, Payoff.NO_GAIN)])
+def test_one_seed_shows_no_gain_over_a_hand_recipe_either(test, payoff):
+    others = (recipe("lnfit_lora", validation=[61.0], test=[test]),)
+    assert judge(results([72.0], [70.0], baselines=others)).payoff == payoff
+
+
+def test_hand_recipes_stand_in_the_verdict_without_uniform_lora_too():
+    others = (recipe("lnfit_lora", validation=[61.0], test=[71.0]),)
+    found = judge(results([72.0], [70.0], baseline=None, baselines=others))
+    assert found.payoff == Payoff.OPEN and found.sentence.endswith("lnfit_lora the search scored +1.00 points.")
 
 
 def test_without_a_search_or_a_baseline_nothing_is_claimed():

@@ -31,14 +31,20 @@ def verdict(results: Results) -> str:
 
 
 def judge(results: Results) -> Verdict:
-    """Compare the test scores of `results.json` with those of uniform LoRA, seed by seed.
+    """Compare the test scores of `results.json` with those of manual methods, seed by seed.
 
-    The text names the search's cost unless `search_cost` is None, and beside a gain, where a ladder measured larger
-    sizes of uniform LoRA, the smallest one that scores as much.
+    A gain is one over uniform LoRA and over the strongest of the other manual methods that were trained. The text
+    names the search's cost unless `search_cost` is None, and beside a gain over uniform LoRA, where a ladder measured
+    larger sizes of it, the smallest one that scores as much.
     """
-    found = _against_uniform(results)
-    size = "" if found.payoff == Payoff.NO_GAIN else _size_for_that_score(results)
-    return Verdict(found.payoff, f"{found.sentence}{size}")
+    uniform, other = _against_uniform(results), _against_strongest_other(results)
+    sentences = [uniform.sentence]
+    if uniform.payoff != Payoff.NO_GAIN:
+        sentences += _size_for_that_score(results)
+    if other is None:
+        return Verdict(uniform.payoff, " ".join(sentences))
+    payoff = Payoff.NO_GAIN if other.payoff == Payoff.NO_GAIN else uniform.payoff
+    return Verdict(payoff, " ".join([*sentences, other.sentence]))
 
 
 def _against_uniform(results: Results) -> Verdict:
@@ -74,18 +80,38 @@ def _of_one_seed(gain: float, points: str, cost: str) -> Verdict:
     return Verdict(Payoff.NO_GAIN, f"No gain: the search {amount} uniform LoRA at the same budget{cost}, {hint}.")
 
 
-def _size_for_that_score(results: Results) -> str:
+def _against_strongest_other(results: Results) -> Verdict | None:
+    """Compare with the manual method beside uniform LoRA that scores highest on validation; None without any."""
+    if not results.baselines:
+        return None
+    other = max(results.baselines, key=lambda found: found.validation.all[results.selection_metric])
+    number = len(results.baselines)
+    which = f", the strongest of {number} on validation," if number > 1 else ""
+    said = (
+        f"Against the hand recipe {other.name}{which} the search scored {gain_text(results.test, other.test)} points"
+    )
+    if _is_no_gain(gains(results.test, other.test)):
+        return Verdict(Payoff.NO_GAIN, f"{said}: no gain.")
+    return Verdict(Payoff.GAIN if len(results.test.per_seed) > 1 else Payoff.OPEN, f"{said}.")
+
+
+def _is_no_gain(differences: Sequence[float]) -> bool:
+    gain = fmean(differences)
+    return round(gain, 2) <= 0 or (len(differences) > 1 and gain <= half_width(differences))
+
+
+def _size_for_that_score(results: Results) -> list[str]:
     """Say how many parameters uniform LoRA needs; empty where no larger size was measured or needed."""
     larger = [step.baseline for step in results.ladder[1:] if step.baseline]
     if not larger or (results.baseline and results.baseline.test.value >= results.test.value):
-        return ""
+        return []
     enough = [found.parameters for found in larger if found.test.value >= results.test.value]
     if not enough:
         largest = max(found.parameters for found in larger)
-        return f" No measured size of uniform LoRA, up to {largest:,} parameters, reaches that score."
+        return [f"No measured size of uniform LoRA, up to {largest:,} parameters, reaches that score."]
     times = min(enough) / results.parameters
-    said = f" Of the measured sizes, uniform LoRA needs {min(enough):,} parameters for that score"
-    return f"{said}, {times:.1f} times as many."
+    said = f"Of the measured sizes, uniform LoRA needs {min(enough):,} parameters for that score"
+    return [f"{said}, {times:.1f} times as many."]
 
 
 def gains(own: SeedScores, other: SeedScores) -> list[float]:
