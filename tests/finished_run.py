@@ -7,6 +7,8 @@ from typing import Any
 
 from peftsearch.report.results import (
     GrantedBudget,
+    HandBaseline,
+    HandedOver,
     Results,
     SavedResult,
     SeedScores,
@@ -36,6 +38,17 @@ def uniform(parameters: int, *, validation: SeedScores, test: SeedScores, second
         test=test,
         seconds=seconds,
     )
+
+
+def by_hand(name: str, *, validation: SeedScores, test: SeedScores) -> HandBaseline:
+    return HandBaseline(name, 7, {"lnfit": 5, "lora": 2}, 950, 0.002, validation, test, 8.0)
+
+
+def handed_over(found: HandBaseline) -> HandedOver:
+    """The record of a hand recipe that was better than the search."""
+    sizes = (found.modules, found.modules_by_kind, found.parameters, found.learning_rate)
+    reason = f"The baseline {found.name} is handed over: 72 against 70."
+    return HandedOver(found.name, reason, f"baselines/{found.name}", *sizes, found.validation, found.test)
 
 
 def results(**changes: Any) -> Results:

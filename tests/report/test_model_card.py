@@ -5,7 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from finished_run import results, score, write_run
+from finished_run import by_hand, handed_over, results, score, write_run
 from huggingface_hub import ModelCard
 from markdown_it import MarkdownIt
 
@@ -13,6 +13,7 @@ from peftsearch.report.results import RandomBaseline, WallTime
 from peftsearch.report.run.model_card import make_run_card, write_card
 from peftsearch.report.run.record import collect
 from peftsearch.report.run.usage import usage_of
+from peftsearch.space import Choice, Configuration
 
 EVIL = "<script>alert(1)</script> | [x](http://evil) `a` *b*\n# heading --> \u2028{{ 7 * 7 }}"
 
@@ -112,6 +113,31 @@ def card_text(run: Path) -> str:
 def test_a_random_baseline_has_its_row(tmp_path):
     drawn = RandomBaseline(2, 77, 0.001, score(60.0), score(60.0), 8.0)
     assert "| random configuration, 77 parameters |" in card_of(tmp_path, random_baseline=drawn).text
+
+
+def test_the_card_of_a_hand_recipe_is_about_that_recipe(tmp_path):
+    recipe = by_hand("lnfit_lora", validation=score(72.0, 1.0), test=score(71.0, 1.0))
+    run = write_run(tmp_path / "run", baselines=(recipe,), handed_over=handed_over(recipe))
+    (run / "baselines" / "lnfit_lora").mkdir(parents=True)
+    places = Configuration.of([Choice("encoder.3.value", "lora", 2)])
+    places.save(run / "baselines" / "lnfit_lora" / "configuration.json")
+    card = make_run_card(collect(run), usage=usage_of(collect(run), run / "adapter"))
+    assert card.data.tags[:4] == ["peftsearch", "lnfit_lora", "lnfit", "lora"]
+    assert {r.metric_name: r.metric_value for r in card.data.eval_results}["test accuracy, mean of 3"] == 0.71
+    assert "# acme/bert, lnfit\\_lora on glue/rte" in card.text and "7 PEFT modules with 950 trained" in card.text
+    assert "| this | 72.00 ± 1.00 | 71.00 ± 1.00 |" in card.text
+    assert "| searched (bipeft), 990 parameters | 70.00 ± 1.00 |" in card.text
+    assert "| uniform LoRA, 900 parameters |" in card.text and "lnfit\\_lora, 950" not in card.text
+    assert "72 against 70" in card.text and "were found by peftsearch" not in card.text
+    assert "| encoder 3 | lora 2 |" in card.text
+
+
+def test_a_searched_configuration_that_won_keeps_its_card(tmp_path):
+    recipe = by_hand("lnfit_lora", validation=score(69.0, 1.0), test=score(71.0, 1.0))
+    told = replace(handed_over(recipe), name="searched", folder="training", reason="The searched one is better.")
+    text = card_of(tmp_path, baselines=(recipe,), handed_over=told).text
+    assert "| this | 70.00 ± 1.00 |" in text and "| lnfit\\_lora, 950 parameters | 69.00 ± 1.00 |" in text
+    assert "The searched one is better." in text and "bipeft on glue/rte" in text
 
 
 def test_a_whole_model_is_a_model_of_transformers(tmp_path):

@@ -6,8 +6,8 @@ import xml.etree.ElementTree as ElementTree
 
 import markupsafe
 import pytest
-from finished_run import score, uniform, write_results
-from run_folder_samples import EVIL, sample_results, write_finished, write_unfinished
+from finished_run import by_hand, handed_over, score, uniform, write_results
+from run_folder_samples import EVIL, sample_results, write_finished, write_lines, write_unfinished
 
 from peftsearch.errors import RunFolderError
 from peftsearch.modules.peft_module import KINDS
@@ -224,6 +224,23 @@ def test_the_terminal_shows_the_same_rows_and_ends_with_the_verdict(run, capsys)
     assert " ".join(out.split()).endswith(verdict(sample_results()))
 
 
+def test_hand_recipes_are_rows_and_the_one_in_the_folder_is_named(tmp_path, capsys):
+    recipe = by_hand("lnfit_lora", validation=score(92.0), test=score(93.0))
+    run = write_finished(tmp_path, baselines=(recipe,), handed_over=handed_over(recipe))
+    write_lines(run / "baselines" / "lnfit_lora" / "seed-0" / "log.jsonl", [{"step": 1, "loss": 1.25}])
+    found = collect(run)
+    rows = dict(summary_rows(found.finished))
+    assert rows["lnfit_lora, test"] == "93.00 with 950 parameters (validation 92.00)"
+    assert rows["handed over"] == "lnfit_lora: 950 parameters" and rows["test accuracy"] == "91.00"
+    words = words_of(run)
+    assert "('lnfit_lora', '950', '7', '0.002', '92.00', '93.00', '93.00')" in words
+    assert "('handed over', 'lnfit_lora', '950 parameters')" in words and "72 against 70" in words
+    curves = {chart.title: chart.rows for chart in training_charts(found)}
+    assert curves["Training loss"][-1][0] == "lnfit_lora, seed 0"
+    print_summary(run)
+    assert "72 against 70" in " ".join(capsys.readouterr().out.split())
+
+
 def test_a_folder_that_is_no_run_is_refused(tmp_path):
     with pytest.raises(RunFolderError, match="is not a run folder"):
         write_report(tmp_path)
@@ -249,7 +266,16 @@ def test_results_that_lack_something_are_named_with_their_file(run):
 
 def test_what_later_versions_added_may_be_missing(run):
     document = sample_results().to_dict()
-    for key in ("pareto", "verified", "random_baseline", "verdict", "base_model", "labels"):
+    for key in (
+        "pareto",
+        "verified",
+        "random_baseline",
+        "verdict",
+        "base_model",
+        "labels",
+        "baselines",
+        "handed_over",
+    ):
         del document[key]
     (run / "results.json").write_text(json.dumps(document | {"of_the_future": 1}))
     assert collect(run).finished == sample_results(base_model=None, labels=(), random_baseline=None)

@@ -41,6 +41,11 @@ def test_a_manual_configuration_is_its_own_method():
         ({"model": "m", "learning_rate_grid": "1e-3,inf"}, "must be rates above 0"),
         ({"model": "m", "method_name": "lora"}, "Did you mean 'method'"),
         ({"model": "m", "baseline": "no"}, "baseline is 'no', but must be true or false"),
+        ({"model": "m", "baselines": "uniform_lora,lora_qvv"}, "Unknown baseline 'lora_qvv'. Did you mean 'lora_qv'?"),
+        ({"model": "m", "baselines": "full"}, "Unknown baseline 'full'"),
+        ({"model": "m", "baselines": "lnfit, lnfit"}, "baselines is 'lnfit, lnfit', but must be names that differ"),
+        ({"model": "m", "baselines": "lnfit", "baseline": False}, "must be left out with --baseline false"),
+        ({"model": "m", "keep": "best"}, "keep is 'best', but must be one of better, searched"),
         ({"model": ["a"]}, "model is .*must be text"),
         ({"model": "m", "budget": "1%,x"}, "Cannot read the budget 'x'"),
     ],
@@ -48,6 +53,21 @@ def test_a_manual_configuration_is_its_own_method():
 def test_wrong_settings_are_named_with_what_is_allowed(settings, message):
     with pytest.raises(PeftSearchError, match=message):
         make_config(settings)
+
+
+@pytest.mark.parametrize(
+    "settings,names,has_uniform_lora",
+    [
+        ({}, ["uniform_lora"], True),
+        ({"baselines": "lnfit_lora, uniform_lora"}, ["lnfit_lora", "uniform_lora"], True),
+        ({"baselines": "lora_top"}, ["lora_top"], False),
+        ({"baselines": ""}, [], False),
+        ({"baseline": False}, [], False),
+    ],
+)
+def test_baselines_are_named_and_switched_off(settings, names, has_uniform_lora):
+    config = make_config({"model": "m", "task": "t", **settings})
+    assert config.baseline_names == names and config.has_uniform_lora is has_uniform_lora
 
 
 def test_where_a_run_is_written_is_not_part_of_it():

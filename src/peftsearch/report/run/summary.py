@@ -90,6 +90,6 @@ def print_summary(run: Path) -> None:
     there = [f"{name}/" for name in ("adapter", "lora", "model") if (run / name).is_dir()]
     files = ", ".join([*there, "results.json", "report.html"])
     console.print(f"Run folder: {escape(str(run))} ({files})", soft_wrap=True)
-    console.print(escape(verdict(results)))
     if results.handed_over:
         console.print(escape(results.handed_over.reason))
+    console.print(escape(verdict(results)))
