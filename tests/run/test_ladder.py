@@ -11,6 +11,7 @@ from peftsearch.cli.main import main
 from peftsearch.modules.attach import count_peft_parameters
 from peftsearch.report.one_standard_error import standard_error
 from peftsearch.report.results import Results
+from peftsearch.run.experiment import Experiment
 from peftsearch.space import Configuration
 from peftsearch.testing.stopping import counted, stopped_often
 
@@ -109,3 +110,11 @@ def test_larger_steps_do_not_inherit_and_the_run_says_so(settings):
     result = search(**settings(budget="600,1500", inherit=True, baseline=False))
     assert any("smallest budget's configuration starts from the supernet" in note for note in result.metrics["notes"])
     assert (result.folder / "ladder" / "1500" / "seed-0" / "trained.json").is_file()
+
+
+def test_a_larger_step_that_did_not_start_at_once_is_in_the_notes(settings, monkeypatch):
+    # No loss is below that of guessing.
+    monkeypatch.setattr(Experiment, "guess_losses", [0.0] * 12)
+    training = {"num_train_epochs": 5, "per_device_train_batch_size": 8, "learning_rate": 0.1}
+    notes = search(**settings(**LADDER, baseline=False, training=training)).metrics["notes"]
+    assert [note for note in notes if note.startswith("Budget 1,500: ") and "did not start" in note]
