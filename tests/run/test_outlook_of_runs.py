@@ -26,6 +26,14 @@ def test_a_search_says_it_before_and_at_its_start(settings, tiny_folder, caplog)
     assert (result.folder / "lora" / "adapter_config.json").is_file()
 
 
+def test_a_baseline_that_may_be_handed_over_counts(settings):
+    given = settings(space="lora", baselines="lnfit_lora")
+    words = f"always plain LoRA and mergeable; {SERVABLE} unless it holds lnfit"
+    assert last_line(describe_search(make_config(given))) == f"result    {words}"
+    kept = describe_search(make_config(given | {"keep": "searched"}))
+    assert last_line(kept) == f"result    always plain LoRA, mergeable and {SERVABLE}"
+
+
 @pytest.mark.parametrize(
     "configuration,words",
     [

@@ -21,7 +21,7 @@ def describe_search(config: RunConfig) -> str:
     lines = [_describe(config, experiment), f"baselines {', '.join(config.baseline_names) or 'none'}"]
     if trainings := describe_ladder(config, experiment):
         lines.append(f"trains    {trainings}")
-    return "\n".join([*lines, f"result    {describe_found(experiment)}"])
+    return "\n".join([*lines, f"result    {describe_found(config, experiment)}"])
 
 
 def describe_train(config: RunConfig) -> str:

@@ -1,14 +1,20 @@
 """Tell at the start of a run what its result can be exported as."""
 
 from peftsearch.exports.outlook import describe_configuration, describe_space
+from peftsearch.methods.manual.manual_methods import MANUAL_METHODS
+from peftsearch.methods.manual.method import place
+from peftsearch.run.config import RunConfig
 from peftsearch.run.experiment import Experiment
 from peftsearch.run.recipe import AdaLora, FreshModules, Recipe
 from peftsearch.space import Choice, Configuration
 
 
-def describe_found(experiment: Experiment) -> str:
-    """Say what a search's result is whatever is found, in words after "The result is"; see `describe_space`."""
-    return describe_space(experiment.space.largest, experiment.sites)
+def describe_found(config: RunConfig, experiment: Experiment) -> str:
+    """Say what a search's result is whatever is handed over, in words after "The result is"; see `describe_space`."""
+    baselines = config.baseline_names if config.keep == "better" else []
+    by_hand = [place(MANUAL_METHODS[method], experiment.sites, rank=1) for method in baselines]
+    choices = {choice.placement: choice for part in (*by_hand, experiment.space.largest) for choice in part}
+    return describe_space(Configuration.of(choices.values()), experiment.sites)
 
 
 def describe_trained(recipe: Recipe, experiment: Experiment) -> str:

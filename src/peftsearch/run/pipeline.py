@@ -55,7 +55,7 @@ def run_search(config: RunConfig) -> Path:
 
 def _search(config: RunConfig, experiment: Experiment, budget: int) -> Path:
     folder = _start(config, experiment)
-    logger.info("The result is %s.", describe_found(experiment))
+    logger.info("The result is %s.", describe_found(config, experiment))
     if trainings := describe_ladder(config, experiment):
         logger.info("The search is followed by %s.", trainings)
     request = SearchRequest(config.method_name, config.method, config.inherit)
