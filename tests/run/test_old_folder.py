@@ -13,6 +13,7 @@ from safetensors.torch import load_file
 
 from peftsearch import evaluate, export, load, search, train
 from peftsearch.cli.main import main
+from peftsearch.errors import RunFolderError
 from peftsearch.settings import read_yaml
 
 OLD = Path(__file__).parents[1] / "fixtures" / "old_run"
@@ -59,6 +60,9 @@ def test_it_goes_on_from_its_trainings_to_the_same_results(run):
     (run / "results.json").unlink()
     shutil.rmtree(run / "adapter")
     settings = read_yaml(run / "config.yaml") | {"output": str(run), "resume": True, "verify": False}
+    with pytest.raises(RunFolderError, match="training.head_start: was 'fresh', is 'probe'"):
+        search(**settings)
+    settings["training"]["head_start"] = "fresh"
     after = search(**settings).metrics
     assert (run / "adapter" / "adapter_model.safetensors").read_bytes() == weights
     # That version trained the smallest step of a ladder alone.

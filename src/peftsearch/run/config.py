@@ -271,7 +271,10 @@ def read_config(path: Path) -> RunConfig:
     Raises:
         SettingError: if it cannot be read.
     """
-    return make_config(read_yaml(path))
+    document = read_yaml(path)
+    # A file from before heads were probed does not name their start.
+    training = {"head_start": "fresh"} | as_mapping("training", document.get("training") or {})
+    return make_config(document | {"training": training})
 
 
 def check_same_run(config: RunConfig, earlier: RunConfig) -> None:

@@ -4,6 +4,7 @@ import logging
 import random
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from accelerate import PartialState
@@ -74,7 +75,8 @@ class ProbedHeads:
 
     def _probe(self, loaded: TaskModel, seed: int, place: Path) -> None:
         logger.info("Fitting the task head to the frozen model, seed %d.", seed)
-        loaded.model.to(PartialState().device)
+        model: Any = loaded.model  # to() of transformers is typed for its own decorator
+        model.to(PartialState().device)
         probe = probe_head(
             loaded.model,
             loaded.head,

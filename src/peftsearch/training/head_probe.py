@@ -235,10 +235,10 @@ class _Backbone:
         return _all_tokens
 
     def _cut(self, batch: Batch, output: ModelOutput, view: _View) -> _Cached:
-        mask = batch["attention_mask"]
+        mask, found = batch["attention_mask"], dict(output)
         last = mask.shape[1] - 1 - mask.flip(1).argmax(1)
-        kept = {"last_hidden_state": view(output.last_hidden_state, last)}
-        if output.get("pooler_output") is not None:
-            kept["pooler_output"] = output.pooler_output
+        kept = {"last_hidden_state": view(found["last_hidden_state"], last)}
+        if found.get("pooler_output") is not None:
+            kept["pooler_output"] = found["pooler_output"]
         inputs = {name: tensor if name == "labels" else view(tensor, last) for name, tensor in batch.items()}
         return _Cached(inputs, type(output)(**kept))
