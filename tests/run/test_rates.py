@@ -36,7 +36,10 @@ def test_four_rates_start_and_one_ends_for_less_than_two_trainings(settings, mon
     assert [end["step"] for end in found["rounds"]] == [1, 3]
     assert [len(end["losses"]) for end in found["rounds"]] == [4, 2]
     assert found["cost"] == pytest.approx(STEPS / 12)
-    assert "leave by their validation losses after 1 and 3 steps. Cost: 1.42 of one training" in caplog.text
+    announced = (
+        "0.001, 0.003, 0.01, 0.03 start, and the worse ones leave after 1 and 3 of 12 steps: 1.42 of one training"
+    )
+    assert announced in caplog.text
     for end in found["rounds"]:
         best = sorted(end["losses"], key=lambda rate: end["losses"][rate])[: len(end["kept"])]
         assert set(best) == set(end["kept"])

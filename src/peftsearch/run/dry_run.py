@@ -7,6 +7,7 @@ from peftsearch.run.experiment import Experiment
 from peftsearch.run.ladder import describe_ladder
 from peftsearch.run.outlook import describe_found, describe_trained
 from peftsearch.run.pipeline import open_experiment
+from peftsearch.run.rate_choice import choose_rates
 
 
 def describe_search(config: RunConfig) -> str:
@@ -51,6 +52,7 @@ def _describe(config: RunConfig, experiment: Experiment) -> str:
         f"model     {config.model}: {backbone:,} parameters, head {head:,}",
         f"space     {config.space_name}: {len(space.ranks)} modules, {space.cost(space.largest):,} parameters",
         *(f"budget    {text}: {parameters:,} parameters" for text, parameters in experiment.usable_budgets().items()),
+        f"rate      {choose_rates(config, experiment).describe()}",
         f"output    {config.output_folder}",
     ]
     return "\n".join(lines)

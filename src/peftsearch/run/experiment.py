@@ -19,7 +19,7 @@ from peftsearch.tasks.load import load_task
 from peftsearch.tasks.task import Example, Task, TaskRequest
 from peftsearch.tasks.task_format import TaskFormat, make_task_format
 from peftsearch.training.halving import candidate_rates, rate_of_search
-from peftsearch.training.settings import AUTO, TrainingSettings
+from peftsearch.training.settings import AUTO, TrainingSettings, planned_steps
 from peftsearch.training.start_check import guess_losses
 
 
@@ -119,6 +119,11 @@ class Experiment:
         """The task heads that are fitted to the frozen model, one for each seed."""
         batch_size = self.training.per_device_eval_batch_size
         return ProbedHeads(self.folder, self.task_format, self.train, self.validation, batch_size)
+
+    @property
+    def num_steps(self) -> int:
+        """Optimizer steps of a whole training."""
+        return planned_steps(len(self.train.encoded), self.training, self.training.num_train_epochs)
 
     @cached_property
     def candidate_rates(self) -> tuple[float, ...]:

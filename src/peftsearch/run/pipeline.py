@@ -4,7 +4,6 @@ import logging
 import random
 from dataclasses import replace
 from pathlib import Path
-from statistics import fmean
 
 from torch import nn
 
@@ -23,7 +22,7 @@ from peftsearch.run.ladder import INHERITED_NOTE, add_ladder, describe_ladder
 from peftsearch.run.outlook import describe_found, describe_trained
 from peftsearch.run.pareto import train_front
 from peftsearch.run.proof import score
-from peftsearch.run.rate_choice import GivenRate, Halving, RateChoice, RateGrid
+from peftsearch.run.rate_choice import choose_rates
 from peftsearch.run.recipe import FreshModules, InheritedModules, Recipe
 from peftsearch.run.results import add_baselines, add_search, describe_random, describe_uniform, make_results
 from peftsearch.run.saved_model import SavedModel
@@ -163,18 +162,7 @@ def _start(config: RunConfig, experiment: Experiment) -> Path:
 
 def _make_stage(config: RunConfig, experiment: Experiment, folder: Path, budget: int | None) -> TrainingStage:
     seeds = range(config.seed, config.seed + config.seeds)
-    return TrainingStage(experiment, folder, seeds, _rate_choice(config, experiment), budget)
-
-
-def _rate_choice(config: RunConfig, experiment: Experiment) -> RateChoice:
-    match config.learning_rates:
-        case []:
-            guesses = experiment.guess_losses
-            return Halving(experiment.candidate_rates, fmean(guesses) if guesses else None)
-        case [rate]:
-            return GivenRate(rate)
-        case rates:
-            return RateGrid(tuple(rates), experiment.task.selection_metric)
+    return TrainingStage(experiment, folder, seeds, choose_rates(config, experiment), budget)
 
 
 def _recipe_of(found: SearchResult, request: SearchRequest, folder: Path, *, notes: tuple[str, ...]) -> Recipe:

@@ -7,12 +7,15 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from statistics import fmean
 from typing import Protocol
 
 from peftsearch.errors import TrainingError
 from peftsearch.files import new_folder, write_json
 from peftsearch.report.document import read_as
 from peftsearch.report.results import RateRound, RateSearch
+from peftsearch.run.config import RunConfig
+from peftsearch.run.experiment import Experiment
 from peftsearch.run.folder import read_json
 from peftsearch.run.training import Training
 from peftsearch.training.fine_tuning import TrainingResult
@@ -32,6 +35,10 @@ class RateChoice(Protocol):
         """Train to the end at the rate that is chosen; the result is left in `folder`."""
         ...
 
+    def describe(self) -> str:
+        """Say in a clause which rates are tried, and at what cost."""
+        ...
+
 
 @dataclass(frozen=True)
 class GivenRate:
@@ -41,6 +48,9 @@ class GivenRate:
 
     def train(self, make: MakeTraining, folder: Path) -> TrainingResult:
         return make(self.rate, folder).run()
+
+    def describe(self) -> str:
+        return f"{self.rate:g}"
 
 
 @dataclass(frozen=True)
@@ -64,6 +74,9 @@ class RateGrid:
                 shutil.copytree(folders[self.rates[best]], new, dirs_exist_ok=True)
         return found[best]
 
+    def describe(self) -> str:
+        return f"the best of {_listed(self.rates)}, each trained to its end"
+
 
 @dataclass(frozen=True)
 class Halving:
@@ -73,28 +86,39 @@ class Halving:
 
     Args:
         rates: ascending.
+        num_steps: optimizer steps of a whole training.
         guess: mean validation loss of guessing; None if there is none.
     """
 
     rates: tuple[float, ...]
+    num_steps: int
     guess: float | None
 
     def train(self, make: MakeTraining, folder: Path) -> TrainingResult:
         place = folder.parent / "rates"
         trainings = {rate: make(rate, place / f"{rate:g}") for rate in self.rates}
-        num_steps = trainings[self.rates[0]].num_steps
         if not (folder / "trained.json").exists():
-            winner = trainings[self._choose(trainings, num_steps, folder.parent / "rates.json")]
+            winner = trainings[self._choose(trainings, folder.parent / "rates.json")]
             winner.run()
             winner.folder.rename(folder)
         shutil.rmtree(place, ignore_errors=True)
         return make(self.rates[0], folder).run()
 
-    def _choose(self, trainings: Mapping[float, Training], num_steps: int, path: Path) -> float:
-        rounds = rounds_of(num_steps)
-        record = LossRecord(path, cost_in_trainings(num_steps, len(self.rates)))
-        going = self.rates
-        _announce(going, [end.step for end in rounds], record.cost)
+    @property
+    def cost(self) -> float:
+        """Steps of all rates over those of one training."""
+        return cost_in_trainings(self.num_steps, len(self.rates))
+
+    def describe(self) -> str:
+        steps = " and ".join(str(end.step) for end in rounds_of(self.num_steps)) or "no"
+        return (
+            f"{_listed(self.rates)} start, and the worse ones leave after {steps} of {self.num_steps} steps: "
+            f"{self.cost:.2f} of one training in all"
+        )
+
+    def _choose(self, trainings: Mapping[float, Training], path: Path) -> float:
+        rounds, record, going = rounds_of(self.num_steps), LossRecord(path, self.cost), self.rates
+        logger.info("Finding the learning rate: %s.", self.describe())
         for end in rounds:
             losses = {rate: record.measure(trainings[rate], end.step) for rate in going}
             kept = survivors(losses, end.keep)
@@ -113,14 +137,20 @@ class Halving:
             training.start_again(FailedStart(training.rate, step, loss, self.guess))
 
 
-def _announce(rates: Sequence[float], steps: Sequence[int], cost: float) -> None:
-    logger.info(
-        "Finding the learning rate: %s start, and leave by their validation losses after %s steps. Cost: %.2f of one "
-        "training, which is included.",
-        ", ".join(f"{rate:g}" for rate in rates),
-        " and ".join(map(str, steps)),
-        cost,
-    )
+def _listed(rates: Sequence[float]) -> str:
+    return ", ".join(f"{rate:g}" for rate in rates)
+
+
+def choose_rates(config: RunConfig, experiment: Experiment) -> RateChoice:
+    """Make the way in which every recipe of a run gets its learning rate."""
+    match config.learning_rates:
+        case []:
+            guesses = experiment.guess_losses
+            return Halving(experiment.candidate_rates, experiment.num_steps, fmean(guesses) if guesses else None)
+        case [rate]:
+            return GivenRate(rate)
+        case rates:
+            return RateGrid(tuple(rates), experiment.task.selection_metric)
 
 
 class LossRecord:

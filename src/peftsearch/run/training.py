@@ -3,7 +3,6 @@
 import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
-from functools import cached_property
 from pathlib import Path
 from statistics import fmean
 
@@ -17,7 +16,7 @@ from peftsearch.training import stop_signals
 from peftsearch.training.arguments import Phase
 from peftsearch.training.checkpoints import Checkpoints
 from peftsearch.training.fine_tuning import FineTuning, TrainingResult
-from peftsearch.training.settings import TrainingSettings, planned_steps
+from peftsearch.training.settings import TrainingSettings
 from peftsearch.training.start_check import DidNotStart, FailedStart, StartCheck, beats_guessing
 
 logger = logging.getLogger(__name__)
@@ -42,12 +41,6 @@ class Training:
     seed: int
     rate: float
     budget: int | None
-
-    @cached_property
-    def num_steps(self) -> int:
-        """Optimizer steps of the whole training."""
-        settings = self.experiment.training
-        return planned_steps(len(self.experiment.train.encoded), settings, settings.num_train_epochs)
 
     def run(self) -> TrainingResult:
         """Train to the end and save the result, from the last checkpoint if there is one; read it if that is done.
@@ -126,7 +119,7 @@ class Training:
         return replace(found, validation_loss=fmean(losses), beats_guessing=beats)
 
     def _attach(self) -> Attached:
-        return self.recipe.attach(self.experiment, self.seed, steps=self.num_steps)
+        return self.recipe.attach(self.experiment, self.seed, steps=self.experiment.num_steps)
 
     def _fine_tuning(self, attached: Attached, settings: TrainingSettings, name: str) -> FineTuning:
         experiment = self.experiment

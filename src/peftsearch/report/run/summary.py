@@ -46,9 +46,25 @@ def size_rows(results: Results) -> list[tuple[str, str]]:
     return [
         ("modules", f"{results.modules}: {kinds}" if results.modules else "none attached"),
         ("parameters", _parameters(results)),
-        ("task head", f"{results.head_parameters:,} parameters, not in the budget"),
-        ("learning rate", f"{results.learning_rate:g}"),
+        ("task head", f"{results.head_parameters:,} parameters, not in the budget{_probe(results)}"),
+        ("learning rate", f"{results.learning_rate:g}{_rate_search(results)}"),
     ]
+
+
+def _probe(results: Results) -> str:
+    probe = results.head_probe
+    if probe is None:
+        return ""
+    if probe.learning_rate is None:
+        return f"; no fit to the frozen model lowered its loss ({probe.seconds:.0f} s)"
+    return (
+        f"; first fitted to the frozen model: loss {probe.fresh_loss:.2f} to {probe.loss:.2f} in {probe.seconds:.0f} s"
+    )
+
+
+def _rate_search(results: Results) -> str:
+    found = results.rate_search
+    return f", found for {found.cost - 1:.2f} of a training more" if found else ""
 
 
 def _parameters(results: Results) -> str:
