@@ -46,6 +46,10 @@ class TrainingError(PeftSearchError):
     """Training that cannot go on, such as a loss that is not a number."""
 
 
+class DivergedError(TrainingError):
+    """The loss of a training stopped being a number."""
+
+
 class HubError(PeftSearchError):
     """A hub that is not reached, or that refuses the token, the name or the files."""
 

@@ -10,7 +10,7 @@ import yaml
 
 from peftsearch import compare
 from peftsearch.cli.main import main
-from peftsearch.comparison.config import make_compare_config
+from peftsearch.comparison.config import check_same_comparison, make_compare_config
 from peftsearch.errors import PeftSearchError, RunFolderError
 
 BIPEFT = {"max_triggers": 3, "warmup": 0.3, "weight_warmup": 1, "window": 1}
@@ -166,6 +166,18 @@ def test_a_method_is_compared_with_other_settings_of_itself(comparison, tmp_path
     assert again.methods.settings_of("drawn") == {"trials": 1} and again.methods.method_of("drawn") == "random"
 
 
+def test_a_comparison_from_before_heads_were_probed_goes_on_with_a_fresh_one(comparison, tmp_path):
+    (tmp_path / "cmp").mkdir()
+    config = make_compare_config(comparison())
+    earlier = yaml.safe_load(config.to_yaml())
+    for name in ("head_start", "lora_b_rate", "average_last"):
+        del earlier["training"][name]
+    (tmp_path / "cmp" / "comparison.yaml").write_text(yaml.safe_dump(earlier))
+    with pytest.raises(RunFolderError, match=r"\(training.head_start: was 'fresh', is 'probe'\)"):
+        check_same_comparison(config)
+    check_same_comparison(make_compare_config(comparison(training=earlier["training"] | {"head_start": "fresh"})))
+
+
 def test_full_and_head_need_no_budget(comparison):
     found = compare(**comparison(methods="full,head", tasks=comparison()["tasks"][1:], seeds=1))
     rows = {row.method: row for row in found.rows}
@@ -227,6 +239,7 @@ def test_flags_choose_among_the_methods_of_the_file(comparison, tmp_path, capsys
         ({"methods": {"bipeft": {"windwo": 1}}}, "Did you mean 'method.window'"),
         ({"methods": " , "}, "methods is .*--methods"),
         ({"methods": "lora,lora"}, "methods is 'lora', but must be given once"),
+        ({"methods": {"../x": {"method": "bitfit"}}}, "methods is '../x', but must be a name of letters"),
         ({"methods": {"lora": {"rank": 3}}}, "methods.lora is .*without settings"),
         ({"tasks": ""}, "tasks is ''.*--tasks"),
         ({"tasks": "glue/rtee"}, "Unknown task 'glue/rtee'. Did you mean 'glue/rte'"),

@@ -117,4 +117,4 @@ def test_a_larger_step_that_did_not_start_at_once_is_in_the_notes(settings, monk
     monkeypatch.setattr(Experiment, "guess_losses", [0.0] * 12)
     training = {"num_train_epochs": 5, "per_device_train_batch_size": 8, "learning_rate": 0.1}
     notes = search(**settings(**LADDER, baseline=False, training=training)).metrics["notes"]
-    assert [note for note in notes if note.startswith("Budget 1,500: ") and "did not start" in note]
+    assert [note for note in notes if note.startswith("ladder/1500/seed-0 ") and "did not start" in note]

@@ -7,6 +7,7 @@ import random
 import pytest
 
 from peftsearch import search, train
+from peftsearch.files import write_json
 from peftsearch.run import rate_choice
 from peftsearch.run.experiment import Experiment
 from peftsearch.testing.stopping import counted, stopped_often
@@ -118,7 +119,7 @@ def test_every_training_of_a_seed_starts_with_the_same_probed_head(settings, mon
     result = search(**settings(output=str(tmp_path / "run"), seeds=2))
     assert probes == [0, 1]
     found = result.metrics["head_probe"]
-    assert found["loss"] <= found["fresh_loss"] and found["num_examples"] == 48
+    assert found["loss"] <= found["fresh_loss"] and found["num_rows"] == 48
     assert sorted(path.name for path in (tmp_path / "run" / "head").iterdir()) == ["seed-0", "seed-1"]
 
 
@@ -153,8 +154,12 @@ def noise(tmp_path) -> str:
 @pytest.mark.parametrize("rate", ["auto", 1e-3])
 def test_labels_that_nothing_explains_end_with_words(rate, noise, settings, tmp_path):
     result = bitfit(settings, tmp_path / "run", data=noise, training={"num_train_epochs": 5, "learning_rate": rate})
-    (note,) = [note for note in result.metrics["notes"] if "guessing" in note]
-    assert "no better than guessing by the labels' frequencies, or not beyond noise. Look at some rows" in note
+    (note,) = [note for note in result.metrics["notes"] if "does not beat guessing" in note]
+    assert note.startswith("training/seed-0 ends with a validation loss of")
+    assert (
+        "does not beat guessing by the labels' frequencies, or not beyond noise" in note
+        and "look at some rows" in note
+    )
 
 
 def test_a_training_that_does_not_start_starts_again_at_another_rate(noise, settings, tmp_path, caplog):
@@ -164,14 +169,16 @@ def test_a_training_that_does_not_start_starts_again_at_another_rate(noise, sett
     assert "It starts again at rate 0.0333333." in caplog.text
     assert result.metrics["learning_rate"] == pytest.approx(0.1 / 3)
     (note,) = [note for note in result.metrics["notes"] if "did not start" in note]
-    assert note.endswith("which cost these steps once more.")
+    assert note.startswith("training/seed-0 did not start: after") and note.endswith("6 steps were taken in vain.")
 
 
 def test_a_search_for_a_rate_that_finds_none_starts_again(settings, monkeypatch, tmp_path):
     monkeypatch.setattr(Experiment, "guess_losses", [0.0] * 12)
     result = bitfit(settings, tmp_path / "run")
     failed = json.loads((tmp_path / "run" / "training" / "seed-0" / "failed_start.json").read_text())
-    assert failed["step"] == 3 and result.metrics["learning_rate"] == pytest.approx(failed["learning_rate"] / 3)
+    # Below all rates that were tried.
+    assert failed["step"] == 3 and result.metrics["learning_rate"] == pytest.approx(1e-3 / 3)
+    assert result.metrics["rate_search"]["cost"] == pytest.approx((STEPS + 3) / 12)
 
 
 def test_a_second_start_that_is_killed_goes_on(noise, settings, monkeypatch, tmp_path):
@@ -183,3 +190,37 @@ def test_a_second_start_that_is_killed_goes_on(noise, settings, monkeypatch, tmp
         every=7,
     )
     assert num_stops >= 4 and outcome(first) == outcome(second)
+
+
+def test_a_kill_before_a_second_start_is_recorded_repeats_the_first(noise, settings, monkeypatch, tmp_path):
+    training = {"num_train_epochs": 5, "learning_rate": 0.1, "head_start": "fresh", "save_steps": 1}
+    first = bitfit(settings, tmp_path / "first", data=noise, training=training)
+
+    def killed(path, document):
+        if path.name == "failed_start.json":
+            raise KeyboardInterrupt
+        write_json(path, document)
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr("peftsearch.run.training.write_json", killed)
+        bitfit(settings, tmp_path / "second", data=noise, training=training)
+    second = bitfit(settings, tmp_path / "second", data=noise, training=training, resume=True)
+    assert outcome(first) == outcome(second)
+    failed = json.loads((tmp_path / "second" / "training" / "seed-0" / "failed_start.json").read_text())
+    assert second.metrics["learning_rate"] == pytest.approx(failed["next_rate"]) == pytest.approx(0.1 / 3)
+
+
+def test_a_grid_trains_every_rate_to_its_end(noise, settings, tmp_path):
+    training = {"num_train_epochs": 2, "head_start": "fresh"}
+    result = bitfit(settings, tmp_path / "run", data=noise, training=training, learning_rate_grid="1e-3,0.1")
+    grid = tmp_path / "run" / "training" / "grid"
+    rates = {path.name: json.loads((path / "trained.json").read_text())["learning_rate"] for path in grid.iterdir()}
+    assert rates == {"0.001": 1e-3, "0.1": 0.1} and result.metrics["learning_rate"] in rates.values()
+
+
+def test_trackers_end_with_a_training_that_does_not_start(noise, settings, monkeypatch, tmp_path):
+    ended = []
+    monkeypatch.setattr("peftsearch.training.trainer.TaskTrainer._end_trackers", lambda self: ended.append(self))
+    training = {"learning_rate": 0.1, "head_start": "fresh", "num_train_epochs": 5}
+    bitfit(settings, tmp_path / "run", data=noise, training=training)
+    assert len(ended) == 1

@@ -6,6 +6,7 @@ import pytest
 
 from peftsearch.training.halving import (
     Round,
+    affordable,
     candidate_rates,
     cost_in_trainings,
     rate_of_search,
@@ -36,8 +37,14 @@ def test_the_lowest_losses_survive():
 def test_no_step_is_paid_twice():
     # 4 rates to step 10, 2 on to step 40, 1 on to step 160.
     assert cost_in_trainings(160, 4) == pytest.approx((4 * 10 + 2 * 30 + 120) / 160)
-    assert max(cost_in_trainings(steps, 4) for steps in range(24, 3000)) <= 1.6
     assert cost_in_trainings(160, 1) == 1
+
+
+def test_no_training_costs_more_than_it_may():
+    rates = candidate_rates(384)
+    assert affordable(rates, 7) == rates and affordable(rates, 6) == (3e-3, 1e-2)
+    costs = {steps: cost_in_trainings(steps, len(affordable(rates, steps))) for steps in range(1, 3000)}
+    assert max(costs.values()) <= 1.6
 
 
 def test_wider_models_try_lower_rates():

@@ -96,4 +96,4 @@ def test_a_head_that_cannot_be_better_stays():
 def test_a_memory_limit_leaves_examples_out(monkeypatch):
     monkeypatch.setattr("peftsearch.training.head_probe.MAX_BYTES", 1)
     found = probe_head(TINY["bert"](), ("classifier",), train=batches(8, 0), validation=batches(2, 1), seed=0)
-    assert found.num_examples == 16
+    assert found.num_rows == 16

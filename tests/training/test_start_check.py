@@ -7,11 +7,11 @@ import pytest
 
 from peftsearch.training.start_check import (
     DidNotStart,
-    FailedStart,
     StartCheck,
     beats_guessing,
     check_step,
     guess_losses,
+    next_rate,
 )
 
 CLASSES = SimpleNamespace(num_labels=2, problem_type="single_label_classification")
@@ -37,8 +37,9 @@ def test_texts_cannot_be_guessed():
 
 
 def test_a_loss_above_guessing_lowers_the_rate_and_one_that_stands_still_raises_it():
-    assert FailedStart(3e-2, 10, loss=2.0, guess=0.7).other_rate == pytest.approx(1e-2)
-    assert FailedStart(1e-3, 10, loss=0.7, guess=0.7).other_rate == pytest.approx(3e-3)
+    assert next_rate([1e-2, 3e-2], loss=2.0, guess=0.7) == pytest.approx(1e-2 / 3)
+    assert next_rate([1e-3, 3e-3], loss=0.7, guess=0.7) == pytest.approx(9e-3)
+    assert next_rate([1e-2], loss=math.nan, guess=0.7) == pytest.approx(1e-2 / 3)
 
 
 @pytest.mark.parametrize(("loss", "starts"), [(0.69, True), (0.7, False), (math.nan, False)])
@@ -50,7 +51,7 @@ def test_a_training_is_checked_once_after_a_fifth_of_its_steps(loss, starts):
     if starts:
         check.on_step_end(args, SimpleNamespace(global_step=20, max_steps=96), None)
     else:
-        with pytest.raises(DidNotStart, match="after 20 steps at rate 0.001"):
+        with pytest.raises(DidNotStart, match="step 20: a validation loss of"):
             check.on_step_end(args, SimpleNamespace(global_step=20, max_steps=96), None)
 
 

@@ -58,7 +58,10 @@ def test_lora_s_b_may_have_a_rate_of_its_own():
 
 
 def test_the_average_is_that_of_the_last_steps():
-    model, best = torch.nn.Linear(1, 1, bias=False), SimpleNamespace(on_epoch_end=lambda *_, **__: None)
+    model, best = (
+        torch.nn.Linear(1, 1, bias=False),
+        SimpleNamespace(on_epoch_end=lambda *_, **__: None, select_after_step=0),
+    )
     average = AverageLast(0.5, best)
     for step, value in enumerate([8.0, 4.0, 2.0, 1.0], start=1):
         model.weight.data.fill_(value)

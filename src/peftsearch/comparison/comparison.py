@@ -178,7 +178,7 @@ class ComparisonFiles:
             budget=config.budget,
             budget_parameters=sizes.budgets[config.budget.strip()],
             reference=REFERENCE,
-            outside_budget=("full",),
+            outside_budget=tuple(row for row in config.methods.names if config.methods.method_of(row) == "full"),
             tasks=tuple(task.name for task in config.tasks.tasks),
             seeds=tuple(config.run_seeds),
             learning_rates=tuple(config.rates),

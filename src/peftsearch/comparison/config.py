@@ -1,6 +1,7 @@
 """The settings of a comparison: the same from YAML, flags and Python. No torch here."""
 
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -10,7 +11,7 @@ import yaml
 
 from peftsearch.comparison.tasks import TaskList
 from peftsearch.errors import BudgetError, RunFolderError
-from peftsearch.run.config import SEED, read_rates, refuse_other_settings
+from peftsearch.run.config import SEED, as_they_were, read_rates, refuse_other_settings
 from peftsearch.run.folder import list_content
 from peftsearch.searches.method import METHODS
 from peftsearch.settings import Settings, as_mapping, at_least, build_settings, limited, read_yaml, require
@@ -57,6 +58,10 @@ class MethodList:
         names = _names(chosen if chosen is not None else list(value) if isinstance(value, Mapping) else value)
         require(bool(names), "methods", chosen or value, "one or more of `peftsearch list methods`; give --methods")
         for name in (*names, *settings):
+            is_name = re.fullmatch(r"[\w-][\w.-]*", name)
+            require(
+                bool(is_name), "methods", name, "a name of letters, digits, '_', '-' and '.', since it names a folder"
+            )
             own = settings.get(name, {})
             METHODS[str(own.get("method", name))]
             SPACES[str(own.get("space", "s2"))]
@@ -218,6 +223,16 @@ def make_compare_config(settings: Mapping[str, Any], *, chosen: str | None = Non
     return build_settings(CompareConfig, settings | parsed)
 
 
+def read_compare_config(path: Path) -> CompareConfig:
+    """Read the settings file of a comparison's folder.
+
+    Raises:
+        PeftSearchError: if it cannot be read.
+    """
+    document = read_yaml(path)
+    return make_compare_config(document | {"training": as_they_were(document.get("training"))})
+
+
 def check_same_comparison(config: CompareConfig) -> None:
     """Refuse to go on with a comparison of other settings, or in a folder that holds something else.
 
@@ -227,7 +242,7 @@ def check_same_comparison(config: CompareConfig) -> None:
     path, content = config.folder / SETTINGS_FILE, list_content(config.folder)
     if path.is_file():
         if not config.overwrite:
-            then, now = read_yaml(path), yaml.safe_load(config.to_yaml())
+            then, now = (yaml.safe_load(each.to_yaml()) for each in (read_compare_config(path), config))
             refuse_other_settings(then, now, whose=f"The comparison in '{config.folder}'", continue_with="Go on with")
     elif config.resume:
         raise RunFolderError(f"There is no comparison in '{config.folder}' to go on with. Leave --resume out.")

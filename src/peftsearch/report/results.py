@@ -88,14 +88,14 @@ class HeadProbe:
         fresh_loss: mean validation loss of the head as drawn.
         loss: mean validation loss after the fit, at most `fresh_loss`.
         learning_rate: that was best; None where no fit helped and the head stayed as drawn.
-        num_examples: training examples that it was fitted to.
+        num_rows: encoded rows of the training set that it was fitted to.
         seconds: wall time.
     """
 
     fresh_loss: float
     loss: float
     learning_rate: float | None
-    num_examples: int
+    num_rows: int
     seconds: float
 
 
@@ -355,6 +355,7 @@ class Results:
         handed_over: the configuration whose adapter is in the run folder; None for the only one that could be.
         head_probe: of the first seed; None where trainings started with a fresh head, or there is no head.
         rate_search: for the learning rate; None where it was given.
+        search_learning_rate: LoRA's in the search; None without one.
     """
 
     method: str
@@ -396,6 +397,7 @@ class Results:
     handed_over: HandedOver | None = None
     head_probe: HeadProbe | None = None
     rate_search: RateSearch | None = None
+    search_learning_rate: float | None = None
 
     @property
     def of_adapter(self) -> "Results":

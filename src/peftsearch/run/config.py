@@ -272,9 +272,12 @@ def read_config(path: Path) -> RunConfig:
         SettingError: if it cannot be read.
     """
     document = read_yaml(path)
-    # A file from before heads were probed does not name their start.
-    training = {"head_start": "fresh"} | as_mapping("training", document.get("training") or {})
-    return make_config(document | {"training": training})
+    return make_config(document | {"training": as_they_were(document.get("training"))})
+
+
+def as_they_were(training: Any) -> dict[str, Any]:
+    """The training settings of a folder: one from before heads were probed does not name their start."""
+    return {"head_start": "fresh"} | as_mapping("training", training or {})
 
 
 def check_same_run(config: RunConfig, earlier: RunConfig) -> None:

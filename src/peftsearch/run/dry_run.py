@@ -19,7 +19,14 @@ def describe_search(config: RunConfig) -> str:
     check_is_search(config)
     experiment = open_experiment(config)
     check_baselines(config, experiment)
-    lines = [_describe(config, experiment), f"baselines {', '.join(config.baseline_names) or 'none'}"]
+    rates = (
+        f"{experiment.search_training.rate:g} in the search; trainings: {choose_rates(config, experiment).describe()}"
+    )
+    lines = [
+        _describe(config, experiment),
+        f"rate      {rates}",
+        f"baselines {', '.join(config.baseline_names) or 'none'}",
+    ]
     if trainings := describe_ladder(config, experiment):
         lines.append(f"trains    {trainings}")
     return "\n".join([*lines, f"result    {describe_found(config, experiment)}"])
@@ -37,6 +44,7 @@ def describe_train(config: RunConfig) -> str:
     parameters = recipe.num_parameters(experiment)
     lines = [
         _describe(config, experiment),
+        f"rate      {choose_rates(config, experiment).describe()}",
         f"trains    {recipe.name}: {parameters:,} parameters",
         f"result    {describe_trained(recipe, experiment)}",
     ]
@@ -52,7 +60,6 @@ def _describe(config: RunConfig, experiment: Experiment) -> str:
         f"model     {config.model}: {backbone:,} parameters, head {head:,}",
         f"space     {config.space_name}: {len(space.ranks)} modules, {space.cost(space.largest):,} parameters",
         *(f"budget    {text}: {parameters:,} parameters" for text, parameters in experiment.usable_budgets().items()),
-        f"rate      {choose_rates(config, experiment).describe()}",
         f"output    {config.output_folder}",
     ]
     return "\n".join(lines)

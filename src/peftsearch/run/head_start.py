@@ -67,9 +67,9 @@ class ProbedHeads:
     def _folder_of(self, seed: int) -> Path:
         return self.folder / "head" / f"seed-{seed}"
 
-    def _shuffled_batches(self, seed: int) -> list[Batch]:
+    def _shuffled_batches(self, split: EncodedSplit, seed: int) -> list[Batch]:
         """Batches of like length in random order, since the first ones must stand for all where memory ends."""
-        batches = list(batches_by_length(self.task_format, self.train.encoded, self.batch_size))
+        batches = list(batches_by_length(self.task_format, split.encoded, self.batch_size))
         random.Random(seed).shuffle(batches)
         return batches
 
@@ -80,8 +80,8 @@ class ProbedHeads:
         probe = probe_head(
             loaded.model,
             loaded.head,
-            train=self._shuffled_batches(seed),
-            validation=batches_by_length(self.task_format, self.validation.encoded, self.batch_size),
+            train=self._shuffled_batches(self.train, seed),
+            validation=self._shuffled_batches(self.validation, seed),
             seed=seed,
         )
         logger.info(_described(probe))
@@ -96,5 +96,5 @@ def _described(probe: Probe) -> str:
         return f"The fresh head stays: no fit lowered its validation loss of {probe.loss:.3f} ({probe.seconds:.0f} s)."
     return (
         f"The fitted head has a validation loss of {probe.loss:.3f}, the fresh one {probe.fresh_loss:.3f} "
-        f"({probe.num_examples:,} examples, {probe.seconds:.0f} s)."
+        f"({probe.num_rows:,} rows, {probe.seconds:.0f} s)."
     )

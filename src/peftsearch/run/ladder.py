@@ -11,7 +11,6 @@ from peftsearch.run.experiment import Experiment
 from peftsearch.run.recipe import FreshModules
 from peftsearch.run.search_result import SearchResult, step_folder
 from peftsearch.run.train import TrainingStage
-from peftsearch.run.training import start_notes
 from peftsearch.space import Configuration
 
 # Trains uniform LoRA within the budget of a stage, in the folder of that name within the run folder.
@@ -49,10 +48,9 @@ def add_ladder(
         _train_step(replace(stage, budget=budget), configuration, results.method, train_baseline)
         for budget, configuration in larger
     ]
-    ladder = (_smallest_step(results, smallest[0]), *(step for step, _ in trained))
+    ladder = (_smallest_step(results, smallest[0]), *trained)
     choice = choose_step(ladder, num_examples=results.split.sizes["validation"])
-    notes = (*results.notes, *(note for _, notes in trained for note in notes))
-    return replace(results, ladder=ladder, ladder_choice=choice, notes=notes)
+    return replace(results, ladder=ladder, ladder_choice=choice)
 
 
 def _smallest_step(results: Results, budget: int) -> LadderStep:
@@ -71,13 +69,12 @@ def _smallest_step(results: Results, budget: int) -> LadderStep:
 
 def _train_step(
     stage: TrainingStage, configuration: Configuration, method: str, train_baseline: TrainBaseline | None
-) -> tuple[LadderStep, list[str]]:
-    """Train a step, and say what the user must know about its trainings."""
+) -> LadderStep:
     budget, experiment = stage.budget, stage.experiment
     assert budget is not None
     folder = step_folder(budget)
     trained = stage.train(FreshModules(folder, method, configuration=configuration), folder)
-    step = LadderStep(
+    return LadderStep(
         budget=budget,
         parameters=trained.parameters,
         modules=len(trained.configuration),
@@ -87,4 +84,3 @@ def _train_step(
         test=trained.test(experiment),
         baseline=train_baseline(stage, f"{folder}/baseline") if train_baseline else None,
     )
-    return step, [f"Budget {budget:,}: {note}" for note in start_notes(trained.runs)]

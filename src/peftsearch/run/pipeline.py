@@ -66,12 +66,13 @@ def _search(config: RunConfig, experiment: Experiment, budget: int) -> Path:
     stage = _make_stage(config, experiment, folder, budget)
     recipe = _recipe_of(found, request, folder, notes=notes)
     searched = Candidate(SEARCHED, TRAINING, recipe, stage.train(recipe, TRAINING))
-    results = add_search(make_results(config, experiment, searched.trained, recipe), config, found)
-    by_hand = [train_by_hand(stage, method, folder=baseline_folder(method)) for method in config.baseline_names]
-    by_hand = [candidate for candidate in by_hand if candidate]
+    results = add_search(make_results(config, experiment, searched.trained, recipe), config, experiment, found)
+    tried = {name: train_by_hand(stage, name, folder=baseline_folder(name)) for name in config.baseline_names}
+    by_hand = [candidate for candidate in tried.values() if candidate]
+    left_out = [f"The budget holds no module of the baseline {name}." for name, one in tried.items() if one is None]
     handed, handed_over = hand_over(searched, by_hand, keep=config.keep, experiment=experiment)
     results = replace(
-        add_baselines(results, experiment, by_hand),
+        add_baselines(replace(results, notes=(*results.notes, *left_out)), experiment, by_hand),
         handed_over=handed_over,
         random_baseline=_train_random(stage, budget) if config.random_baseline else None,
         pareto=_train_front(stage, request.method) if config.pareto else (),

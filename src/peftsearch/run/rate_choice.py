@@ -5,12 +5,12 @@ import math
 import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from statistics import fmean
 from typing import Protocol
 
-from peftsearch.errors import TrainingError
+from peftsearch.errors import DivergedError
 from peftsearch.files import new_folder, write_json
 from peftsearch.report.document import read_as
 from peftsearch.report.results import RateRound, RateSearch
@@ -19,8 +19,8 @@ from peftsearch.run.experiment import Experiment
 from peftsearch.run.folder import read_json
 from peftsearch.run.training import Training
 from peftsearch.training.fine_tuning import TrainingResult
-from peftsearch.training.halving import cost_in_trainings, rounds_of, survivors
-from peftsearch.training.start_check import FailedStart
+from peftsearch.training.halving import affordable, cost_in_trainings, rate_of_search, rounds_of, survivors
+from peftsearch.training.start_check import FailedStart, next_rate
 
 logger = logging.getLogger(__name__)
 
@@ -39,6 +39,10 @@ class RateChoice(Protocol):
         """Say in a clause which rates are tried, and at what cost."""
         ...
 
+    def of_further_seeds(self, first: TrainingResult) -> float:
+        """The rate at which further seeds start, after the first one's training."""
+        ...
+
 
 @dataclass(frozen=True)
 class GivenRate:
@@ -51,6 +55,9 @@ class GivenRate:
 
     def describe(self) -> str:
         return f"{self.rate:g}"
+
+    def of_further_seeds(self, first: TrainingResult) -> float:
+        return self.rate
 
 
 @dataclass(frozen=True)
@@ -67,7 +74,8 @@ class RateGrid:
 
     def train(self, make: MakeTraining, folder: Path) -> TrainingResult:
         folders = {rate: folder.parent / "grid" / f"{rate:g}" for rate in self.rates}
-        found = [make(rate, folders[rate]).run() for rate in self.rates]
+        # None of them starts again: another rate of the grid is there already.
+        found = [replace(make(rate, folders[rate]), checks_start=False).run() for rate in self.rates]
         best = max(range(len(found)), key=lambda i: found[i].validation[self.metric])
         if not (folder / "trained.json").exists():
             with new_folder(folder) as new:
@@ -76,6 +84,9 @@ class RateGrid:
 
     def describe(self) -> str:
         return f"the best of {_listed(self.rates)}, each trained to its end"
+
+    def of_further_seeds(self, first: TrainingResult) -> float:
+        return first.learning_rate
 
 
 @dataclass(frozen=True)
@@ -110,11 +121,16 @@ class Halving:
         return cost_in_trainings(self.num_steps, len(self.rates))
 
     def describe(self) -> str:
-        steps = " and ".join(str(end.step) for end in rounds_of(self.num_steps)) or "no"
+        steps = " and ".join(str(end.step) for end in rounds_of(self.num_steps))
+        if not steps:
+            return f"{rate_of_search(self.rates):g}, since a training of one step leaves nothing to compare"
         return (
             f"{_listed(self.rates)} start, and the worse ones leave after {steps} of {self.num_steps} steps: "
             f"{self.cost:.2f} of one training in all"
         )
+
+    def of_further_seeds(self, first: TrainingResult) -> float:
+        return first.learning_rate
 
     def _choose(self, trainings: Mapping[float, Training], path: Path) -> float:
         rounds, record, going = rounds_of(self.num_steps), LossRecord(path, self.cost), self.rates
@@ -126,15 +142,17 @@ class Halving:
             for rate in set(going) - set(kept):
                 trainings[rate].discard_checkpoints()
             going = kept
-        (winner,) = going if len(going) == 1 else going[-2:-1]
+        winner = going[0] if rounds else rate_of_search(going)
         self._check_start(trainings[winner], record, rounds[-1].step if rounds else 0)
         return winner
 
     def _check_start(self, training: Training, record: "LossRecord", step: int) -> None:
         """Start the last training again at another rate if it is no better than guessing."""
-        loss = record.losses(step).get(training.rate)
-        if loss is not None and self.guess is not None and not loss < self.guess and not training.has_failed:
-            training.start_again(FailedStart(training.rate, step, loss, self.guess))
+        loss = record.losses(step).get(training.rate, math.inf)
+        if math.isfinite(loss) and self.guess is not None and not loss < self.guess and not training.has_failed:
+            rate = next_rate(self.rates, loss, self.guess)
+            training.start_again(FailedStart(training.rate, step, loss, self.guess, rate))
+            record.add_cost(step / self.num_steps)
 
 
 def _listed(rates: Sequence[float]) -> str:
@@ -145,8 +163,9 @@ def choose_rates(config: RunConfig, experiment: Experiment) -> RateChoice:
     """Make the way in which every recipe of a run gets its learning rate."""
     match config.learning_rates:
         case []:
-            guesses = experiment.guess_losses
-            return Halving(experiment.candidate_rates, experiment.num_steps, fmean(guesses) if guesses else None)
+            guesses, num_steps = experiment.guess_losses, experiment.num_steps
+            rates = affordable(experiment.candidate_rates, num_steps)
+            return Halving(rates, num_steps, fmean(guesses) if guesses else None)
         case [rate]:
             return GivenRate(rate)
         case rates:
@@ -174,7 +193,7 @@ class LossRecord:
         """Train up to a step and record the loss; a loss that is recorded is read.
 
         Returns:
-            the loss; infinite for a training that breaks down, such as one whose loss stops being a number.
+            the loss; infinite for a training whose loss stops being a number.
         """
         known = self.losses(step)
         if training.rate in known:
@@ -182,11 +201,17 @@ class LossRecord:
         started = time.perf_counter()
         try:
             loss = training.run_until(step)
-        except TrainingError as error:
+        except DivergedError as error:
             logger.warning("Rate %g leaves: %s", training.rate, error)
             loss = math.inf
+        loss = loss if math.isfinite(loss) else math.inf
         self._write(step, known | {training.rate: loss}, seconds=time.perf_counter() - started)
         return loss
+
+    def add_cost(self, trainings: float) -> None:
+        """Record that the last training starts again."""
+        self._search = replace(self._search, cost=self.cost + trainings)
+        write_json(self.path, asdict(self._search))
 
     def close(self, step: int, kept: Sequence[float]) -> None:
         """Record which rates go on after a step."""
@@ -199,7 +224,7 @@ class LossRecord:
         end = RateRound(step, plain, tuple(f"{rate:g}" for rate in kept))
         others = [other for other in self._search.rounds if other.step != step]
         rounds = tuple(sorted([*others, end], key=lambda end: end.step))
-        self._search = RateSearch(rounds, self.cost, self._search.seconds + seconds)
+        self._search = replace(self._search, rounds=rounds, seconds=self._search.seconds + seconds)
         write_json(self.path, asdict(self._search))
 
 

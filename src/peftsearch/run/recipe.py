@@ -107,7 +107,7 @@ class InheritedModules(FreshModules):
     folder: Path
 
     def attach(self, experiment: Experiment, seed: int, *, steps: int) -> Attached:
-        model = experiment.start_model(seed).model
+        model = experiment.load_model(seed).model
         return Attached(PeftModel.from_pretrained(model, str(self.folder), is_trainable=True))
 
 

@@ -25,7 +25,6 @@ from peftsearch.run.recipe import Recipe
 from peftsearch.run.saved_model import SavedModel
 from peftsearch.run.search_result import SearchResult
 from peftsearch.run.train import TrainedConfiguration
-from peftsearch.run.training import start_notes
 
 
 def make_results(config: RunConfig, experiment: Experiment, trained: TrainedConfiguration, recipe: Recipe) -> Results:
@@ -67,7 +66,7 @@ def make_results(config: RunConfig, experiment: Experiment, trained: TrainedConf
         search_cost=None,
         baseline=None,
         truncated_examples=experiment.num_truncated(),
-        notes=(*recipe.notes, *trained.notes(config.training.per_device_train_batch_size)),
+        notes=(*recipe.notes, *trained.memory_notes(config.training.per_device_train_batch_size)),
         versions=versions(),
         saved=SavedModel.of(experiment, recipe.saved_as),
         head_probe=experiment.probed_heads.read(config.seed),
@@ -75,12 +74,13 @@ def make_results(config: RunConfig, experiment: Experiment, trained: TrainedConf
     )
 
 
-def add_search(results: Results, config: RunConfig, found: SearchResult) -> Results:
+def add_search(results: Results, config: RunConfig, experiment: Experiment, found: SearchResult) -> Results:
     """Add the search whose configuration was trained: its space and its time.
 
     Args:
         results: of the training that followed.
         config: settings of the run.
+        experiment: was searched.
         found: by the search.
     """
     return replace(
@@ -90,6 +90,7 @@ def add_search(results: Results, config: RunConfig, found: SearchResult) -> Resu
         seconds=replace(results.seconds, search=found.seconds),
         search_steps=found.steps,
         search_cost=found.seconds / results.seconds.train,
+        search_learning_rate=experiment.search_training.rate,
     )
 
 
@@ -97,10 +98,8 @@ def add_baselines(results: Results, experiment: Experiment, by_hand: Sequence[Ca
     """Add the manual methods that were trained beside a search, and what the user must know about them."""
     uniform = [describe_uniform(experiment, one.trained) for one in by_hand if one.recipe.name == UNIFORM_LORA]
     others = [_describe_hand(experiment, one) for one in by_hand if one.recipe.name != UNIFORM_LORA]
-    notes = [note for one in by_hand for note in (*one.recipe.notes, *_named(one))]
-    return replace(
-        results, baseline=next(iter(uniform), None), baselines=tuple(others), notes=(*results.notes, *notes)
-    )
+    notes = (*results.notes, *(note for one in by_hand for note in one.recipe.notes))
+    return replace(results, baseline=next(iter(uniform), None), baselines=tuple(others), notes=notes)
 
 
 def describe_uniform(experiment: Experiment, baseline: TrainedConfiguration) -> UniformBaseline:
@@ -113,10 +112,6 @@ def describe_uniform(experiment: Experiment, baseline: TrainedConfiguration) -> 
 def _describe_hand(experiment: Experiment, one: Candidate) -> HandBaseline:
     kinds = one.trained.configuration.num_modules_by_kind()
     return HandBaseline(one.name, modules_by_kind=kinds, **_describe(experiment, one.trained))
-
-
-def _named(one: Candidate) -> list[str]:
-    return [f"Baseline {one.name}: {note}" for note in start_notes(one.trained.runs)]
 
 
 def describe_random(experiment: Experiment, baseline: TrainedConfiguration) -> RandomBaseline:

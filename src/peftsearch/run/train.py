@@ -9,7 +9,7 @@ from peftsearch.run.proof import Proof, prove
 from peftsearch.run.rate_choice import RateChoice, read_rate_search
 from peftsearch.run.recipe import Recipe
 from peftsearch.run.saved_model import SavedModel
-from peftsearch.run.training import Training, start_notes
+from peftsearch.run.training import Training
 from peftsearch.space import Configuration
 from peftsearch.training.fine_tuning import TrainingResult
 from peftsearch.training.micro_batches import memory_notes
@@ -41,10 +41,9 @@ class TrainedConfiguration:
         """Mean wall time of one training."""
         return sum(run.seconds for run in self.runs) / len(self.runs)
 
-    def notes(self, batch_size: int) -> tuple[str, ...]:
-        """Notes for the user on trainings that did not start at once, or whose batches memory did not hold."""
-        most = max(run.num_micro_batches for run in self.runs)
-        return (*start_notes(self.runs), *memory_notes("training", most, batch_size))
+    def memory_notes(self, batch_size: int) -> tuple[str, ...]:
+        """Notes for the user on trainings whose batches were split since memory did not hold them."""
+        return memory_notes("training", max(run.num_micro_batches for run in self.runs), batch_size)
 
     def best(self, metric: str) -> int:
         """Index of the seed with the best validation score; the first of equals."""
@@ -113,12 +112,10 @@ class TrainingStage:
         best = self.rate_choice.train(
             lambda rate, place: self._training(recipe, place, seed=first, rate=rate), folder / f"seed-{first}"
         )
+        rate = self.rate_choice.of_further_seeds(best)
         return [
             best,
-            *(
-                self._training(recipe, folder / f"seed-{seed}", seed=seed, rate=best.learning_rate).run()
-                for seed in others
-            ),
+            *(self._training(recipe, folder / f"seed-{seed}", seed=seed, rate=rate).run() for seed in others),
         ]
 
     def _training(self, recipe: Recipe, folder: Path, *, seed: int, rate: float) -> Training:

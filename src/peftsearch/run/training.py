@@ -1,6 +1,7 @@
 """One training of a recipe: attached, trained and saved, and started again once where it does not start."""
 
 import logging
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -17,7 +18,7 @@ from peftsearch.training.arguments import Phase
 from peftsearch.training.checkpoints import Checkpoints
 from peftsearch.training.fine_tuning import FineTuning, TrainingResult
 from peftsearch.training.settings import TrainingSettings
-from peftsearch.training.start_check import DidNotStart, FailedStart, StartCheck, beats_guessing
+from peftsearch.training.start_check import DidNotStart, FailedStart, StartCheck, beats_guessing, next_rate
 
 logger = logging.getLogger(__name__)
 
@@ -33,6 +34,7 @@ class Training:
         seed: of the head, the modules and the batches.
         rate: learning rate of LoRA.
         budget: is noted in the result; None without one.
+        checks_start: whether it starts again at another rate where it is no better than guessing.
     """
 
     experiment: Experiment
@@ -41,6 +43,7 @@ class Training:
     seed: int
     rate: float
     budget: int | None
+    checks_start: bool = True
 
     def run(self) -> TrainingResult:
         """Train to the end and save the result, from the last checkpoint if there is one; read it if that is done.
@@ -67,7 +70,9 @@ class Training:
         attached = self._attach()
         settings = replace(self.experiment.training, learning_rate=self.rate, report_to="none")
         name = f"{self.recipe.name}, seed {self.seed}, rate {self.rate:g} to step {step}"
-        return self._fine_tuning(attached, settings, name).run_until(step)
+        loss = self._fine_tuning(attached, settings, name).run_until(step)
+        Checkpoints(self.folder).keep_newest()
+        return loss
 
     def start_again(self, failed: FailedStart) -> None:
         """Make `run` start from the beginning, at another rate.
@@ -76,10 +81,11 @@ class Training:
             failed: what was seen of the first start.
         """
         logger.warning(
-            "%s did not start: %s. It starts again at rate %g.", self.recipe.name, failed.text, failed.other_rate
+            "%s did not start: %s. It starts again at rate %g.", self.recipe.name, failed.text, failed.next_rate
         )
-        write_json(self._failed_start, asdict(failed))
+        # In this order: with the record but with checkpoints too, a resumed run would go on with the failed start.
         self.discard_checkpoints()
+        write_json(self._failed_start, asdict(failed))
 
     def discard_checkpoints(self) -> None:
         """Delete the checkpoints; a training that is not finished then starts anew."""
@@ -96,18 +102,22 @@ class Training:
 
     def _train_and_save(self) -> TrainingResult:
         if not self.has_failed:
+            started = time.perf_counter()
             try:
-                return self._train(self.rate, checked=True)
+                return self._train(self.rate, guesses=self.experiment.guess_losses if self.checks_start else None)
             except DidNotStart as error:
-                self.start_again(error.failed)
+                guess = fmean(self.experiment.guess_losses or [])
+                rate, seconds = next_rate([self.rate], error.loss, guess), time.perf_counter() - started
+                self.start_again(FailedStart(self.rate, error.step, error.loss, guess, rate, seconds))
         failed = read_as(FailedStart, read_json(self._failed_start))
-        return replace(self._train(failed.other_rate, checked=False), failed_start=failed)
+        result = self._train(failed.next_rate, guesses=None)
+        return replace(result, failed_start=failed, seconds=result.seconds + failed.seconds)
 
-    def _train(self, rate: float, *, checked: bool) -> TrainingResult:
+    def _train(self, rate: float, *, guesses: Sequence[float] | None) -> TrainingResult:
+        """Train at a rate, and save; stop where it is no better than `guesses`, if they are given."""
         attached, settings = self._attach(), replace(self.experiment.training, learning_rate=rate)
         training = self._fine_tuning(attached, settings, f"{self.recipe.name}, seed {self.seed}, rate {rate:g}")
-        guesses = self.experiment.guess_losses
-        if checked and guesses is not None:
+        if guesses is not None:
             training.trainer.add_callback(StartCheck(fmean(guesses), training.validation_losses))
         found = training.run()
         losses = training.validation_losses()
@@ -115,7 +125,8 @@ class Training:
         write_provenance(attached.model, method=method, budget=self.budget, seed=self.seed)
         with new_folder(self.folder / self.recipe.saved_as) as new:
             attached.model.save_pretrained(str(new))
-        beats = None if guesses is None else beats_guessing(losses, guesses)
+        all_guesses = self.experiment.guess_losses
+        beats = None if all_guesses is None else beats_guessing(losses, all_guesses)
         return replace(found, validation_loss=fmean(losses), beats_guessing=beats)
 
     def _attach(self) -> Attached:
@@ -141,20 +152,24 @@ class Training:
         )
 
 
-def start_notes(runs: Sequence[TrainingResult]) -> tuple[str, ...]:
-    """Notes for the user on trainings that did not start at once, or that end no better than guessing."""
-    return tuple(note for run in runs for note in _start_notes(run))
+def start_notes(folder: Path) -> tuple[str, ...]:
+    """Notes for the user on all trainings below a run folder that did not start at once, or are close to guessing."""
+    records = sorted(folder.glob("**/seed-*/trained.json"))
+    return tuple(note for record in records for note in _start_notes(record, folder))
 
 
-def _start_notes(run: TrainingResult) -> Iterator[str]:
-    if run.failed_start is not None:
+def _start_notes(record: Path, folder: Path) -> Iterator[str]:
+    run, name = TrainingResult.from_dict(read_json(record)), record.parent.relative_to(folder).as_posix()
+    failed = run.failed_start
+    if failed is not None:
         yield (
-            f"The training with seed {run.seed} did not start: {run.failed_start.text}. It was started again at rate "
-            f"{run.learning_rate:g}, which cost these steps once more."
+            f"{name} did not start: {failed.text}. It was started again at rate {run.learning_rate:g}; the "
+            f"{failed.step:,} steps were taken in vain."
         )
     if run.beats_guessing is False:
         yield (
-            f"The training with seed {run.seed} ends with a validation loss of {run.validation_loss:.3f}, which is no "
-            "better than guessing by the labels' frequencies, or not beyond noise. Look at some rows of the data: do "
-            "the labels belong to the texts, and are the right columns named in --text and --label?"
+            f"{name} ends with a validation loss of {run.validation_loss:.3f}, which does not beat guessing by the "
+            "labels' frequencies, or not beyond noise. If its score is no better than guessing either, look at some "
+            "rows of the data: do the labels belong to the texts, and are the right columns named in --text and "
+            "--label? If its score is good, it is too sure of itself: fewer epochs or a lower rate help."
         )

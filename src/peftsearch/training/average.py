@@ -24,7 +24,8 @@ class AverageLast(TrainerCallback):
         self._count, self._mean = 0, {}
 
     def on_step_end(self, args, state, control, *, model: nn.Module, **_) -> None:
-        if state.global_step <= (1 - self.share) * state.max_steps:
+        # Before `select_after_step` a method may still change which weights there are.
+        if state.global_step <= max((1 - self.share) * state.max_steps, self.best.select_after_step):
             return
         self._count += 1
         for name, parameter in model.named_parameters():

@@ -83,6 +83,12 @@ class Checkpoints:
                 return path
         return None
 
+    def keep_newest(self) -> None:
+        """Delete all but the newest one, of a training that pauses."""
+        with storage_errors(self.folder):
+            for old in self._newest_first()[1:]:
+                shutil.rmtree(old)
+
     def discard(self) -> None:
         """Delete all of them."""
         shutil.rmtree(self.folder, ignore_errors=True)

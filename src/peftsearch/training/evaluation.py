@@ -50,7 +50,9 @@ def losses(model: nn.Module, task_format: TaskFormat, encoded: EncodedDataset, *
 
 
 def row_losses(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-    """Compute the loss of each row of a batch, whose mean is the loss of transformers' task models.
+    """Compute the loss of each row of a batch.
+
+    Its mean over the rows is the loss of transformers' models; that of text models is over all tokens instead.
 
     Args:
         logits: (batch, classes); (batch, 1) for numbers; (batch, target tokens, vocabulary) for texts.
@@ -60,13 +62,16 @@ def row_losses(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
         (batch,) the negative log-likelihood, for texts its mean over the tokens that count; for numbers the squared
         difference.
     """
-    logits = logits.float()
     if labels.is_floating_point():
-        return (logits.squeeze(-1) - labels) ** 2
+        return (logits.float().squeeze(-1) - labels) ** 2
     if labels.dim() == 1:
-        return cross_entropy(logits, labels, reduction="none")
-    of_tokens = cross_entropy(logits.transpose(1, 2), labels, reduction="none", ignore_index=IGNORED)
-    return of_tokens.sum(1) / (labels != IGNORED).sum(1)
+        return cross_entropy(logits.float(), labels, reduction="none")
+    # Row by row: the logits of a whole batch in float32 may not fit into memory.
+    return torch.stack([_of_text(*row) for row in zip(logits, labels, strict=True)])
+
+
+def _of_text(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+    return cross_entropy(logits.float(), labels, ignore_index=IGNORED)
 
 
 @torch.inference_mode()

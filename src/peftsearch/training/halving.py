@@ -11,6 +11,8 @@ from dataclasses import dataclass
 
 # Share of the steps at which a round ends, and how many rates go on from there.
 ROUNDS = ((1 / 16, 2), (1 / 4, 1))
+# In trainings, of all rates together.
+MAX_COST = 1.6
 
 
 @dataclass(frozen=True)
@@ -52,6 +54,19 @@ def cost_in_trainings(num_steps: int, num_rates: int) -> float:
         total += going * (end.step - done)
         done, going = end.step, min(going, end.keep)
     return (total + num_steps - done) / num_steps
+
+
+def affordable(rates: Sequence[float], num_steps: int) -> tuple[float, ...]:
+    """The rates in the middle, as many as cost at most 1.6 trainings: all but in trainings of fewer than 7 steps.
+
+    Args:
+        rates: ascending.
+        num_steps: optimizer steps of one training.
+    """
+    inner = tuple(rates)
+    while cost_in_trainings(num_steps, len(inner)) > MAX_COST and len(inner) > 2:
+        inner = inner[1:-1]
+    return inner
 
 
 def candidate_rates(width: int) -> tuple[float, ...]:

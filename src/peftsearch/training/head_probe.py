@@ -24,7 +24,7 @@ RATES = (1e-3, 3e-3, 1e-2, 3e-2)
 TRIAL_PASSES, MAX_PASSES = 5, 50
 # Passes without a lower validation loss after which a fit ends.
 PATIENCE = 3
-# The backbone's outputs are kept in memory up to this size; of a larger training set only the first batches are used.
+# The backbone's outputs on a split are kept in memory up to this size; then its further batches are left out.
 MAX_BYTES = 2**30
 
 HeadState = dict[str, torch.Tensor]
@@ -39,7 +39,7 @@ class Probe:
         fresh_loss: mean validation loss of the head as it was.
         loss: mean validation loss of the head as it is now, at most `fresh_loss`.
         learning_rate: the one that was chosen; None where the head stayed as it was.
-        num_examples: training examples that were used.
+        num_rows: encoded rows of the training set that were used.
         seconds: wall time, that of the backbone included.
     """
 
@@ -47,7 +47,7 @@ class Probe:
     fresh_loss: float
     loss: float
     learning_rate: float | None
-    num_examples: int
+    num_rows: int
     seconds: float
 
 
@@ -75,7 +75,7 @@ def probe_head(
     parameters = {f"{name}.{n}": p for name in head for n, p in model.get_submodule(name).named_parameters()}
     fresh = _copy(parameters)
     with _only_trainable(model, parameters.values()):
-        held_out = list(backbone.run(validation))
+        held_out = list(backbone.run(validation, max_bytes=MAX_BYTES))
         fitted = list(backbone.run(train, max_bytes=MAX_BYTES))
         fresh_loss = backbone.mean_loss(held_out)
 
@@ -93,7 +93,7 @@ def probe_head(
         fresh_loss,
         loss if is_better else fresh_loss,
         rate if is_better else None,
-        num_examples=sum(len(cached.batch["labels"]) for cached in fitted),
+        num_rows=sum(len(cached.batch["labels"]) for cached in fitted),
         seconds=time.perf_counter() - started,
     )
 
@@ -212,12 +212,14 @@ class _Backbone:
         output = cached.output
         for pooler in self.poolers:
             output = type(output)(**{**output, "pooler_output": pooler(output.last_hidden_state)})
-        original = self.base.forward
+        own = vars(self.base).get("forward")
         self.base.forward = lambda *_, **__: output
         try:
             return self.model(**cached.batch)
         finally:
-            self.base.forward = original
+            del self.base.forward
+            if own is not None:
+                self.base.forward = own
 
     @torch.no_grad()
     def mean_loss(self, batches: Sequence[_Cached]) -> float:

@@ -55,7 +55,7 @@ def parameter_groups(model: nn.Module, learning_rate: float, *, lora_b_rate: flo
     for name, parameter in model.named_parameters():
         if parameter.requires_grad:
             kind = _kind_of(name) or ("head" if is_adapted else "backbone")
-            is_b = kind == "lora" and lora_b_rate != 1 and name.endswith(".B")
+            is_b = kind == "lora" and lora_b_rate != 1 and (name.endswith(".B") or ".lora_B." in name)
             groups[_LORA_B if is_b else kind].append(parameter)
     scales = {"head": 1.0, "backbone": BACKBONE_SCALE, _LORA_B: lora_b_rate}
     return [

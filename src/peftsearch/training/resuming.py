@@ -84,7 +84,7 @@ class ResumingTrainer(Trainer):
                 self.train(resume_from_checkpoint=str(latest) if latest else None)
         except TrainingError as error:
             kept = f"The last checkpoint before that is '{self._last}'." if self._last else "There is no checkpoint."
-            raise TrainingError(f"{error} {kept}") from error
+            raise type(error)(f"{error} {kept}") from error
 
     # -- what is saved
 

@@ -27,17 +27,16 @@ class FailedStart:
         step: optimizer steps that it took.
         loss: mean validation loss at that step.
         guess: mean validation loss of guessing by the training labels.
+        next_rate: of the second start.
+        seconds: that it took.
     """
 
     learning_rate: float
     step: int
     loss: float
     guess: float
-
-    @property
-    def other_rate(self) -> float:
-        """The rate of a second start: lower where the loss is worse than guessing, higher where it has not moved."""
-        return self.learning_rate * (_FACTOR if self.loss <= _DIVERGED * self.guess else 1 / _FACTOR)
+    next_rate: float
+    seconds: float = 0.0
 
     @property
     def text(self) -> str:
@@ -48,12 +47,24 @@ class FailedStart:
         )
 
 
-class DidNotStart(Exception):  # noqa: N818  the training starts again
-    """Carries the record of a training that did not start."""
+def next_rate(rates: Sequence[float], loss: float, guess: float) -> float:
+    """The rate of a second start: below all that were tried where the loss is worse than guessing, else above them.
 
-    def __init__(self, failed: FailedStart):
-        super().__init__(failed.text)
-        self.failed = failed
+    Args:
+        rates: that were tried.
+        loss: mean validation loss that they led to.
+        guess: mean validation loss of guessing.
+    """
+    has_moved = not loss <= _DIVERGED * guess
+    return min(rates) / _FACTOR if has_moved else max(rates) * _FACTOR
+
+
+class DidNotStart(Exception):  # noqa: N818  the training starts again
+    """Carries the step and the loss of a training that is no better than guessing."""
+
+    def __init__(self, step: int, loss: float):
+        super().__init__(f"step {step}: a validation loss of {loss:.3f}")
+        self.step, self.loss = step, loss
 
 
 class StartCheck(TrainerCallback):
@@ -71,7 +82,7 @@ class StartCheck(TrainerCallback):
         if state.global_step == check_step(state.max_steps):
             loss = fmean(self.measure())
             if not loss < self.guess:
-                raise DidNotStart(FailedStart(args.learning_rate, state.global_step, loss, self.guess))
+                raise DidNotStart(state.global_step, loss)
 
 
 def check_step(num_steps: int) -> int:

@@ -8,8 +8,9 @@ import torch
 from torch import nn
 from torch.utils.data import Dataset
 from transformers import PrinterCallback
+from transformers.integrations import get_reporting_integration_callbacks
 
-from peftsearch.errors import TrainingError
+from peftsearch.errors import DivergedError
 from peftsearch.tasks.task_format import TaskFormat
 from peftsearch.training.allocator import keep_freed_memory
 from peftsearch.training.arguments import Phase, training_arguments
@@ -21,7 +22,8 @@ from peftsearch.training.micro_batches import MicroBatches, hold_gradients, num_
 from peftsearch.training.parameter_groups import RatesByKind
 from peftsearch.training.resuming import ResumingTrainer
 from peftsearch.training.settings import TrainingSettings
-from peftsearch.training.trackers import tracker_callbacks
+from peftsearch.training.start_check import DidNotStart
+from peftsearch.training.trackers import OwnWandbRun, tracker_callbacks
 
 
 class TaskTrainer(RatesByKind, ResumingTrainer):
@@ -40,12 +42,13 @@ class TaskTrainer(RatesByKind, ResumingTrainer):
     ):
         keep_freed_memory()
         log, self._progress = LogFile(phase.folder / "log.jsonl"), ShowProgress(phase.name, phase.counts)
+        own_trackers = tracker_callbacks(settings.report_to)
         super().__init__(
             model,
             training_arguments(settings, phase),
             data_collator=task_format.collate,
             train_dataset=train,
-            callbacks=[JsonLog(log), self._progress, *tracker_callbacks(settings.report_to)],
+            callbacks=[JsonLog(log), self._progress, *own_trackers],
         )
         self.remove_callback(PrinterCallback)
         self.task_format, self.lora_b_rate = task_format, settings.lora_b_rate
@@ -62,8 +65,18 @@ class TaskTrainer(RatesByKind, ResumingTrainer):
     def resume(self, *, pause_after: int = 0) -> None:
         try:
             super().resume(pause_after=pause_after)
+        except DidNotStart:
+            self._end_trackers()
+            raise
         finally:
             self._progress.close()
+
+    def _end_trackers(self) -> None:
+        """End the trackers' runs, so that the next training gets its own."""
+        of_trainer = tuple(get_reporting_integration_callbacks(self.args.report_to))
+        for callback in self.callback_handler.callbacks:
+            if isinstance(callback, (*of_trainer, OwnWandbRun)):
+                callback.on_train_end(self.args, self.state, self.control)
 
     def training_step(self, model: nn.Module, inputs: dict[str, Any], num_items_in_batch: Any = None) -> torch.Tensor:
         """Pass forward and backward over a batch, or over each of its micro-batches where memory does not hold it.
@@ -112,10 +125,10 @@ def require_finite(loss: torch.Tensor, step: int) -> None:
     """Stop on a loss that is not a number.
 
     Raises:
-        TrainingError: naming the step, counted from 1.
+        DivergedError: naming the step, counted from 1.
     """
     value = float(loss.detach())
     if not math.isfinite(value):
-        raise TrainingError(
+        raise DivergedError(
             f"The loss is {value} at step {step}. Lower --training.learning_rate, or check the data and the model."
         )

@@ -56,10 +56,8 @@ def _probe(results: Results) -> str:
     if probe is None:
         return ""
     if probe.learning_rate is None:
-        return f"; no fit to the frozen model lowered its loss ({probe.seconds:.0f} s)"
-    return (
-        f"; first fitted to the frozen model: loss {probe.fresh_loss:.2f} to {probe.loss:.2f} in {probe.seconds:.0f} s"
-    )
+        return "; no fit to the frozen model lowered its loss"
+    return f"; first fitted to the frozen model: validation loss {probe.fresh_loss:.2f} to {probe.loss:.2f}"
 
 
 def _rate_search(results: Results) -> str:
@@ -83,7 +81,8 @@ def _baseline(found: UniformBaseline | HandBaseline | RandomBaseline) -> str:
 
 
 def _seconds(results: Results) -> str:
-    train = f"training {results.seconds.train:.0f}"
+    head = f"head {results.head_probe.seconds:.0f}, " if results.head_probe else ""
+    train = f"{head}training {results.seconds.train:.0f}"
     if results.search_cost is None:
         return train
     return f"search {results.seconds.search:.0f}, {train}: search over training {results.search_cost:.2f}"
