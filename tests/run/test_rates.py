@@ -11,6 +11,7 @@ from peftsearch.files import write_json
 from peftsearch.run import rate_choice
 from peftsearch.run.experiment import Experiment
 from peftsearch.testing.stopping import counted, stopped_often
+from peftsearch.training.halving import survivors
 from peftsearch.training.head_probe import probe_head
 
 AUTO = {"num_train_epochs": 2, "per_device_train_batch_size": 8, "learning_rate": "auto", "save_steps": 2}
@@ -42,8 +43,8 @@ def test_four_rates_start_and_one_ends_for_less_than_two_trainings(settings, mon
     )
     assert announced in caplog.text
     for end in found["rounds"]:
-        best = sorted(end["losses"], key=lambda rate: end["losses"][rate])[: len(end["kept"])]
-        assert set(best) == set(end["kept"])
+        losses = {float(rate): loss for rate, loss in end["losses"].items()}
+        assert [float(rate) for rate in end["kept"]] == list(survivors(losses, len(end["kept"])))
     assert f"{result.metrics['learning_rate']:g}" == found["rounds"][-1]["kept"][0]
     assert not (tmp_path / "run" / "training" / "rates").exists()
 
@@ -76,7 +77,7 @@ def test_a_rate_that_breaks_down_leaves(settings, monkeypatch, tmp_path, caplog)
     monkeypatch.setattr(Experiment, "candidate_rates", (3e-3, 1e30))
     result = bitfit(settings, tmp_path / "run", training={"num_train_epochs": 4})
     assert result.metrics["learning_rate"] == 3e-3
-    assert result.metrics["rate_search"]["rounds"][-1]["losses"]["1e+30"] is None
+    assert result.metrics["rate_search"]["rounds"][0]["losses"]["1e+30"] is None
     assert "Rate 1e+30 leaves: The loss is" in caplog.text
 
 

@@ -27,11 +27,15 @@ def test_short_trainings_have_fewer_rounds(steps, expected):
     assert rounds_of(steps) == expected
 
 
-def test_the_lowest_losses_survive():
-    losses = {1e-3: 0.9, 3e-3: 0.5, 1e-2: 0.4, 3e-2: math.inf}
-    assert survivors(losses, 2) == (3e-3, 1e-2)
-    assert survivors({3e-3: 0.3, 1e-2: 0.3}, 1) == (3e-3,)
-    assert survivors({3e-3: 0.31, 1e-2: 0.3}, 1) == (1e-2,)
+def test_the_lowest_loss_and_the_rate_above_it_survive():
+    losses = {1e-3: 0.9, 3e-3: 0.4, 1e-2: 0.5, 3e-2: 0.8}
+    assert survivors(losses, 2) == (3e-3, 1e-2) and survivors(losses, 1) == (3e-3,)
+    assert survivors({1e-3: 0.3, 3e-3: 0.5, 1e-2: 0.4}, 2) == (1e-3, 3e-3)
+    # Nothing above the best, or nothing that works.
+    assert survivors({1e-3: 0.9, 3e-3: 0.5, 1e-2: 0.4}, 2) == (3e-3, 1e-2)
+    assert survivors({1e-3: 0.9, 3e-3: 0.5, 1e-2: math.inf}, 2) == (1e-3, 3e-3)
+    assert survivors({3e-3: 0.3, 1e-2: 0.3}, 1) == (1e-2,)
+    assert survivors({3e-3: math.inf, 1e-2: math.inf}, 1) == (1e-2,)
 
 
 def test_no_step_is_paid_twice():

@@ -13,7 +13,7 @@ from peftsearch.modules.reparametrisation import fold, reparametrise
 from peftsearch.tasks.encoded import EncodedSplit
 from peftsearch.tasks.task_format import TaskFormat
 from peftsearch.training.arguments import Phase
-from peftsearch.training.average import AverageLast
+from peftsearch.training.average import AverageLast, AverageUntil
 from peftsearch.training.callbacks import KeepBest
 from peftsearch.training.evaluation import losses
 from peftsearch.training.resuming import Stateful
@@ -137,12 +137,17 @@ class FineTuning:
             step: optimizer steps, fewer than those of the whole training.
 
         Returns:
-            the mean loss on the validation split at that step.
+            the mean loss on the validation split with the weights averaged over the later half of the steps so far:
+            those of the step itself jump about with the rate, which falls only later.
 
         Raises:
             TrainingError: if the loss stops being a number.
         """
+        average = AverageUntil(step)
+        self.trainer.add_callback(average)
+        self.trainer.stateful_parts["round"] = average
         self.trainer.resume(pause_after=step)
+        average.mean.put_into(self.model)
         return fmean(self.validation_losses())
 
     def validation_losses(self) -> list[float]:

@@ -1,8 +1,9 @@
 """Successive halving of learning rates: several start on one schedule, and those with the higher losses leave early.
 
 Source: Jamieson and Talwalkar 2016, "Non-stochastic Best Arm Identification and Hyperparameter Optimization",
-algorithm 1. Ours: two rounds at fixed shares of the steps, since there the order of losses on validation was the final
-one in 85% and 91% of 117 pairs of trainings, and no step is paid twice: a survivor goes on from where it stands.
+algorithm 1. Ours: two rounds at fixed shares of the steps, since there the order of losses on validation was
+the final one in 85% and 91% of 117 pairs of trainings; a survivor goes on from where it stands, so that no step is paid
+twice; and the neighbour above the best rate survives the first round.
 """
 
 import math
@@ -37,14 +38,18 @@ def rounds_of(num_steps: int) -> tuple[Round, ...]:
 
 
 def survivors(losses: Mapping[float, float], keep: int) -> tuple[float, ...]:
-    """The rates with the lowest losses, ascending; of equal losses the lower rate goes on.
+    """The rate with the lowest loss and the ones above it, ascending; those below it where there are too few above.
+
+    Early losses flatter low rates, since the schedule has not lowered the high ones yet.
 
     Args:
         losses: rate -> mean loss on validation; infinite for a training that broke down.
         keep: how many.
     """
-    best = sorted(losses, key=lambda rate: (losses[rate], rate))[:keep]
-    return tuple(sorted(best))
+    rates = sorted(rate for rate in losses if math.isfinite(losses[rate])) or sorted(losses)
+    best = rates.index(min(rates, key=lambda rate: (losses[rate], -rate)))
+    first = max(0, min(best, len(rates) - keep))
+    return tuple(rates[first : first + keep])
 
 
 def cost_in_trainings(num_steps: int, num_rates: int) -> float:
