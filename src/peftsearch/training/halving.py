@@ -1,9 +1,9 @@
 """Successive halving of learning rates: several start on one schedule, and those with the higher losses leave early.
 
 Source: Jamieson and Talwalkar 2016, "Non-stochastic Best Arm Identification and Hyperparameter Optimization",
-algorithm 1. Ours: two rounds at fixed shares of the steps, since there the order of losses on validation was
-the final one in 85% and 91% of 117 pairs of trainings; a survivor goes on from where it stands, so that no step is paid
-twice; and the neighbour above the best rate survives the first round.
+algorithm 1. Ours: two rounds at fixed shares of the steps, since there the order of losses on validation was the final
+one in 85% and 91% of 117 pairs of trainings; a survivor goes on from where it stands, so that no step is paid twice; and
+the neighbour above the best rate survives the first round.
 """
 
 import math
