@@ -2,8 +2,8 @@
 
 Source: Jamieson and Talwalkar 2016, "Non-stochastic Best Arm Identification and Hyperparameter Optimization",
 algorithm 1. Ours: two rounds at fixed shares of the steps, since there the order of losses on validation was the final
-one in 85% and 91% of 117 pairs of trainings. A survivor goes on from where it stands, so that no step is paid twice. The
-neighbour above the best rate survives the first round too.
+one in 85% and 91% of 117 pairs of trainings. A survivor goes on from where it stands, so that no step is paid twice.
+The neighbour above the best rate survives the first round too.
 """
 
 import math
