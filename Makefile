@@ -38,7 +38,7 @@ test-peft: install
 	$(OFFLINE) PYTHONPATH=tests $(BIN)/python -m peft_suite
 
 examples: install
-	$(OFFLINE) $(BIN)/python -m pytest -m slow tests/test_notebook.py tests/test_docs.py
+	$(OFFLINE) $(BIN)/python -m pytest -m slow tests/test_notebook.py tests/test_docs.py tests/test_readme.py
 
 check: install types
 	$(BIN)/ruff check .

@@ -18,6 +18,7 @@ PYTHON = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
 COMMANDS = re.findall(r"^peftsearch (.*)$", README.replace("\\\n", " "), re.MULTILINE)
 
 
+@pytest.mark.slow
 def test_the_python_example_searches_and_its_adapter_loads_in_peft(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     for block in PYTHON:
