@@ -8,8 +8,8 @@ import pytest
 
 from peftsearch import search, train
 from peftsearch.files import write_json
-from peftsearch.run import rate_choice
 from peftsearch.run.experiment import Experiment
+from peftsearch.run.loss_record import read_rate_search
 from peftsearch.testing.stopping import counted, stopped_often
 from peftsearch.training.halving import survivors
 from peftsearch.training.head_probe import probe_head
@@ -103,7 +103,7 @@ def test_further_seeds_take_the_rate_of_the_first(settings, monkeypatch, tmp_pat
 def test_a_search_and_its_baseline_each_find_their_rate(settings, tmp_path):
     search(**settings(training=AUTO, output=str(tmp_path / "run")))
     for name in ("training", "baseline"):
-        assert rate_choice.read_rate_search(tmp_path / "run" / name / "rates.json").rounds
+        assert read_rate_search(tmp_path / "run" / name / "rates.json").rounds
 
 
 # -- the head
@@ -225,3 +225,18 @@ def test_trackers_end_with_a_training_that_does_not_start(noise, settings, monke
     training = {"learning_rate": 0.1, "head_start": "fresh", "num_train_epochs": 5}
     bitfit(settings, tmp_path / "run", data=noise, training=training)
     assert len(ended) == 1
+
+
+def test_a_kill_as_a_search_for_a_rate_starts_again_keeps_its_cost(settings, monkeypatch, tmp_path):
+    monkeypatch.setattr(Experiment, "guess_losses", [0.0] * 12)
+
+    def killed(path, document):
+        if path.name == "failed_start.json":
+            raise KeyboardInterrupt
+        write_json(path, document)
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr("peftsearch.run.training.write_json", killed)
+        bitfit(settings, tmp_path / "run")
+    result = bitfit(settings, tmp_path / "run", resume=True)
+    assert result.metrics["rate_search"]["cost"] == pytest.approx((STEPS + 3) / 12)

@@ -7,7 +7,7 @@ from sklearn.metrics import log_loss
 
 from peftsearch.models.head import find_head
 from peftsearch.testing import TINY
-from peftsearch.training.head_probe import probe_head
+from peftsearch.training.head_probe import head_parameters, probe_head
 
 CLASSIFIERS = [name for name, make in TINY.items() if not make().config.is_encoder_decoder]
 
@@ -75,7 +75,11 @@ def test_every_head_is_fitted_and_the_backbone_left_alone(family):
     # The loss that was measured on kept outputs is that of the whole model.
     assert mean_loss(model, validation) == pytest.approx(found.loss, abs=1e-4)
     changed = {name for name, p in model.named_parameters() if not torch.equal(p, before[name])}
-    assert changed <= set(found.state) == {n for n in before if n.startswith(tuple(f"{h}." for h in head))}
+    assert (
+        changed
+        <= set(head_parameters(model, head))
+        == {n for n in before if n.startswith(tuple(f"{h}." for h in head))}
+    )
     assert {n: p.requires_grad for n, p in model.named_parameters()} == dict.fromkeys(before, True)
     # A run that reads the head from its file draws the same modules as the one that fitted it.
     assert torch.equal(torch.get_rng_state(), random_state)

@@ -64,7 +64,8 @@ class MethodList:
             )
             own = settings.get(name, {})
             METHODS[str(own.get("method", name))]
-            SPACES[str(own.get("space", "s2"))]
+            if "space" in own:
+                SPACES[str(own["space"])]
         twice = next((name for name in names if names.count(name) > 1), None)
         require(twice is None, "methods", twice, "given once")
         found = settings.get(REFERENCE)

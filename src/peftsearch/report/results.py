@@ -9,6 +9,7 @@ from typing import Any
 from peftsearch.errors import RunFolderError
 from peftsearch.report.document import read_as
 from peftsearch.report.wording import with_deviation
+from peftsearch.training.probe_record import HeadProbe
 
 # Name of the search's own configuration among those that can be handed over.
 SEARCHED = "searched"
@@ -78,25 +79,6 @@ class WallTime:
 
     search: float
     train: float
-
-
-@dataclass(frozen=True)
-class HeadProbe:
-    """The fit of a new task head to the frozen model.
-
-    Args:
-        fresh_loss: mean validation loss of the head as drawn.
-        loss: mean validation loss after the fit, at most `fresh_loss`.
-        learning_rate: that was best; None where no fit helped and the head stayed as drawn.
-        num_rows: encoded rows of the training set that it was fitted to.
-        seconds: wall time.
-    """
-
-    fresh_loss: float
-    loss: float
-    learning_rate: float | None
-    num_rows: int
-    seconds: float
 
 
 @dataclass(frozen=True)

@@ -109,10 +109,6 @@ def _describe(candidate: Candidate, reason: str, experiment: Experiment) -> Hand
         name=candidate.name,
         reason=reason,
         folder=candidate.folder,
-        modules=len(trained.configuration),
         modules_by_kind=trained.configuration.num_modules_by_kind(),
-        parameters=trained.parameters,
-        learning_rate=trained.runs[0].learning_rate,
-        validation=trained.validation(experiment),
-        test=trained.test(experiment),
+        **trained.measured(experiment),
     )

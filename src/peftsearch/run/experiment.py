@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
+from statistics import fmean
 
 from peftsearch.models.check_weights import check_weights
 from peftsearch.models.discover import find_sites
@@ -141,6 +142,11 @@ class Experiment:
     def guess_losses(self) -> list[float] | None:
         """Validation losses of guessing by the training labels; None for text-to-text."""
         return guess_losses(self.task_format, self.train.encoded.labels, self.validation.encoded.labels)
+
+    @property
+    def guess_loss(self) -> float | None:
+        """Mean of `guess_losses`."""
+        return fmean(self.guess_losses) if self.guess_losses else None
 
     @property
     def task_type(self) -> str:

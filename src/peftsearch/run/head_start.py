@@ -12,13 +12,14 @@ from safetensors.torch import load_file, save_file
 
 from peftsearch.files import new_folder, write_json
 from peftsearch.models.head import TaskModel
-from peftsearch.report.results import HeadProbe
+from peftsearch.report.document import read_as
 from peftsearch.run.folder import read_json
 from peftsearch.tasks.encoded import EncodedSplit
 from peftsearch.tasks.task_format import TaskFormat
 from peftsearch.training.evaluation import batches_by_length
-from peftsearch.training.head_probe import Probe, probe_head
+from peftsearch.training.head_probe import head_parameters, probe_head
 from peftsearch.training.micro_batches import Batch
+from peftsearch.training.probe_record import HeadProbe
 
 logger = logging.getLogger(__name__)
 
@@ -55,14 +56,13 @@ class ProbedHeads:
             self._probe(loaded, seed, place)
         state = load_file(place / _WEIGHTS)
         with torch.no_grad():
-            for name, parameter in loaded.model.named_parameters():
-                if name in state:
-                    parameter.copy_(state[name])
+            for name, parameter in head_parameters(loaded.model, loaded.head).items():
+                parameter.copy_(state[name])
 
     def read(self, seed: int) -> HeadProbe | None:
         """The record of a seed's probe; None if there was none."""
         record = self._folder_of(seed) / _RECORD
-        return HeadProbe(**read_json(record)) if record.exists() else None
+        return read_as(HeadProbe, read_json(record)) if record.exists() else None
 
     def _folder_of(self, seed: int) -> Path:
         return self.folder / "head" / f"seed-{seed}"
@@ -85,13 +85,13 @@ class ProbedHeads:
             seed=seed,
         )
         logger.info(_described(probe))
-        record = {name: value for name, value in vars(probe).items() if name != "state"}
+        fitted = head_parameters(loaded.model, loaded.head)
         with new_folder(place) as new:
-            save_file({name: tensor.cpu().contiguous() for name, tensor in probe.state.items()}, new / _WEIGHTS)
-            write_json(new / _RECORD, asdict(HeadProbe(**record)))
+            save_file({name: tensor.detach().cpu().contiguous() for name, tensor in fitted.items()}, new / _WEIGHTS)
+            write_json(new / _RECORD, asdict(probe))
 
 
-def _described(probe: Probe) -> str:
+def _described(probe: HeadProbe) -> str:
     if probe.learning_rate is None:
         return f"The fresh head stays: no fit lowered its validation loss of {probe.loss:.3f} ({probe.seconds:.0f} s)."
     return (

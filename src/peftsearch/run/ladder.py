@@ -76,11 +76,7 @@ def _train_step(
     trained = stage.train(FreshModules(folder, method, configuration=configuration), folder)
     return LadderStep(
         budget=budget,
-        parameters=trained.parameters,
-        modules=len(trained.configuration),
         folder=folder,
-        learning_rate=trained.runs[0].learning_rate,
-        validation=trained.validation(experiment),
-        test=trained.test(experiment),
+        **trained.measured(experiment),
         baseline=train_baseline(stage, f"{folder}/baseline") if train_baseline else None,
     )

@@ -51,11 +51,7 @@ def train_front(stage: TrainingStage, *, method: str) -> tuple[FrontEntry, ...]:
             folder=name,
             trial=row["trial"],
             search_score=row["score"],
-            parameters=one.parameters,
-            modules=len(one.configuration),
-            learning_rate=one.runs[0].learning_rate,
-            validation=one.validation(experiment),
-            test=one.test(experiment),
+            **one.measured(experiment),
         )
         for name, row, one in zip(names, rows, trained, strict=True)
     )

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
 
 from peftsearch.environment import versions
 from peftsearch.methods.manual.manual_methods import UNIFORM_LORA
@@ -106,29 +105,19 @@ def describe_uniform(experiment: Experiment, baseline: TrainedConfiguration) -> 
     """Describe uniform LoRA after its training."""
     choices = list(baseline.configuration)
     roles = sorted({choice.site.rsplit(".", 1)[-1] for choice in choices})
-    return UniformBaseline("uniform LoRA", choices[0].rank, tuple(roles), **_describe(experiment, baseline))
+    return UniformBaseline(
+        "uniform LoRA", choices[0].rank, tuple(roles), **baseline.measured(experiment), seconds=baseline.seconds
+    )
 
 
 def _describe_hand(experiment: Experiment, one: Candidate) -> HandBaseline:
-    kinds = one.trained.configuration.num_modules_by_kind()
-    return HandBaseline(one.name, modules_by_kind=kinds, **_describe(experiment, one.trained))
+    trained, kinds = one.trained, one.trained.configuration.num_modules_by_kind()
+    return HandBaseline(one.name, modules_by_kind=kinds, **trained.measured(experiment), seconds=trained.seconds)
 
 
 def describe_random(experiment: Experiment, baseline: TrainedConfiguration) -> RandomBaseline:
     """Describe a configuration that was drawn at random, after its training."""
-    return RandomBaseline(**_describe(experiment, baseline))
-
-
-def _describe(experiment: Experiment, baseline: TrainedConfiguration) -> dict[str, Any]:
-    """The fields that all baselines have."""
-    return {
-        "modules": len(baseline.configuration),
-        "parameters": baseline.parameters,
-        "learning_rate": baseline.runs[0].learning_rate,
-        "validation": baseline.validation(experiment),
-        "test": baseline.test(experiment),
-        "seconds": baseline.seconds,
-    }
+    return RandomBaseline(**baseline.measured(experiment), seconds=baseline.seconds)
 
 
 def _granted(experiment: Experiment) -> GrantedBudget | None:

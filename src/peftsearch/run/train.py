@@ -2,14 +2,16 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from peftsearch.report.results import RateSearch, SeedScores
 from peftsearch.run.experiment import Experiment
+from peftsearch.run.loss_record import read_rate_search
 from peftsearch.run.proof import Proof, prove
-from peftsearch.run.rate_choice import RateChoice, read_rate_search
+from peftsearch.run.rate_choice import RateChoice
 from peftsearch.run.recipe import Recipe
 from peftsearch.run.saved_model import SavedModel
-from peftsearch.run.training import Training
+from peftsearch.run.training import Training, best_of
 from peftsearch.space import Configuration
 from peftsearch.training.fine_tuning import TrainingResult
 from peftsearch.training.micro_batches import memory_notes
@@ -49,6 +51,16 @@ class TrainedConfiguration:
         """Index of the seed with the best validation score; the first of equals."""
         return best_of(self.runs, metric)
 
+    def measured(self, experiment: Experiment) -> dict[str, Any]:
+        """The size, rate and scores that every entry of `results.json` for a trained configuration has."""
+        return {
+            "modules": len(self.configuration),
+            "parameters": self.parameters,
+            "learning_rate": self.runs[0].learning_rate,
+            "validation": self.validation(experiment),
+            "test": self.test(experiment),
+        }
+
     def validation(self, experiment: Experiment) -> SeedScores:
         """Scores on the validation split in the task's reported metric."""
         return SeedScores.of(experiment.task.reported_metric, [proof.validation for proof in self.proofs])
@@ -56,11 +68,6 @@ class TrainedConfiguration:
     def test(self, experiment: Experiment) -> SeedScores:
         """Scores on the test split in the task's reported metric."""
         return SeedScores.of(experiment.task.reported_metric, [proof.test for proof in self.proofs])
-
-
-def best_of(runs: list[TrainingResult], metric: str) -> int:
-    """Index of the training with the best validation score; the first of equals."""
-    return max(range(len(runs)), key=lambda i: runs[i].validation[metric])
 
 
 @dataclass(frozen=True)

@@ -74,12 +74,18 @@ class Training:
         Checkpoints(self.folder).keep_newest()
         return loss
 
-    def start_again(self, failed: FailedStart) -> None:
-        """Make `run` start from the beginning, at another rate.
+    def start_again(self, step: int, loss: float, *, tried: Sequence[float], seconds: float = 0.0) -> None:
+        """Make `run` start from the beginning, at another rate, since this start is no better than guessing.
 
         Args:
-            failed: what was seen of the first start.
+            step: optimizer steps that were taken.
+            loss: mean validation loss at that step.
+            tried: rates that led to no better one.
+            seconds: that it took, if they are not counted elsewhere.
         """
+        guess = self.experiment.guess_loss
+        assert guess is not None  # else there is nothing to compare a loss with
+        failed = FailedStart(self.rate, step, loss, guess, next_rate(tried, loss, guess), seconds)
         logger.warning(
             "%s did not start: %s. It starts again at rate %g.", self.recipe.name, failed.text, failed.next_rate
         )
@@ -104,29 +110,28 @@ class Training:
         if not self.has_failed:
             started = time.perf_counter()
             try:
-                return self._train(self.rate, guesses=self.experiment.guess_losses if self.checks_start else None)
+                return self._train(self.rate, guess=self.experiment.guess_loss if self.checks_start else None)
             except DidNotStart as error:
-                guess = fmean(self.experiment.guess_losses or [])
-                rate, seconds = next_rate([self.rate], error.loss, guess), time.perf_counter() - started
-                self.start_again(FailedStart(self.rate, error.step, error.loss, guess, rate, seconds))
+                seconds = time.perf_counter() - started
+                self.start_again(error.step, error.loss, tried=[self.rate], seconds=seconds)
         failed = read_as(FailedStart, read_json(self._failed_start))
-        result = self._train(failed.next_rate, guesses=None)
+        result = self._train(failed.next_rate, guess=None)
         return replace(result, failed_start=failed, seconds=result.seconds + failed.seconds)
 
-    def _train(self, rate: float, *, guesses: Sequence[float] | None) -> TrainingResult:
-        """Train at a rate, and save; stop where it is no better than `guesses`, if they are given."""
+    def _train(self, rate: float, *, guess: float | None) -> TrainingResult:
+        """Train at a rate, and save; stop after a fifth where the loss is not below `guess`, if it is given."""
         attached, settings = self._attach(), replace(self.experiment.training, learning_rate=rate)
         training = self._fine_tuning(attached, settings, f"{self.recipe.name}, seed {self.seed}, rate {rate:g}")
-        if guesses is not None:
-            training.trainer.add_callback(StartCheck(fmean(guesses), training.validation_losses))
+        if guess is not None:
+            training.trainer.add_callback(StartCheck(guess, training.validation_losses))
         found = training.run()
         losses = training.validation_losses()
         method = self.recipe.method or self.recipe.name
         write_provenance(attached.model, method=method, budget=self.budget, seed=self.seed)
         with new_folder(self.folder / self.recipe.saved_as) as new:
             attached.model.save_pretrained(str(new))
-        all_guesses = self.experiment.guess_losses
-        beats = None if all_guesses is None else beats_guessing(losses, all_guesses)
+        guesses = self.experiment.guess_losses
+        beats = None if guesses is None else beats_guessing(losses, guesses)
         return replace(found, validation_loss=fmean(losses), beats_guessing=beats)
 
     def _attach(self) -> Attached:
@@ -150,6 +155,11 @@ class Training:
             ),
             callbacks=attached.callbacks,
         )
+
+
+def best_of(runs: Sequence[TrainingResult], metric: str) -> int:
+    """Index of the training with the best validation score; the first of equals."""
+    return max(range(len(runs)), key=lambda i: runs[i].validation[metric])
 
 
 def start_notes(folder: Path) -> tuple[str, ...]:

@@ -17,6 +17,7 @@ from transformers import PreTrainedModel
 from transformers.utils import ModelOutput
 
 from peftsearch.training.micro_batches import Batch, num_items
+from peftsearch.training.probe_record import HeadProbe
 
 # Learning rates of AdamW to choose from; heads of two layers want a lower one than a single map.
 RATES = (1e-3, 3e-3, 1e-2, 3e-2)
@@ -30,27 +31,6 @@ MAX_BYTES = 2**30
 HeadState = dict[str, torch.Tensor]
 
 
-@dataclass(frozen=True)
-class Probe:
-    """A fitted head.
-
-    Args:
-        state: name of a head's parameter in the model -> its value.
-        fresh_loss: mean validation loss of the head as it was.
-        loss: mean validation loss of the head as it is now, at most `fresh_loss`.
-        learning_rate: the one that was chosen; None where the head stayed as it was.
-        num_rows: encoded rows of the training set that were used.
-        seconds: wall time, that of the backbone included.
-    """
-
-    state: HeadState
-    fresh_loss: float
-    loss: float
-    learning_rate: float | None
-    num_rows: int
-    seconds: float
-
-
 def probe_head(
     model: PreTrainedModel,
     head: Sequence[str],
@@ -59,7 +39,7 @@ def probe_head(
     validation: Iterable[Batch],
     seed: int,
     rates: Sequence[float] = RATES,
-) -> Probe:
+) -> HeadProbe:
     """Fit the head of a model in place; the backbone stays as it is.
 
     Args:
@@ -72,7 +52,7 @@ def probe_head(
     """
     started = time.perf_counter()
     backbone = _Backbone(model, head)
-    parameters = {f"{name}.{n}": p for name in head for n, p in model.get_submodule(name).named_parameters()}
+    parameters = head_parameters(model, head)
     fresh = _copy(parameters)
     with _only_trainable(model, parameters.values()):
         held_out = list(backbone.run(validation, max_bytes=MAX_BYTES))
@@ -88,14 +68,18 @@ def probe_head(
         loss, state = fit.run(rate, MAX_PASSES)
     is_better = loss < fresh_loss
     _load(parameters, state if is_better else fresh)
-    return Probe(
-        _copy(parameters),
+    return HeadProbe(
         fresh_loss,
         loss if is_better else fresh_loss,
         rate if is_better else None,
         num_rows=sum(len(cached.batch["labels"]) for cached in fitted),
         seconds=time.perf_counter() - started,
     )
+
+
+def head_parameters(model: nn.Module, head: Sequence[str]) -> dict[str, nn.Parameter]:
+    """Name in the model -> each parameter of its head's modules."""
+    return {f"{name}.{n}": p for name in head for n, p in model.get_submodule(name).named_parameters()}
 
 
 class _Fit(NamedTuple):

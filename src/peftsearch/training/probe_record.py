@@ -1,0 +1,22 @@
+"""The numbers of a task head's fit to the frozen model. No torch here, since results hold them too."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class HeadProbe:
+    """The fit of a new task head to the frozen model.
+
+    Args:
+        fresh_loss: mean validation loss of the head as drawn.
+        loss: mean validation loss after the fit, at most `fresh_loss`.
+        learning_rate: that was best; None where no fit helped and the head stayed as drawn.
+        num_rows: encoded rows of the training set that it was fitted to.
+        seconds: wall time, that of the backbone included.
+    """
+
+    fresh_loss: float
+    loss: float
+    learning_rate: float | None
+    num_rows: int
+    seconds: float
