@@ -1,9 +1,8 @@
 """Successive halving of learning rates: several start on one schedule, and those with the higher losses leave early.
 
 Source: Jamieson and Talwalkar 2016, "Non-stochastic Best Arm Identification and Hyperparameter Optimization",
-algorithm 1. Ours: two rounds at fixed shares of the steps, since there the order of losses on validation was the final
-one in 85% and 91% of 117 pairs of trainings. A survivor goes on from where it stands, so that no step is paid twice.
-The neighbour above the best rate survives the first round too.
+algorithm 1. Ours: two rounds at fixed shares of the steps; a survivor goes on from where it stands, so that no step is
+paid twice; the neighbour above the best rate survives the first round too (docs/results.md says why).
 """
 
 import math
@@ -77,8 +76,8 @@ def affordable(rates: Sequence[float], num_steps: int) -> tuple[float, ...]:
 def candidate_rates(width: int) -> tuple[float, ...]:
     """Learning rates of LoRA that are tried, half a decade apart, ascending.
 
-    The best rate falls as a model grows wider: 1e-2 to 4e-2 on MiniLM (384), 1e-3 to 3e-3 on MPNet (768), both
-    measured; below 1e-3 on models of billions, as is common there.
+    The best rate falls as a model grows wider: 1e-2 to 4e-2 on MiniLM (384) and 1e-3 to 3e-3 on MPNet (768), by
+    try-outs of one or two seeds; below 1e-3 on models of billions, as is common there.
 
     Args:
         width: of the model's hidden states.

@@ -1,0 +1,81 @@
+"""Compare the validation losses that judge a learning rate early: those of the weights as they are, and averaged ones.
+
+For each rate a training runs on its whole schedule up to the end of each round of the search for a rate. Its loss is
+printed with the weights of that step, and with those averaged over the later half of the steps so far. The losses at
+the end are those of a grid: see `benchmarks/starts_grid.yaml`. Tasks as in starts_before.yaml.
+
+    python benchmarks/rate_judging.py --task runs/intent_tasks/hwu64.yaml --method uniform_lora --budget 2bp \
+        --rates 1e-3,3e-3,1e-2,2e-2,4e-2
+"""
+
+import argparse
+import tempfile
+from dataclasses import replace
+from pathlib import Path
+from statistics import fmean
+
+import torch
+import yaml
+
+from peftsearch.run.choose_recipe import choose_recipe
+from peftsearch.run.config import make_config
+from peftsearch.run.experiment import Experiment
+from peftsearch.training.arguments import Phase
+from peftsearch.training.average import AverageUntil
+from peftsearch.training.fine_tuning import FineTuning
+from peftsearch.training.halving import rounds_of
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--task", type=Path, required=True, help="task file as text_tasks.py writes it")
+    parser.add_argument("--method", default="uniform_lora", help="a manual method")
+    parser.add_argument("--budget", default="2bp")
+    parser.add_argument("--rates", default="1e-3,3e-3,1e-2,3e-2", help="comma-separated")
+    parser.add_argument("--seed", type=int, default=0)
+    args = parser.parse_args()
+    torch.set_num_threads(1)
+    with tempfile.TemporaryDirectory() as folder:
+        experiment = open_experiment(args, folder)
+        for rate in map(float, args.rates.split(",")):
+            for end in rounds_of(experiment.num_steps):
+                raw, averaged = measure(experiment, args.method, rate, end.step, Path(folder) / f"{rate:g}-{end.step}")
+                print(f"rate {rate:g}, step {end.step}: raw {raw:.3f}, averaged {averaged:.3f}", flush=True)
+
+
+def open_experiment(args: argparse.Namespace, folder: str) -> Experiment:
+    """Open the task with the settings of `starts_before.yaml`."""
+    task = yaml.safe_load(args.task.read_text(encoding="utf-8"))
+    training = {"num_train_epochs": 4, "per_device_train_batch_size": 16, "max_seq_length": 64}
+    return Experiment.open(
+        make_config(
+            {name: task[name] for name in ("data", "text", "label")}
+            | {"model": "demo", "budget": args.budget, "max_train_samples": 2500, "seed": args.seed}
+            | {"method": args.method, "training": training, "output": folder}
+        )
+    )
+
+
+def measure(experiment: Experiment, method: str, rate: float, step: int, folder: Path) -> tuple[float, float]:
+    """Train up to a step; return its mean validation loss with the weights as they are, and with averaged ones."""
+    recipe = choose_recipe(method, make_config({"model": "demo", "method": method}).method, experiment)
+    attached = recipe.attach(experiment, experiment.seed, steps=experiment.num_steps)
+    training = FineTuning(
+        attached.model,
+        task_format=experiment.task_format,
+        train=experiment.train.encoded,
+        validation=experiment.validation,
+        metric=experiment.task.selection_metric,
+        settings=replace(experiment.training, learning_rate=rate),
+        phase=Phase(f"rate {rate:g}", folder, experiment.seed),
+    )
+    average = AverageUntil(step)
+    training.trainer.add_callback(average)
+    training.trainer.resume(pause_after=step)
+    raw = fmean(training.validation_losses())
+    average.mean.put_into(training.model)
+    return raw, fmean(training.validation_losses())
+
+
+if __name__ == "__main__":
+    main()
