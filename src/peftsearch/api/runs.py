@@ -43,7 +43,7 @@ class Result:
 
     Example:
         result = search(model="demo", task="demo", budget="0.1%", output="runs/demo")
-        result.metrics["test"]["value"]
+        print(result.metrics["test"])
     """
 
     folder: Path
