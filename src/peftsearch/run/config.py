@@ -126,8 +126,8 @@ class RunConfig(Settings):
         driver = METHODS[self.method_name].driver
         has_front = driver is Driver.TRIALS
         require(has_front or not self.pareto, "pareto", True, f"false with the method '{self.method_name}'")
-        has_supernet = driver in (Driver.GATES, Driver.INHERITED)
-        require(has_supernet or not self.inherit, "inherit", True, f"false with the method '{self.method_name}'")
+        trains_weights = driver in (Driver.GATES, Driver.INHERITED, Driver.GROWTH)
+        require(trains_weights or not self.inherit, "inherit", True, f"false with the method '{self.method_name}'")
         self.learning_rates  # noqa: B018  reads them
         self._check_baselines()
 

@@ -5,7 +5,7 @@ from pathlib import Path
 from peftsearch.run.experiment import Experiment
 from peftsearch.run.search_request import SearchRequest
 from peftsearch.run.search_result import SearchResult
-from peftsearch.run.supernets import make_supernet, save_inherited
+from peftsearch.run.supernets import inherited_notes, make_supernet, save_inherited
 from peftsearch.searches.gate_driver import run_gate_search, search_steps, split_training_set
 from peftsearch.searches.method import METHODS
 from peftsearch.searches.task_search import SearchData, TaskHost
@@ -37,5 +37,6 @@ def search_with_gates(experiment: Experiment, request: SearchRequest, folder: Pa
     if request.inherit:
         save_inherited(experiment, supernet, results[min(results)], folder)
     num_micro_batches = search.micro_batches.num_micro_batches
-    notes = (*strategy.notes(), *memory_notes("search", num_micro_batches, settings.per_device_train_batch_size))
+    memory = memory_notes("search", num_micro_batches, settings.per_device_train_batch_size)
+    notes = (*strategy.notes(), *memory, *inherited_notes(request, results))
     return SearchResult(results, search.trainer.state.global_step, search.trainer.seconds, notes)

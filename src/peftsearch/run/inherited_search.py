@@ -12,7 +12,7 @@ from peftsearch.run.experiment import Experiment
 from peftsearch.run.folder import read_json
 from peftsearch.run.search_request import SearchRequest
 from peftsearch.run.search_result import SearchResult
-from peftsearch.run.supernets import make_supernet, save_inherited
+from peftsearch.run.supernets import inherited_notes, make_supernet, save_inherited
 from peftsearch.run.trial_search import failure_notes, make_problem
 from peftsearch.searches.gate_driver import run_gate_search, search_steps, split_training_set
 from peftsearch.searches.method import MethodSettings
@@ -46,7 +46,8 @@ def search_with_inherited_weights(experiment: Experiment, request: SearchRequest
     if request.inherit:
         save_inherited(experiment, supernet, results[min(results)], folder)
     taken = training_seconds + sum(trial.seconds for trial in trials)
-    return SearchResult(results, len(trials), max(taken, time.perf_counter() - started), failure_notes(trials))
+    notes = (*failure_notes(trials), *inherited_notes(request, results))
+    return SearchResult(results, len(trials), max(taken, time.perf_counter() - started), notes)
 
 
 def _trained_supernet(

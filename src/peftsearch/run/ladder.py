@@ -8,18 +8,13 @@ from peftsearch.report.results import LadderStep, Results, UniformBaseline
 from peftsearch.report.wording import count
 from peftsearch.run.config import RunConfig
 from peftsearch.run.experiment import Experiment
-from peftsearch.run.recipe import FreshModules
-from peftsearch.run.search_result import SearchResult, step_folder
+from peftsearch.run.recipe import found_modules
+from peftsearch.run.search_result import SearchResult, start_folder, step_folder
 from peftsearch.run.train import TrainingStage
 from peftsearch.space import Configuration
 
 # Trains uniform LoRA within the budget of a stage, in the folder of that name within the run folder.
 TrainBaseline = Callable[[TrainingStage, str], UniformBaseline | None]
-
-INHERITED_NOTE = (
-    "Only the smallest budget's configuration starts from the supernet's weights (--inherit). The larger ones of the "
-    "ladder start with fresh weights, so that more than their size tells them from it."
-)
 
 
 def describe_ladder(config: RunConfig, experiment: Experiment) -> str:
@@ -73,7 +68,8 @@ def _train_step(
     budget, experiment = stage.budget, stage.experiment
     assert budget is not None
     folder = step_folder(budget)
-    trained = stage.train(FreshModules(folder, method, configuration=configuration), folder)
+    start = stage.folder / start_folder(budget, smallest=0)
+    trained = stage.train(found_modules(configuration, start, name=folder, method=method), folder)
     return LadderStep(
         budget=budget,
         folder=folder,

@@ -18,18 +18,17 @@ from peftsearch.run.config import RunConfig, read_config
 from peftsearch.run.experiment import Experiment
 from peftsearch.run.finish import finish
 from peftsearch.run.folder import alone_in, make_run_folder, write_sites
-from peftsearch.run.ladder import INHERITED_NOTE, add_ladder, describe_ladder
+from peftsearch.run.ladder import add_ladder, describe_ladder
 from peftsearch.run.outlook import describe_found, describe_trained
 from peftsearch.run.pareto import train_front
 from peftsearch.run.proof import score
 from peftsearch.run.rate_choice import choose_rates
-from peftsearch.run.recipe import FreshModules, InheritedModules, Recipe
+from peftsearch.run.recipe import FreshModules, Recipe, found_modules
 from peftsearch.run.results import add_baselines, add_search, describe_random, describe_uniform, make_results
 from peftsearch.run.saved_model import SavedModel
 from peftsearch.run.search import search_configuration
 from peftsearch.run.search_request import SearchRequest
-from peftsearch.run.search_result import SearchResult
-from peftsearch.run.supernets import INHERITED
+from peftsearch.run.search_result import INHERITED
 from peftsearch.run.train import TrainingStage
 
 logger = logging.getLogger(__name__)
@@ -59,12 +58,11 @@ def _search(config: RunConfig, experiment: Experiment, budget: int) -> Path:
         logger.info("The search is followed by %s.", trainings)
     request = SearchRequest(config.method_name, config.method, config.inherit)
     found = search_configuration(experiment, request, folder)
-    inherited = [INHERITED_NOTE] if config.inherit and len(found.configurations) > 1 else []
-    notes = (*_budget_notes(experiment), *found.notes, *inherited)
+    notes = (*_budget_notes(experiment), *found.notes)
     for note in notes:
         logger.warning(note)
     stage = _make_stage(config, experiment, folder, budget)
-    recipe = _recipe_of(found, request, folder, notes=notes)
+    recipe = found_modules(found.configuration, folder / INHERITED, name="train", method=request.method, notes=notes)
     searched = Candidate(SEARCHED, TRAINING, recipe, stage.train(recipe, TRAINING))
     results = add_search(make_results(config, experiment, searched.trained, recipe), config, experiment, found)
     tried = {name: train_by_hand(stage, name, folder=baseline_folder(name)) for name in config.baseline_names}
@@ -164,14 +162,6 @@ def _start(config: RunConfig, experiment: Experiment) -> Path:
 def _make_stage(config: RunConfig, experiment: Experiment, folder: Path, budget: int | None) -> TrainingStage:
     seeds = range(config.seed, config.seed + config.seeds)
     return TrainingStage(experiment, folder, seeds, choose_rates(config, experiment), budget)
-
-
-def _recipe_of(found: SearchResult, request: SearchRequest, folder: Path, *, notes: tuple[str, ...]) -> Recipe:
-    """Fresh modules of the smallest budget's configuration, or those that the supernet hands down."""
-    modules, method = found.configuration, request.method
-    if request.inherit:
-        return InheritedModules("train", method, notes, configuration=modules, folder=folder / INHERITED)
-    return FreshModules("train", method, notes, configuration=modules)
 
 
 def _budget_notes(experiment: Experiment) -> list[str]:

@@ -111,6 +111,23 @@ class InheritedModules(FreshModules):
         return Attached(PeftModel.from_pretrained(model, str(self.folder), is_trainable=True))
 
 
+def found_modules(
+    configuration: Configuration, start: Path, *, name: str, method: str, notes: tuple[str, ...] = ()
+) -> FreshModules:
+    """The modules that a search found, starting from the adapter that it hands down, where it does.
+
+    Args:
+        configuration: found.
+        start: folder of that adapter, which need not exist.
+        name: for progress and logs.
+        method: that found it.
+        notes: sentences for the user.
+    """
+    if start.exists():
+        return InheritedModules(name, method, notes, configuration=configuration, folder=start)
+    return FreshModules(name, method, notes, configuration=configuration)
+
+
 @dataclass(frozen=True)
 class WholeModel(Recipe):
     """Every parameter of the model, with nothing attached."""

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from peftsearch.run.experiment import Experiment
 from peftsearch.run.gate_search import search_with_gates
+from peftsearch.run.growth_search import search_by_growth
 from peftsearch.run.inherited_search import search_with_inherited_weights
 from peftsearch.run.search_request import SearchRequest
 from peftsearch.run.search_result import SearchResult
@@ -16,6 +17,7 @@ from peftsearch.training.checkpoints import Checkpoints
 _SEARCHES: dict[Driver, Callable[[Experiment, SearchRequest, Path], SearchResult]] = {
     Driver.GATES: search_with_gates,
     Driver.TRIALS: search_by_trials,
+    Driver.GROWTH: search_by_growth,
     Driver.INHERITED: search_with_inherited_weights,
 }
 

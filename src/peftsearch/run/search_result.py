@@ -8,6 +8,8 @@ from peftsearch.run.folder import read_json
 from peftsearch.space import Configuration
 
 _RECORD = "search/search.json"
+# Adapter that the smallest budget's configuration starts from, where the search hands one down.
+INHERITED = "search/inherited"
 
 
 @dataclass(frozen=True)
@@ -61,6 +63,16 @@ class SearchResult:
 def step_folder(budget: int) -> str:
     """Folder of a larger budget's step of the ladder, within the run folder."""
     return f"ladder/{budget}"
+
+
+def start_folder(budget: int, *, smallest: int) -> str:
+    """Folder of the adapter that a search hands down for a configuration's training, within the run folder.
+
+    Args:
+        budget: of the configuration, in parameters.
+        smallest: budget of the search.
+    """
+    return INHERITED if budget == smallest else f"{step_folder(budget)}/start"
 
 
 def _write_configurations(configurations: dict[int, Configuration], folder: Path) -> dict[int, str]:

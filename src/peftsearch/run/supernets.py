@@ -1,15 +1,15 @@
 """Make the supernet of an experiment, and save the weights that a configuration inherits from it."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from peftsearch.files import new_folder
 from peftsearch.modules.attach import attach
 from peftsearch.run.experiment import Experiment
+from peftsearch.run.search_request import SearchRequest
+from peftsearch.run.search_result import INHERITED
 from peftsearch.space import Configuration
 from peftsearch.supernet.supernet import Supernet
-
-# Below the run folder.
-INHERITED = "search/inherited"
 
 
 def make_supernet(experiment: Experiment) -> Supernet:
@@ -48,3 +48,18 @@ def save_inherited(experiment: Experiment, supernet: Supernet, configuration: Co
             parameter.data.copy_(trained_head[name])
     with new_folder(folder / INHERITED) as new:
         model.save_pretrained(str(new))
+
+
+def inherited_notes(request: SearchRequest, results: Mapping[int, Configuration]) -> tuple[str, ...]:
+    """A note for the user on a ladder of which only one step inherits.
+
+    Args:
+        request: says whether any does.
+        results: budget in parameters -> configuration.
+    """
+    if not request.inherit or len(results) == 1:
+        return ()
+    return (
+        "Only the smallest budget's configuration starts from the supernet's weights (--inherit). The larger ones of "
+        "the ladder start with fresh weights, so that more than their size tells them from it.",
+    )

@@ -1,0 +1,173 @@
+"""Search with a method that adds modules in stages by the gradients of what could be added.
+
+Each stage is kept in `search/stages/N/` of the run folder, so that a search that was stopped goes on at the next one.
+"""
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+from accelerate import PartialState
+from peft import PeftModel
+
+from peftsearch.files import new_folder, write_json
+from peftsearch.modules.attach import attach
+from peftsearch.modules.costs import num_parameters
+from peftsearch.run.experiment import Experiment
+from peftsearch.run.folder import read_json
+from peftsearch.run.search_request import SearchRequest
+from peftsearch.run.search_result import SearchResult, start_folder
+from peftsearch.searches.growth import Grower, Grown, Stage, leading, put_leading
+from peftsearch.space import Configuration, SearchSpace
+from peftsearch.supernet.supernet import Supernet
+from peftsearch.training import stop_signals
+from peftsearch.training.arguments import Phase
+from peftsearch.training.checkpoints import Checkpoints
+from peftsearch.training.mean_gradients import MeanGradients
+from peftsearch.training.trainer import TaskTrainer
+
+# Parts of the examples whose gradients are taken one by one, so that noise can be told from signal.
+NUM_PARTS = 4
+# Written last into a stage's folder.
+_RECORD = "stage.json"
+
+
+def search_by_growth(experiment: Experiment, request: SearchRequest, folder: Path) -> SearchResult:
+    """Add modules stage by stage, with a short training after each but the last.
+
+    The modules are also saved as their training starts: with all that the stages trained if `request.inherit`, else as
+    they were added, without effect. Arguments and result are those of `search_configuration`.
+    """
+    started = time.perf_counter()
+    budgets = sorted(set(experiment.usable_budgets().values()))
+    grower: Grower = request.load()(experiment.space, budgets=budgets, settings=request.settings, seed=experiment.seed)
+    growth = _Growth(experiment, grower, folder / "search" / "stages")
+    stages = grower.stages()
+    for number, stage in enumerate(stages):
+        if not (growth.folder_of(number) / _RECORD).exists():
+            growth.run(number, stage)
+        Checkpoints(growth.folder_of(number) / "training").discard()
+        stop_signals.stop_if_asked()
+    results = {}
+    for number, stage in enumerate(stages):
+        if stage.budget in budgets:
+            results[stage.budget] = growth.configuration_of(number)
+            with new_folder(folder / start_folder(stage.budget, smallest=budgets[0])) as new:
+                growth.start(number, inherit=request.inherit).save_pretrained(str(new))
+    records = [read_json(growth.folder_of(number) / _RECORD) for number in range(len(stages))]
+    # Stages of an interrupted search count with the time that they took then.
+    seconds = max(time.perf_counter() - started, sum(record["seconds"] for record in records))
+    return SearchResult(results, sum(stage.steps for stage in stages), seconds)
+
+
+@dataclass(frozen=True)
+class _Growth:
+    """The stages of a search.
+
+    Args:
+        experiment: gives model and data.
+        grower: the method.
+        folder: holds one folder for each stage.
+    """
+
+    experiment: Experiment
+    grower: Grower
+    folder: Path
+
+    def folder_of(self, number: int) -> Path:
+        return self.folder / str(number)
+
+    def configuration_of(self, number: int) -> Configuration:
+        return Configuration.load(self.folder_of(number) / "configuration.json")
+
+    def run(self, number: int, stage: Stage) -> None:
+        """Add modules to those of the stage before and train them, and write the result and, last, the record."""
+        started = time.perf_counter()
+        held, head = self._read(number - 1) if number else (Grown(), {})
+        candidates = self.grower.candidates(held.configuration)
+        model = self._attach(candidates, head)
+        grown = self.grower.grow(self._supernet(model, candidates), held, self._gradients(model), budget=stage.budget)
+        del model
+        model = self._with_weights(grown, head)
+        if stage.steps:
+            self._train(model, number, stage)
+        place = self.folder_of(number)
+        with new_folder(place / "adapter") as new:
+            model.save_pretrained(str(new))
+        grown.configuration.save(place / "configuration.json")
+        seconds = time.perf_counter() - started
+        write_json(place / _RECORD, {"budget": stage.budget, "steps": stage.steps, "seconds": seconds})
+
+    def start(self, number: int, *, inherit: bool) -> PeftModel:
+        """The model with which the training of a stage's configuration starts."""
+        grown, head = self._read(number)
+        if inherit:
+            return self._with_weights(grown, head)
+        return self._with_weights(self.grower.restart(grown), {})
+
+    def _read(self, number: int) -> tuple[Grown, dict[str, torch.Tensor]]:
+        """The modules of a stage with their weights, and the task head by its names in peft's model."""
+        configuration, place = self.configuration_of(number), self.folder_of(number) / "adapter"
+        model = PeftModel.from_pretrained(self.experiment.load_model(self.experiment.seed).model, str(place))
+        supernet = self._supernet(model, configuration)
+        tensors = {c.placement: leading(supernet.module(c.placement), c.rank) for c in configuration}
+        return Grown(configuration, tensors), dict(_head_of(model))
+
+    def _supernet(self, model: PeftModel, configuration: Configuration) -> Supernet:
+        sites = {site.name: site for site in self.experiment.sites}
+        costs = {c: num_parameters(c.kind, sites[c.site], c.rank) for c in configuration}
+        return Supernet(model, sites=self.experiment.sites, space=SearchSpace(costs))
+
+    def _attach(self, configuration: Configuration, head: Mapping[str, torch.Tensor]) -> PeftModel:
+        """Newly drawn modules on the pretrained model, with a task head; without one, that of every training."""
+        experiment = self.experiment
+        loaded = experiment.load_model(experiment.seed) if head else experiment.start_model(experiment.seed)
+        model = attach(
+            loaded.model,
+            configuration,
+            sites=experiment.sites,
+            head=loaded.head,
+            task_type=experiment.task_type,
+        ).to(PartialState().device)
+        with torch.no_grad():
+            for name, parameter in _head_of(model):
+                if head:
+                    parameter.copy_(head[name])
+        return model
+
+    def _with_weights(self, grown: Grown, head: Mapping[str, torch.Tensor]) -> PeftModel:
+        model = self._attach(grown.configuration, head)
+        supernet = self._supernet(model, grown.configuration)
+        for placement, tensors in grown.tensors.items():
+            put_leading(supernet.module(placement), tensors)
+        return model
+
+    def _gradients(self, model: PeftModel) -> MeanGradients:
+        """Gradients over examples that are the same in every stage."""
+        encoded, seed = self.experiment.train.encoded, self.experiment.seed
+        rows = torch.randperm(len(encoded), generator=torch.Generator().manual_seed(seed)).tolist()
+        rows = rows[: self.grower.num_examples or None]
+        return MeanGradients(
+            model,
+            task_format=self.experiment.task_format,
+            examples=encoded,
+            parts=[part for k in range(NUM_PARTS) if (part := rows[k::NUM_PARTS])],
+            settings=self.experiment.search_training,
+        )
+
+    def _train(self, model: PeftModel, number: int, stage: Stage) -> None:
+        experiment = self.experiment
+        TaskTrainer(
+            model,
+            task_format=experiment.task_format,
+            train=experiment.train.encoded,
+            settings=replace(experiment.search_training, report_to="none"),
+            phase=Phase(f"stage {number + 1}", self.folder_of(number) / "training", experiment.seed, stage.steps),
+        ).resume()
+
+
+def _head_of(model: PeftModel) -> list[tuple[str, torch.nn.Parameter]]:
+    """The parameters of the task head that is trained, by name."""
+    return [(name, parameter) for name, parameter in model.named_parameters() if "modules_to_save" in name]
