@@ -16,9 +16,6 @@ from peftsearch.run.train import TrainedConfiguration, TrainingStage
 
 logger = logging.getLogger(__name__)
 
-# Folder of the trainings of a run's own recipe.
-TRAINING = "training"
-
 
 @dataclass(frozen=True)
 class Candidate:

@@ -6,6 +6,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
+from statistics import fmean
 
 from peftsearch.errors import DivergedError
 from peftsearch.files import write_json
@@ -45,7 +46,7 @@ class LossRecord:
             return known[training.rate]
         started = time.perf_counter()
         try:
-            loss = training.run_until(step)
+            loss = fmean(training.run_until(step))
         except DivergedError as error:
             logger.warning("Rate %g leaves: %s", training.rate, error)
             loss = math.inf

@@ -11,7 +11,7 @@ from peftsearch.environment import environment
 from peftsearch.files import write_json, write_text
 from peftsearch.methods.manual.manual_methods import UNIFORM_LORA
 from peftsearch.report.results import SEARCHED, FrontEntry, RandomBaseline, UniformBaseline
-from peftsearch.run.candidates import TRAINING, Candidate, baseline_folder, hand_over, train_by_hand
+from peftsearch.run.candidates import Candidate, baseline_folder, hand_over, train_by_hand
 from peftsearch.run.checks import check_baselines, check_cost, check_folder, check_is_search, check_services
 from peftsearch.run.choose_recipe import choose_recipe
 from peftsearch.run.config import RunConfig, read_config
@@ -28,7 +28,7 @@ from peftsearch.run.results import add_baselines, add_search, describe_random, d
 from peftsearch.run.saved_model import SavedModel
 from peftsearch.run.search import search_configuration
 from peftsearch.run.search_request import SearchRequest
-from peftsearch.run.search_result import INHERITED
+from peftsearch.run.search_result import INHERITED, TRAINING
 from peftsearch.run.train import TrainingStage
 
 logger = logging.getLogger(__name__)

@@ -7,6 +7,7 @@ from peftsearch.run.experiment import Experiment
 from peftsearch.run.gate_search import search_with_gates
 from peftsearch.run.growth_search import search_by_growth
 from peftsearch.run.inherited_search import search_with_inherited_weights
+from peftsearch.run.race_search import search_by_race
 from peftsearch.run.search_request import SearchRequest
 from peftsearch.run.search_result import SearchResult
 from peftsearch.run.trial_search import search_by_trials
@@ -18,6 +19,7 @@ _SEARCHES: dict[Driver, Callable[[Experiment, SearchRequest, Path], SearchResult
     Driver.GATES: search_with_gates,
     Driver.TRIALS: search_by_trials,
     Driver.GROWTH: search_by_growth,
+    Driver.RACE: search_by_race,
     Driver.INHERITED: search_with_inherited_weights,
 }
 

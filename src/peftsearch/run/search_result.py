@@ -10,6 +10,8 @@ from peftsearch.space import Configuration
 _RECORD = "search/search.json"
 # Adapter that the smallest budget's configuration starts from, where the search hands one down.
 INHERITED = "search/inherited"
+# Folder of the trainings of a run's own recipe.
+TRAINING = "training"
 
 
 @dataclass(frozen=True)
@@ -63,6 +65,11 @@ class SearchResult:
 def step_folder(budget: int) -> str:
     """Folder of a larger budget's step of the ladder, within the run folder."""
     return f"ladder/{budget}"
+
+
+def training_folder(budget: int, *, smallest: int) -> str:
+    """Folder for the trainings of a configuration, within the run folder; arguments as for `start_folder`."""
+    return TRAINING if budget == smallest else step_folder(budget)
 
 
 def start_folder(budget: int, *, smallest: int) -> str:

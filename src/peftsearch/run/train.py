@@ -4,17 +4,22 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from peftsearch.files import write_json
 from peftsearch.report.results import RateSearch, SeedScores
 from peftsearch.run.experiment import Experiment
+from peftsearch.run.folder import read_json
 from peftsearch.run.loss_record import read_rate_search
 from peftsearch.run.proof import Proof, prove
-from peftsearch.run.rate_choice import RateChoice
+from peftsearch.run.rate_choice import GivenRate, RateChoice
 from peftsearch.run.recipe import Recipe
 from peftsearch.run.saved_model import SavedModel
 from peftsearch.run.training import Training, best_of
 from peftsearch.space import Configuration
 from peftsearch.training.fine_tuning import TrainingResult
 from peftsearch.training.micro_batches import memory_notes
+
+# In the folder of the trainings of a configuration.
+_FOUND_RATE = "found_rate.json"
 
 
 @dataclass(frozen=True)
@@ -116,10 +121,11 @@ class TrainingStage:
 
     def _train_over_seeds(self, recipe: Recipe, folder: Path) -> list[TrainingResult]:
         first, *others = self.seeds
-        best = self.rate_choice.train(
+        rate_choice = read_found_rate(folder) or self.rate_choice
+        best = rate_choice.train(
             lambda rate, place: self._training(recipe, place, seed=first, rate=rate), folder / f"seed-{first}"
         )
-        rate = self.rate_choice.of_further_seeds(best)
+        rate = rate_choice.of_further_seeds(best)
         return [
             best,
             *(self._training(recipe, folder / f"seed-{seed}", seed=seed, rate=rate).run() for seed in others),
@@ -127,3 +133,19 @@ class TrainingStage:
 
     def _training(self, recipe: Recipe, folder: Path, *, seed: int, rate: float) -> Training:
         return Training(self.experiment, recipe, folder, seed, rate, self.budget)
+
+
+def write_found_rate(folder: Path, rate: float) -> None:
+    """Say at which rate a search has trained the first seed so far, which then goes on from there.
+
+    Args:
+        folder: for the trainings of the configuration.
+        rate: learning rate of LoRA.
+    """
+    write_json(folder / _FOUND_RATE, {"learning_rate": rate})
+
+
+def read_found_rate(folder: Path) -> GivenRate | None:
+    """Read what `write_found_rate` wrote; None if the search left the rate open."""
+    path = folder / _FOUND_RATE
+    return GivenRate(read_json(path)["learning_rate"]) if path.exists() else None

@@ -58,11 +58,11 @@ class Training:
         stop_signals.stop_if_asked()
         return TrainingResult.from_dict(read_json(record))
 
-    def run_until(self, step: int) -> float:
+    def run_until(self, step: int) -> list[float]:
         """Train up to a step of the whole schedule, from where `run` goes on.
 
         Returns:
-            the mean loss on the validation split at that step.
+            the loss of every example of the validation split at that step.
 
         Raises:
             TrainingError: if the loss stops being a number.
@@ -70,9 +70,9 @@ class Training:
         attached = self._attach()
         settings = replace(self.experiment.training, learning_rate=self.rate, report_to="none")
         name = f"{self.recipe.name}, seed {self.seed}, rate {self.rate:g} to step {step}"
-        loss = self._fine_tuning(attached, settings, name).run_until(step)
+        losses = self._fine_tuning(attached, settings, name).run_until(step)
         Checkpoints(self.folder).keep_newest()
-        return loss
+        return losses
 
     def start_again(self, step: int, loss: float, *, tried: Sequence[float], seconds: float = 0.0) -> None:
         """Make `run` start from the beginning, at another rate, since this start is no better than guessing.

@@ -17,6 +17,7 @@ class Driver(StrEnum):
     TRIALS = "trials"  # whole configurations, each trained from scratch
     INHERITED = "inherited"  # one training of a supernet, then configurations scored with its weights
     GROWTH = "growth"  # modules added in stages by the gradients of what could be added
+    RACE = "race"  # trainings that start together and leave early
     MANUAL = "manual"  # no search
 
 
@@ -85,7 +86,8 @@ class MethodEntry:
         driver: the loop that runs it.
         code: "module:name" of the class that implements it, imported when a run needs it. With `Driver.GATES` it is
             called with (space, budgets=, settings=, planned_steps=), with `Driver.GROWTH` with (space, budgets=,
-            settings=, seed=), with the other searching drivers with (problem, settings).
+            settings=, seed=), with `Driver.RACE` with (problem, sites, settings), with
+            the other searching drivers with (problem, settings).
         space: the space that it searches unless the user names another.
         encodings: names of the encodings that it can search; see `peftsearch.space.encodings`.
         quick: settings of a search of seconds, for the conformance suite.

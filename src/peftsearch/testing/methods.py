@@ -17,7 +17,13 @@ _SAMPLES = 24
 _TRAINING = {"num_train_epochs": 1, "per_device_train_batch_size": 8, "learning_rate": 3e-3, "max_seq_length": 16}
 _SMALL_BATCHES = _TRAINING | {"save_steps": 1, "per_device_train_batch_size": 4}
 # Passes of one trial with small batches, and two more: a trial that is stopped starts again.
-_FEWEST_STEPS = {Driver.TRIALS: _SAMPLES // 4 + 2, Driver.GATES: 3, Driver.INHERITED: 3, Driver.GROWTH: 3}
+_FEWEST_STEPS = {
+    Driver.TRIALS: _SAMPLES // 4 + 2,
+    Driver.GATES: 3,
+    Driver.INHERITED: 3,
+    Driver.GROWTH: 3,
+    Driver.RACE: 3,
+}
 _NUM_STARTS = 6
 
 

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from statistics import fmean
 from typing import Any
 
 from torch import nn
@@ -130,15 +129,15 @@ class FineTuning:
             num_micro_batches=self.trainer.micro_batches.num_micro_batches,
         )
 
-    def run_until(self, step: int) -> float:
+    def run_until(self, step: int) -> list[float]:
         """Train up to a step of the whole schedule, from where another object of the same phase goes on.
 
         Args:
             step: optimizer steps, fewer than those of the whole training.
 
         Returns:
-            the mean loss on the validation split with the weights averaged over the later half of the steps so far:
-            those of the step itself jump about with the rate, which falls only later.
+            the loss of every example of the validation split with the weights averaged over the later half of the
+            steps so far: those of the step itself jump about with the rate, which falls only later.
 
         Raises:
             TrainingError: if the loss stops being a number.
@@ -148,7 +147,7 @@ class FineTuning:
         self.trainer.stateful_parts["round"] = average
         self.trainer.resume(pause_after=step)
         average.mean.put_into(self.model)
-        return fmean(self.validation_losses())
+        return self.validation_losses()
 
     def validation_losses(self) -> list[float]:
         """Loss of every example of the validation split with the present weights."""

@@ -27,16 +27,17 @@ class RandomSearch(Proposer):
     def propose(self, trials: Sequence[Trial]) -> list[Proposal]:
         if trials or self.settings.trials == 1:
             return []
-        return [Proposal(drawn) for budget in self.problem.budgets for drawn in self._draws(budget)]
+        return [Proposal(drawn) for budget in self.problem.budgets for drawn in self.draws(budget)]
 
     def results(self, trials: Sequence[Trial]) -> dict[int, Configuration]:
         return {budget: self._result(trials, budget) for budget in self.problem.budgets}
 
     def _result(self, trials: Sequence[Trial], budget: int) -> Configuration:
         best = best_within(trials, budget)
-        return best.configuration if best else self._draws(budget)[0]
+        return best.configuration if best else self.draws(budget)[0]
 
-    def _draws(self, budget: int) -> list[Configuration]:
+    def draws(self, budget: int) -> list[Configuration]:
+        """The configurations that are drawn for a budget."""
         encoding = self.problem.encoding.within(budget)
         rngs = (random.Random(f"{self.problem.seed} {budget} {i}") for i in range(self.settings.trials))
         return [encoding.decode(encoding.sample(rng)) for rng in rngs]

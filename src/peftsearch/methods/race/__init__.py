@@ -1,0 +1,16 @@
+"""Registers the race."""
+
+from peftsearch.methods.race.settings import RaceSettings
+from peftsearch.searches.method import Driver, MethodEntry, register_method
+
+register_method(
+    MethodEntry(
+        "race",
+        "hand recipes, pursuit and random draws start together at several rates, the worse leave early (ours)",
+        RaceSettings,
+        Driver.RACE,
+        "peftsearch.methods.race.pool:Pool",
+        space="mixed",
+        quick={"recipes": "uniform_lora,lnfit", "draws": 1},
+    )
+)

@@ -1,0 +1,117 @@
+"""The configurations that take part in a race."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from peftsearch.errors import BudgetError, ConfigurationError
+from peftsearch.methods.manual.manual_methods import MANUAL_METHODS
+from peftsearch.methods.manual.method import place_within
+from peftsearch.methods.race.settings import RaceSettings
+from peftsearch.methods.random.method import RandomSearch
+from peftsearch.methods.random.settings import RandomSettings
+from peftsearch.modules.costs import cost
+from peftsearch.searches.trials import Problem
+from peftsearch.space import Configuration, SearchSpace, Site
+
+# A hand recipe that uses a smaller share of the budget is left out while others use more.
+SMALLEST_SHARE = 0.6
+# The entrant that the method of this name finds.
+PURSUIT = "pursuit"
+
+
+@dataclass(frozen=True)
+class Entrant:
+    """A configuration that takes part.
+
+    Args:
+        name: unique in the race.
+        configuration: its modules.
+    """
+
+    name: str
+    configuration: Configuration
+
+
+class Pool:
+    """The entrants of a race besides pursuit's.
+
+    Args:
+        problem: gives space, encoding and seed.
+        sites: of the model.
+        settings: of the race.
+    """
+
+    def __init__(self, problem: Problem, sites: Sequence[Site], settings: RaceSettings):
+        self.problem, self.sites, self.settings = problem, sites, settings
+
+    def entrants(self, budget: int, *, pursued: Configuration | None) -> list[Entrant]:
+        """All entrants within a budget, the most wanted first, equal configurations once.
+
+        Args:
+            budget: in parameters.
+            pursued: the configuration that pursuit found for the budget; None where it does not take part.
+
+        Raises:
+            ConfigurationError: for a candidate's file that cannot be read, or one outside of the space.
+            BudgetError: for a candidate above the budget.
+        """
+        space, settings = self.problem.space, self.settings
+        names = [name.strip() for name in settings.recipes.split(",") if name.strip()]
+        found = [
+            *read_candidates(settings.candidates, space, budget=budget),
+            *([Entrant(PURSUIT, pursued)] if pursued else []),
+            *hand_recipes(names, space, self.sites, budget=budget),
+            *random_draws(settings.draws, self.problem, budget=budget),
+        ]
+        first: dict[Configuration, Entrant] = {}
+        for entrant in found:
+            if len(entrant.configuration):
+                first.setdefault(entrant.configuration, entrant)
+        return list(first.values())
+
+
+def hand_recipes(names: Sequence[str], space: SearchSpace, sites: Sequence[Site], *, budget: int) -> list[Entrant]:
+    """Manual methods as large as a budget holds, those with kinds of the space only.
+
+    Args:
+        names: of manual methods.
+        space: whose kinds may take part.
+        sites: of the model.
+        budget: in parameters.
+    """
+    kinds, found = {placement.kind for placement in space.ranks}, []
+    for name in names:
+        if {part.kind for part in MANUAL_METHODS[name].parts} <= kinds:
+            try:
+                found.append(Entrant(name, place_within(MANUAL_METHODS[name], sites, budget=budget)))
+            except (BudgetError, ConfigurationError):
+                continue  # the model or the budget has no place for it
+    sizes = {entrant.name: cost(entrant.configuration, sites) for entrant in found}
+    smallest = SMALLEST_SHARE * budget
+    large = [entrant for entrant in found if sizes[entrant.name] >= smallest]
+    return large or found
+
+
+def read_candidates(files: str, space: SearchSpace, *, budget: int) -> list[Entrant]:
+    """Configurations from comma-separated files.
+
+    Raises:
+        ConfigurationError: for a file that cannot be read, or a choice that is not in the space.
+        BudgetError: for a configuration above the budget.
+    """
+    found = []
+    for number, path in enumerate(filter(None, map(str.strip, files.split(",")))):
+        configuration = Configuration.load(path)
+        if (size := space.cost(configuration)) > budget:
+            raise BudgetError(
+                f"The candidate '{path}' has {size:,} parameters, but the budget is {budget:,}. Leave it out, or "
+                "raise the budget."
+            )
+        found.append(Entrant(f"candidate_{number + 1}", configuration))
+    return found
+
+
+def random_draws(count: int, problem: Problem, *, budget: int) -> list[Entrant]:
+    """Random configurations within a budget, as random search draws them."""
+    drawn = RandomSearch(problem, RandomSettings(trials=count)).draws(budget) if count else []
+    return [Entrant(f"random_{number + 1}", configuration) for number, configuration in enumerate(drawn)]

@@ -1,0 +1,36 @@
+"""The race's settings."""
+
+from dataclasses import dataclass
+
+from peftsearch.methods.pursuit.settings import PursuitSettings
+from peftsearch.searches.method import MethodSettings
+from peftsearch.settings import at_least, limited
+
+
+@dataclass(frozen=True)
+class RaceSettings(MethodSettings):
+    """Settings of the race.
+
+    Args:
+        recipes: comma-separated manual methods that take part, the most wanted first.
+        draws: random configurations that take part.
+        pursuit: whether the configuration that pursuit finds takes part.
+        candidates: comma-separated files of configurations that take part.
+        rates: learning rates at which each starts, the highest ones that suit the model.
+        cost: optimizer steps of all lanes over those of one training, the winner's whole training included. Lanes are
+            left out from the end until it holds.
+
+    Example:
+        search(model="demo", task="demo", budget="0.1%", method={"name": "race", "draws": 4})
+    """
+
+    recipes: str = "uniform_lora,lnfit_lora,lnfit,bitfit,lnfit_lora_vo,lora_qv,lora_all,lora_top"
+    draws: int = limited(2, at_least(0))
+    pursuit: bool = True
+    candidates: str = ""
+    rates: int = limited(2, at_least(1))
+    cost: float = limited(2.5, at_least(1))
+
+    def candidate_ranks(self, ranks: tuple[int, ...]) -> tuple[int, ...]:
+        """Every rank up to the space's largest, as pursuit needs them."""
+        return PursuitSettings().candidate_ranks(ranks)

@@ -1,0 +1,210 @@
+"""Search by a race: configurations start at several rates, the worse leave, the winner's training goes on to its end.
+
+Lanes train in `search/lanes/BUDGET/` of the run folder, and `search/lanes.jsonl` holds their losses, so that a race
+that was stopped goes on with the lane that was running.
+"""
+
+import logging
+import shutil
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from statistics import fmean
+
+from peftsearch.errors import DivergedError, TrainingError
+from peftsearch.files import append_row, cut_rows, flush, new_folder, read_rows
+from peftsearch.methods.race.elimination import affordable_lanes, cost_in_trainings, rungs_of, steps_left, survivors
+from peftsearch.methods.race.pool import PURSUIT, Entrant, Pool
+from peftsearch.methods.race.settings import RaceSettings
+from peftsearch.run.experiment import Experiment
+from peftsearch.run.growth_search import search_by_growth
+from peftsearch.run.recipe import found_modules
+from peftsearch.run.search_request import SearchRequest
+from peftsearch.run.search_result import SearchResult, start_folder, training_folder
+from peftsearch.run.train import write_found_rate
+from peftsearch.run.training import Training
+from peftsearch.run.trial_search import make_problem
+from peftsearch.searches.method import METHODS
+from peftsearch.training import stop_signals
+
+logger = logging.getLogger(__name__)
+
+
+def search_by_race(experiment: Experiment, request: SearchRequest, folder: Path) -> SearchResult:
+    """Run a race within each budget; the training of its winner is left where the run's training goes on with it.
+
+    Arguments and result are those of `search_configuration`.
+    """
+    settings = request.settings
+    assert isinstance(settings, RaceSettings)
+    pursued = _pursue(experiment, folder / "search" / PURSUIT) if settings.pursuit else None
+    pool: Pool = request.load()(make_problem(experiment), experiment.sites, settings)
+    seconds, steps, results = pursued.seconds if pursued else 0.0, 0, {}
+    for budget in sorted(set(experiment.usable_budgets().values())):
+        race = _Race(experiment, settings, pool, folder, budget, pursued)
+        winner = race.run()
+        results[budget] = winner.entrant.configuration
+        seconds, steps = seconds + race.seconds_beside(winner), steps + race.steps_beside(winner)
+    return SearchResult(results, steps, seconds)
+
+
+def _pursue(experiment: Experiment, folder: Path) -> SearchResult:
+    """The configurations that pursuit finds, in a folder of their own."""
+    if not SearchResult.is_in(folder):
+        request = SearchRequest(PURSUIT, METHODS[PURSUIT].settings())
+        search_by_growth(experiment, request, folder).save(folder)
+    return SearchResult.load(folder)
+
+
+@dataclass(frozen=True)
+class Lane:
+    """A configuration that trains at a rate.
+
+    Args:
+        entrant: the configuration.
+        training: its training, from the start to the end.
+    """
+
+    entrant: Entrant
+    training: Training
+
+    @property
+    def name(self) -> str:
+        """Unique in the race."""
+        return f"{self.entrant.name} at {self.training.rate:g}"
+
+
+@dataclass(frozen=True)
+class _Race:
+    """The race within one budget.
+
+    Args:
+        experiment: gives model and data.
+        settings: of the method.
+        pool: the entrants.
+        folder: the run folder.
+        budget: in parameters.
+        pursued: what pursuit found; None where it does not take part.
+    """
+
+    experiment: Experiment
+    settings: RaceSettings
+    pool: Pool
+    folder: Path
+    budget: int
+    pursued: SearchResult | None
+
+    def run(self) -> Lane:
+        """Run all rungs, or those that an interrupted search has left, and put the winner's training in its place."""
+        cut_rows(self._record)
+        lanes, num_steps = {lane.name: lane for lane in self._lanes()}, self.experiment.num_steps
+        rungs, going, taken, at = rungs_of(num_steps, len(lanes)), tuple(lanes), 0, 0
+        cost = cost_in_trainings(num_steps, len(lanes))
+        logger.info("%d lanes start, at a cost of %.2f of one training: %s.", len(lanes), cost, ", ".join(lanes))
+        for rung in rungs:
+            if len(going) == 1:
+                break
+            taken, at = taken + len(going) * (rung.step - at), rung.step
+            losses = {name: self._measure(lanes[name], rung.step) for name in going}
+            left = steps_left(rungs, num_steps, at=at, going=rung.keep + 1)
+            going = survivors(losses, rung.keep, may_keep_more=taken + left <= self.settings.cost * num_steps)
+            logger.info(
+                "After %d of %d steps %d of %d lanes go on: %s.",
+                at,
+                num_steps,
+                len(going),
+                len(losses),
+                ", ".join(going),
+            )
+            for name in losses.keys() - set(going):
+                shutil.rmtree(lanes[name].training.folder, ignore_errors=True)
+            if not any(losses.values()):
+                raise TrainingError("Every lane of the race broke down. Give a lower --training.learning_rate.")
+        winner = lanes[going[0]]
+        self._finish(winner)
+        return winner
+
+    def steps_beside(self, winner: Lane) -> int:
+        """Optimizer steps of all lanes but the winner's."""
+        last: dict[str, int] = {}
+        for row in self._rows():
+            last[row["lane"]] = row["step"]
+        return sum(step for name, step in last.items() if name != winner.name)
+
+    def seconds_beside(self, winner: Lane) -> float:
+        """Wall time of all lanes but the winner's."""
+        return sum(row["seconds"] for row in self._rows() if row["lane"] != winner.name)
+
+    def _lanes(self) -> list[Lane]:
+        """Every entrant at every rate, as many entrants as the cost allows."""
+        experiment, rates = self.experiment, self._rates
+        most = affordable_lanes(experiment.num_steps, len(self._entrants) * len(rates), self.settings.cost)
+        kept = self._entrants[: max(1, most // len(rates))]
+        if left_out := [entrant.name for entrant in self._entrants[len(kept) :]]:
+            logger.info(
+                "Left out, so that the race costs at most %g trainings: %s.", self.settings.cost, ", ".join(left_out)
+            )
+        return [self._lane(entrant, rate) for entrant in kept for rate in rates]
+
+    def _lane(self, entrant: Entrant, rate: float) -> Lane:
+        recipe = found_modules(entrant.configuration, self._start_of(entrant), name=entrant.name, method="race")
+        place = self._lane_folder / f"{entrant.name}-{rate:g}"
+        return Lane(entrant, Training(self.experiment, recipe, place, self.experiment.seed, rate, self.budget))
+
+    def _start_of(self, entrant: Entrant) -> Path:
+        """Folder of the adapter that an entrant starts from, which need not exist."""
+        start = start_folder(self.budget, smallest=min(self.experiment.usable_budgets().values()))
+        return self.folder / "search" / entrant.name / start
+
+    @cached_property
+    def _entrants(self) -> Sequence[Entrant]:
+        pursued = self.pursued.configurations[self.budget] if self.pursued else None
+        return self.pool.entrants(self.budget, pursued=pursued)
+
+    @property
+    def _rates(self) -> Sequence[float]:
+        return self.experiment.training.given_rates or self.experiment.candidate_rates[-self.settings.rates :]
+
+    @property
+    def _lane_folder(self) -> Path:
+        return self.folder / "search" / "lanes" / str(self.budget)
+
+    @property
+    def _record(self) -> Path:
+        return self.folder / "search" / "lanes.jsonl"
+
+    def _rows(self) -> list[dict]:
+        return [row for row in read_rows(self._record) if row["budget"] == self.budget]
+
+    def _measure(self, lane: Lane, step: int) -> list[float]:
+        """The loss of each validation example after a step, recorded; none for a lane whose loss is no number."""
+        for row in self._rows():
+            if (row["lane"], row["step"]) == (lane.name, step):
+                return row["losses"]
+        started = time.perf_counter()
+        try:
+            losses = lane.training.run_until(step)
+        except DivergedError as error:
+            logger.warning("%s leaves: %s", lane.name, error)
+            losses = []
+        row = {"budget": self.budget, "lane": lane.name, "step": step, "loss": fmean(losses) if losses else None}
+        append_row(self._record, row | {"seconds": time.perf_counter() - started, "losses": losses})
+        flush(self._record)
+        stop_signals.stop_if_asked()
+        return losses
+
+    def _finish(self, winner: Lane) -> None:
+        """Put the winner's training and its start where the run's training of this budget looks for them."""
+        smallest = min(self.experiment.usable_budgets().values())
+        start = self._start_of(winner.entrant)
+        if start.exists():
+            with new_folder(self.folder / start_folder(self.budget, smallest=smallest)) as new:
+                shutil.copytree(start, new, dirs_exist_ok=True)
+        place = self.folder / training_folder(self.budget, smallest=smallest) / f"seed-{self.experiment.seed}"
+        if not place.exists() and winner.training.folder.exists():
+            place.parent.mkdir(parents=True, exist_ok=True)
+            winner.training.folder.rename(place)
+        write_found_rate(place.parent, winner.training.rate)
+        shutil.rmtree(self._lane_folder, ignore_errors=True)
