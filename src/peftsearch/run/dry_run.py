@@ -7,7 +7,10 @@ from peftsearch.run.experiment import Experiment
 from peftsearch.run.ladder import describe_ladder
 from peftsearch.run.outlook import describe_found, describe_trained
 from peftsearch.run.pipeline import open_experiment
+from peftsearch.run.race_search import describe_race
 from peftsearch.run.rate_choice import choose_rates
+from peftsearch.run.search_request import SearchRequest
+from peftsearch.searches.method import METHODS, Driver
 
 
 def describe_search(config: RunConfig) -> str:
@@ -27,6 +30,8 @@ def describe_search(config: RunConfig) -> str:
         f"rate      {rates}",
         f"baselines {', '.join(config.baseline_names) or 'none'}",
     ]
+    if METHODS[config.method_name].driver is Driver.RACE:
+        lines.append(f"race      {describe_race(experiment, SearchRequest(config.method_name, config.method))}")
     if trainings := describe_ladder(config, experiment):
         lines.append(f"trains    {trainings}")
     return "\n".join([*lines, f"result    {describe_found(config, experiment)}"])

@@ -9,7 +9,6 @@ import shutil
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from statistics import fmean
 
@@ -47,6 +46,7 @@ def search_by_race(experiment: Experiment, request: SearchRequest, folder: Path)
         winner = race.run()
         results[budget] = winner.entrant.configuration
         seconds, steps = seconds + race.seconds_beside(winner), steps + race.steps_beside(winner)
+    shutil.rmtree(folder / "search" / "lanes", ignore_errors=True)
     return SearchResult(results, steps, seconds)
 
 
@@ -56,6 +56,31 @@ def _pursue(experiment: Experiment, folder: Path) -> SearchResult:
         request = SearchRequest(PURSUIT, METHODS[PURSUIT].settings())
         search_by_growth(experiment, request, folder).save(folder)
     return SearchResult.load(folder)
+
+
+def describe_race(experiment: Experiment, request: SearchRequest) -> str:
+    """The lanes that start in the race of the largest budget, and its cost, before it costs anything."""
+    settings = request.settings
+    assert isinstance(settings, RaceSettings)
+    pool: Pool = request.load()(make_problem(experiment), experiment.sites, settings)
+    found = pool.entrants(max(experiment.usable_budgets().values()), pursued=None)
+    names = [*([PURSUIT] if settings.pursuit else []), *(entrant.name for entrant in found)]
+    rates = _rates(experiment, settings)
+    names = names[: _num_entrants(experiment, settings, len(names))]
+    cost = cost_in_trainings(experiment.num_steps, len(names) * len(rates))
+    at = " and ".join(f"{rate:g}" for rate in rates)
+    return f"{', '.join(names)}, each at {at}; {cost:.2f} trainings with the winner's own, at most {settings.cost:g}"
+
+
+def _rates(experiment: Experiment, settings: RaceSettings) -> Sequence[float]:
+    """Learning rates at which each entrant starts."""
+    return experiment.training.given_rates or experiment.candidate_rates[-settings.rates :]
+
+
+def _num_entrants(experiment: Experiment, settings: RaceSettings, count: int) -> int:
+    """Entrants of a pool of so many that start within the cost, at least one."""
+    rates = len(_rates(experiment, settings))
+    return max(1, affordable_lanes(experiment.num_steps, count * rates, settings.cost) // rates)
 
 
 @dataclass(frozen=True)
@@ -139,14 +164,14 @@ class _Race:
 
     def _lanes(self) -> list[Lane]:
         """Every entrant at every rate, as many entrants as the cost allows."""
-        experiment, rates = self.experiment, self._rates
-        most = affordable_lanes(experiment.num_steps, len(self._entrants) * len(rates), self.settings.cost)
-        kept = self._entrants[: max(1, most // len(rates))]
-        if left_out := [entrant.name for entrant in self._entrants[len(kept) :]]:
-            logger.info(
-                "Left out, so that the race costs at most %g trainings: %s.", self.settings.cost, ", ".join(left_out)
-            )
-        return [self._lane(entrant, rate) for entrant in kept for rate in rates]
+        experiment, settings = self.experiment, self.settings
+        pursued = self.pursued.configurations[self.budget] if self.pursued else None
+        entrants = self.pool.entrants(self.budget, pursued=pursued)
+        kept = _num_entrants(experiment, settings, len(entrants))
+        if left_out := [entrant.name for entrant in entrants[kept:]]:
+            names = ", ".join(left_out)
+            logger.info("Left out, so that the race costs at most %g trainings: %s.", settings.cost, names)
+        return [self._lane(entrant, rate) for entrant in entrants[:kept] for rate in _rates(experiment, settings)]
 
     def _lane(self, entrant: Entrant, rate: float) -> Lane:
         recipe = found_modules(entrant.configuration, self._start_of(entrant), name=entrant.name, method="race")
@@ -157,15 +182,6 @@ class _Race:
         """Folder of the adapter that an entrant starts from, which need not exist."""
         start = start_folder(self.budget, smallest=min(self.experiment.usable_budgets().values()))
         return self.folder / "search" / entrant.name / start
-
-    @cached_property
-    def _entrants(self) -> Sequence[Entrant]:
-        pursued = self.pursued.configurations[self.budget] if self.pursued else None
-        return self.pool.entrants(self.budget, pursued=pursued)
-
-    @property
-    def _rates(self) -> Sequence[float]:
-        return self.experiment.training.given_rates or self.experiment.candidate_rates[-self.settings.rates :]
 
     @property
     def _lane_folder(self) -> Path:
@@ -207,4 +223,3 @@ class _Race:
             place.parent.mkdir(parents=True, exist_ok=True)
             winner.training.folder.rename(place)
         write_found_rate(place.parent, winner.training.rate)
-        shutil.rmtree(self._lane_folder, ignore_errors=True)

@@ -34,9 +34,10 @@ def rungs_of(num_steps: int, num_lanes: int) -> tuple[Rung, ...]:
         num_lanes: that start.
     """
     ends: dict[int, int] = {}
+    keep = num_lanes
     for share, kept in _RUNGS:
-        keep = math.ceil(kept * num_lanes) if kept < 1 else int(kept)
-        ends[max(1, math.ceil(share * num_steps))] = min(keep, num_lanes)
+        keep = min(keep, math.ceil(kept * num_lanes) if kept < 1 else int(kept))
+        ends[max(1, math.ceil(share * num_steps))] = keep
     return tuple(Rung(step, keep) for step, keep in sorted(ends.items()) if step < num_steps)
 
 
@@ -76,7 +77,9 @@ def survivors(losses: Mapping[str, Sequence[float]], keep: int, *, may_keep_more
         keep: how many.
         may_keep_more: whether one more may go on.
     """
-    ordered = sorted((lane for lane in losses if losses[lane]), key=lambda lane: fmean(losses[lane])) or list(losses)
+    ordered = sorted((lane for lane in losses if losses[lane]), key=lambda lane: fmean(losses[lane]))
+    if not ordered:
+        return tuple(losses)[:keep]
     more = ordered[keep : keep + 1]
     if may_keep_more and more and is_close(losses[more[0]], losses[ordered[0]]):
         keep += 1

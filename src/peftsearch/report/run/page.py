@@ -5,6 +5,7 @@ from peftsearch.report.page import Page, Section, TextTable
 from peftsearch.report.results import LadderStep, Results, SeedScores
 from peftsearch.report.run.map_chart import size_charts
 from peftsearch.report.run.model_map import ModelMap, make_map, space_of
+from peftsearch.report.run.race_chart import race_charts
 from peftsearch.report.run.record import RunRecord
 from peftsearch.report.run.score_charts import TrainedEntry, entries, score_chart, training_charts
 from peftsearch.report.run.search_charts import search_charts, trial_charts
@@ -147,7 +148,7 @@ def _map(found: ModelMap) -> Section:
 
 
 def _search(record: RunRecord) -> Section | None:
-    charts = (*search_charts(record), *trial_charts(record))
+    charts = (*search_charts(record), *trial_charts(record), *race_charts(record))
     return Section("search", "The search as it ran", charts=charts) if charts else None
 
 

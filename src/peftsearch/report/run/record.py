@@ -36,6 +36,7 @@ class RunRecord:
         importance: rows of `search/importance.jsonl`.
         trials: rows of `search/trials.jsonl`; empty unless the search was by trials.
         front: those of them on the Pareto front.
+        lanes: rows of `search/lanes.jsonl`; empty unless the search was a race.
         training_logs: rows of each training by its folder, such as "baseline/seed-0"; see `label_of`.
         trained: `trained.json` of each finished training by the same name.
         settings: `config.yaml` as text.
@@ -51,6 +52,7 @@ class RunRecord:
     importance: list[dict[str, Any]]
     trials: list[dict[str, Any]]
     front: list[dict[str, Any]]
+    lanes: list[dict[str, Any]]
     training_logs: dict[str, list[dict[str, Any]]]
     trained: dict[str, dict[str, Any]]
     settings: str
@@ -113,6 +115,7 @@ def _read(run: Path) -> RunRecord:
         importance=read_rows(search / "importance.jsonl"),
         trials=read_rows(search / "trials.jsonl"),
         front=_document(search / "pareto.json", []),
+        lanes=read_rows(search / "lanes.jsonl"),
         training_logs={_name(path, run): read_rows(path) for path in logs},
         trained={_name(path, run): _document(path, {}) for path in trained},
         settings=settings,
@@ -122,7 +125,7 @@ def _read(run: Path) -> RunRecord:
 
 def label_of(record: RunRecord, group: str) -> str:
     """Name of what is trained in a folder of trainings, such as "baseline", for charts."""
-    is_searched = record.results.space if record.results else record.search_log or record.trials
+    is_searched = record.results.space if record.results else record.search_log or record.trials or record.lanes
     if group == "training" and not is_searched:
         return "trained"
     return TRAININGS.get(group) or group.rpartition("/")[2]

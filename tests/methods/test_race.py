@@ -1,0 +1,120 @@
+"""The race's rules against hand-made losses, and its pool."""
+
+import pytest
+
+from peftsearch.errors import BudgetError, ConfigurationError
+from peftsearch.methods.race.elimination import (
+    Rung,
+    affordable_lanes,
+    cost_in_trainings,
+    is_close,
+    rungs_of,
+    steps_left,
+    survivors,
+)
+from peftsearch.methods.race.pool import Pool, hand_recipes
+from peftsearch.methods.race.settings import RaceSettings
+from peftsearch.modules.costs import cost, cost_at
+from peftsearch.searches.trials import Problem
+from peftsearch.space import SPACES, Choice, Configuration, Role, SearchSpace, Site
+from peftsearch.space.encoding import ENCODINGS
+
+WIDTH = 8
+SITES = [
+    Site("encoder", layer, role, f"layer.{layer}.{role}", WIDTH, WIDTH)
+    for layer in range(2)
+    for role in (Role.QUERY, Role.KEY, Role.VALUE, Role.ATTENTION_OUTPUT, Role.FFN_IN, Role.FFN_OUT, Role.FFN_NORM)
+]
+
+
+class TestRungs:
+    def test_shares_of_the_steps_and_lanes(self):
+        assert rungs_of(640, 22) == (Rung(20, 11), Rung(40, 4), Rung(80, 2), Rung(160, 1), Rung(320, 1))
+
+    def test_few_lanes_are_not_outnumbered(self):
+        assert [rung.keep for rung in rungs_of(640, 3)] == [2, 2, 2, 1, 1]
+
+    def test_short_trainings_have_fewer_rungs(self):
+        assert rungs_of(4, 8) == (Rung(1, 1), Rung(2, 1))
+        assert rungs_of(1, 8) == ()
+
+    def test_the_cost_is_the_sum_of_all_steps(self):
+        # 22 to step 20, 11 to 40, 4 to 80, 2 to 160, 1 to 640.
+        assert cost_in_trainings(640, 22) == (22 * 20 + 11 * 20 + 4 * 40 + 2 * 80 + 480) / 640
+        assert steps_left(rungs_of(640, 22), 640, at=80, going=3) == 3 * 80 + 480
+
+    def test_lanes_are_left_out_until_the_cost_holds(self):
+        count = affordable_lanes(640, 40, 2.0)
+        assert cost_in_trainings(640, count) <= 2.0 < cost_in_trainings(640, count + 1)
+
+
+class TestSurvivors:
+    # Two lanes whose losses differ by chance, and one that is worse on every example.
+    losses = {
+        "best": [0.1, 0.5, 0.3, 0.8, 0.2, 0.6, 0.4, 0.7],
+        "close": [0.2, 0.4, 0.4, 0.7, 0.3, 0.5, 0.5, 0.7],
+        "worse": [0.4, 0.8, 0.6, 1.1, 0.5, 0.9, 0.7, 1.0],
+        "broken": [],
+    }
+
+    def test_the_lowest_mean_losses_go_on(self):
+        assert survivors(self.losses, 2, may_keep_more=False) == ("best", "close")
+
+    def test_a_close_rival_goes_on_while_the_cost_allows_it(self):
+        assert survivors(self.losses, 1, may_keep_more=True) == ("best", "close")
+        assert survivors(self.losses, 1, may_keep_more=False) == ("best",)
+
+    def test_a_lane_that_is_worse_on_every_example_is_no_rival(self):
+        assert survivors(self.losses, 2, may_keep_more=True) == ("best", "close")
+        # All eight signs: the one-sided probability is 1 / 256.
+        assert not is_close(self.losses["worse"], self.losses["best"])
+
+    def test_equal_losses_are_close(self):
+        assert is_close(self.losses["best"], self.losses["best"])
+
+    def test_a_lane_that_broke_down_goes_on_only_where_all_did(self):
+        assert survivors(self.losses, 4, may_keep_more=False) == ("best", "close", "worse")
+        assert survivors({"a": [], "b": []}, 1, may_keep_more=True) == ("a",)
+
+
+def pool(**settings) -> Pool:
+    space = SearchSpace.build(SPACES["mixed"], sites=SITES, cost=cost_at)
+    problem = Problem(space, ENCODINGS["flat"](space, 200, SITES), (200,), seed=0)
+    return Pool(problem, SITES, RaceSettings(**settings))
+
+
+class TestPool:
+    def test_entrants_are_within_the_budget_and_differ(self):
+        found = pool(draws=3).entrants(200, pursued=None)
+        configurations = [entrant.configuration for entrant in found]
+        assert len(set(configurations)) == len(configurations) >= 5
+        assert all(0 < cost(configuration, SITES) <= 200 for configuration in configurations)
+        assert len({entrant.name for entrant in found}) == len(found)
+
+    def test_what_pursuit_found_comes_first_and_equal_ones_once(self):
+        by_hand = pool(draws=0).entrants(200, pursued=None)
+        again = pool(draws=0).entrants(200, pursued=by_hand[0].configuration)
+        assert again[0].name == "pursuit" and len(again) == len(by_hand)
+
+    def test_recipes_of_kinds_outside_of_the_space_are_left_out(self):
+        space = SearchSpace.build(SPACES["lora"], sites=SITES, cost=cost_at)
+        found = hand_recipes(["uniform_lora", "lnfit", "lnfit_lora"], space, SITES, budget=200)
+        assert [entrant.name for entrant in found] == ["uniform_lora"]
+
+    def test_recipes_that_leave_most_of_the_budget_are_left_out_while_others_use_more(self):
+        space = SearchSpace.build(SPACES["mixed"], sites=SITES, cost=cost_at)
+        names = ["uniform_lora", "lnfit"]
+        # Norm weights have 16 parameters.
+        assert [e.name for e in hand_recipes(names, space, SITES, budget=200)] == ["uniform_lora"]
+        assert [e.name for e in hand_recipes(["lnfit"], space, SITES, budget=200)] == ["lnfit"]
+
+    def test_candidates_from_files_are_checked(self, tmp_path):
+        good, large, foreign = (tmp_path / f"{name}.json" for name in ("good", "large", "foreign"))
+        Configuration.of([Choice("encoder.0.value", "lora", 2)]).save(good)
+        Configuration.of([Choice("encoder.0.value", "lora", 16)]).save(large)
+        Configuration.of([Choice("encoder.0.value", "ia3")]).save(foreign)
+        assert pool(candidates=f"{good}").entrants(200, pursued=None)[0].name == "candidate_1"
+        with pytest.raises(BudgetError, match="256 parameters, but the budget is 200"):
+            pool(candidates=f"{good},{large}").entrants(200, pursued=None)
+        with pytest.raises(ConfigurationError, match="ia3 at encoder.0.value"):
+            pool(candidates=str(foreign)).entrants(200, pursued=None)

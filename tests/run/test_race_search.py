@@ -1,0 +1,59 @@
+"""A race in a run: its record, the winner's training, a ladder."""
+
+from peftsearch import search
+from peftsearch.files import read_rows
+from peftsearch.run.config import make_config
+from peftsearch.run.dry_run import describe_search
+from peftsearch.run.folder import read_json
+
+RACE = {"name": "race", "recipes": "uniform_lora,lnfit,bitfit", "draws": 1, "rates": 2, "cost": 4}
+# 48 examples: 48 steps, with rungs after 2, 3, 6, 12 and 24.
+TRAINING = {"num_train_epochs": 4, "per_device_train_batch_size": 4, "learning_rate": "auto", "max_seq_length": 16}
+
+
+def test_the_worse_lanes_leave_and_the_best_is_trained_on_to_its_end(settings):
+    result = search(**settings(method=RACE, training=TRAINING, baseline=False, budget="1200"))
+    rows = read_rows(result.folder / "search" / "lanes.jsonl")
+    last = max(row["step"] for row in rows)
+    winner = min((row for row in rows if row["step"] == last), key=lambda row: row["loss"])["lane"]
+    name, rate = winner.split(" at ")
+    assert result.metrics["learning_rate"] == float(rate)
+    lanes = {row["lane"] for row in rows}
+    assert len(lanes) == 2 * len({lane.split(" at ")[0] for lane in lanes}) >= 6
+    log = read_rows(result.folder / "training" / "seed-0" / "log.jsonl")
+    steps = [row["step"] for row in log if "loss" in row]
+    assert steps == sorted(set(steps)) and max(row["step"] for row in log) == 48
+    # The steps of the winner are those of its training.
+    others: dict[str, int] = {}
+    for row in rows:
+        others[row["lane"]] = row["step"]
+    assert read_json(result.folder / "search" / "search.json")["steps"] == sum(
+        step for lane, step in others.items() if lane != winner
+    )
+    assert not (result.folder / "search" / "lanes").exists()
+    assert "Race within 1,200 parameters" in (result.folder / "report.html").read_text()
+    by_step: dict[int, set[str]] = {}
+    for row in rows:
+        by_step.setdefault(row["step"], set()).add(row["lane"])
+    going = [by_step[step] for step in sorted(by_step)]
+    assert sorted(by_step)[:2] == [2, 3]
+    assert all(later <= earlier for earlier, later in zip(going, going[1:], strict=False))
+    assert len(going[1]) <= len(going[0]) // 2 + 1 and len(going[-1]) <= 2
+
+
+def test_each_budget_of_a_ladder_has_a_race(settings):
+    result = search(**settings(method=RACE | {"pursuit": False}, training=TRAINING, baseline=False, budget="600,1200"))
+    rows = read_rows(result.folder / "search" / "lanes.jsonl")
+    assert {row["budget"] for row in rows} == {600, 1200}
+    ladder = read_json(result.folder / "results.json")["ladder"]
+    assert [step["parameters"] <= step["budget"] for step in ladder] == [True, True]
+    found = read_json(result.folder / "ladder" / "1200" / "found_rate.json")
+    assert ladder[1]["learning_rate"] == found["learning_rate"]
+
+
+def test_a_dry_run_names_the_lanes_and_the_cost(settings):
+    config = make_config(settings(method=RACE | {"cost": 2}, training=TRAINING, budget="1200"))
+    (line,) = [line for line in describe_search(config).splitlines() if line.startswith("race")]
+    assert "pursuit, uniform_lora, " in line and "each at 0.01 and 0.03" in line
+    cost = float(line.partition("; ")[2].partition(" ")[0])
+    assert 1 < cost <= 2
