@@ -51,6 +51,13 @@ class KindTests:
         y = base(x)
         assert torch.equal(KINDS[kind].build(base, RANK, None)(x, y), y)
 
+    @pytest.mark.parametrize("rank", [1, 4, 8])
+    def test_a_first_step_moves_the_output_about_as_far_as_loras(self, kind, rank):
+        # At the kind's own multiple of the learning rate; else one kind decides what a search sees.
+        if KINDS[kind].acts_in_attention:
+            pytest.skip("it changes no layer's output")
+        assert 1 / 4 < first_step(kind, rank) / first_step("lora", rank) < 4
+
     def test_a_gate_of_zero_leaves_the_output_and_one_changes_nothing(self, kind):
         base, x = layer_of(kind), torch.randn(2, 5, WIDTH)
         module, y = filled(kind, base, RANK), base(x)
@@ -162,6 +169,23 @@ def layer_of(kind: str) -> nn.Module:
         Site("encoder", 0, role, "layer", WIDTH, WIDTH, input_path="layer", prefix_width=WIDTH) for role in roles
     )
     return nn.Linear(WIDTH, WIDTH) if any(map(KINDS[kind].fits, linear)) else nn.LayerNorm(WIDTH)
+
+
+def first_step(kind: str, rank: int) -> float:
+    """The size of the change that the first step of AdamW makes in a layer's output, for a learning rate of 1."""
+    torch.manual_seed(0)
+    base, x, direction, rate = layer_of(kind), torch.randn(8, 16, WIDTH), torch.randn(WIDTH), 1e-3
+    module = KINDS[kind].build(base, rank, None)
+
+    def output() -> torch.Tensor:
+        changed = module.before(x)
+        return module(changed, base(changed))
+
+    before = output().detach()
+    optimizer = torch.optim.AdamW(module.parameters(), lr=rate * module.learning_rate_scale, weight_decay=0)
+    (output() @ direction).mean().backward()
+    optimizer.step()
+    return (output() - before).detach().square().mean().sqrt().item() / rate
 
 
 def filled(kind: str, base: nn.Module, rank: int) -> PeftModule:

@@ -42,10 +42,10 @@ class LowRankAdapter(PeftModule):
         super().__init__()
         width = layer_widths(base_layer)[1]
         narrow = bottleneck_width(width)
-        self.down_in = nn.Parameter(_glorot(rank, width))
-        self.down_out = nn.Parameter(_glorot(narrow, rank))
+        self.down_in = nn.Parameter(_kaiming(rank, width, a=5**0.5))
+        self.down_out = nn.Parameter(_kaiming(narrow, rank))
         self.down_bias = nn.Parameter(torch.zeros(narrow))
-        self.up_in = nn.Parameter(_glorot(rank, narrow))
+        self.up_in = nn.Parameter(_kaiming(rank, narrow))
         self.up_out = nn.Parameter(torch.zeros(width, rank))
         self.up_bias = nn.Parameter(torch.zeros(width))
 
@@ -78,6 +78,6 @@ class LowRankAdapter(PeftModule):
         return PlainBottleneck(*(tensor.detach().float() for tensor in tensors))
 
 
-def _glorot(rows: int, columns: int) -> torch.Tensor:
-    """Draw a (rows, columns) tensor by Glorot's uniform rule with gain sqrt(2)."""
-    return nn.init.xavier_uniform_(torch.empty(rows, columns), gain=2**0.5)
+def _kaiming(rows: int, columns: int, *, a: float = 1.0) -> torch.Tensor:
+    """Draw a (rows, columns) tensor by Kaiming's uniform rule; with a = 1 its outputs are as large as its inputs."""
+    return nn.init.kaiming_uniform_(torch.empty(rows, columns), a=a)
