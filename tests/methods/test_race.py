@@ -4,7 +4,6 @@ import pytest
 
 from peftsearch.errors import BudgetError, ConfigurationError
 from peftsearch.methods.race.elimination import (
-    Rung,
     affordable_lanes,
     cost_in_trainings,
     is_close,
@@ -29,13 +28,16 @@ SITES = [
 
 class TestRungs:
     def test_shares_of_the_steps_and_lanes(self):
-        assert rungs_of(640, 22) == (Rung(20, 11), Rung(40, 4), Rung(80, 2), Rung(160, 1), Rung(320, 1))
+        found = rungs_of(640, 22)
+        assert [(r.step, r.keep) for r in found] == [(20, 11), (40, 4), (80, 2), (160, 1), (320, 1)]
+        assert [r.num_judges(1000) for r in found] == [250, 500, 1000, 1000, 1000]
+        assert found[0].num_judges(300) == 128 and found[0].num_judges(100) == 100
 
     def test_few_lanes_are_not_outnumbered(self):
         assert [rung.keep for rung in rungs_of(640, 3)] == [2, 2, 2, 1, 1]
 
     def test_short_trainings_have_fewer_rungs(self):
-        assert rungs_of(4, 8) == (Rung(1, 1), Rung(2, 1))
+        assert [(r.step, r.keep) for r in rungs_of(4, 8)] == [(1, 1), (2, 1)]
         assert rungs_of(1, 8) == ()
 
     def test_the_cost_is_the_sum_of_all_steps(self):

@@ -1,5 +1,6 @@
 """A task, a model and budgets of parameters: every stage of a run works on them."""
 
+import random
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -215,10 +216,16 @@ class Experiment:
         """The split that is scored once, at the end."""
         return self._encoded("test")
 
-    def first_of_validation(self, count: int) -> EncodedSplit:
-        """The first `count` examples of the validation split, for methods that score often; all if it has fewer."""
-        examples = self.validation.examples[:count]
-        return self.validation if len(examples) == len(self.validation.examples) else self._encode(examples)
+    def some_of_validation(self, count: int) -> EncodedSplit:
+        """So many examples of the validation split, drawn by the run's seed, for methods that score often.
+
+        They keep their order; all are taken if there are no more.
+        """
+        examples = self.validation.examples
+        if count >= len(examples):
+            return self.validation
+        drawn = random.Random(self.seed).sample(range(len(examples)), count)
+        return self._encode(tuple(examples[i] for i in sorted(drawn)))
 
     def num_truncated(self) -> dict[str, int]:
         """Name of each split -> its examples that were cut to the longest length."""

@@ -91,7 +91,7 @@ class InheritedScorer:
     def __init__(self, experiment: Experiment, supernet: Supernet, *, num_examples: int):
         self.experiment, self.supernet = experiment, supernet
         self.widths = {p: ranks[-1] for p, ranks in supernet.space.ranks.items()}
-        self.validation = experiment.first_of_validation(num_examples or len(experiment.validation.examples))
+        self.validation = experiment.some_of_validation(num_examples or len(experiment.validation.examples))
 
     def __call__(self, proposal: Proposal, number: int) -> float:
         """Score a proposal in the selection metric, in percent."""

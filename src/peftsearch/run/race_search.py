@@ -14,7 +14,14 @@ from statistics import fmean
 
 from peftsearch.errors import DivergedError, TrainingError
 from peftsearch.files import append_row, cut_rows, flush, new_folder, read_rows
-from peftsearch.methods.race.elimination import affordable_lanes, cost_in_trainings, rungs_of, steps_left, survivors
+from peftsearch.methods.race.elimination import (
+    Rung,
+    affordable_lanes,
+    cost_in_trainings,
+    rungs_of,
+    steps_left,
+    survivors,
+)
 from peftsearch.methods.race.pool import PURSUIT, Entrant, Pool
 from peftsearch.methods.race.settings import RaceSettings
 from peftsearch.run.experiment import Experiment
@@ -132,7 +139,7 @@ class _Race:
             if len(going) == 1:
                 break
             taken, at = taken + len(going) * (rung.step - at), rung.step
-            losses = {name: self._measure(lanes[name], rung.step) for name in going}
+            losses = {name: self._measure(lanes[name], rung) for name in going}
             left = steps_left(rungs, num_steps, at=at, going=rung.keep + 1)
             going = survivors(losses, rung.keep, may_keep_more=taken + left <= self.settings.cost * num_steps)
             logger.info(
@@ -194,14 +201,17 @@ class _Race:
     def _rows(self) -> list[dict]:
         return [row for row in read_rows(self._record) if row["budget"] == self.budget]
 
-    def _measure(self, lane: Lane, step: int) -> list[float]:
-        """The loss of each validation example after a step, recorded; none for a lane whose loss is no number."""
+    def _measure(self, lane: Lane, rung: Rung) -> list[float]:
+        """The loss of each judging example at the end of a rung, recorded; none for a lane whose loss is no number."""
+        step = rung.step
         for row in self._rows():
             if (row["lane"], row["step"]) == (lane.name, step):
                 return row["losses"]
         started = time.perf_counter()
+        experiment = self.experiment
+        judges = experiment.some_of_validation(rung.num_judges(len(experiment.validation.examples)))
         try:
-            losses = lane.training.run_until(step)
+            losses = lane.training.run_until(step, judged_on=judges)
         except DivergedError as error:
             logger.warning("%s leaves: %s", lane.name, error)
             losses = []

@@ -13,6 +13,7 @@ from peftsearch.report.document import read_as
 from peftsearch.run.experiment import Experiment
 from peftsearch.run.folder import read_json
 from peftsearch.run.recipe import Attached, Recipe
+from peftsearch.tasks.encoded import EncodedSplit
 from peftsearch.training import stop_signals
 from peftsearch.training.arguments import Phase
 from peftsearch.training.checkpoints import Checkpoints
@@ -58,11 +59,15 @@ class Training:
         stop_signals.stop_if_asked()
         return TrainingResult.from_dict(read_json(record))
 
-    def run_until(self, step: int) -> list[float]:
+    def run_until(self, step: int, *, judged_on: EncodedSplit | None = None) -> list[float]:
         """Train up to a step of the whole schedule, from where `run` goes on.
 
+        Args:
+            step: optimizer steps, fewer than those of the whole training.
+            judged_on: examples whose losses are returned; None for the validation split.
+
         Returns:
-            the loss of every example of the validation split at that step.
+            the loss of every such example at that step.
 
         Raises:
             TrainingError: if the loss stops being a number.
@@ -70,7 +75,7 @@ class Training:
         attached = self._attach()
         settings = replace(self.experiment.training, learning_rate=self.rate, report_to="none")
         name = f"{self.recipe.name}, seed {self.seed}, rate {self.rate:g} to step {step}"
-        losses = self._fine_tuning(attached, settings, name).run_until(step)
+        losses = self._fine_tuning(attached, settings, name).run_until(step, judged_on=judged_on)
         Checkpoints(self.folder).keep_newest()
         return losses
 

@@ -40,7 +40,7 @@ class MethodTests:
     methods: Iterable[str] = ()
     # Names of tiny models, and parameters.
     families: Iterable[str] = ("bert", "t5", "llama")
-    budgets: Iterable[str] = ("500", "1500")
+    budgets: Iterable[Any] = ("500", "1500")
     # Names of the spaces that users may want to search with any method; those that it cannot search are skipped.
     spaces: Iterable[str] = ("mixed", "lora")
 

@@ -129,14 +129,15 @@ class FineTuning:
             num_micro_batches=self.trainer.micro_batches.num_micro_batches,
         )
 
-    def run_until(self, step: int) -> list[float]:
+    def run_until(self, step: int, *, judged_on: EncodedSplit | None = None) -> list[float]:
         """Train up to a step of the whole schedule, from where another object of the same phase goes on.
 
         Args:
             step: optimizer steps, fewer than those of the whole training.
+            judged_on: examples whose losses are returned; None for the validation split.
 
         Returns:
-            the loss of every example of the validation split with the weights averaged over the later half of the
+            the loss of every such example with the weights averaged over the later half of the
             steps so far: those of the step itself jump about with the rate, which falls only later.
 
         Raises:
@@ -147,13 +148,12 @@ class FineTuning:
         self.trainer.stateful_parts["round"] = average
         self.trainer.resume(pause_after=step)
         average.mean.put_into(self.model)
-        return self.validation_losses()
+        return self._losses(judged_on or self.validation)
 
     def validation_losses(self) -> list[float]:
         """Loss of every example of the validation split with the present weights."""
-        return losses(
-            self.model,
-            self.trainer.task_format,
-            self.validation.encoded,
-            batch_size=self.settings.per_device_eval_batch_size,
-        )
+        return self._losses(self.validation)
+
+    def _losses(self, split: EncodedSplit) -> list[float]:
+        batch_size = self.settings.per_device_eval_batch_size
+        return losses(self.model, self.trainer.task_format, split.encoded, batch_size=batch_size)

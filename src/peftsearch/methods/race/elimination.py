@@ -12,18 +12,32 @@ from typing import Any
 
 from scipy.stats import wilcoxon
 
-# Share of the steps at which a rung ends, and how many lanes go on: a share of those that started, or a number.
-_RUNGS = ((1 / 32, 1 / 2), (1 / 16, 4), (1 / 8, 2), (1 / 4, 1), (1 / 2, 1))
+# Share of the steps at which a rung ends, how many lanes go on (a share of those that started, or a number), and the
+# share of the validation examples that judge them: all of them would take as long as the first rung's steps.
+_RUNGS = ((1 / 32, 1 / 2, 1 / 4), (1 / 16, 4, 1 / 2), (1 / 8, 2, 1.0), (1 / 4, 1, 1.0), (1 / 2, 1, 1.0))
+# Judges at least, where there are so many.
+FEWEST_JUDGES = 128
 # A lane whose losses differ from the best one's with a larger probability by chance is a close rival.
 SIGNIFICANCE = 0.05
 
 
 @dataclass(frozen=True)
 class Rung:
-    """The end of a rung: the optimizer step, and the number of lanes that go on at least."""
+    """The end of a rung.
+
+    Args:
+        step: optimizer steps.
+        keep: number of lanes that go on at least.
+        judges: share of the validation examples whose losses decide.
+    """
 
     step: int
     keep: int
+    judges: float = 1.0
+
+    def num_judges(self, count: int) -> int:
+        """The number of validation examples that decide, of so many."""
+        return min(count, max(FEWEST_JUDGES, math.ceil(self.judges * count)))
 
 
 def rungs_of(num_steps: int, num_lanes: int) -> tuple[Rung, ...]:
@@ -33,12 +47,13 @@ def rungs_of(num_steps: int, num_lanes: int) -> tuple[Rung, ...]:
         num_steps: optimizer steps of a whole training.
         num_lanes: that start.
     """
-    ends: dict[int, int] = {}
+    ends: dict[int, Rung] = {}
     keep = num_lanes
-    for share, kept in _RUNGS:
+    for share, kept, judges in _RUNGS:
         keep = min(keep, math.ceil(kept * num_lanes) if kept < 1 else int(kept))
-        ends[max(1, math.ceil(share * num_steps))] = keep
-    return tuple(Rung(step, keep) for step, keep in sorted(ends.items()) if step < num_steps)
+        step = max(1, math.ceil(share * num_steps))
+        ends[step] = Rung(step, keep, judges)
+    return tuple(ends[step] for step in sorted(ends) if step < num_steps)
 
 
 def steps_left(rungs: Sequence[Rung], num_steps: int, *, at: int, going: int) -> int:
