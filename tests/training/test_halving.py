@@ -15,9 +15,9 @@ from peftsearch.training.halving import (
 )
 
 
-def test_rounds_end_after_a_sixteenth_and_a_quarter_of_the_steps():
-    assert rounds_of(160) == (Round(10, 2), Round(40, 1))
-    assert rounds_of(100) == (Round(7, 2), Round(25, 1))
+def test_rounds_end_after_an_eighth_and_a_quarter_of_the_steps():
+    assert rounds_of(160) == (Round(20, 2), Round(40, 1))
+    assert rounds_of(100) == (Round(13, 2), Round(25, 1))
 
 
 @pytest.mark.parametrize(
@@ -39,20 +39,20 @@ def test_the_lowest_loss_and_the_rate_above_it_survive():
 
 
 def test_no_step_is_paid_twice():
-    # 4 rates to step 10, 2 on to step 40, 1 on to step 160.
-    assert cost_in_trainings(160, 4) == pytest.approx((4 * 10 + 2 * 30 + 120) / 160)
+    # 3 rates to step 20, 2 on to step 40, 1 on to step 160.
+    assert cost_in_trainings(160, 3) == pytest.approx((3 * 20 + 2 * 20 + 120) / 160)
     assert cost_in_trainings(160, 1) == 1
 
 
 def test_no_training_costs_more_than_it_may():
     rates = candidate_rates(384)
-    assert affordable(rates, 7) == rates and affordable(rates, 6) == (3e-3, 1e-2)
+    assert affordable(rates, 4) == rates and affordable(rates, 3) == (3e-3, 1e-2)
     costs = {steps: cost_in_trainings(steps, len(affordable(rates, steps))) for steps in range(1, 3000)}
     assert max(costs.values()) <= 1.6
 
 
 def test_wider_models_try_lower_rates():
-    assert candidate_rates(384) == (1e-3, 3e-3, 1e-2, 3e-2)
-    assert candidate_rates(768) == (3e-4, 1e-3, 3e-3, 1e-2)
-    assert candidate_rates(4096) == (1e-4, 3e-4, 1e-3, 3e-3)
+    assert candidate_rates(384) == (3e-3, 1e-2, 3e-2)
+    assert candidate_rates(768) == (1e-3, 3e-3, 1e-2)
+    assert candidate_rates(4096) == (1e-4, 3e-4, 1e-3)
     assert rate_of_search(candidate_rates(384)) == 1e-2
