@@ -31,7 +31,7 @@ def pooled(model, given) -> tuple[torch.Tensor, torch.Tensor]:
     return torch.cat(outputs).numpy(), torch.cat([batch["labels"] for batch in given]).numpy()
 
 
-def test_a_linear_head_comes_near_logistic_regression():
+def test_a_linear_head_comes_near_logistic_regression_and_goes_half_of_the_way():
     model = TINY["bert"]().eval()
     train, validation = batches(20, 0), batches(6, 1)
     features, labels = pooled(model, train)
@@ -41,8 +41,10 @@ def test_a_linear_head_comes_near_logistic_regression():
         for c in (0.1, 1, 10, 100, 1000)
     )
     found = probe_head(model, ("classifier",), train=train, validation=validation, seed=0)
-    assert found.loss < found.fresh_loss
-    assert found.loss == pytest.approx(best, abs=0.05)
+    assert found.lowest_loss == pytest.approx(best, abs=0.05)
+    # The head goes half of the way, and hardly further.
+    middle = (found.fresh_loss + found.lowest_loss) / 2
+    assert middle - 0.15 < found.loss <= middle
 
 
 def mean_loss(model, given) -> float:

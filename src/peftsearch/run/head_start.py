@@ -95,6 +95,6 @@ def _described(probe: HeadProbe) -> str:
     if probe.learning_rate is None:
         return f"The fresh head stays: no fit lowered its validation loss of {probe.loss:.3f} ({probe.seconds:.0f} s)."
     return (
-        f"The fitted head has a validation loss of {probe.loss:.3f}, the fresh one {probe.fresh_loss:.3f} "
-        f"({probe.num_rows:,} rows, {probe.seconds:.0f} s)."
+        f"The head has a validation loss of {probe.loss:.3f}, half of the way from {probe.fresh_loss:.3f} to the "
+        f"lowest of {probe.lowest_loss:.3f} ({probe.num_rows:,} rows, {probe.seconds:.0f} s)."
     )

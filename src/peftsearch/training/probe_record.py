@@ -9,10 +9,11 @@ class HeadProbe:
 
     Args:
         fresh_loss: mean validation loss of the head as drawn.
-        loss: mean validation loss after the fit, at most `fresh_loss`.
-        learning_rate: that was best; None where no fit helped and the head stayed as drawn.
+        loss: mean validation loss of the head that is taken, at most `fresh_loss`.
+        learning_rate: at which it was fitted; None where no fit helped and the head stayed as drawn.
         num_rows: encoded rows of the training set that it was fitted to.
         seconds: wall time, that of the backbone included.
+        lowest_loss: the lowest that a fit came to; None in records of older versions.
     """
 
     fresh_loss: float
@@ -20,3 +21,4 @@ class HeadProbe:
     learning_rate: float | None
     num_rows: int
     seconds: float
+    lowest_loss: float | None = None
