@@ -19,6 +19,7 @@ print(model.get_nb_trainable_parameters()[0])
 """
 
 
+@pytest.mark.slow
 def test_a_search_on_minilm_learns_and_its_adapter_is_what_was_reported(tmp_path):
     result = search(
         model="demo",

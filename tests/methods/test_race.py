@@ -2,7 +2,7 @@
 
 import pytest
 
-from peftsearch.errors import BudgetError, ConfigurationError
+from peftsearch.errors import BudgetError, ConfigurationError, UnknownNameError
 from peftsearch.methods.race.elimination import (
     affordable_lanes,
     cost_in_trainings,
@@ -109,6 +109,10 @@ class TestPool:
         # Norm weights have 16 parameters.
         assert [e.name for e in hand_recipes(names, space, SITES, budget=200)] == ["uniform_lora"]
         assert [e.name for e in hand_recipes(["lnfit"], space, SITES, budget=200)] == ["lnfit"]
+
+    def test_a_recipe_that_does_not_exist_is_named(self):
+        with pytest.raises(UnknownNameError, match="lnfitt"):
+            RaceSettings(recipes="uniform_lora,lnfitt")
 
     def test_candidates_from_files_are_checked(self, tmp_path):
         good, large, foreign = (tmp_path / f"{name}.json" for name in ("good", "large", "foreign"))

@@ -56,11 +56,10 @@ class Pool:
             BudgetError: for a candidate above the budget.
         """
         space, settings = self.problem.space, self.settings
-        names = [name.strip() for name in settings.recipes.split(",") if name.strip()]
         found = [
             *read_candidates(settings.candidates, space, budget=budget),
             *([Entrant(PURSUIT, pursued)] if pursued else []),
-            *hand_recipes(names, space, self.sites, budget=budget),
+            *hand_recipes(settings.recipe_names, space, self.sites, budget=budget),
             *random_draws(settings.draws, self.problem, budget=budget),
         ]
         first: dict[Configuration, Entrant] = {}

@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from peftsearch.errors import UnknownNameError
+from peftsearch.methods.manual.manual_methods import MANUAL_METHODS
 from peftsearch.methods.pursuit.settings import PursuitSettings
 from peftsearch.searches.method import MethodSettings
 from peftsearch.settings import at_least, limited
@@ -30,6 +32,22 @@ class RaceSettings(MethodSettings):
     candidates: str = ""
     rates: int = limited(2, at_least(1))
     cost: float = limited(2.5, at_least(1))
+
+    def __post_init__(self) -> None:
+        """Check the names of the recipes.
+
+        Raises:
+            UnknownNameError: for one that is no manual method.
+        """
+        super().__post_init__()
+        for name in self.recipe_names:
+            if name not in MANUAL_METHODS:
+                raise UnknownNameError("recipe", name, MANUAL_METHODS)
+
+    @property
+    def recipe_names(self) -> list[str]:
+        """The manual methods that take part, in order."""
+        return [name.strip() for name in self.recipes.split(",") if name.strip()]
 
     def candidate_ranks(self, ranks: tuple[int, ...]) -> tuple[int, ...]:
         """Every rank up to the space's largest, as pursuit needs them."""
