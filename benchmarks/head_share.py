@@ -7,17 +7,11 @@ import argparse
 import tempfile
 from dataclasses import replace
 from pathlib import Path
-from statistics import fmean
 
 import torch
-from rate_judging import open_experiment
+from rate_judging import describe, make_training, open_experiment
 
-from peftsearch.run.choose_recipe import choose_recipe
-from peftsearch.run.config import make_config
 from peftsearch.training import head_probe
-from peftsearch.training.arguments import Phase
-from peftsearch.training.evaluation import evaluate, losses
-from peftsearch.training.fine_tuning import FineTuning
 
 
 def main() -> None:
@@ -35,25 +29,10 @@ def main() -> None:
         experiment = open_experiment(args, folder)
         start = "probe" if args.share > 0 else "fresh"
         experiment = replace(experiment, training=replace(experiment.training, head_start=start))
-        recipe = choose_recipe(args.method, make_config({"model": "demo", "method": args.method}).method, experiment)
-        training = FineTuning(
-            recipe.attach(experiment, args.seed, steps=experiment.num_steps).model,
-            task_format=experiment.task_format,
-            train=experiment.train.encoded,
-            validation=experiment.validation,
-            metric=experiment.task.selection_metric,
-            settings=replace(experiment.training, learning_rate=args.rate),
-            phase=Phase("training", Path(folder) / "training", args.seed),
-        )
+        training = make_training(experiment, args.method, args.rate, Path(folder) / "training")
         training.run()
-        batch_size, task_format = experiment.training.per_device_eval_batch_size, experiment.task_format
-        encoded, examples = experiment.test.encoded, experiment.test.examples
-        test = evaluate(training.model, task_format, examples, encoded, batch_size=batch_size)
-        test_loss = fmean(losses(training.model, task_format, encoded, batch_size=batch_size))
-        probe = experiment.probed_heads.read(args.seed)
-    print(f"head: {probe}")
-    print(f"validation loss {fmean(training.validation_losses()):.3f}")
-    print(f"test accuracy {test['accuracy']:.1f}, loss {test_loss:.3f}")
+        print(f"head: {experiment.probed_heads.read(args.seed)}")
+        print(describe(training, experiment))
 
 
 if __name__ == "__main__":

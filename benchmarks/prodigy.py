@@ -1,26 +1,19 @@
 """Train with Prodigy, an optimizer without a rate, from several first estimates of its step size.
 
-Needs `pip install prodigyopt`. Tasks as in starts_before.yaml; results/"How trainings start" has the figures.
+Needs `pip install prodigyopt`. Tasks as in starts_before.yaml; docs/results.md has the figures.
 
     python benchmarks/prodigy.py --task runs/intent_tasks/hwu64.yaml --estimates 1e-6,1e-5,1e-4,1e-3
 """
 
 import argparse
 import tempfile
-from dataclasses import replace
 from pathlib import Path
-from statistics import fmean
 
 import torch
 from prodigyopt import Prodigy
-from rate_judging import open_experiment
+from rate_judging import describe, make_training, open_experiment
 
-from peftsearch.run.choose_recipe import choose_recipe
-from peftsearch.run.config import make_config
 from peftsearch.run.experiment import Experiment
-from peftsearch.training.arguments import Phase
-from peftsearch.training.evaluation import evaluate
-from peftsearch.training.fine_tuning import FineTuning
 
 
 def main() -> None:
@@ -41,17 +34,8 @@ def main() -> None:
 
 def train(experiment: Experiment, args: argparse.Namespace, estimate: float, folder: Path) -> str:
     """Train to the end; say the estimate along the way, the best epoch's validation loss, and its test accuracy."""
-    recipe = choose_recipe(args.method, make_config({"model": "demo", "method": args.method}).method, experiment)
-    training = FineTuning(
-        recipe.attach(experiment, experiment.seed, steps=experiment.num_steps).model,
-        task_format=experiment.task_format,
-        train=experiment.train.encoded,
-        validation=experiment.validation,
-        metric=experiment.task.selection_metric,
-        # The rate is a multiple of Prodigy's own, and the schedule lowers it.
-        settings=replace(experiment.training, learning_rate=1.0),
-        phase=Phase(f"d0 {estimate:g}", folder / f"{estimate:g}", experiment.seed),
-    )
+    # The rate is a multiple of Prodigy's own, and the schedule lowers it.
+    training = make_training(experiment, args.method, 1.0, folder / f"{estimate:g}")
     trained = [parameter for parameter in training.model.parameters() if parameter.requires_grad]
     optimizer = Prodigy(trained, lr=1.0, d0=estimate, d_coef=args.multiple, weight_decay=0.0)
     training.trainer.optimizer = optimizer
@@ -59,16 +43,7 @@ def train(experiment: Experiment, args: argparse.Namespace, estimate: float, fol
     marks = {experiment.num_steps * share // 16 for share in (1, 2, 4, 8)}
     optimizer.register_step_post_hook(_note_estimate(found, marks))
     training.run()
-    loss = fmean(training.validation_losses())
-    batch_size = experiment.training.per_device_eval_batch_size
-    test = evaluate(
-        training.model,
-        experiment.task_format,
-        experiment.test.examples,
-        experiment.test.encoded,
-        batch_size=batch_size,
-    )
-    return f"validation loss {loss:.3f}, test accuracy {test['accuracy']:.1f}; d {', '.join(found)}"
+    return f"{describe(training, experiment)}; d {', '.join(found)}"
 
 
 def _note_estimate(found: list[str], marks: set[int]):

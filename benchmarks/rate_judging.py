@@ -22,6 +22,7 @@ from peftsearch.run.config import make_config
 from peftsearch.run.experiment import Experiment
 from peftsearch.training.arguments import Phase
 from peftsearch.training.average import AverageUntil
+from peftsearch.training.evaluation import evaluate, losses
 from peftsearch.training.fine_tuning import FineTuning
 from peftsearch.training.halving import rounds_of
 
@@ -56,12 +57,11 @@ def open_experiment(args: argparse.Namespace, folder: str) -> Experiment:
     )
 
 
-def measure(experiment: Experiment, method: str, rate: float, step: int, folder: Path) -> tuple[float, float]:
-    """Train up to a step; return its mean validation loss with the weights as they are, and with averaged ones."""
+def make_training(experiment: Experiment, method: str, rate: float, folder: Path) -> FineTuning:
+    """Make the training of a manual method at a rate."""
     recipe = choose_recipe(method, make_config({"model": "demo", "method": method}).method, experiment)
-    attached = recipe.attach(experiment, experiment.seed, steps=experiment.num_steps)
-    training = FineTuning(
-        attached.model,
+    return FineTuning(
+        recipe.attach(experiment, experiment.seed, steps=experiment.num_steps).model,
         task_format=experiment.task_format,
         train=experiment.train.encoded,
         validation=experiment.validation,
@@ -69,6 +69,21 @@ def measure(experiment: Experiment, method: str, rate: float, step: int, folder:
         settings=replace(experiment.training, learning_rate=rate),
         phase=Phase(f"rate {rate:g}", folder, experiment.seed),
     )
+
+
+def describe(training: FineTuning, experiment: Experiment) -> str:
+    """The losses on validation and test, and the accuracy on test, of a finished training."""
+    batch_size, task_format = experiment.training.per_device_eval_batch_size, experiment.task_format
+    examples, encoded = experiment.test.examples, experiment.test.encoded
+    test = evaluate(training.model, task_format, examples, encoded, batch_size=batch_size)
+    loss = fmean(losses(training.model, task_format, encoded, batch_size=batch_size))
+    held_out = fmean(training.validation_losses())
+    return f"validation loss {held_out:.3f}, test accuracy {test['accuracy']:.1f}, test loss {loss:.3f}"
+
+
+def measure(experiment: Experiment, method: str, rate: float, step: int, folder: Path) -> tuple[float, float]:
+    """Train up to a step; return its mean validation loss with the weights as they are, and with averaged ones."""
+    training = make_training(experiment, method, rate, folder)
     average = AverageUntil(step)
     training.trainer.add_callback(average)
     training.trainer.resume(pause_after=step)

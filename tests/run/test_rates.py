@@ -3,6 +3,7 @@
 import csv
 import json
 import random
+from contextlib import contextmanager
 
 import pytest
 
@@ -191,10 +192,8 @@ def test_a_second_start_that_is_killed_goes_on(noise, settings, monkeypatch, tmp
     assert num_stops >= 4 and outcome(first) == outcome(second)
 
 
-def test_a_kill_before_a_second_start_is_recorded_repeats_the_first(noise, settings, monkeypatch, tmp_path):
-    training = {"num_train_epochs": 5, "learning_rate": 0.1, "head_start": "fresh", "save_steps": 1}
-    first = bitfit(settings, tmp_path / "first", data=noise, training=training)
-
+@contextmanager
+def killed_before_a_failed_start_is_recorded(monkeypatch):
     def killed(path, document):
         if path.name == "failed_start.json":
             raise KeyboardInterrupt
@@ -202,6 +201,14 @@ def test_a_kill_before_a_second_start_is_recorded_repeats_the_first(noise, setti
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
         patch.setattr("peftsearch.run.training.write_json", killed)
+        yield
+
+
+def test_a_kill_before_a_second_start_is_recorded_repeats_the_first(noise, settings, monkeypatch, tmp_path):
+    training = {"num_train_epochs": 5, "learning_rate": 0.1, "head_start": "fresh", "save_steps": 1}
+    first = bitfit(settings, tmp_path / "first", data=noise, training=training)
+
+    with killed_before_a_failed_start_is_recorded(monkeypatch):
         bitfit(settings, tmp_path / "second", data=noise, training=training)
     second = bitfit(settings, tmp_path / "second", data=noise, training=training, resume=True)
     assert outcome(first) == outcome(second)
@@ -228,13 +235,7 @@ def test_trackers_end_with_a_training_that_does_not_start(noise, settings, monke
 def test_a_kill_as_a_search_for_a_rate_starts_again_keeps_its_cost(settings, monkeypatch, tmp_path):
     monkeypatch.setattr(Experiment, "guess_losses", [0.0] * 12)
 
-    def killed(path, document):
-        if path.name == "failed_start.json":
-            raise KeyboardInterrupt
-        write_json(path, document)
-
-    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr("peftsearch.run.training.write_json", killed)
+    with killed_before_a_failed_start_is_recorded(monkeypatch):
         bitfit(settings, tmp_path / "run")
     result = bitfit(settings, tmp_path / "run", resume=True)
     assert result.metrics["rate_search"]["cost"] == pytest.approx((STEPS + 3) / 12)

@@ -19,6 +19,7 @@ from peftsearch.run.experiment import Experiment
 from peftsearch.run.folder import read_json
 from peftsearch.run.search_request import SearchRequest
 from peftsearch.run.search_result import SearchResult, start_folder
+from peftsearch.run.supernets import copy_head, head_of
 from peftsearch.searches.growth import Grower, Grown, Stage, leading, put_leading
 from peftsearch.space import Configuration, SearchSpace
 from peftsearch.supernet.supernet import Supernet
@@ -107,13 +108,13 @@ class _Growth:
             return self._with_weights(grown, head)
         return self._with_weights(self.grower.restart(grown), {})
 
-    def _read(self, number: int) -> tuple[Grown, dict[str, torch.Tensor]]:
+    def _read(self, number: int) -> tuple[Grown, Mapping[str, torch.Tensor]]:
         """The modules of a stage with their weights, and the task head by its names in peft's model."""
         configuration, place = self.configuration_of(number), self.folder_of(number) / "adapter"
         model = PeftModel.from_pretrained(self.experiment.load_model(self.experiment.seed).model, str(place))
         supernet = self._supernet(model, configuration)
         tensors = {c.placement: leading(supernet.module(c.placement), c.rank) for c in configuration}
-        return Grown(configuration, tensors), dict(_head_of(model))
+        return Grown(configuration, tensors), head_of(model)
 
     def _supernet(self, model: PeftModel, configuration: Configuration) -> Supernet:
         sites = {site.name: site for site in self.experiment.sites}
@@ -131,10 +132,7 @@ class _Growth:
             head=loaded.head,
             task_type=experiment.task_type,
         ).to(PartialState().device)
-        with torch.no_grad():
-            for name, parameter in _head_of(model):
-                if head:
-                    parameter.copy_(head[name])
+        copy_head(head, model)
         return model
 
     def _with_weights(self, grown: Grown, head: Mapping[str, torch.Tensor]) -> PeftModel:
@@ -166,8 +164,3 @@ class _Growth:
             settings=replace(experiment.search_training, report_to="none"),
             phase=Phase(f"stage {number + 1}", self.folder_of(number) / "training", experiment.seed, stage.steps),
         ).resume()
-
-
-def _head_of(model: PeftModel) -> list[tuple[str, torch.nn.Parameter]]:
-    """The parameters of the task head that is trained, by name."""
-    return [(name, parameter) for name, parameter in model.named_parameters() if "modules_to_save" in name]

@@ -33,6 +33,7 @@ from peftsearch.run.train import write_found_rate
 from peftsearch.run.training import Training
 from peftsearch.run.trial_search import make_problem
 from peftsearch.searches.method import METHODS
+from peftsearch.tasks.encoded import EncodedSplit
 from peftsearch.training import stop_signals
 
 logger = logging.getLogger(__name__)
@@ -131,6 +132,7 @@ class _Race:
     def run(self) -> Lane:
         """Run all rungs, or those that an interrupted search has left, and put the winner's training in its place."""
         cut_rows(self._record)
+        known = {(row["lane"], row["step"]): row["losses"] for row in self._rows()}
         lanes, num_steps = {lane.name: lane for lane in self._lanes()}, self.experiment.num_steps
         rungs, going, taken, at = rungs_of(num_steps, len(lanes)), tuple(lanes), 0, 0
         cost = cost_in_trainings(num_steps, len(lanes))
@@ -139,7 +141,11 @@ class _Race:
             if len(going) == 1:
                 break
             taken, at = taken + len(going) * (rung.step - at), rung.step
-            losses = {name: self._measure(lanes[name], rung) for name in going}
+            judges = self._judges(rung)
+            losses = {
+                name: known[name, at] if (name, at) in known else self._measure(lanes[name], at, judges)
+                for name in going
+            }
             left = steps_left(rungs, num_steps, at=at, going=rung.keep + 1)
             going = survivors(losses, rung.keep, may_keep_more=taken + left <= self.settings.cost * num_steps)
             logger.info(
@@ -187,8 +193,12 @@ class _Race:
 
     def _start_of(self, entrant: Entrant) -> Path:
         """Folder of the adapter that an entrant starts from, which need not exist."""
-        start = start_folder(self.budget, smallest=min(self.experiment.usable_budgets().values()))
-        return self.folder / "search" / entrant.name / start
+        return self.folder / "search" / entrant.name / start_folder(self.budget, smallest=self._smallest)
+
+    @property
+    def _smallest(self) -> int:
+        """The smallest budget of the run."""
+        return min(self.experiment.usable_budgets().values())
 
     @property
     def _lane_folder(self) -> Path:
@@ -201,15 +211,14 @@ class _Race:
     def _rows(self) -> list[dict]:
         return [row for row in read_rows(self._record) if row["budget"] == self.budget]
 
-    def _measure(self, lane: Lane, rung: Rung) -> list[float]:
-        """The loss of each judging example at the end of a rung, recorded; none for a lane whose loss is no number."""
-        step = rung.step
-        for row in self._rows():
-            if (row["lane"], row["step"]) == (lane.name, step):
-                return row["losses"]
-        started = time.perf_counter()
+    def _judges(self, rung: Rung) -> EncodedSplit:
+        """The validation examples whose losses decide at the end of a rung."""
         experiment = self.experiment
-        judges = experiment.some_of_validation(rung.num_judges(len(experiment.validation.examples)))
+        return experiment.some_of_validation(rung.num_judges(len(experiment.validation.examples)))
+
+    def _measure(self, lane: Lane, step: int, judges: EncodedSplit) -> list[float]:
+        """Train up to a step and record each judge's loss; none for a lane whose loss is no number."""
+        started = time.perf_counter()
         try:
             losses = lane.training.run_until(step, judged_on=judges)
         except DivergedError as error:
@@ -223,12 +232,11 @@ class _Race:
 
     def _finish(self, winner: Lane) -> None:
         """Put the winner's training and its start where the run's training of this budget looks for them."""
-        smallest = min(self.experiment.usable_budgets().values())
         start = self._start_of(winner.entrant)
         if start.exists():
-            with new_folder(self.folder / start_folder(self.budget, smallest=smallest)) as new:
+            with new_folder(self.folder / start_folder(self.budget, smallest=self._smallest)) as new:
                 shutil.copytree(start, new, dirs_exist_ok=True)
-        place = self.folder / training_folder(self.budget, smallest=smallest) / f"seed-{self.experiment.seed}"
+        place = self.folder / training_folder(self.budget, smallest=self._smallest) / f"seed-{self.experiment.seed}"
         if not place.exists() and winner.training.folder.exists():
             place.parent.mkdir(parents=True, exist_ok=True)
             winner.training.folder.rename(place)

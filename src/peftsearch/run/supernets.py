@@ -3,6 +3,10 @@
 from collections.abc import Mapping
 from pathlib import Path
 
+import torch
+from peft import PeftModel
+from torch import nn
+
 from peftsearch.files import new_folder
 from peftsearch.modules.attach import attach
 from peftsearch.run.experiment import Experiment
@@ -42,12 +46,22 @@ def save_inherited(experiment: Experiment, supernet: Supernet, configuration: Co
     for choice in configuration:
         if choice.placement in live:
             target.module(choice.placement).inherit(supernet.module(choice.placement))
-    trained_head = {n: p for n, p in supernet.model.named_parameters() if "modules_to_save" in n}
-    for name, parameter in model.named_parameters():
-        if name in trained_head:
-            parameter.data.copy_(trained_head[name])
+    copy_head(head_of(supernet.model), model)
     with new_folder(folder / INHERITED) as new:
         model.save_pretrained(str(new))
+
+
+def head_of(model: PeftModel) -> dict[str, nn.Parameter]:
+    """Name in peft's model -> each parameter of the task head that is trained."""
+    return {name: parameter for name, parameter in model.named_parameters() if "modules_to_save" in name}
+
+
+@torch.no_grad()
+def copy_head(head: Mapping[str, torch.Tensor], model: PeftModel) -> None:
+    """Put the parameters of a task head, by the names of `head_of`, into a model with the same head."""
+    own = head_of(model)
+    for name, tensor in head.items():
+        own[name].copy_(tensor)
 
 
 def inherited_notes(request: SearchRequest, results: Mapping[int, Configuration]) -> tuple[str, ...]:

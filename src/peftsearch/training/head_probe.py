@@ -119,9 +119,7 @@ class _Fit(NamedTuple):
         best, worse = _Fitted(float("inf"), rate, start), 0
         for _ in range(passes):
             for i in torch.randperm(len(self.train), generator=generator).tolist():
-                optimizer.zero_grad()
-                self.backbone.replay(self.train[i]).loss.backward()
-                optimizer.step()
+                self._step(optimizer, self.train[i])
                 decay.step()
             loss = self.backbone.mean_loss(self.validation)
             if loss < best.loss:
@@ -147,13 +145,16 @@ class _Fit(NamedTuple):
         every, steps = max(1, len(self.train) // LOOKS), 0
         for _ in range(PASSES):
             for i in torch.randperm(len(self.train), generator=generator).tolist():
-                optimizer.zero_grad()
-                self.backbone.replay(self.train[i]).loss.backward()
-                optimizer.step()
+                self._step(optimizer, self.train[i])
                 steps += 1
                 if steps % every == 0 and (loss := self.backbone.mean_loss(self.validation)) <= target:
                     return _Fitted(loss, rate, _copy(self.parameters))
         return best
+
+    def _step(self, optimizer: torch.optim.Optimizer, cached: "_Cached") -> None:
+        optimizer.zero_grad()
+        self.backbone.replay(cached).loss.backward()
+        optimizer.step()
 
 
 def _copy(parameters: dict[str, nn.Parameter]) -> HeadState:
