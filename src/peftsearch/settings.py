@@ -76,6 +76,8 @@ class Settings:
 
     # Stands before the settings' names in messages, such as "training.".
     PREFIX: ClassVar[str] = ""
+    # Name of a preset -> the settings that it gives where the user gives none; for classes with a field `preset`.
+    PRESETS: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
 
     def __post_init__(self) -> None:
         for setting in fields(self):
@@ -103,13 +105,15 @@ def build_settings(settings_class: type[Made], values: Any) -> Made:
 
     Args:
         settings_class: of the object.
-        values: a mapping of names to values; None for the defaults.
+        values: a mapping of names to values; None for the defaults. With the name of a preset under "preset", the
+            preset's values stand where no others are given.
 
     Raises:
         SettingError: for a name that the class does not have, or a value that is not allowed.
     """
     prefix = settings_class.PREFIX
     values = as_mapping(prefix.rstrip("."), values or {})
+    values = {**settings_class.PRESETS.get(str(values.get("preset")), {}), **values}
     known = {f.name: f.type for f in fields(settings_class)}
     for name in values:
         if name not in known:

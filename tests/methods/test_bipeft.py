@@ -10,12 +10,18 @@ from peftsearch.methods.bipeft.settings import BipeftSettings
 from peftsearch.models.discover import find_sites
 from peftsearch.modules.costs import cost_at
 from peftsearch.searches.gate_strategy import Observation
+from peftsearch.settings import build_settings
 from peftsearch.space import SPACES, Choice, SearchSpace
 from peftsearch.space.repair import repair
 from peftsearch.supernet.sensitivity import ModuleSaliency
 from peftsearch.testing.tiny_models import TINY
 
 CPU = torch.device("cpu")
+
+
+def paper(**given) -> BipeftSettings:
+    """The paper's settings, whose scores come from the records that `observation` makes."""
+    return build_settings(BipeftSettings, {"preset": "paper"} | given)
 
 
 def small_space() -> SearchSpace:
@@ -43,6 +49,18 @@ def simulate(strategy: Bipeft, importance, steps: int) -> int:
     return steps
 
 
+def simulate_effects(strategy: Bipeft, effects: dict, steps: int) -> None:
+    """Run a search without a model, whose gates have the derivatives of these effects of modules on the loss."""
+    live = list(strategy.space.ranks)
+    wanted = torch.tensor([effects[placement] for placement in live])
+    for step in range(steps):
+        *logits, gates = strategy.architecture_parameters(step)
+        assert gates.shape == wanted.shape
+        strategy.update_architecture(step, [*map(torch.randn_like, logits), -wanted])
+        removed = strategy.observe(step, observation(live, dict.fromkeys(live, 1.0)))
+        live = [p for p in live if p not in removed]
+
+
 def importances(space: SearchSpace, seed: int) -> dict:
     rng = random.Random(seed)
     return {placement: rng.random() for placement in space.ranks}
@@ -61,7 +79,7 @@ def leaves_less_than_the_cheapest_addition(space, configuration, budget) -> bool
 
 def test_the_moving_average_follows_equation_4():
     space = small_space()
-    strategy = Bipeft(space, budgets=[100], settings=BipeftSettings(), planned_steps=100)
+    strategy = Bipeft(space, budgets=[100], settings=paper(), planned_steps=100)
     importance = importances(space, 0)
     live = list(space.ranks)
     strategy.observe(0, observation(live, importance))
@@ -74,7 +92,7 @@ def test_the_moving_average_follows_equation_4():
 
 def test_removed_modules_do_not_stop_the_others_from_being_updated():
     space = small_space()
-    strategy = Bipeft(space, budgets=[20], settings=BipeftSettings(warmup=0), planned_steps=100)
+    strategy = Bipeft(space, budgets=[20], settings=paper(warmup=0), planned_steps=100)
     importance = importances(space, 0)
     first = list(space.ranks)[0]
     importance[first] = 0.0  # the first module goes first, as in the public code's bug
@@ -89,7 +107,7 @@ def test_removed_modules_do_not_stop_the_others_from_being_updated():
 
 def test_the_expected_size_is_probability_times_expected_cost():
     space = small_space()
-    strategy = Bipeft(space, budgets=[100], settings=BipeftSettings(), planned_steps=10)
+    strategy = Bipeft(space, budgets=[100], settings=paper(), planned_steps=10)
     with torch.no_grad():
         strategy.architecture.alpha.zero_()
         strategy.architecture.beta.zero_()
@@ -107,17 +125,17 @@ def test_s2_on_t5_large_starts_at_the_expected_size_of_the_public_code():
     sizes = {1: 3168, 4: 9504, 8: 17952}
     costs |= {Choice(f"encoder.{i}.ffn_out", "low_rank_adapter", r): sizes[r] for i in range(96) for r in (1, 4, 8)}
     costs |= {Choice(f"encoder.{i}.ffn_norm", "lnfit"): 1024 for i in range(676)}
-    strategy = Bipeft(SearchSpace(costs), budgets=[102_600], settings=BipeftSettings(), planned_steps=10)
+    strategy = Bipeft(SearchSpace(costs), budgets=[102_600], settings=paper(), planned_steps=10)
     assert strategy.status(0)["expected_parameters"] == pytest.approx(lora + adapters + vectors, rel=1e-3)
 
 
 def test_the_temperature_falls_from_5_to_1_over_the_planned_steps():
-    strategy = Bipeft(small_space(), budgets=[100], settings=BipeftSettings(), planned_steps=5)
+    strategy = Bipeft(small_space(), budgets=[100], settings=paper(), planned_steps=5)
     assert [strategy.temperature(step) for step in range(6)] == [5, 4, 3, 2, 1, 1]
 
 
 def test_a_stage_updates_its_own_logits_only():
-    strategy = Bipeft(small_space(), budgets=[100], settings=BipeftSettings(), planned_steps=10)
+    strategy = Bipeft(small_space(), budgets=[100], settings=paper(), planned_steps=10)
     for step, (own, other) in enumerate([("alpha", "beta"), ("beta", "alpha"), ("alpha", "beta")]):
         before = {name: getattr(strategy.architecture, name).detach().clone() for name in (own, other)}
         strategy.update_architecture(step, [torch.ones_like(p) for p in strategy.architecture_parameters(step)])
@@ -127,7 +145,7 @@ def test_a_stage_updates_its_own_logits_only():
 
 def test_no_trigger_before_the_warmup_ends():
     space = small_space()
-    strategy = Bipeft(space, budgets=[20], settings=BipeftSettings(warmup=0.5), planned_steps=40)
+    strategy = Bipeft(space, budgets=[20], settings=paper(warmup=0.5), planned_steps=40)
     simulate(strategy, importances(space, 0), 20)
     assert strategy.num_triggers == 0
     simulate(strategy, importances(space, 0), 40)
@@ -136,14 +154,14 @@ def test_no_trigger_before_the_warmup_ends():
 
 def test_the_search_stops_after_the_last_trigger():
     space = small_space()
-    strategy = Bipeft(space, budgets=[40], settings=BipeftSettings(max_triggers=7, warmup=0), planned_steps=500)
+    strategy = Bipeft(space, budgets=[40], settings=paper(max_triggers=7, warmup=0), planned_steps=500)
     assert simulate(strategy, importances(space, 1), 500) < 500
     assert strategy.num_triggers == 7
 
 
 def test_a_fixed_rank_stays_whatever_happens_to_its_logits():
     space = small_space()
-    strategy = Bipeft(space, budgets=[60], settings=BipeftSettings(max_triggers=10, warmup=0), planned_steps=500)
+    strategy = Bipeft(space, budgets=[60], settings=paper(max_triggers=10, warmup=0), planned_steps=500)
     simulate(strategy, importances(space, 1), 500)
     fixed = strategy.architecture.fixed.clone()
     with torch.no_grad():
@@ -156,10 +174,49 @@ def test_a_fixed_rank_stays_whatever_happens_to_its_logits():
 def test_sensitive_modules_survive():
     space = small_space()
     importance = {p: float(p.site < "encoder.2") for p in space.ranks}
-    strategy = Bipeft(space, budgets=[110], settings=BipeftSettings(max_triggers=20, warmup=0), planned_steps=200)
+    strategy = Bipeft(space, budgets=[110], settings=paper(max_triggers=20, warmup=0), planned_steps=200)
     simulate(strategy, importance, 200)
     kept = {c.site for c in strategy.results()[110]}
     assert {"encoder.0.query", "encoder.1.query"} <= kept
+
+
+def test_modules_with_the_largest_effect_for_each_parameter_survive():
+    space = small_space()
+    effects = {p: 10.0 * (p.site < "encoder.3") if p.kind == "lora" else 1.0 for p in space.ranks}
+    strategy = Bipeft(space, budgets=[33], settings=BipeftSettings(max_triggers=20, warmup=0), planned_steps=60)
+    simulate_effects(strategy, effects, 60)
+    kept = {(c.site, c.kind, c.rank) for c in strategy.results()[33]}
+    assert kept == {(f"encoder.{i}.query", "lora", 1) for i in range(3)}
+
+
+def test_an_effect_that_changes_its_sign_counts_for_nothing():
+    space = small_space()
+    strategy = Bipeft(space, budgets=[33], settings=BipeftSettings(warmup=100), planned_steps=200)
+    live = list(space.ranks)
+    steady = torch.tensor([0.2 if p.site == "encoder.0.query" else 0.0 for p in live])
+    for step in range(100):
+        noise = torch.tensor([(-1.0) ** step if p.site == "encoder.1.query" else 0.0 for p in live])
+        *logits, _ = strategy.architecture_parameters(step)
+        strategy.update_architecture(step, [*map(torch.zeros_like, logits), -(steady + noise)])
+        strategy.observe(step, observation(live, dict.fromkeys(live, 1.0)))
+    by_site = {p.site: abs(s) for p, s in zip(live, strategy.scores.tolist()) if p.kind == "bitfit"}
+    assert by_site["encoder.0.query"] > 5 * by_site["encoder.1.query"]
+
+
+def test_preferred_sizes_are_those_of_the_ranks_in_use_with_every_module_on():
+    space = small_space()
+    strategy = Bipeft(space, budgets=[100], settings=BipeftSettings(), planned_steps=10)
+    assert strategy.status(0)["expected_parameters"] == 6 * 10 + 6 * 5
+
+
+def test_the_preset_is_the_paper_and_a_given_setting_stands_above_it():
+    settings = paper(decay=0.5)
+    assert (settings.sensitivity, settings.sizes, settings.ranks, settings.decay) == (
+        "cosine",
+        "expected",
+        "trained",
+        0.5,
+    )
 
 
 @pytest.mark.parametrize("selection", ["early", "final"])
@@ -181,7 +238,7 @@ def test_every_ablation_ends_within_the_budget(selection, order, sampling):
 
 def test_one_search_gives_a_nested_ladder_of_budgets():
     space = small_space()
-    settings = BipeftSettings(max_triggers=20, warmup=0)
+    settings = paper(max_triggers=20, warmup=0)
     strategy = Bipeft(space, budgets=[60, 33, 150], settings=settings, planned_steps=200)
     simulate(strategy, importances(space, 3), 200)
     results = strategy.results()

@@ -10,6 +10,7 @@ from peftsearch.methods.bipeft.rules import (
     count_ranks_to_fix,
     dimension_stability,
     fill_indicator,
+    indicator_agreement,
     indicator_stability,
     scheduled_stage,
 )
@@ -35,6 +36,22 @@ def test_stability_is_the_mean_cosine_of_consecutive_pairs():
 def test_stability_needs_a_full_window():
     a = torch.ones(3)
     assert indicator_stability([a, a], 2) is None
+
+
+def test_agreement_is_the_cosine_beyond_that_of_random_indicators():
+    first, second = torch.tensor([1.0, 1, 1, 0, 0, 0]), torch.tensor([1.0, 1, 0, 1, 0, 0])
+    # Both take a half: by chance 1/2, and the cosine is 2/3.
+    assert indicator_agreement([first, second], 1) == pytest.approx((2 / 3 - 1 / 2) / (1 / 2))
+    assert indicator_agreement([first, first], 1) == pytest.approx(1.0)
+    assert indicator_agreement([torch.ones(3), torch.ones(3)], 1) == 1.0
+    assert indicator_agreement([first], 1) is None
+
+
+def test_agreement_of_random_indicators_is_zero_on_the_mean_where_their_cosine_is_large():
+    generator = torch.Generator().manual_seed(0)
+    drawn = [(torch.rand(400, generator=generator) < 0.8).float() for _ in range(60)]
+    assert indicator_stability(drawn, 59) == pytest.approx(0.8, abs=0.02)
+    assert indicator_agreement(drawn, 59) == pytest.approx(0.0, abs=0.05)
 
 
 def test_stability_looks_only_at_the_window():

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from peftsearch.supernet.sensitivity import SENSITIVITIES, ModuleSaliency, take_saliency
+from peftsearch.supernet.sensitivity import SENSITIVITIES, ModuleSaliency, Records, take_saliency
 
 # Module 0 has two tensors (3 parameters), module 1 one tensor (2 parameters).
 MODULES = ModuleSaliency(torch.tensor([0, 0, 1]), torch.tensor([3, 2]))
@@ -29,7 +29,7 @@ def test_cosine_with_a_zero_saliency_is_zero():
     assert MODULES.cosine(TRN, [torch.zeros_like(t) for t in TRN]).tolist() == [0.0, 0.0]
 
 
-def test_the_four_variants_combine_the_two_saliencies():
+def test_the_variants_combine_what_a_step_records():
     cosine = -2 / (14**0.5 * 2**0.5)
     trn, val = [2.0, 2.0], [2 / 3, 1.0]
     expected = {
@@ -37,7 +37,9 @@ def test_the_four_variants_combine_the_two_saliencies():
         "trn": trn,
         "val": val,
         "trn+val": [trn[0] + val[0], trn[1] + val[1]],
+        "effect": [0.6 / 3, -0.5 / 2],
     }
+    records = Records(MODULES, TRN, VAL, effects=torch.tensor([0.6, -0.5]))
     assert expected.keys() == SENSITIVITIES.keys()
     for name, values in expected.items():
-        assert SENSITIVITIES[name](MODULES, TRN, VAL).tolist() == pytest.approx(values)
+        assert SENSITIVITIES[name](records).tolist() == pytest.approx(values)

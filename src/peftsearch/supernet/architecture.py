@@ -148,6 +148,10 @@ class Architecture(ABC):
         """
         return self.on_probability().double() * (self.rank_probability().double() * self.table.costs).sum(-1)
 
+    def preferred_sizes(self) -> torch.Tensor:
+        """Compute the (placements,) sizes in parameters at the preferred ranks, as if every placement were on."""
+        return self.table.costs.gather(1, self.preferred_column()[:, None])[:, 0]
+
 
 class Disentangled(Architecture):
     """One binary decision for each placement, and a separate decision for its rank.

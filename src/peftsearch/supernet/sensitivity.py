@@ -4,6 +4,7 @@ Equation numbers are those of Chang et al. 2024 (BIPEFT).
 """
 
 from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import torch
 
@@ -57,31 +58,58 @@ class ModuleSaliency:
         return values.new_zeros(len(self.sizes)).index_add_(0, self.owners, values)
 
 
-def cosine_weighted(modules: ModuleSaliency, trn: Saliency, val: Saliency) -> torch.Tensor:
+class Records(NamedTuple):
+    """What a search step tells about the live modules.
+
+    Args:
+        modules: which tensors belong to which module.
+        trn: saliency of their tensors on the weights' data.
+        val: the same on the architecture's data.
+        effects: (modules,) first-order rise of the architecture's loss without the module: minus the loss's derivative
+            by the module's gate.
+    """
+
+    modules: ModuleSaliency
+    trn: Saliency
+    val: Saliency
+    effects: torch.Tensor
+
+
+def cosine_weighted(records: Records) -> torch.Tensor:
     """Compute s_n = I_trn + c_n * I_val (eqs 1 to 3), (modules,)."""
+    modules, trn, val, _ = records
     return modules.importance(trn) + modules.cosine(trn, val) * modules.importance(val)
 
 
-def of_training(modules: ModuleSaliency, trn: Saliency, val: Saliency) -> torch.Tensor:
+def of_training(records: Records) -> torch.Tensor:
     """Compute I_trn alone, (modules,)."""
-    return modules.importance(trn)
+    return records.modules.importance(records.trn)
 
 
-def of_validation(modules: ModuleSaliency, trn: Saliency, val: Saliency) -> torch.Tensor:
+def of_validation(records: Records) -> torch.Tensor:
     """Compute I_val alone, (modules,)."""
-    return modules.importance(val)
+    return records.modules.importance(records.val)
 
 
-def of_both(modules: ModuleSaliency, trn: Saliency, val: Saliency) -> torch.Tensor:
+def of_both(records: Records) -> torch.Tensor:
     """Compute I_trn + I_val, (modules,)."""
-    return modules.importance(trn) + modules.importance(val)
+    return of_training(records) + of_validation(records)
 
 
-# (modules, saliency on the weights' data, on the architecture's data) -> (modules,) scores.
-Sensitivity = Callable[[ModuleSaliency, Saliency, Saliency], torch.Tensor]
-SENSITIVITIES: dict[str, Sensitivity] = {
+def effect_per_parameter(records: Records) -> torch.Tensor:
+    """Compute the effect over the parameters, (modules,).
+
+    Not the paper's. It has a sign, so that noise cancels over the steps, it is measured on other data than the weights
+    were trained on, and it does not depend on how a module is parametrised: scaling LoRA's A by c and B by 1 / c
+    leaves it as it is. A gate's derivative as a score: Lee et al. 2019, "SNIP", section 4.1.
+    """
+    return records.effects / records.modules.sizes
+
+
+SENSITIVITIES: dict[str, Callable[[Records], torch.Tensor]] = {
     "cosine": cosine_weighted,
     "trn": of_training,
     "val": of_validation,
     "trn+val": of_both,
+    "effect": effect_per_parameter,
 }

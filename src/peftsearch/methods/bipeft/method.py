@@ -6,17 +6,17 @@ differ from both, is listed in docs/bipeft.md.
 """
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
 
 from peftsearch.methods.bipeft.rules import (
+    STABILITIES,
     choose_removals,
     count_ranks_to_fix,
     dimension_stability,
     fill_indicator,
-    indicator_stability,
     scheduled_stage,
 )
 from peftsearch.methods.bipeft.settings import BipeftSettings
@@ -33,11 +33,16 @@ from peftsearch.supernet.architecture import (
     regularisation,
 )
 from peftsearch.supernet.gates import differentiable_gates, fixed_gates
-from peftsearch.supernet.sensitivity import SENSITIVITIES, Saliency
+from peftsearch.supernet.sensitivity import SENSITIVITIES, Records
 from peftsearch.supernet.supernet import Gates
 from peftsearch.training.pytree import PyTree
 
 ADAM_BETAS = (0.5, 0.999)
+# What a live module counts against the budget before the search ends.
+SIZES: dict[str, Callable[[Architecture], torch.Tensor]] = {
+    "expected": Architecture.expected_sizes,
+    "preferred": Architecture.preferred_sizes,
+}
 
 
 class Bipeft(GateStrategy):
@@ -67,6 +72,11 @@ class Bipeft(GateStrategy):
             weight_decay=settings.weight_decay,
         )
         count = len(self.table.placements)
+        # Added to every gate: the loss's derivative by it is that by the gate, sampled on or off.
+        self._gate_probe = torch.zeros(count, requires_grad=True)
+        self._effects = torch.zeros(count)  # of the last architecture step
+        if settings.ranks == "smallest":
+            self.architecture.fixed = torch.zeros(count, dtype=torch.long)
         self.is_live = torch.ones(count, dtype=torch.bool)
         self.scores = torch.zeros(count)  # S_n, smoothed sensitivity
         self.indicators: deque[torch.Tensor] = deque(maxlen=settings.window + 1)
@@ -92,18 +102,20 @@ class Bipeft(GateStrategy):
         return start + (end - start) * min(1.0, step / max(1, self.planned_steps - 1))
 
     def architecture_parameters(self, step: int) -> list[torch.Tensor]:
-        return self.architecture.parameters(self.stage(step))
+        return [*self.architecture.parameters(self.stage(step)), self._gate_probe]
 
     def architecture_gates(self, step: int, live: list[Placement], device: torch.device) -> Gates:
         gates, ranks = self.architecture.sample(self.stage(step), self.relaxation, self.temperature(step))
-        return differentiable_gates(self.table, live, gates=gates, ranks=ranks, device=device)
+        return differentiable_gates(self.table, live, gates=gates + self._gate_probe, ranks=ranks, device=device)
 
     def architecture_penalty(self, step: int) -> torch.Tensor:
-        return self.settings.regularisation * regularisation(self.architecture_parameters(step))
+        return self.settings.regularisation * regularisation(self.architecture.parameters(self.stage(step)))
 
     def update_architecture(self, step: int, gradients: list[torch.Tensor]) -> None:
+        *of_logits, of_gates = gradients
+        self._effects = -of_gates.cpu()
         # Adam passes over tensors without a gradient, so the other stage's logits stay exactly as they are.
-        for parameter, gradient in zip(self.architecture_parameters(step), gradients, strict=True):
+        for parameter, gradient in zip(self.architecture.parameters(self.stage(step)), of_logits, strict=True):
             parameter.grad = gradient
         self._optimizer.step()
         self._optimizer.zero_grad(set_to_none=True)
@@ -122,10 +134,13 @@ class Bipeft(GateStrategy):
     def observe(self, step: int, observation: Observation) -> list[Placement]:
         if observation.validation_saliency is None:
             return []
-        self._smooth(observation, observation.validation_saliency)
+        index = torch.tensor([self.table.index[placement] for placement in observation.live])
+        effects = self._effects[index].to(observation.modules.sizes.device)
+        records = Records(observation.modules, observation.weight_saliency, observation.validation_saliency, effects)
+        self._smooth(self.sensitivity(records).cpu(), index)
         self._rank_history.append(self.architecture.rank_logits())
         self.indicators.append(fill_indicator(self._live_scores(), self._sizes(), self.budgets[0]))
-        self.stability = indicator_stability(self.indicators, self.settings.window)
+        self.stability = STABILITIES[self.settings.trigger](self.indicators, self.settings.window)
         if self.settings.selection == "final" or step < self._warmup_steps or self.finished():
             return []
         if self.stability is None or self.stability < self.settings.threshold:
@@ -137,10 +152,8 @@ class Bipeft(GateStrategy):
         warmup = self.settings.warmup
         return int(warmup * self.planned_steps if warmup < 1 else warmup)
 
-    def _smooth(self, observation: Observation, validation_saliency: Saliency) -> None:
-        """Update the scores: S_n <- decay * S_n + (1 - decay) * s_n (eq. 4)."""
-        new = self.sensitivity(observation.modules, observation.weight_saliency, validation_saliency).cpu()
-        index = torch.tensor([self.table.index[placement] for placement in observation.live])
+    def _smooth(self, new: torch.Tensor, index: torch.Tensor) -> None:
+        """Update the scores of the live placements: S_n <- decay * S_n + (1 - decay) * s_n (eq. 4)."""
         new = new * self._unused_rank_factor()[index]
         self.scores[index] = self.settings.decay * self.scores[index] + (1 - self.settings.decay) * new
 
@@ -150,8 +163,7 @@ class Bipeft(GateStrategy):
         I_n is a mean over the weights of a module. Those beyond its present rank are masked and have no gradient;
         counting them would make every ranked module look up to eight times less sensitive than a vector.
         """
-        used = self.table.costs.gather(1, self.architecture.preferred_column()[:, None])[:, 0]
-        return (self.table.costs[:, -1] / used).float()
+        return (self.table.costs[:, -1] / self.architecture.preferred_sizes()).float()
 
     def _trigger(self, step: int) -> list[Placement]:
         """Remove modules (eq. 6) and fix ranks (eqs 9-10).
@@ -188,8 +200,8 @@ class Bipeft(GateStrategy):
         return (ranks * self.is_live)[self.table.is_ranked].float()
 
     def _sizes(self) -> torch.Tensor:
-        """Compute the expected sizes, (placements,) parameters, 0 for removed ones; their sum is E (eqs 7-8)."""
-        return self.architecture.expected_sizes() * self.is_live
+        """Compute the sizes, (placements,) parameters, 0 for removed ones; their sum is E (eqs 7-8)."""
+        return SIZES[self.settings.sizes](self.architecture) * self.is_live
 
     def _live_scores(self) -> torch.Tensor:
         """Return the scores, (placements,), -inf for removed ones."""

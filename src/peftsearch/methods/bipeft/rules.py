@@ -1,7 +1,7 @@
 """The rules of BIPEFT as pure functions: stages, indicator, trigger, removal, rank selection."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import pairwise
 
 import torch
@@ -60,6 +60,41 @@ def indicator_stability(indicators: Sequence[torch.Tensor], window: int) -> floa
     if len(recent) < window + 1:
         return None
     return sum(cosine(a, b) for a, b in pairwise(recent)) / window
+
+
+def indicator_agreement(indicators: Sequence[torch.Tensor], window: int) -> float | None:
+    """Compute the mean agreement beyond chance of the same pairs; None with fewer pairs.
+
+    Two indicators that take shares p and q of the modules at random have a cosine of sqrt(p q), which is large while
+    the budget holds most modules. It is taken away: (cosine - sqrt(p q)) / (1 - sqrt(p q)), 0 on the mean for
+    indicators that know nothing of each other, 1 for equal ones. Ours, after Cohen's kappa.
+
+    Args:
+        indicators: the latest last.
+        window: pairs.
+    """
+    recent = list(indicators)[-(window + 1) :]
+    if len(recent) < window + 1:
+        return None
+    return sum(_beyond_chance(a, b) for a, b in pairwise(recent)) / window
+
+
+def _beyond_chance(first: torch.Tensor, second: torch.Tensor) -> float:
+    by_chance = math.sqrt(float(first.mean()) * float(second.mean()))
+    return 1.0 if by_chance >= 1 else (cosine(first, second) - by_chance) / (1 - by_chance)
+
+
+def scheduled(indicators: Sequence[torch.Tensor], window: int) -> float | None:
+    """A stability that triggers at every step after the warm-up, whatever the indicators say."""
+    return 1.0
+
+
+# How stable the last indicators are, from 1 for equal ones; None while that can't be told.
+STABILITIES: dict[str, Callable[[Sequence[torch.Tensor], int], float | None]] = {
+    "cosine": indicator_stability,
+    "agreement": indicator_agreement,
+    "schedule": scheduled,
+}
 
 
 def choose_removals(
