@@ -3,14 +3,7 @@
 import pytest
 
 from peftsearch.errors import BudgetError, ConfigurationError, UnknownNameError
-from peftsearch.methods.race.elimination import (
-    affordable_lanes,
-    cost_in_trainings,
-    is_close,
-    rungs_of,
-    steps_left,
-    survivors,
-)
+from peftsearch.methods.race.elimination import Schedule, is_close, survivors
 from peftsearch.methods.race.pool import Pool, hand_recipes
 from peftsearch.methods.race.settings import RaceSettings
 from peftsearch.modules.costs import cost, cost_at
@@ -26,28 +19,44 @@ SITES = [
 ]
 
 
-class TestRungs:
+class TestSchedule:
     def test_shares_of_the_steps_and_lanes(self):
-        found = rungs_of(640, 22)
-        assert [(r.step, r.keep) for r in found] == [(20, 11), (40, 4), (80, 2), (160, 1), (320, 1)]
+        found = Schedule(640, 11, 2).rungs
+        assert [(r.step, r.keep, r.retried) for r in found] == [
+            (20, 6, 0),
+            (40, 4, 0),
+            (80, 2, 2),
+            (160, 1, 0),
+            (320, 1, 0),
+        ]
         assert [r.num_judges(1000) for r in found] == [250, 500, 1000, 1000, 1000]
         assert found[0].num_judges(300) == 128 and found[0].num_judges(100) == 100
 
     def test_few_lanes_are_not_outnumbered(self):
-        assert [rung.keep for rung in rungs_of(640, 3)] == [2, 2, 2, 1, 1]
+        assert [rung.keep for rung in Schedule(640, 3).rungs] == [2, 2, 2, 1, 1]
+
+    def test_a_single_lane_still_tries_the_other_rates(self):
+        assert [(rung.keep, rung.retried) for rung in Schedule(640, 1, 3).rungs] == [
+            (1, 0),
+            (1, 0),
+            (2, 1),
+            (1, 0),
+            (1, 0),
+        ]
 
     def test_short_trainings_have_fewer_rungs(self):
-        assert [(r.step, r.keep) for r in rungs_of(4, 8)] == [(1, 1), (2, 1)]
-        assert rungs_of(1, 8) == ()
+        assert [(r.step, r.keep, r.retried) for r in Schedule(4, 8, 2).rungs] == [(1, 1, 2), (2, 1, 0)]
+        assert Schedule(1, 8).rungs == ()
 
     def test_the_cost_is_the_sum_of_all_steps(self):
-        # 22 to step 20, 11 to 40, 4 to 80, 2 to 160, 1 to 640.
-        assert cost_in_trainings(640, 22) == (22 * 20 + 11 * 20 + 4 * 40 + 2 * 80 + 480) / 640
-        assert steps_left(rungs_of(640, 22), 640, at=80, going=3) == 3 * 80 + 480
+        # 11 to step 20, 6 to 40, 4 to 80, where 2 more come from the start, 2 to 160, 1 to 640.
+        schedule = Schedule(640, 11, 2)
+        assert schedule.cost == (11 * 20 + 6 * 20 + 4 * 40 + 2 * 80 + 2 * 80 + 480) / 640
+        assert schedule.steps_left(at=80, going=3) == 3 * 80 + 480
 
     def test_lanes_are_left_out_until_the_cost_holds(self):
-        count = affordable_lanes(640, 40, 2.0)
-        assert cost_in_trainings(640, count) <= 2.0 < cost_in_trainings(640, count + 1)
+        kept = Schedule(640, 40, 2).within(2.5)
+        assert kept.cost <= 2.5 < Schedule(640, kept.num_lanes + 1, 2).cost
 
 
 class TestSurvivors:

@@ -7,21 +7,14 @@ that was stopped goes on with the lane that was running.
 import logging
 import shutil
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
 
 from peftsearch.errors import DivergedError, TrainingError
 from peftsearch.files import append_row, cut_rows, flush, new_folder, read_rows
-from peftsearch.methods.race.elimination import (
-    Rung,
-    affordable_lanes,
-    cost_in_trainings,
-    rungs_of,
-    steps_left,
-    survivors,
-)
+from peftsearch.methods.race.elimination import Rung, Schedule, survivors
 from peftsearch.methods.race.pool import PURSUIT, Entrant, Pool
 from peftsearch.methods.race.settings import RaceSettings
 from peftsearch.run.experiment import Experiment
@@ -35,6 +28,7 @@ from peftsearch.run.trial_search import make_problem
 from peftsearch.searches.method import METHODS
 from peftsearch.tasks.encoded import EncodedSplit
 from peftsearch.training import stop_signals
+from peftsearch.training.halving import rate_of_search
 
 logger = logging.getLogger(__name__)
 
@@ -73,22 +67,24 @@ def describe_race(experiment: Experiment, request: SearchRequest) -> str:
     pool: Pool = request.load()(make_problem(experiment), experiment.sites, settings)
     found = pool.entrants(max(experiment.usable_budgets().values()), pursued=None)
     names = [*([PURSUIT] if settings.pursuit else []), *(entrant.name for entrant in found)]
-    rates = _rates(experiment, settings)
-    names = names[: _num_entrants(experiment, settings, len(names))]
-    cost = cost_in_trainings(experiment.num_steps, len(names) * len(rates))
-    at = " and ".join(f"{rate:g}" for rate in rates)
-    return f"{', '.join(names)}, each at {at}; {cost:.2f} trainings with the winner's own, at most {settings.cost:g}"
+    first, *others = _rates(experiment, settings)
+    schedule = _schedule(experiment, settings, len(names))
+    names = names[: schedule.num_lanes]
+    again = f", the best also at {' and '.join(f'{rate:g}' for rate in others)}" if others else ""
+    cost = f"{schedule.cost:.2f} trainings with the winner's own, at most {settings.cost:g}"
+    return f"{', '.join(names)}, each at {first:g}{again}; {cost}"
 
 
 def _rates(experiment: Experiment, settings: RaceSettings) -> Sequence[float]:
-    """Learning rates at which each entrant starts."""
-    return experiment.training.given_rates or experiment.candidate_rates[-settings.rates :]
+    """Learning rates: first that at which every lane starts, then those at which the best start as well."""
+    rates = experiment.training.given_rates or list(experiment.candidate_rates)
+    first = rate_of_search(rates) if len(rates) > 1 else rates[0]
+    return [first, *sorted((rate for rate in rates if rate != first), reverse=True)][: settings.rates]
 
 
-def _num_entrants(experiment: Experiment, settings: RaceSettings, count: int) -> int:
-    """Entrants of a pool of so many that start within the cost, at least one."""
-    rates = len(_rates(experiment, settings))
-    return max(1, affordable_lanes(experiment.num_steps, count * rates, settings.cost) // rates)
+def _schedule(experiment: Experiment, settings: RaceSettings, count: int) -> Schedule:
+    """The schedule of a race in which as many entrants of a pool of so many start as the cost allows."""
+    return Schedule(experiment.num_steps, count, len(_rates(experiment, settings))).within(settings.cost)
 
 
 @dataclass(frozen=True)
@@ -107,6 +103,10 @@ class Lane:
     def name(self) -> str:
         """Unique in the race."""
         return f"{self.entrant.name} at {self.training.rate:g}"
+
+
+def _by_name(lanes: Iterable[Lane]) -> dict[str, Lane]:
+    return {lane.name: lane for lane in lanes}
 
 
 @dataclass(frozen=True)
@@ -132,37 +132,44 @@ class _Race:
     def run(self) -> Lane:
         """Run all rungs, or those that an interrupted search has left, and put the winner's training in its place."""
         cut_rows(self._record)
-        known = {(row["lane"], row["step"]): row["losses"] for row in self._rows()}
-        lanes, num_steps = {lane.name: lane for lane in self._lanes()}, self.experiment.num_steps
-        rungs, going, taken, at = rungs_of(num_steps, len(lanes)), tuple(lanes), 0, 0
-        cost = cost_in_trainings(num_steps, len(lanes))
-        logger.info("%d lanes start, at a cost of %.2f of one training: %s.", len(lanes), cost, ", ".join(lanes))
-        for rung in rungs:
-            if len(going) == 1:
-                break
+        entrants = self._entrants()
+        schedule = _schedule(self.experiment, self.settings, len(entrants))
+        first, *others = _rates(self.experiment, self.settings)
+        lanes = _by_name(self._lane(entrant, first) for entrant in entrants[: schedule.num_lanes])
+        self._announce(schedule, tuple(lanes), [entrant.name for entrant in entrants[schedule.num_lanes :]])
+        going, taken, at = lanes, 0, 0
+        for rung in schedule.rungs:
+            losses = self._measure_all(going, rung)
             taken, at = taken + len(going) * (rung.step - at), rung.step
-            judges = self._judges(rung)
-            losses = {
-                name: known[name, at] if (name, at) in known else self._measure(lanes[name], at, judges)
-                for name in going
-            }
-            left = steps_left(rungs, num_steps, at=at, going=rung.keep + 1)
-            going = survivors(losses, rung.keep, may_keep_more=taken + left <= self.settings.cost * num_steps)
+            if rung.retried:
+                best = survivors(losses, rung.retried, may_keep_more=False)
+                joined = _by_name(self._lane(lanes[name].entrant, rate) for name in best for rate in others)
+                lanes, losses = lanes | joined, losses | self._measure_all(joined, rung)
+                taken += len(joined) * rung.step
+            most = self.settings.cost * schedule.num_steps - taken - schedule.steps_left(at=at, going=rung.keep + 1)
+            going = {name: lanes[name] for name in survivors(losses, rung.keep, may_keep_more=most >= 0)}
+            self._let_go(lanes, losses, going)
             logger.info(
                 "After %d of %d steps %d of %d lanes go on: %s.",
                 at,
-                num_steps,
+                schedule.num_steps,
                 len(going),
                 len(losses),
                 ", ".join(going),
             )
-            for name in losses.keys() - set(going):
-                shutil.rmtree(lanes[name].training.folder, ignore_errors=True)
-            if not any(losses.values()):
-                raise TrainingError("Every lane of the race broke down. Give a lower --training.learning_rate.")
-        winner = lanes[going[0]]
+            if len(going) == 1 and not any(later.retried for later in schedule.rungs if later.step > at):
+                break
+        winner = next(iter(going.values()))
         self._finish(winner)
         return winner
+
+    def _announce(self, schedule: Schedule, lanes: Sequence[str], left_out: Sequence[str]) -> None:
+        """Log what starts, its cost, and what does not start."""
+        names, cost = ", ".join(lanes), schedule.cost
+        logger.info("%d lanes start, at a cost of %.2f of one training: %s.", len(lanes), cost, names)
+        if left_out:
+            most, names = self.settings.cost, ", ".join(left_out)
+            logger.info("Left out, so that the race costs at most %g trainings: %s.", most, names)
 
     def steps_beside(self, winner: Lane) -> int:
         """Optimizer steps of all lanes but the winner's."""
@@ -175,16 +182,10 @@ class _Race:
         """Wall time of all lanes but the winner's."""
         return sum(row["seconds"] for row in self._rows() if row["lane"] != winner.name)
 
-    def _lanes(self) -> list[Lane]:
-        """Every entrant at every rate, as many entrants as the cost allows."""
-        experiment, settings = self.experiment, self.settings
+    def _entrants(self) -> list[Entrant]:
+        """The pool within the budget, the most wanted first."""
         pursued = self.pursued.configurations[self.budget] if self.pursued else None
-        entrants = self.pool.entrants(self.budget, pursued=pursued)
-        kept = _num_entrants(experiment, settings, len(entrants))
-        if left_out := [entrant.name for entrant in entrants[kept:]]:
-            names = ", ".join(left_out)
-            logger.info("Left out, so that the race costs at most %g trainings: %s.", settings.cost, names)
-        return [self._lane(entrant, rate) for entrant in entrants[:kept] for rate in _rates(experiment, settings)]
+        return self.pool.entrants(self.budget, pursued=pursued)
 
     def _lane(self, entrant: Entrant, rate: float) -> Lane:
         recipe = found_modules(entrant.configuration, self._start_of(entrant), name=entrant.name, method="race")
@@ -216,6 +217,15 @@ class _Race:
         experiment = self.experiment
         return experiment.some_of_validation(rung.num_judges(len(experiment.validation.examples)))
 
+    def _measure_all(self, lanes: Mapping[str, Lane], rung: Rung) -> dict[str, list[float]]:
+        """Losses of lanes at the end of a rung, those read that an interrupted search has measured."""
+        known = {row["lane"]: row["losses"] for row in self._rows() if row["step"] == rung.step}
+        judges = self._judges(rung)
+        return {
+            name: known[name] if name in known else self._measure(lane, rung.step, judges)
+            for name, lane in lanes.items()
+        }
+
     def _measure(self, lane: Lane, step: int, judges: EncodedSplit) -> list[float]:
         """Train up to a step and record each judge's loss; none for a lane whose loss is no number."""
         started = time.perf_counter()
@@ -229,6 +239,17 @@ class _Race:
         flush(self._record)
         stop_signals.stop_if_asked()
         return losses
+
+    def _let_go(self, lanes: Mapping[str, Lane], losses: Mapping[str, Sequence[float]], going: Iterable[str]) -> None:
+        """Remove the trainings of the lanes that leave.
+
+        Raises:
+            TrainingError: if every lane broke down.
+        """
+        if not any(losses.values()):
+            raise TrainingError("Every lane of the race broke down. Give a lower --training.learning_rate.")
+        for name in losses.keys() - set(going):
+            shutil.rmtree(lanes[name].training.folder, ignore_errors=True)
 
     def _finish(self, winner: Lane) -> None:
         """Put the winner's training and its start where the run's training of this budget looks for them."""

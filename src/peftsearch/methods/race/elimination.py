@@ -6,15 +6,16 @@ over the same instances. Ours: the shares, and that a tie keeps one lane more on
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import fmean
 from typing import Any
 
 from scipy.stats import wilcoxon
 
-# Share of the steps at which a rung ends, how many lanes go on (a share of those that started, or a number), and the
-# share of the validation examples that judge them: all of them would take as long as the first rung's steps.
-_RUNGS = ((1 / 32, 1 / 2, 1 / 4), (1 / 16, 4, 1 / 2), (1 / 8, 2, 1.0), (1 / 4, 1, 1.0), (1 / 2, 1, 1.0))
+# Share of the steps at which a rung ends, how many lanes go on (a share of those that started, or a number), the share
+# of the validation examples that judge them (all of them would take as long as the first rung's steps), and how many
+# of the best configurations start at the other rates too, up to there.
+_RUNGS = ((1 / 32, 1 / 2, 1 / 4, 0), (1 / 16, 4, 1 / 2, 0), (1 / 8, 2, 1.0, 2), (1 / 4, 1, 1.0, 0), (1 / 2, 1, 1.0, 0))
 # Judges at least, where there are so many.
 FEWEST_JUDGES = 128
 # A lane whose losses differ from the best one's with a larger probability by chance is a close rival.
@@ -29,59 +30,72 @@ class Rung:
         step: optimizer steps.
         keep: number of lanes that go on at least.
         judges: share of the validation examples whose losses decide.
+        retried: number of the best lanes whose configurations start at the other rates as well, up to this step.
     """
 
     step: int
     keep: int
     judges: float = 1.0
+    retried: int = 0
 
     def num_judges(self, count: int) -> int:
         """The number of validation examples that decide, of so many."""
         return min(count, max(FEWEST_JUDGES, math.ceil(self.judges * count)))
 
 
-def rungs_of(num_steps: int, num_lanes: int) -> tuple[Rung, ...]:
-    """The rungs of a race, in order, at different steps before the last one; none for a training of one step.
+@dataclass(frozen=True)
+class Schedule:
+    """The rungs of a race.
 
     Args:
         num_steps: optimizer steps of a whole training.
-        num_lanes: that start.
+        num_lanes: that start, each a configuration at the first rate.
+        num_rates: learning rates, the first one included.
     """
-    ends: dict[int, Rung] = {}
-    keep = num_lanes
-    for share, kept, judges in _RUNGS:
-        keep = min(keep, math.ceil(kept * num_lanes) if kept < 1 else int(kept))
-        step = max(1, math.ceil(share * num_steps))
-        ends[step] = Rung(step, keep, judges)
-    return tuple(ends[step] for step in sorted(ends) if step < num_steps)
 
+    num_steps: int
+    num_lanes: int
+    num_rates: int = 1
 
-def steps_left(rungs: Sequence[Rung], num_steps: int, *, at: int, going: int) -> int:
-    """Optimizer steps of all lanes from a step to the end of the race.
+    @property
+    def rungs(self) -> tuple[Rung, ...]:
+        """The rungs in order, at different steps before the last one; none for a training of one step."""
+        ends: dict[int, Rung] = {}
+        keep = self.num_lanes
+        for share, kept, judges, retried in _RUNGS:
+            step = max(1, math.ceil(share * self.num_steps))
+            retried = max(min(retried, keep), ends[step].retried if step in ends else 0)
+            joined = retried * (self.num_rates - 1)
+            keep = min(keep + joined, math.ceil(kept * self.num_lanes) if kept < 1 else int(kept))
+            ends[step] = Rung(step, keep, judges, retried)
+        return tuple(ends[step] for step in sorted(ends) if step < self.num_steps)
 
-    Args:
-        rungs: of the race.
-        num_steps: optimizer steps of a whole training.
-        at: the step; 0 for the start.
-        going: lanes that go on from there.
-    """
-    total = 0
-    for rung in rungs:
-        if rung.step > at:
-            total, at, going = total + going * (rung.step - at), rung.step, min(going, rung.keep)
-    return total + going * (num_steps - at)
+    def steps_left(self, *, at: int, going: int) -> int:
+        """Optimizer steps of all lanes from a step to the end of the race.
 
+        Args:
+            at: the step; 0 for the start.
+            going: lanes that go on from there.
+        """
+        total = 0
+        for rung in self.rungs:
+            if rung.step > at:
+                joined = min(rung.retried, going) * (self.num_rates - 1)
+                total += going * (rung.step - at) + joined * rung.step
+                at, going = rung.step, min(going + joined, rung.keep)
+        return total + going * (self.num_steps - at)
 
-def cost_in_trainings(num_steps: int, num_lanes: int) -> float:
-    """Steps of a race without close rivals over those of one training."""
-    return steps_left(rungs_of(num_steps, num_lanes), num_steps, at=0, going=num_lanes) / num_steps
+    @property
+    def cost(self) -> float:
+        """Steps of the race without close rivals over those of one training."""
+        return self.steps_left(at=0, going=self.num_lanes) / self.num_steps
 
-
-def affordable_lanes(num_steps: int, num_lanes: int, most: float) -> int:
-    """The largest number of lanes whose race costs at most so many trainings; at least 1."""
-    while num_lanes > 1 and cost_in_trainings(num_steps, num_lanes) > most:
-        num_lanes -= 1
-    return num_lanes
+    def within(self, most: float) -> "Schedule":
+        """The schedule with the largest number of lanes that costs at most so many trainings; one lane at least."""
+        schedule = self
+        while schedule.num_lanes > 1 and schedule.cost > most:
+            schedule = replace(schedule, num_lanes=schedule.num_lanes - 1)
+        return schedule
 
 
 def survivors(losses: Mapping[str, Sequence[float]], keep: int, *, may_keep_more: bool) -> tuple[str, ...]:

@@ -18,7 +18,7 @@ class RaceSettings(MethodSettings):
         draws: random configurations that take part.
         pursuit: whether the configuration that pursuit finds takes part.
         candidates: comma-separated files of configurations that take part.
-        rates: learning rates at which each starts, the highest ones that suit the model.
+        rates: learning rates: all start at the one that suits most, and the best also at the next ones.
         cost: optimizer steps of all lanes over those of one training, the winner's whole training included. Lanes are
             left out from the end until it holds.
 
