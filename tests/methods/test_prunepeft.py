@@ -6,9 +6,11 @@ from torch import nn
 
 from peftsearch.methods.prunepeft.method import PrunePeft, start_off_zero
 from peftsearch.methods.prunepeft.rules import (
-    absolute,
+    SCORES,
     component_axes,
+    find_switches,
     order_units,
+    rise_without,
     score_of_components,
     score_of_module,
 )
@@ -36,39 +38,52 @@ class OneLayer:
 LORA, BIAS = Placement("encoder.0.query", "lora"), Placement("encoder.0.query", "bitfit")
 
 
-def linear_problem():
+def train(lora, bias):
     """y = B A x + b with loss c . y, so that dL/dB = c (A x)^T, dL/dA = (B^T c) x^T and dL/db = c."""
-    layer = nn.Linear(2, 2)
-    lora, bias = Lora(layer, 2), Bitfit(layer)
     with torch.no_grad():
         lora.A.copy_(torch.tensor([[1.0, 2.0], [0.5, 0.0]]))
         lora.B.copy_(torch.tensor([[1.0, 3.0], [-1.0, 1.0]]))
         bias.bias.copy_(torch.tensor([4.0, -1.0]))
-    return lora, bias
 
 
 def strategy_after_one_step(**changes) -> PrunePeft:
-    lora, bias = linear_problem()
-    x, c = torch.tensor([[[1.0, 1.0]]]), torch.tensor([2.0, 1.0])
-    y = bias(x, lora(x, torch.zeros(1, 1, 2)))
-    parameters = [*bias.parameters(), *lora.parameters()]
-    saliency = take_saliency(parameters, torch.autograd.grad((y * c).sum(), parameters))
+    lora, bias = Lora(nn.Linear(2, 2), 2), Bitfit(nn.Linear(2, 2))
     space = SearchSpace(
         {Choice(LORA.site, "lora", 1): 4, Choice(LORA.site, "lora", 2): 8, Choice(*vars(BIAS).values()): 2}
     )
     strategy = PrunePeft(space, budgets=[2, 6, 10], settings=PrunePeftSettings(**changes), planned_steps=1)
     strategy.prepare(OneLayer({BIAS: bias, LORA: lora}))
+    train(lora, bias)
+    x, c = torch.tensor([[[1.0, 1.0]]]), torch.tensor([-2.0, -1.0])
+    y = bias(x, lora(x, torch.zeros(1, 1, 2)))
+    parameters = [*bias.parameters(), *lora.parameters()]
+    saliency = take_saliency(parameters, torch.autograd.grad((y * c).sum(), parameters))
     modules = ModuleSaliency(torch.tensor([0, 1, 1]), torch.tensor([2, 8]))
     strategy.observe(0, Observation([BIAS, LORA], modules, saliency, None))
     return strategy
 
 
 def test_component_scores_of_a_linear_model_are_those_by_hand():
-    # Component r adds (c . B_r)(A_r . x): (2-1)*3 = 3 and (6+1)*0.5 = 3.5. Row of A and column of B carry it once
-    # each, over four parameters: 6/4 and 7/4. The bias carries 2*4 - 1 = 7 over two parameters.
+    # Component r takes (2, 1) . B_r times A_r . x off the loss: (2-1)*3 = 3 and (6+1)*0.5 = 3.5, over four parameters.
+    # The bias takes 2*4 - 1 = 7 off, over two.
     found = strategy_after_one_step().unit_scores()
-    assert found[LORA] == pytest.approx([1.5, 1.75])
+    assert found[LORA] == pytest.approx([3 / 4, 3.5 / 4])
     assert found[BIAS] == pytest.approx([3.5])
+
+
+def test_a_unit_that_raises_the_loss_scores_below_one_that_does_nothing():
+    saliency = [torch.tensor([0.5, 1.0]), torch.tensor([2.0])]
+    found = rise_without(saliency, (True, False))
+    assert score_of_module(found, (None, None)) == [-1.5 / 3]
+
+
+def test_every_factor_but_the_last_is_no_switch():
+    # Three stacked factors and a last one: the adapter counts once, as LoRA does.
+    adapter = LowRankAdapter(nn.Linear(64, 64), 3)
+    names = [name for name, _ in adapter.named_parameters()]
+    switches = dict(zip(names, find_switches(adapter), strict=True))
+    assert {name for name in adapter.rank_axes if switches[name]} == {"up_out"}
+    assert find_switches(Bitfit(nn.Linear(4, 4))) == (True,)
 
 
 def test_absolute_scores_of_a_linear_model_are_those_by_hand():
@@ -79,13 +94,14 @@ def test_absolute_scores_of_a_linear_model_are_those_by_hand():
 
 
 def test_a_module_scores_as_a_whole():
-    assert strategy_after_one_step(structure="module").unit_scores()[LORA] == pytest.approx([13 / 8])
+    assert strategy_after_one_step(structure="module").unit_scores()[LORA] == pytest.approx([6.5 / 8])
 
 
 def test_signed_scores_cancel_over_steps_and_absolute_ones_add_up():
-    saliency = [torch.tensor([1.0, -2.0])]
-    assert score_of_module([saliency[0] - saliency[0]], (None,)) == [0.0]
-    assert score_of_module([absolute(saliency)[0] * 2], (None,)) == [3.0]
+    first, second = [torch.tensor([1.0, -2.0])], [torch.tensor([-1.0, 2.0])]
+    for name, expected in (("signed_sum", 0.0), ("absolute_sum", 3.0)):
+        found = [SCORES[name](saliency, (True,))[0] for saliency in (first, second)]
+        assert score_of_module([found[0] + found[1]], (None,)) == [expected]
 
 
 def test_the_number_of_kept_components_is_the_rank():

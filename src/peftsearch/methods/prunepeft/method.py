@@ -14,6 +14,7 @@ from peftsearch.methods.prunepeft.rules import (
     STRUCTURES,
     ComponentAxes,
     component_axes,
+    find_switches,
     order_units,
     skip_held,
 )
@@ -43,13 +44,15 @@ class PrunePeft(GateStrategy):
         self.space, self.settings = space, settings
         self.budgets = sorted(set(budgets))
         self._axes: dict[Placement, ComponentAxes] = {}
+        self._switches: list[bool] = []  # whether each tensor of the modules starts at zero
         self._sums: Saliency = []  # over the steps, for each tensor of the modules
         self._num_steps = 0
 
     def prepare(self, supernet: Supernet) -> None:
-        """Find the components of every module, and let no tensor of components start at zero."""
+        """Find the components and switches of every module, and start its zero tensors of components as set."""
         modules = {placement: supernet.module(placement) for placement in supernet.live}
         self._axes = {placement: component_axes(module) for placement, module in modules.items()}
+        self._switches = [is_switch for module in modules.values() for is_switch in find_switches(module)]
         for module in modules.values():
             start_off_zero(module, self.settings.initial_scale)
 
@@ -61,7 +64,7 @@ class PrunePeft(GateStrategy):
 
     @torch.no_grad()
     def observe(self, step: int, observation: Observation) -> list[Placement]:
-        saliency = SCORES[self.settings.score](observation.weight_saliency)
+        saliency = SCORES[self.settings.score](observation.weight_saliency, self._switches)
         if self._sums:
             # Sums out of a checkpoint are on the CPU.
             self._sums = [total.to(new.device) for total, new in zip(self._sums, saliency, strict=True)]
@@ -102,7 +105,7 @@ class PrunePeft(GateStrategy):
         return {p: score([next(rest) for _ in axes], axes) for p, axes in self._axes.items()}
 
     def notes(self) -> list[str]:
-        if any(score > 0 for scores in self.unit_scores().values() for score in scores):
+        if any(score != 0 for scores in self.unit_scores().values() for score in scores):
             return []
         return ["Every module scored 0, so the choice says nothing: the loss did not depend on any of them."]
 

@@ -19,7 +19,7 @@ class PruningUnit:
 
     Args:
         placement: the module that it is part of; a module with k kept units has rank k.
-        score: how much the loss depends on it for each of its parameters, at least 0.
+        score: how much the loss depends on it for each of its parameters.
     """
 
     placement: Placement
@@ -32,17 +32,17 @@ def component_axes(module: PeftModule) -> ComponentAxes:
 
 
 def score_of_module(sums: Sequence[torch.Tensor], axes: ComponentAxes) -> list[float]:
-    """Compute |sum over the module| / parameters, the score of a module that is a single unit.
+    """Compute the sum over the module / its parameters, the score of a module that is a single unit.
 
     Args:
-        sums: for each tensor of the module, the sum of its saliencies over the steps, in the tensor's shape.
+        sums: for each tensor of the module, the sum of its scores over the steps, in the tensor's shape.
         axes: not used.
     """
-    return [abs(float(sum(s.sum() for s in sums))) / sum(s.numel() for s in sums)]
+    return [float(sum(s.sum() for s in sums)) / sum(s.numel() for s in sums)]
 
 
 def score_of_components(sums: Sequence[torch.Tensor], axes: ComponentAxes) -> list[float]:
-    """Compute |sum over a component| / parameters of a component, for each component of a module.
+    """Compute the sum over a component / its parameters, for each component of a module.
 
     Tensors that the components share, such as output biases, go and stay with the module and don't count. A module
     without components is a single unit.
@@ -55,24 +55,40 @@ def score_of_components(sums: Sequence[torch.Tensor], axes: ComponentAxes) -> li
         return score_of_module(sums, axes)
     own = [s.movedim(axis, 0).reshape(s.shape[axis], -1) for s, axis in zip(sums, axes) if axis is not None]
     joined = torch.cat(own, dim=1)  # (components, parameters of a component)
-    return (joined.sum(1).abs() / joined.shape[1]).tolist()
+    return (joined.sum(1) / joined.shape[1]).tolist()
 
 
 ScoreUnits = Callable[[Sequence[torch.Tensor], ComponentAxes], list[float]]
 STRUCTURES: dict[str, ScoreUnits] = {"component": score_of_components, "module": score_of_module}
 
 
-def signed(saliency: Saliency) -> Saliency:
-    """Return weight * gradient as it is."""
-    return saliency
+@torch.no_grad()
+def find_switches(module: PeftModule) -> tuple[bool, ...]:
+    """Tell of each tensor of a new module whether it starts at zero: with these at zero the module is off."""
+    return tuple(not bool(parameter.any()) for parameter in module.parameters())
 
 
-def absolute(saliency: Saliency) -> Saliency:
-    """Compute |weight * gradient|."""
+def rise_without(saliency: Saliency, switches: Sequence[bool]) -> Saliency:
+    """Compute -weight * gradient of the switches, and 0 elsewhere.
+
+    Its sum over a component's switches is the rise of the loss without the component, to first order. The other
+    factors of a product have the same sum each, and would count a kind as often as it has factors.
+    """
+    return [
+        -tensor if is_switch else torch.zeros_like(tensor)
+        for tensor, is_switch in zip(saliency, switches, strict=True)
+    ]
+
+
+def absolute(saliency: Saliency, switches: Sequence[bool]) -> Saliency:
+    """Compute |weight * gradient| of every tensor."""
     return list(torch._foreach_abs(saliency))
 
 
-SCORES: dict[str, Callable[[Saliency], Saliency]] = {"signed_sum": signed, "absolute_sum": absolute}
+SCORES: dict[str, Callable[[Saliency, Sequence[bool]], Saliency]] = {
+    "signed_sum": rise_without,
+    "absolute_sum": absolute,
+}
 
 
 def order_units(scores: Mapping[Placement, Sequence[float]]) -> list[PruningUnit]:

@@ -12,8 +12,10 @@ class PrunePeftSettings(MethodSettings):
 
     Args:
         structure: the unit of pruning: "component", one rank of a ranked module or a whole vector, or "module".
-        score: "signed_sum", in which steps and weights of opposite sign cancel, or "absolute_sum".
-        initial_scale: standard deviation of the random start of ranked factors that otherwise start at 0, at least 0.
+        score: "signed_sum", the rise of the loss without the unit, in which steps and weights of opposite sign cancel,
+            or "absolute_sum".
+        initial_scale: standard deviation of the random start of ranked factors that otherwise start at 0. Above 0 the
+            search does not start at the pretrained model.
         epochs: passes over the training set; 0 takes the number of the training.
 
     Example:
@@ -22,7 +24,7 @@ class PrunePeftSettings(MethodSettings):
 
     structure: str = limited("component", one_of("component", "module"))
     score: str = limited("signed_sum", one_of("signed_sum", "absolute_sum"))
-    initial_scale: float = limited(0.01, at_least(0))
+    initial_scale: float = limited(0.0, at_least(0))
     epochs: float = limited(0.0, at_least(0))
 
     def candidate_ranks(self, ranks: tuple[int, ...]) -> tuple[int, ...]:
