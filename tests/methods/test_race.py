@@ -129,6 +129,12 @@ class TestPool:
         Configuration.of([Choice("encoder.0.value", "lora", 16)]).save(large)
         Configuration.of([Choice("encoder.0.value", "ia3")]).save(foreign)
         assert pool(candidates=f"{good}").entrants(200, pursued=None)[0].name == "candidate_1"
+        earlier = tmp_path / "run"
+        earlier.mkdir()
+        good.rename(earlier / "configuration.json")
+        found = pool(candidates=str(earlier)).entrants(200, pursued=None)[0]
+        assert found.configuration == Configuration.load(earlier / "configuration.json")
+        good = earlier
         with pytest.raises(BudgetError, match="256 parameters, but the budget is 200"):
             pool(candidates=f"{good},{large}").entrants(200, pursued=None)
         with pytest.raises(ConfigurationError, match="ia3 at encoder.0.value"):

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from peftsearch.errors import BudgetError, ConfigurationError
 from peftsearch.methods.manual.manual_methods import MANUAL_METHODS
@@ -92,7 +93,7 @@ def hand_recipes(names: Sequence[str], space: SearchSpace, sites: Sequence[Site]
 
 
 def read_candidates(files: str, space: SearchSpace, *, budget: int) -> list[Entrant]:
-    """Configurations from comma-separated files.
+    """Configurations from comma-separated files and run folders.
 
     Raises:
         ConfigurationError: for a file that cannot be read, or a choice that is not in the space.
@@ -100,7 +101,7 @@ def read_candidates(files: str, space: SearchSpace, *, budget: int) -> list[Entr
     """
     found = []
     for number, path in enumerate(filter(None, map(str.strip, files.split(",")))):
-        configuration = Configuration.load(path)
+        configuration = Configuration.load(Path(path, "configuration.json") if Path(path).is_dir() else path)
         if (size := space.cost(configuration)) > budget:
             raise BudgetError(
                 f"The candidate '{path}' has {size:,} parameters, but the budget is {budget:,}. Leave it out, or "

@@ -17,7 +17,8 @@ class RaceSettings(MethodSettings):
         recipes: comma-separated manual methods that take part, the most wanted first.
         draws: random configurations that take part.
         pursuit: whether the configuration that pursuit finds takes part.
-        candidates: comma-separated files of configurations that take part.
+        candidates: comma-separated files of configurations, and run folders, such as those of earlier tasks of the
+            same model, whose configurations take part before all others.
         rates: learning rates: all start at the one that suits most, and the best also at the next ones.
         cost: optimizer steps of all lanes over those of one training, the winner's whole training included. Lanes are
             left out from the end until it holds.
