@@ -39,7 +39,7 @@ test-peft: install
 
 examples: install
 	$(OFFLINE) $(BIN)/python -m pytest -m slow tests/test_notebook.py tests/test_docs.py tests/test_readme.py \
-		tests/test_end_to_end.py::test_a_search_on_minilm_learns_and_its_adapter_is_what_was_reported
+		tests/test_end_to_end.py tests/comparison -k "not smollm"
 
 check: install types
 	$(BIN)/ruff check .

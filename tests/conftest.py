@@ -16,6 +16,7 @@ import transformers
 from small_runs import reviews, settings, tiny_folder  # noqa: F401  fixtures of every folder
 
 import peftsearch  # noqa: F401  the tests start as users do
+from peftsearch.report.charts import Chart
 
 transformers.logging.set_verbosity_error()
 
@@ -26,6 +27,18 @@ def seeded():
     random.seed(0)
     numpy.random.seed(0)
     torch.manual_seed(0)
+
+
+# Folders of tests that look at drawings.
+DRAWN = {"report", "comparison"}
+
+
+@pytest.fixture(autouse=True)
+def undrawn(request, monkeypatch):
+    """Reports without their drawings, which take longer than a small run does; their tables and texts are there."""
+    if request.path.parent.name not in DRAWN:
+        monkeypatch.setattr(Chart, "svg", "<svg></svg>")
+        monkeypatch.setattr(Chart, "png", b"")
 
 
 @pytest.fixture(scope="session")

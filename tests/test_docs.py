@@ -77,6 +77,7 @@ def run_python(*arguments: object, env: dict[str, str], folder: Path) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
+@pytest.mark.slow
 def test_the_package_of_the_page_on_extending_keeps_every_contract(extras):
     folder, env = extras
     run_python(

@@ -26,7 +26,8 @@ def test_a_search_on_minilm_learns_and_its_adapter_is_what_was_reported(tmp_path
         task="demo",
         budget="2bp",
         max_train_samples=192,
-        method={"threshold": 0.5, "max_triggers": 8},  # so few steps rarely settle to the default 0.85
+        # So few steps rarely settle to the default 0.85.
+        method={"name": "bipeft", "threshold": 0.5, "max_triggers": 8},
         training=TRAINING,
         output=str(tmp_path / "run"),
         baseline=False,
@@ -48,6 +49,7 @@ def test_a_search_on_minilm_learns_and_its_adapter_is_what_was_reported(tmp_path
     assert int(done.stdout.split()[-1]) == metrics["parameters"] + metrics["head_parameters"]
 
 
+@pytest.mark.slow
 def test_a_benchmark_task_is_read_from_a_folder(tmp_path, data_dir):
     result = search(
         model="demo",

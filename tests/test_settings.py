@@ -34,13 +34,13 @@ MODEL = {"model": "m", "task": "t"}
 )
 def test_a_value_out_of_its_range_is_refused_before_the_run(group, name, value, message):
     with pytest.raises(SettingError, match=message):
-        make_config(MODEL | {group: {name: value}})
+        make_config(MODEL | {group: ({"name": "bipeft"} if group == "method" else {}) | {name: value}})
 
 
 @pytest.mark.parametrize("name", ["sampling", "sensitivity"])
 def test_every_name_that_the_search_knows_is_allowed(name):
     for value in {"sampling": RELAXATIONS, "sensitivity": SENSITIVITIES}[name]:
-        assert getattr(make_config(MODEL | {"method": {name: value}}).method, name) == value
+        assert getattr(make_config(MODEL | {"method": {"name": "bipeft", name: value}}).method, name) == value
 
 
 def test_allowed_schedules_are_those_of_transformers():

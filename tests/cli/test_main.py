@@ -137,7 +137,16 @@ def test_an_unknown_key_of_the_file_is_named(capsys, tmp_path):
 def test_a_run_from_the_command_line_can_be_repeated_from_its_own_config(capsys, settings, tmp_path):
     chosen = settings()
     flags = [f"--{name}={chosen[name]}" for name in ("model", "data", "text", "label", "budget", "output")]
-    flags += ["--method.max_triggers", "3", "--num_train_epochs", "1", "--training.max_seq_length", "32"]
+    flags += [
+        "--method",
+        "bipeft",
+        "--method.max_triggers",
+        "3",
+        "--num_train_epochs",
+        "1",
+        "--training.max_seq_length",
+        "32",
+    ]
     flags += ["--verify", "false"]
     code, out, _ = run(capsys, "search", *flags)
     assert code == 0 and "uniform LoRA" in out and chosen["output"] in out.replace("\n", "")

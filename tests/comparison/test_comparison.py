@@ -187,6 +187,7 @@ def test_full_and_head_need_no_budget(comparison):
 
 
 @pytest.mark.skipif(importlib.util.find_spec("ray") is None, reason="ray is not installed")
+@pytest.mark.slow
 def test_two_workers_find_what_one_finds(comparison, tmp_path):
     tasks = comparison()["tasks"][1:]
     settings = comparison(methods={"bipeft": BIPEFT, "low_rank_adapter": {"rank": 64}}, tasks=tasks, seeds=1)

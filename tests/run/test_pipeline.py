@@ -146,7 +146,7 @@ def test_a_budget_above_the_space_uses_all_of_it_and_says_so(settings):
 
 
 def test_a_search_too_short_to_choose_says_so(settings):
-    result = search(**settings(baseline=False, method={"warmup": 1000}))
+    result = search(**settings(baseline=False, method={"name": "bipeft", "warmup": 1000}))
     assert "without a single trigger" in result.metrics["notes"][0]
 
 

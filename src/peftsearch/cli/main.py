@@ -10,6 +10,7 @@ from pathlib import Path
 from peftsearch.cli.parser import CommandParser, refuse_token
 from peftsearch.errors import PeftSearchError, UnknownNameError
 from peftsearch.messages import quieten_libraries
+from peftsearch.space.presets import DEFAULT_SPACE
 
 USAGE = """usage: peftsearch COMMAND ...
 
@@ -190,7 +191,7 @@ def _export(argv: list[str]) -> int:
 def _plan(argv: list[str]) -> int:
     parser = CommandParser("plan", "Sites, space and budget of a model, no weights.")
     parser.add_argument("--model", required=True, help="'demo', a folder (config.json is enough), .gguf or a hub id")
-    parser.add_argument("--space", default="s2", help="see `peftsearch list spaces`")
+    parser.add_argument("--space", default=DEFAULT_SPACE, help="see `peftsearch list spaces`")
     parser.add_argument("--budget", default="", help="one or several, as for search")
     parser.add_argument("--json", action="store_true", help="print JSON")
     arguments = parser.parse_args(argv)

@@ -17,6 +17,7 @@ from peftsearch.run.config import RunConfig
 from peftsearch.run.folder import alone_in, make_run_folder, read_json
 from peftsearch.run.plan import Plan, plan
 from peftsearch.searches.method import METHODS
+from peftsearch.space.presets import DEFAULT_SPACE
 from peftsearch.tasks.load import load_task
 from peftsearch.tasks.task import TaskRequest
 from peftsearch.training.trackers import check_tracker
@@ -54,7 +55,7 @@ class ValidatedComparison:
         groups = make_groups(config)
         configs = [make_run_config(config, run) for group in groups for run in group.runs]
         spaces = [each.space_name for each in configs if METHODS[each.method_name].is_search]
-        sizes = plan(config.model, space=spaces[0] if spaces else "s2", budget=config.budget)
+        sizes = plan(config.model, space=spaces[0] if spaces else DEFAULT_SPACE, budget=config.budget)
         firsts = {group.runs[0].task.name: group.runs[0] for group in groups}
         splits = {name: _describe_split(make_run_config(config, run)) for name, run in firsts.items()}
         return cls(config, groups, sizes, splits)

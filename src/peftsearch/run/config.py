@@ -8,8 +8,8 @@ from typing import Any
 import yaml
 
 from peftsearch.errors import RunFolderError, UnknownNameError
-from peftsearch.methods.bipeft.settings import BipeftSettings
 from peftsearch.methods.manual.manual_methods import MANUAL_METHODS, UNIFORM_LORA
+from peftsearch.methods.pursuit.settings import PursuitSettings
 from peftsearch.searches.method import METHODS, Driver, MethodSettings
 from peftsearch.settings import (
     ABOVE_ZERO,
@@ -41,6 +41,8 @@ HOW_TO_START = (
     "hub_private_repo",
 )
 SEED = between(0, 2**31 - 1)
+# What searches unless the user names another method; docs/results.md says why.
+DEFAULT_METHOD = "pursuit"
 
 
 @dataclass(frozen=True)
@@ -91,8 +93,8 @@ class RunConfig(Settings):
     data_dir: str | None = None
     budget: str = ""
     space: str = ""
-    method_name: str = "bipeft"
-    method: MethodSettings = field(default_factory=BipeftSettings)
+    method_name: str = DEFAULT_METHOD
+    method: MethodSettings = field(default_factory=PursuitSettings)
     configuration: str | None = None
     output: str | None = None
     seed: int = limited(0, SEED)
@@ -260,7 +262,7 @@ def method_of(settings: Mapping[str, Any]) -> str:
     name = method if isinstance(method, str) else as_mapping("method", method).get("name")
     configuration = settings.get("configuration")
     is_manual = isinstance(configuration, str) and configuration in METHODS
-    name = str(name or (configuration if is_manual else "bipeft"))
+    name = str(name or (configuration if is_manual else DEFAULT_METHOD))
     METHODS[name]
     return name
 

@@ -9,6 +9,7 @@ from peftsearch.models.discover import find_sites
 from peftsearch.models.load import sketch_model
 from peftsearch.modules.costs import cost_at
 from peftsearch.space import SPACES, Budget, Choice, SearchSpace
+from peftsearch.space.presets import DEFAULT_SPACE
 
 
 @dataclass(frozen=True)
@@ -48,7 +49,7 @@ class Plan:
         return asdict(self)
 
 
-def plan(model: str, *, space: str = "s2", budget: str | int | None = None) -> Plan:
+def plan(model: str, *, space: str = DEFAULT_SPACE, budget: str | int | None = None) -> Plan:
     """Find sites, space and budget of a model without loading weights.
 
     Args:

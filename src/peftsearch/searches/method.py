@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 
 from peftsearch.registry import Registry
 from peftsearch.settings import Settings
+from peftsearch.space.presets import DEFAULT_SPACE
 
 
 class Driver(StrEnum):
@@ -105,7 +106,7 @@ class MethodEntry:
     settings: type[MethodSettings]
     driver: Driver = Driver.MANUAL
     code: str = ""
-    space: str = "s2"
+    space: str = DEFAULT_SPACE
     encodings: tuple[str, ...] = ("flat",)
     quick: Mapping[str, Any] = field(default_factory=dict)
     charted: tuple[LoggedNumber, ...] = ()

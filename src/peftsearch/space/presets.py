@@ -34,6 +34,8 @@ class Preset:
         return site.role in self.roles.get(kind, ()) and (site.has_bias or kind not in self.needs_bias)
 
 
+# The space of methods that have none of their own: plain LoRA, biases and norm weights, which all merge.
+DEFAULT_SPACE = "mixed"
 SPACES: Registry[Preset] = Registry("space", package="peftsearch.space.presets", group="peftsearch.spaces")
 
 

@@ -47,6 +47,6 @@ def small_run(*, model: Path, reviews: str, output: Path, **changes: Any) -> Map
         "budget": "600",
         "output": str(output),
         "verify": False,
-        "method": {"max_triggers": 3, "warmup": 0.3, "weight_warmup": 1, "window": 1},
+        "method": {"name": "bipeft", "max_triggers": 3, "warmup": 0.3, "weight_warmup": 1, "window": 1},
         "training": dict(_TRAINING),
     } | changes

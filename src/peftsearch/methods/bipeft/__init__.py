@@ -10,6 +10,7 @@ register_method(
         BipeftSettings,
         Driver.GATES,
         "peftsearch.methods.bipeft.method:Bipeft",
+        space="s2",
         quick={"max_triggers": 3, "warmup": 0.3, "weight_warmup": 1, "window": 1},
         charted=(
             LoggedNumber(

@@ -10,5 +10,6 @@ register_method(
         PrunePeftSettings,
         Driver.GATES,
         "peftsearch.methods.prunepeft.method:PrunePeft",
+        space="s2",
     )
 )

@@ -10,7 +10,6 @@ register_method(
         PursuitSettings,
         Driver.GROWTH,
         "peftsearch.methods.pursuit.method:Pursuit",
-        space="mixed",
         quick={"examples": 16, "stages": 2, "between": 6},
     )
 )

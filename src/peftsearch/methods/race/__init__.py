@@ -10,7 +10,6 @@ register_method(
         RaceSettings,
         Driver.RACE,
         "peftsearch.methods.race.pool:Pool",
-        space="mixed",
         quick={"recipes": "uniform_lora,lnfit", "draws": 1},
     )
 )
