@@ -6,6 +6,7 @@ all), the mean over pairs. Rows and tasks are those of a file for `peftsearch co
 again. Tasks as in starts_before.yaml.
 
     python benchmarks/choices.py --config benchmarks/choices.yaml --output runs/choices
+    python benchmarks/choices.py --config benchmarks/choices.yaml --rows pursuit --head_share 1 --output runs/choices_1
 """
 
 import argparse
@@ -25,6 +26,7 @@ from peftsearch.run.experiment import Experiment
 from peftsearch.run.search import search_configuration
 from peftsearch.run.search_request import SearchRequest
 from peftsearch.space import Configuration
+from peftsearch.training import head_probe
 
 # Task and seed -> what was chosen.
 Choices = Mapping[tuple[str, int], Configuration]
@@ -36,10 +38,12 @@ def main() -> None:
     parser.add_argument("--rows", default="", help="comma-separated; empty for all")
     parser.add_argument("--budget", default="", help="instead of the file's")
     parser.add_argument("--seeds", type=int, default=2)
+    parser.add_argument("--head_share", type=float, default=head_probe.SHARE, help="of the way of the probed head")
     parser.add_argument("--output", type=Path, required=True)
     args = parser.parse_args()
     logging.basicConfig(level=logging.WARNING)
     torch.set_num_threads(1)
+    head_probe.SHARE = args.head_share
     settings = yaml.safe_load(args.config.read_text(encoding="utf-8")) | {"seeds": args.seeds}
     settings |= {"output": str(args.output)} | ({"budget": args.budget} if args.budget else {})
     config = make_compare_config(settings)

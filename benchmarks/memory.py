@@ -1,7 +1,8 @@
-"""Peak memory of a search over that of peft's LoRA r=8 on all linear maps with the same batch, in fresh processes.
+"""Peak memory of searches over that of peft's LoRA on all linear maps with the same batch, in fresh processes.
 
 On a CPU the peak is that of the process's resident memory, interpreter and libraries included; on a GPU that of the
-allocator. The search takes steps of both stages, then one trigger; LoRA takes as many optimizer steps.
+allocator. BIPEFT's search takes steps of both stages, then one trigger, and stands against LoRA r=8; pursuit takes one
+stage over as many batches, and stands against LoRA of the rank of its sketch. LoRA takes as many optimizer steps.
 
     python benchmarks/memory.py
 """
@@ -11,12 +12,25 @@ import json
 import resource
 import subprocess
 import sys
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import torch
 from searches import make_search
 from shapes import SHAPES, RandomTokens, Shape, TokenForm, add_arguments, choose_device, name_of, training_settings
+
+from peftsearch.methods.pursuit.method import Pursuit
+from peftsearch.methods.pursuit.settings import PursuitSettings
+from peftsearch.models.discover import find_sites
+from peftsearch.models.head import count_outside
+from peftsearch.modules.attach import attach
+from peftsearch.modules.costs import cost_at
+from peftsearch.searches.growth import Grown
+from peftsearch.space import SPACES, Budget, Configuration, SearchSpace
+from peftsearch.supernet.supernet import Supernet
+from peftsearch.training.mean_gradients import MeanGradients
 
 STEPS = 8
 
@@ -31,7 +45,31 @@ def take_search(shape: Shape, arguments: argparse.Namespace) -> None:
         search.train()
 
 
-def take_lora(shape: Shape, arguments: argparse.Namespace) -> None:
+def take_pursuit(shape: Shape, arguments: argparse.Namespace) -> None:
+    """One stage of pursuit in the space mixed."""
+    torch.manual_seed(0)
+    model = shape.make_model()
+    sites = find_sites(model)
+    settings = PursuitSettings()
+    preset = replace(SPACES["mixed"], ranks=settings.candidate_ranks(SPACES["mixed"].ranks))
+    space = SearchSpace.build(preset, sites=sites, cost=cost_at)
+    budget = Budget.parse("0.1%").parameters(count_outside(model, shape.head))
+    method = Pursuit(space, budgets=[budget], settings=settings, seed=0)
+    candidates = method.candidates(Configuration())
+    attached = attach(model, candidates, sites=sites, head=shape.head, task_type=shape.task_type)
+    supernet = Supernet(attached, sites=sites, space=space.restricted_to(candidates))
+    data = RandomTokens(shape, shape.batch * STEPS)
+    gradients = MeanGradients(
+        attached.to(choose_device(arguments)),
+        task_format=TokenForm(),
+        examples=data,
+        parts=[range(k, len(data), 4) for k in range(4)],
+        settings=training_settings(arguments, shape.batch),
+    )
+    method.grow(supernet, Grown(), gradients, budget=budget)
+
+
+def take_lora(shape: Shape, arguments: argparse.Namespace, rank: int) -> None:
     """A training of peft's LoRA by the same trainer."""
     from train_step import peft_lora
 
@@ -40,7 +78,7 @@ def take_lora(shape: Shape, arguments: argparse.Namespace) -> None:
 
     with TemporaryDirectory() as folder:
         TaskTrainer(
-            peft_lora(shape),
+            peft_lora(shape, rank),
             task_format=TokenForm(),
             train=RandomTokens(shape, shape.batch * STEPS),
             settings=training_settings(arguments, shape.batch),
@@ -48,7 +86,12 @@ def take_lora(shape: Shape, arguments: argparse.Namespace) -> None:
         ).train()
 
 
-RUNS = {"search": take_search, "LoRA r=8": take_lora}
+RUNS = {
+    "BIPEFT": take_search,
+    "LoRA r=8": partial(take_lora, rank=8),
+    "pursuit": take_pursuit,
+    "LoRA r=16": partial(take_lora, rank=PursuitSettings().sketch),
+}
 
 
 def peak(device: torch.device) -> float:
@@ -77,11 +120,12 @@ def main() -> None:
         print(json.dumps(peak(device)))
         return
     print(f"{name_of(device)}, {arguments.dtype}")
-    print("| model | search, GiB | peft LoRA r=8, GiB | ratio |\n|---|---|---|---|")
+    print(f"| model | {', GiB | '.join(RUNS)}, GiB | BIPEFT's ratio | pursuit's |\n|---|---|---|---|---|---|---|")
     for name in arguments.shapes.split(","):
-        search, lora = (in_fresh_process(name, run) for run in RUNS)
-        sizes = f"{SHAPES[name].batch} x {SHAPES[name].tokens}"
-        print(f"| {name}, {sizes} | {search:.2f} | {lora:.2f} | {search / lora:.2f} |", flush=True)
+        peaks = [in_fresh_process(name, run) for run in RUNS]
+        bipeft, of_8, pursuit, of_16 = peaks
+        columns = " | ".join(f"{number:.2f}" for number in (*peaks, bipeft / of_8, pursuit / of_16))
+        print(f"| {name}, {SHAPES[name].batch} x {SHAPES[name].tokens} | {columns} |", flush=True)
 
 
 if __name__ == "__main__":

@@ -104,6 +104,7 @@ class RandomTokens(Dataset):
     def __init__(self, shape: Shape, count: int):
         generator = torch.Generator().manual_seed(0)
         self.ids = torch.randint(1000, 30000, (count, shape.tokens), generator=generator)
+        self.lengths = [shape.tokens] * count
         self.labels = torch.randint(0, 2, (count,), generator=generator)
         if not shape.head:
             self.labels = torch.randint(1000, 30000, (count, TARGET_TOKENS), generator=generator)
@@ -149,7 +150,7 @@ def choose_device(arguments: argparse.Namespace) -> torch.device:
 def training_settings(arguments: argparse.Namespace, batch: int) -> TrainingSettings:
     """How searches and trainings run here; nothing is saved."""
     bf16 = "true" if arguments.dtype == "bf16" else "false"
-    return TrainingSettings(per_device_train_batch_size=batch, bf16=bf16, save_steps=0)
+    return TrainingSettings(learning_rate=1e-3, per_device_train_batch_size=batch, bf16=bf16, save_steps=0)
 
 
 def autocast(arguments: argparse.Namespace, device: torch.device) -> AbstractContextManager:

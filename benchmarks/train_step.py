@@ -70,9 +70,9 @@ def peft_model(shape: Shape, config_class: type[LoraConfig], **settings) -> torc
     return get_peft_model(model, config)
 
 
-def peft_lora(shape: Shape) -> torch.nn.Module:
-    """peft's LoRA r=8."""
-    return peft_model(shape, LoraConfig, r=8)
+def peft_lora(shape: Shape, rank: int = 8) -> torch.nn.Module:
+    """peft's LoRA."""
+    return peft_model(shape, LoraConfig, r=rank)
 
 
 def peft_adalora(shape: Shape) -> torch.nn.Module:
