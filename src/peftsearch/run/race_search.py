@@ -146,8 +146,8 @@ class _Race:
                 joined = _by_name(self._lane(lanes[name].entrant, rate) for name in best for rate in others)
                 lanes, losses = lanes | joined, losses | self._measure_all(joined, rung)
                 taken += len(joined) * rung.step
-            most = self.settings.cost * schedule.num_steps - taken - schedule.steps_left(at=at, going=rung.keep + 1)
-            going = {name: lanes[name] for name in survivors(losses, rung.keep, may_keep_more=most >= 0)}
+            spare = self.settings.cost * schedule.num_steps - taken - schedule.steps_left(at=at, going=rung.keep + 1)
+            going = {name: lanes[name] for name in survivors(losses, rung.keep, may_keep_more=spare >= 0)}
             self._let_go(lanes, losses, going)
             logger.info(
                 "After %d of %d steps %d of %d lanes go on: %s.",
