@@ -152,6 +152,29 @@ def test_no_trigger_before_the_warmup_ends():
     assert strategy.num_triggers > 0
 
 
+def test_a_scheduled_search_triggers_at_every_step_after_the_warmup():
+    settings = BipeftSettings(trigger="schedule", warmup=5)
+    strategy = Bipeft(small_space(), budgets=[20], settings=settings, planned_steps=20)
+    simulate(strategy, dict.fromkeys(strategy.space.ranks, 1.0), 20)
+    assert strategy.num_triggers == 15
+
+
+def test_choices_that_know_nothing_of_each_other_trigger_by_their_cosine_alone():
+    """Effects are drawn anew in each step and not smoothed; the budget holds nearly everything."""
+    triggers = {}
+    for trigger in ("cosine", "agreement"):
+        settings = BipeftSettings(trigger=trigger, warmup=0, decay=0)
+        strategy = Bipeft(small_space(), budgets=[80], settings=settings, planned_steps=60)
+        live = list(strategy.space.ranks)
+        for step in range(60):
+            *logits, gates = strategy.architecture_parameters(step)
+            strategy.update_architecture(step, [*map(torch.zeros_like, logits), torch.randn_like(gates)])
+            removed = strategy.observe(step, observation(live, dict.fromkeys(live, 1.0)))
+            live = [p for p in live if p not in removed]
+        triggers[trigger] = strategy.num_triggers
+    assert triggers["agreement"] < 5 < triggers["cosine"]
+
+
 def test_the_search_stops_after_the_last_trigger():
     space = small_space()
     strategy = Bipeft(space, budgets=[40], settings=paper(max_triggers=7, warmup=0), planned_steps=500)
