@@ -26,7 +26,7 @@ def main() -> None:
     parser.add_argument("--save_steps", type=int, default=50)
     arguments = parser.parse_args()
     training = {"per_device_train_batch_size": arguments.batch, "save_steps": arguments.save_steps}
-    config = make_config({"model": "demo", "task": "demo", "budget": "0.1%", "training": training})
+    config = make_config({"model": "demo", "task": "demo", "budget": "0.1%", "method": "bipeft", "training": training})
     experiment = Experiment.open(config)
     method = METHODS["bipeft"].load()
     halves = split_training_set(experiment.train.encoded, method, 0)

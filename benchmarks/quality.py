@@ -70,7 +70,7 @@ def _run(
         "learning_rate_grid": args.rates if rate is None else str(rate),
     }
     if method == "bipeft":
-        run_search(make_config(settings | {"method": {"name": "bipeft", "cost": 1.0}}))
+        run_search(make_config(settings | {"method": {"name": "bipeft", "preset": "paper", "cost": 1.0}}))
         return
     if method == "lora":
         settings["configuration"] = _write_uniform_lora(args, folder.parent / "uniform.json", budget)

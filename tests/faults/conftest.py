@@ -32,7 +32,7 @@ def task(tmp_path_factory) -> Path:
 def search(task) -> list[str]:
     """The command of a search and its trainings, without the folder."""
     settings = yaml.safe_load(task.read_text()) | {"model": "demo", "budget": "0.1%", "verify": "false"}
-    settings["method.cost"] = 1  # 60 steps of search
+    settings |= {"method": "bipeft", "method.cost": 1}  # 60 steps of search
     del settings["name"]
     settings |= {f"training.{name}": value for name, value in TRAINING.items()}
     return ["search", *(word for name, value in settings.items() for word in (f"--{name}", str(value)))]
