@@ -59,14 +59,9 @@ def main() -> None:
 
 def choose(config: CompareConfig, run: ComparedRun) -> Configuration:
     """Search as the comparison would, or read what a search before this one chose."""
-    file = run.folder / "chosen.json"
-    if not file.exists():
-        settings = make_run_config(config, run)
-        experiment = Experiment.open(settings)
-        request = SearchRequest(settings.method_name, settings.method)
-        found = search_configuration(experiment, request, run.folder).configurations
-        found[min(found)].save(file)
-    return Configuration.load(file)
+    settings = make_run_config(config, run)
+    request = SearchRequest(settings.method_name, settings.method)
+    return search_configuration(Experiment.open(settings), request, run.folder).configuration
 
 
 def describe_overlap(found: Choices) -> str:

@@ -9,7 +9,6 @@ import yaml
 
 from peftsearch.errors import RunFolderError, UnknownNameError
 from peftsearch.methods.manual.manual_methods import MANUAL_METHODS, UNIFORM_LORA
-from peftsearch.methods.pursuit.settings import PursuitSettings
 from peftsearch.searches.method import METHODS, Driver, MethodSettings
 from peftsearch.settings import (
     ABOVE_ZERO,
@@ -94,7 +93,7 @@ class RunConfig(Settings):
     budget: str = ""
     space: str = ""
     method_name: str = DEFAULT_METHOD
-    method: MethodSettings = field(default_factory=PursuitSettings)
+    method: MethodSettings = field(default_factory=lambda: METHODS[DEFAULT_METHOD].settings())
     configuration: str | None = None
     output: str | None = None
     seed: int = limited(0, SEED)

@@ -1,9 +1,11 @@
 """BERT and its many relatives: post-norm encoders."""
 
+from collections.abc import Mapping
+
 from peftsearch.models.family import Family, Stack, register_family
 from peftsearch.space import Role
 
-BLOCK = {
+_BLOCK = {
     Role.QUERY: "attention.self.query",
     Role.KEY: "attention.self.key",
     Role.VALUE: "attention.self.value",
@@ -14,19 +16,27 @@ BLOCK = {
     Role.FFN_NORM: "output.LayerNorm",
 }
 
+
+def encoder(*, other: Mapping[Role, str]) -> Stack:
+    """The stack of an encoder with BERT's names.
+
+    Args:
+        other: roles whose names in a block are not BERT's.
+    """
+    return Stack(
+        name="encoder",
+        layers="encoder.layer.{layer}",
+        roles={**_BLOCK, **other},
+        once={Role.EMBEDDING_NORM: "embeddings.LayerNorm"},
+    )
+
+
 register_family(
     Family(
         name="bert",
         description="BERT, RoBERTa, XLM-RoBERTa, CamemBERT, ELECTRA",
         model_types=("bert", "roberta", "xlm-roberta", "camembert", "electra"),
-        stacks=(
-            Stack(
-                name="encoder",
-                layers="encoder.layer.{layer}",
-                roles=BLOCK,
-                once={Role.EMBEDDING_NORM: "embeddings.LayerNorm"},
-            ),
-        ),
+        stacks=(encoder(other={}),),
         # Positions start after the padding's.
         position_offsets={"roberta": 2, "xlm-roberta": 2, "camembert": 2},
     )

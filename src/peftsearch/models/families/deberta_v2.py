@@ -1,7 +1,7 @@
 """DeBERTa v2 and v3."""
 
-from peftsearch.models.families.bert import BLOCK
-from peftsearch.models.family import Family, Stack, register_family
+from peftsearch.models.families.bert import encoder
+from peftsearch.models.family import Family, register_family
 from peftsearch.space import Role
 
 register_family(
@@ -12,16 +12,12 @@ register_family(
         # The model computes its disentangled attention itself.
         attention_is_open=False,
         stacks=(
-            Stack(
-                name="encoder",
-                layers="encoder.layer.{layer}",
-                roles=BLOCK
-                | {
+            encoder(
+                other={
                     Role.QUERY: "attention.self.query_proj",
                     Role.KEY: "attention.self.key_proj",
                     Role.VALUE: "attention.self.value_proj",
-                },
-                once={Role.EMBEDDING_NORM: "embeddings.LayerNorm"},
+                }
             ),
         ),
     )

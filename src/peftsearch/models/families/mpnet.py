@@ -1,7 +1,7 @@
 """MPNet: an encoder like BERT with relative positions, and sentence encoders made of it."""
 
-from peftsearch.models.families.bert import BLOCK
-from peftsearch.models.family import Family, Stack, register_family
+from peftsearch.models.families.bert import encoder
+from peftsearch.models.family import Family, register_family
 from peftsearch.space import Role
 
 register_family(
@@ -12,18 +12,14 @@ register_family(
         # The model computes its attention itself.
         attention_is_open=False,
         stacks=(
-            Stack(
-                name="encoder",
-                layers="encoder.layer.{layer}",
-                roles=BLOCK
-                | {
+            encoder(
+                other={
                     Role.QUERY: "attention.attn.q",
                     Role.KEY: "attention.attn.k",
                     Role.VALUE: "attention.attn.v",
                     Role.ATTENTION_OUTPUT: "attention.attn.o",
                     Role.ATTENTION_NORM: "attention.LayerNorm",
-                },
-                once={Role.EMBEDDING_NORM: "embeddings.LayerNorm"},
+                }
             ),
         ),
         # Positions start after the padding's.
