@@ -4,7 +4,7 @@ import pytest
 
 from peftsearch.errors import BudgetError, ConfigurationError, UnknownNameError
 from peftsearch.methods.race.elimination import Schedule, is_close, survivors
-from peftsearch.methods.race.pool import Pool, hand_recipes
+from peftsearch.methods.race.pool import Pool, hand_recipes, pursued_spaces
 from peftsearch.methods.race.settings import RaceSettings
 from peftsearch.modules.costs import cost, cost_at
 from peftsearch.searches.trials import Problem
@@ -96,16 +96,26 @@ def pool(**settings) -> Pool:
 
 class TestPool:
     def test_entrants_are_within_the_budget_and_differ(self):
-        found = pool(draws=3).entrants(200, pursued=None)
+        found = pool(draws=3).entrants(200, pursued={})
         configurations = [entrant.configuration for entrant in found]
         assert len(set(configurations)) == len(configurations) >= 5
         assert all(0 < cost(configuration, SITES) <= 200 for configuration in configurations)
         assert len({entrant.name for entrant in found}) == len(found)
 
     def test_what_pursuit_found_comes_first_and_equal_ones_once(self):
-        by_hand = pool(draws=0).entrants(200, pursued=None)
-        again = pool(draws=0).entrants(200, pursued=by_hand[0].configuration)
+        by_hand = pool(draws=0).entrants(200, pursued={})
+        again = pool(draws=0).entrants(200, pursued={"pursuit": by_hand[0].configuration})
         assert again[0].name == "pursuit" and len(again) == len(by_hand)
+
+    def test_pursuit_also_looks_among_lora_alone_where_that_is_a_part_of_the_space(self):
+        mixed, lora = (SearchSpace.build(SPACES[name], sites=SITES, cost=cost_at) for name in ("mixed", "lora"))
+        found = pursued_spaces(mixed, budget=200)
+        assert list(found) == ["pursuit", "pursuit_lora"] and found["pursuit"] is mixed
+        assert {p.kind for p in found["pursuit_lora"].ranks} == {"lora"}
+        assert set(found["pursuit_lora"].costs) == {choice for choice in mixed.costs if choice.kind == "lora"}
+        assert list(pursued_spaces(lora, budget=200)) == ["pursuit"]
+        # LoRA of rank 1 has 16 parameters.
+        assert list(pursued_spaces(mixed, budget=15)) == ["pursuit"]
 
     def test_recipes_of_kinds_outside_of_the_space_are_left_out(self):
         space = SearchSpace.build(SPACES["lora"], sites=SITES, cost=cost_at)
@@ -128,14 +138,14 @@ class TestPool:
         Configuration.of([Choice("encoder.0.value", "lora", 2)]).save(good)
         Configuration.of([Choice("encoder.0.value", "lora", 16)]).save(large)
         Configuration.of([Choice("encoder.0.value", "ia3")]).save(foreign)
-        assert pool(candidates=f"{good}").entrants(200, pursued=None)[0].name == "candidate_1"
+        assert pool(candidates=f"{good}").entrants(200, pursued={})[0].name == "candidate_1"
         earlier = tmp_path / "run"
         earlier.mkdir()
         good.rename(earlier / "configuration.json")
-        found = pool(candidates=str(earlier)).entrants(200, pursued=None)[0]
+        found = pool(candidates=str(earlier)).entrants(200, pursued={})[0]
         assert found.configuration == Configuration.load(earlier / "configuration.json")
         good = earlier
         with pytest.raises(BudgetError, match="256 parameters, but the budget is 200"):
-            pool(candidates=f"{good},{large}").entrants(200, pursued=None)
+            pool(candidates=f"{good},{large}").entrants(200, pursued={})
         with pytest.raises(ConfigurationError, match="ia3 at encoder.0.value"):
-            pool(candidates=str(foreign)).entrants(200, pursued=None)
+            pool(candidates=str(foreign)).entrants(200, pursued={})

@@ -5,6 +5,7 @@ from peftsearch.files import read_rows
 from peftsearch.run.config import make_config
 from peftsearch.run.dry_run import describe_search
 from peftsearch.run.folder import read_json
+from peftsearch.space import Configuration
 
 RACE = {"name": "race", "recipes": "uniform_lora,lnfit,bitfit", "draws": 1, "rates": 2, "cost": 4}
 # 48 examples: 48 steps, with rungs after 2, 3, 6, 12 and 24.
@@ -21,6 +22,8 @@ def test_the_worse_lanes_leave_and_the_best_is_trained_on_to_its_end(settings):
     lanes = {row["lane"] for row in rows}
     entrants = {lane.split(" at ")[0] for lane in lanes}
     assert {lane for lane in lanes if lane.endswith(" at 0.01")} == {f"{entrant} at 0.01" for entrant in entrants}
+    in_lora = Configuration.load(result.folder / "search" / "pursuit_lora" / "configuration.json")
+    assert in_lora.num_modules_by_kind().keys() == {"lora"}
     # The best ones at the step of the third rung, and only they, start at the other rate as well.
     at_third = sorted((row for row in rows if row["step"] == 6), key=lambda row: row["loss"])
     best = [row["lane"] for row in at_third if row["lane"].endswith(" at 0.01")][:2]
@@ -59,6 +62,6 @@ def test_each_budget_of_a_ladder_has_a_race(settings):
 def test_a_dry_run_names_the_lanes_and_the_cost(settings):
     config = make_config(settings(method=RACE | {"cost": 2}, training=TRAINING, budget="1200"))
     (line,) = [line for line in describe_search(config).splitlines() if line.startswith("race")]
-    assert "pursuit, uniform_lora, " in line and "each at 0.01, the best also at 0.03" in line
+    assert "pursuit, pursuit_lora, uniform_lora, " in line and "each at 0.01, the best also at 0.03" in line
     cost = float(line.partition("; ")[2].partition(" ")[0])
     assert 1 < cost <= 2

@@ -35,15 +35,24 @@ NUM_PARTS = 4
 _RECORD = "stage.json"
 
 
-def search_by_growth(experiment: Experiment, request: SearchRequest, folder: Path) -> SearchResult:
+def search_by_growth(
+    experiment: Experiment, request: SearchRequest, folder: Path, *, space: SearchSpace | None = None
+) -> SearchResult:
     """Add modules stage by stage, with a short training after each but the last.
 
     The modules are also saved as their training starts: with all that the stages trained if `request.inherit`, else as
-    they were added, without effect. Arguments and result are those of `search_configuration`.
+    they were added, without effect. Result and other arguments are those of `search_configuration`.
+
+    Args:
+        experiment: gives model and data.
+        request: the method.
+        folder: of the search.
+        space: where modules are looked for, a part of the experiment's; None for all of it.
     """
     started = time.perf_counter()
     budgets = sorted(set(experiment.usable_budgets().values()))
-    grower: Grower = request.load()(experiment.space, budgets=budgets, settings=request.settings, seed=experiment.seed)
+    make, space = request.load(), space or experiment.space
+    grower: Grower = make(space, budgets=budgets, settings=request.settings, seed=experiment.seed)
     growth = _Growth(experiment, grower, folder / "search" / "stages")
     stages = grower.stages()
     for number, stage in enumerate(stages):

@@ -15,7 +15,7 @@ from statistics import fmean
 from peftsearch.errors import DivergedError, TrainingError
 from peftsearch.files import append_row, cut_rows, flush, new_folder, read_rows
 from peftsearch.methods.race.elimination import Rung, Schedule, survivors
-from peftsearch.methods.race.pool import PURSUIT, Entrant, Pool
+from peftsearch.methods.race.pool import PURSUIT, Entrant, Pool, pursued_spaces
 from peftsearch.methods.race.settings import RaceSettings
 from peftsearch.run.experiment import Experiment
 from peftsearch.run.growth_search import search_by_growth
@@ -26,6 +26,7 @@ from peftsearch.run.train import write_found_rate
 from peftsearch.run.training import Training
 from peftsearch.run.trial_search import make_problem
 from peftsearch.searches.method import METHODS
+from peftsearch.space import SearchSpace
 from peftsearch.tasks.encoded import EncodedSplit
 from peftsearch.training import stop_signals
 from peftsearch.training.halving import rate_of_search
@@ -40,9 +41,10 @@ def search_by_race(experiment: Experiment, request: SearchRequest, folder: Path)
     """
     settings = request.settings
     assert isinstance(settings, RaceSettings)
-    pursued = _pursue(experiment, folder / "search" / PURSUIT) if settings.pursuit else None
+    spaces = _pursued_spaces(experiment, settings)
+    pursued = {name: _pursue(experiment, folder / "search" / name, space) for name, space in spaces.items()}
     pool: Pool = request.load()(make_problem(experiment), experiment.sites, settings)
-    seconds, steps, results = pursued.seconds if pursued else 0.0, 0, {}
+    seconds, steps, results = sum(found.seconds for found in pursued.values()), 0, {}
     for budget in sorted(set(experiment.usable_budgets().values())):
         race = _Race(experiment, settings, pool, folder, budget, pursued)
         winner = race.run()
@@ -52,11 +54,17 @@ def search_by_race(experiment: Experiment, request: SearchRequest, folder: Path)
     return SearchResult(results, steps, seconds)
 
 
-def _pursue(experiment: Experiment, folder: Path) -> SearchResult:
-    """The configurations that pursuit finds, in a folder of their own."""
+def _pursued_spaces(experiment: Experiment, settings: RaceSettings) -> Mapping[str, SearchSpace]:
+    """The spaces in which pursuit looks for entrants, by the entrants' names."""
+    smallest = min(experiment.usable_budgets().values())
+    return pursued_spaces(experiment.space, budget=smallest) if settings.pursuit else {}
+
+
+def _pursue(experiment: Experiment, folder: Path, space: SearchSpace) -> SearchResult:
+    """The configurations that pursuit finds in a space, in a folder of their own."""
     if not SearchResult.is_in(folder):
         request = SearchRequest(PURSUIT, METHODS[PURSUIT].settings())
-        search_by_growth(experiment, request, folder).save(folder)
+        search_by_growth(experiment, request, folder, space=space).save(folder)
     return SearchResult.load(folder)
 
 
@@ -65,8 +73,8 @@ def describe_race(experiment: Experiment, request: SearchRequest) -> str:
     settings = request.settings
     assert isinstance(settings, RaceSettings)
     pool: Pool = request.load()(make_problem(experiment), experiment.sites, settings)
-    found = pool.entrants(max(experiment.usable_budgets().values()), pursued=None)
-    names = [*([PURSUIT] if settings.pursuit else []), *(entrant.name for entrant in found)]
+    found = pool.entrants(max(experiment.usable_budgets().values()), pursued={})
+    names = [*_pursued_spaces(experiment, settings), *(entrant.name for entrant in found)]
     first, *others = _rates(experiment, settings)
     schedule = _schedule(experiment, settings, len(names))
     names = names[: schedule.num_lanes]
@@ -119,7 +127,7 @@ class _Race:
         pool: the entrants.
         folder: the run folder.
         budget: in parameters.
-        pursued: what pursuit found; None where it does not take part.
+        pursued: name -> what pursuit found; empty where it does not take part.
     """
 
     experiment: Experiment
@@ -127,7 +135,7 @@ class _Race:
     pool: Pool
     folder: Path
     budget: int
-    pursued: SearchResult | None
+    pursued: Mapping[str, SearchResult]
 
     def run(self) -> Lane:
         """Run all rungs, or those that an interrupted search has left, and put the winner's training in its place."""
@@ -184,7 +192,7 @@ class _Race:
 
     def _entrants(self) -> list[Entrant]:
         """The pool within the budget, the most wanted first."""
-        pursued = self.pursued.configurations[self.budget] if self.pursued else None
+        pursued = {name: found.configurations[self.budget] for name, found in self.pursued.items()}
         return self.pool.entrants(self.budget, pursued=pursued)
 
     def _lane(self, entrant: Entrant, rate: float) -> Lane:

@@ -16,7 +16,7 @@ class RaceSettings(MethodSettings):
     Args:
         recipes: comma-separated manual methods that take part, the most wanted first.
         draws: random configurations that take part.
-        pursuit: whether the configuration that pursuit finds takes part.
+        pursuit: whether what pursuit finds takes part: in the whole space, and in its LoRA modules alone.
         candidates: comma-separated files of configurations, and run folders, such as those of earlier tasks of the
             same model, whose configurations take part before all others.
         rates: learning rates: all start at the one that suits most, and the best also at the next ones.
