@@ -20,6 +20,13 @@ def versions() -> dict[str, str]:
     return found
 
 
+def threads_of_each(workers: int) -> int:
+    """CPU threads of each of some workers: as OMP_NUM_THREADS says, or an equal share of the cores."""
+    wished = os.environ.get("OMP_NUM_THREADS", "")
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return (int(wished) if wished.isdigit() else 0) or max(1, cores // workers)
+
+
 def environment() -> dict[str, Any]:
     """Describe the machine of a run, without paths and user names."""
     import torch

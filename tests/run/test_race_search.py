@@ -1,10 +1,15 @@
 """A race in a run: its record, the winner's training, a ladder."""
 
+import importlib.util
+
+import pytest
+
 from peftsearch import search
 from peftsearch.files import read_rows
 from peftsearch.run.config import make_config
 from peftsearch.run.dry_run import describe_search
 from peftsearch.run.folder import read_json
+from peftsearch.settings import SettingError
 from peftsearch.space import Configuration
 
 RACE = {"name": "race", "recipes": "uniform_lora,lnfit,bitfit", "draws": 1, "rates": 2, "cost": 4}
@@ -65,3 +70,24 @@ def test_a_dry_run_names_the_lanes_and_the_cost(settings):
     assert "pursuit, pursuit_lora, uniform_lora, " in line and "each at 0.01, the best also at 0.03" in line
     cost = float(line.partition("; ")[2].partition(" ")[0])
     assert 1 < cost <= 2
+
+
+@pytest.mark.skipif(importlib.util.find_spec("ray") is None, reason="ray is not installed")
+@pytest.mark.slow
+def test_two_workers_find_what_one_finds(settings, tmp_path):
+    method = RACE | {"recipes": "uniform_lora,lnfit", "draws": 0, "pursuit": False}
+    found = {}
+    for workers in (1, 2):
+        output = str(tmp_path / str(workers))
+        result = search(
+            **settings(method=method, training=TRAINING, baseline=False, budget="1200", workers=workers, output=output)
+        )
+        rows = read_rows(result.folder / "search" / "lanes.jsonl")
+        losses = {(row["lane"], row["step"]): row["losses"] for row in rows}
+        found[workers] = result.configuration, result.metrics["learning_rate"], result.metrics["test"], losses
+    assert found[1] == found[2]
+
+
+def test_several_workers_are_refused_where_nothing_runs_at_the_same_time(settings):
+    with pytest.raises(SettingError, match="workers is 2, but must be 1 with the method 'pursuit'"):
+        make_config(settings(method="pursuit", workers=2))

@@ -7,7 +7,7 @@ from pathlib import Path
 from peftsearch.comparison.config import REFERENCE, SETTINGS_FILE, CompareConfig, check_same_comparison
 from peftsearch.comparison.progress import ComparisonProgress
 from peftsearch.comparison.runs import ComparedRun, RunGroup, make_groups, make_run_config, read_score
-from peftsearch.comparison.workers import import_ray, run_here, run_on_ray
+from peftsearch.comparison.workers import run_here, run_on_ray
 from peftsearch.errors import RunFolderError
 from peftsearch.files import write_json, write_text
 from peftsearch.report.comparison.page import write_comparison
@@ -21,6 +21,7 @@ from peftsearch.space.presets import DEFAULT_SPACE
 from peftsearch.tasks.load import load_task
 from peftsearch.tasks.task import TaskRequest
 from peftsearch.training.trackers import check_tracker
+from peftsearch.training.workers import import_ray
 
 TABLE = "comparison.json"
 

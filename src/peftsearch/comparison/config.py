@@ -1,6 +1,5 @@
 """The settings of a comparison: the same from YAML, flags and Python. No torch here."""
 
-import os
 import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
@@ -10,6 +9,7 @@ from typing import Any
 import yaml
 
 from peftsearch.comparison.tasks import TaskList
+from peftsearch.environment import threads_of_each
 from peftsearch.errors import BudgetError, RunFolderError
 from peftsearch.run.config import SEED, as_they_were, read_rates, refuse_other_settings
 from peftsearch.run.folder import list_content
@@ -181,8 +181,7 @@ class CompareConfig(Settings):
     @property
     def num_threads(self) -> int:
         """CPU threads of each worker: as given, as OMP_NUM_THREADS says, or an equal share of the cores."""
-        wished = os.environ.get("OMP_NUM_THREADS", "")
-        return self.threads or (int(wished) if wished.isdigit() else 0) or max(1, _num_cores() // self.workers)
+        return self.threads or threads_of_each(self.workers)
 
     def to_plain(self) -> dict[str, Any]:
         """Plain data of the settings that decide on results, which `make_compare_config` reads again."""
@@ -197,10 +196,6 @@ class CompareConfig(Settings):
     def to_yaml(self) -> str:
         """The settings that decide on results as a file for `--config`."""
         return yaml.safe_dump(self.to_plain(), sort_keys=False, allow_unicode=True)
-
-
-def _num_cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def make_compare_config(settings: Mapping[str, Any], *, chosen: str | None = None) -> CompareConfig:

@@ -35,6 +35,8 @@ HOW_TO_START = (
     "overwrite",
     "dry_run",
     "verify",
+    "workers",
+    "ray_address",
     "push_to_hub",
     "hub_model_id",
     "hub_private_repo",
@@ -81,6 +83,8 @@ class RunConfig(Settings):
         hub_model_id: name of the hub's repository, such as "me/my-adapter".
         hub_private_repo: make the repository private when it is created.
         verify: at the end, load, count and score the saved result once more in a new process.
+        workers: trainings of a race that run at the same time; more than 1 needs ray.
+        ray_address: a running ray cluster ("auto" finds it); without one, and without RAY_ADDRESS, this machine.
         training: settings of every training.
     """
 
@@ -113,6 +117,8 @@ class RunConfig(Settings):
     hub_model_id: str | None = None
     hub_private_repo: bool = False
     verify: bool = True
+    workers: int = limited(1, at_least(1))
+    ray_address: str = ""
     training: TrainingSettings = field(default_factory=TrainingSettings)
 
     def __post_init__(self) -> None:
@@ -129,6 +135,8 @@ class RunConfig(Settings):
         require(has_front or not self.pareto, "pareto", True, f"false with the method '{self.method_name}'")
         trains_weights = driver in (Driver.GATES, Driver.INHERITED, Driver.GROWTH)
         require(trains_weights or not self.inherit, "inherit", True, f"false with the method '{self.method_name}'")
+        is_race = driver is Driver.RACE
+        require(is_race or self.workers == 1, "workers", self.workers, f"1 with the method '{self.method_name}'")
         self.learning_rates  # noqa: B018  reads them
         self._check_baselines()
 

@@ -1,11 +1,13 @@
 """A task, a model and budgets of parameters: every stage of a run works on them."""
 
 import random
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
 from pathlib import Path
 from statistics import fmean
+from typing import Any
 
+from peftsearch.environment import threads_of_each
 from peftsearch.models.check_weights import check_weights
 from peftsearch.models.discover import find_sites
 from peftsearch.models.head import TaskModel
@@ -23,6 +25,7 @@ from peftsearch.tasks.task_format import TaskFormat, make_task_format
 from peftsearch.training.halving import candidate_rates, rate_of_search
 from peftsearch.training.settings import AUTO, TrainingSettings, planned_steps
 from peftsearch.training.start_check import guess_losses
+from peftsearch.training.workers import Workers
 
 
 @dataclass(frozen=True)
@@ -41,6 +44,7 @@ class Experiment:
         seed: of the search and of the first training.
         run_name: shown by trackers before the name of a training.
         folder: of the run, where probed heads are kept.
+        workers: that train at the same time.
     """
 
     model: str
@@ -52,6 +56,7 @@ class Experiment:
     seed: int
     run_name: str = field(default="", compare=False)
     folder: Path = field(default=Path(), compare=False)
+    workers: Workers = field(default=Workers(), compare=False)
 
     @classmethod
     def open(cls, config: RunConfig) -> "Experiment":
@@ -81,6 +86,7 @@ class Experiment:
             seed=config.seed,
             run_name=config.tracked_name,
             folder=Path(config.output_folder),
+            workers=Workers(config.workers, threads_of_each(config.workers), config.ray_address),
         )
 
     def check(self) -> None:
@@ -93,6 +99,11 @@ class Experiment:
             # What is to be fetched, or has no header, is loaded once before anything is written or deleted.
             self.load_model(self.seed)
         _ = self.space, self.budgets
+
+    def __getstate__(self) -> dict[str, Any]:
+        """What is pickled for a worker: the fields and the encoded splits, since all else is quickly made again."""
+        kept = {each.name for each in fields(self)} | {"train", "validation"}
+        return {name: value for name, value in vars(self).items() if name in kept}
 
     def load_model(self, seed: int) -> TaskModel:
         """Load the pretrained model with a newly drawn task head.

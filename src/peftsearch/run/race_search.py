@@ -6,19 +6,19 @@ that was stopped goes on with the lane that was running.
 
 import logging
 import shutil
-import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
 
-from peftsearch.errors import DivergedError, TrainingError
+from peftsearch.errors import TrainingError
 from peftsearch.files import append_row, cut_rows, flush, new_folder, read_rows
 from peftsearch.methods.race.elimination import Rung, Schedule, survivors
 from peftsearch.methods.race.pool import PURSUIT, Entrant, Pool, pursued_spaces
 from peftsearch.methods.race.settings import RaceSettings
 from peftsearch.run.experiment import Experiment
 from peftsearch.run.growth_search import search_by_growth
+from peftsearch.run.judging import Judge, Judged, judging
 from peftsearch.run.recipe import found_modules
 from peftsearch.run.search_request import SearchRequest
 from peftsearch.run.search_result import SearchResult, start_folder, training_folder
@@ -45,11 +45,12 @@ def search_by_race(experiment: Experiment, request: SearchRequest, folder: Path)
     pursued = {name: _pursue(experiment, folder / "search" / name, space) for name, space in spaces.items()}
     pool: Pool = request.load()(make_problem(experiment), experiment.sites, settings)
     seconds, steps, results = sum(found.seconds for found in pursued.values()), 0, {}
-    for budget in sorted(set(experiment.usable_budgets().values())):
-        race = _Race(experiment, settings, pool, folder, budget, pursued)
-        winner = race.run()
-        results[budget] = winner.entrant.configuration
-        seconds, steps = seconds + race.seconds_beside(winner), steps + race.steps_beside(winner)
+    with judging(experiment) as judge:
+        for budget in sorted(set(experiment.usable_budgets().values())):
+            race = _Race(experiment, settings, pool, folder, budget, pursued, judge)
+            winner = race.run()
+            results[budget] = winner.entrant.configuration
+            seconds, steps = seconds + race.seconds_beside(winner), steps + race.steps_beside(winner)
     shutil.rmtree(folder / "search" / "lanes", ignore_errors=True)
     return SearchResult(results, steps, seconds)
 
@@ -128,6 +129,7 @@ class _Race:
         folder: the run folder.
         budget: in parameters.
         pursued: name -> what pursuit found; empty where it does not take part.
+        judge: trains lanes up to a step.
     """
 
     experiment: Experiment
@@ -136,6 +138,7 @@ class _Race:
     folder: Path
     budget: int
     pursued: Mapping[str, SearchResult]
+    judge: Judge
 
     def run(self) -> Lane:
         """Run all rungs, or those that an interrupted search has left, and put the winner's training in its place."""
@@ -228,25 +231,19 @@ class _Race:
     def _measure_all(self, lanes: Mapping[str, Lane], rung: Rung) -> dict[str, list[float]]:
         """Losses of lanes at the end of a rung, those read that an interrupted search has measured."""
         known = {row["lane"]: row["losses"] for row in self._rows() if row["step"] == rung.step}
-        judges = self._judges(rung)
-        return {
-            name: known[name] if name in known else self._measure(lane, rung.step, judges)
-            for name, lane in lanes.items()
-        }
+        trainings = {name: lane.training for name, lane in lanes.items() if name not in known}
+        for judged in self.judge(trainings, rung.step, self._judges(rung)):
+            self._write(judged, rung.step)
+            known[judged.name] = judged.losses
+        # In the order of the lanes, whichever was ready first.
+        return {name: known[name] for name in lanes}
 
-    def _measure(self, lane: Lane, step: int, judges: EncodedSplit) -> list[float]:
-        """Train up to a step and record each judge's loss; none for a lane whose loss is no number."""
-        started = time.perf_counter()
-        try:
-            losses = lane.training.run_until(step, judged_on=judges)
-        except DivergedError as error:
-            logger.warning("%s leaves: %s", lane.name, error)
-            losses = []
-        row = {"budget": self.budget, "lane": lane.name, "step": step, "loss": fmean(losses) if losses else None}
-        append_row(self._record, row | {"seconds": time.perf_counter() - started, "losses": losses})
+    def _write(self, judged: Judged, step: int) -> None:
+        losses = judged.losses
+        row = {"budget": self.budget, "lane": judged.name, "step": step, "loss": fmean(losses) if losses else None}
+        append_row(self._record, row | {"seconds": judged.seconds, "losses": losses})
         flush(self._record)
         stop_signals.stop_if_asked()
-        return losses
 
     def _let_go(self, lanes: Mapping[str, Lane], losses: Mapping[str, Sequence[float]], going: Iterable[str]) -> None:
         """Remove the trainings of the lanes that leave.

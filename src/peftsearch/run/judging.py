@@ -1,0 +1,82 @@
+"""Train some trainings up to a step and judge them there: one after the other, or several at a time with ray."""
+
+import logging
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from types import ModuleType
+
+from peftsearch.errors import DivergedError
+from peftsearch.run.experiment import Experiment
+from peftsearch.run.training import Training
+from peftsearch.tasks.encoded import EncodedSplit
+from peftsearch.training.workers import Workers
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Judged:
+    """The losses of a training at a step.
+
+    Args:
+        name: of the training.
+        losses: of every judge; none where a loss of the training is no number.
+        seconds: that it took.
+    """
+
+    name: str
+    losses: list[float]
+    seconds: float
+
+
+# Trains (trainings by name, up to a step, judged on these examples); gives each as it is ready.
+Judge = Callable[[Mapping[str, Training], int, EncodedSplit], Iterator[Judged]]
+
+
+@contextmanager
+def judging(experiment: Experiment) -> Iterator[Judge]:
+    """Give the way to judge trainings that an experiment's workers allow.
+
+    Raises:
+        PeftSearchError: if there are several workers but no ray.
+    """
+    workers = experiment.workers
+    if workers.count == 1:
+        yield _judge_here
+        return
+    # Before they start: several workers would all fit the head of the same seed.
+    experiment.start_model(experiment.seed)
+    with workers.started() as ray:
+        yield _on_ray(workers, ray)
+
+
+def _judge_here(trainings: Mapping[str, Training], step: int, judges: EncodedSplit) -> Iterator[Judged]:
+    for name, training in trainings.items():
+        yield _judge(name, training, step, judges)
+
+
+def _on_ray(workers: Workers, ray: ModuleType) -> Judge:
+    submit = workers.remote(ray, _judge)
+
+    def judge(trainings: Mapping[str, Training], step: int, judges: EncodedSplit) -> Iterator[Judged]:
+        waiting, running = list(trainings.items()), []
+        while waiting or running:
+            while waiting and len(running) < workers.count:
+                name, training = waiting.pop(0)
+                running.append(submit(name, training, step, judges))
+            ready, running = ray.wait(running)
+            yield from ray.get(ready)
+
+    return judge
+
+
+def _judge(name: str, training: Training, step: int, judges: EncodedSplit) -> Judged:
+    started = time.perf_counter()
+    try:
+        losses = training.run_until(step, judged_on=judges)
+    except DivergedError as error:
+        logger.warning("%s leaves: %s", name, error)
+        losses = []
+    return Judged(name, losses, time.perf_counter() - started)

@@ -1,0 +1,116 @@
+"""Processes that train side by side, on this machine or on a Ray cluster."""
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from types import ModuleType
+from typing import Any
+
+import torch
+
+from peftsearch.errors import PeftSearchError
+from peftsearch.messages import quieten_transformers
+from peftsearch.training import stop_signals
+
+# Configurations and settings are nearly all that passes through ray's store, whose least size this is about.
+_STORE_BYTES = 100_000_000
+
+
+@dataclass(frozen=True)
+class Workers:
+    """Processes that train at the same time.
+
+    Args:
+        count: of them; 1 is this process alone.
+        num_threads: CPU threads of each.
+        ray_address: a running ray cluster ("auto" finds it); without one, and without RAY_ADDRESS, this machine.
+    """
+
+    count: int = 1
+    num_threads: int = 1
+    ray_address: str = ""
+
+    @contextmanager
+    def started(self) -> Iterator[ModuleType]:
+        """Start ray, or use the one that this process is connected to; what was started here ends here.
+
+        Raises:
+            PeftSearchError: if ray is not installed or cannot be started.
+        """
+        ray = import_ray()
+        is_ours = not ray.is_initialized()
+        if is_ours:
+            self._start(ray)
+        try:
+            # Ray has put its own handlers in the place of ours.
+            with stop_signals.handle_signals():
+                yield ray
+        finally:
+            if is_ours:
+                ray.shutdown()
+
+    def remote(self, ray: ModuleType, work: Callable[..., Any]) -> Callable[..., Any]:
+        """Make a function that runs in a worker, with its share of threads and GPUs, and returns a reference.
+
+        Relative paths mean there what they mean here.
+
+        Args:
+            ray: as `started` gives it.
+            work: takes and returns what can be pickled.
+        """
+        gpus = min(1.0, ray.cluster_resources().get("GPU", 0.0) / self.count)
+        task = ray.remote(num_cpus=self.num_threads, num_gpus=gpus, max_retries=0)(_work)
+
+        def submit(*arguments: Any) -> Any:
+            return task.remote(work, arguments, self.num_threads, os.getcwd())
+
+        return submit
+
+    def _start(self, ray: ModuleType) -> None:
+        address = self.ray_address or os.environ.get("RAY_ADDRESS", "")
+        options: dict[str, Any] = {"address": address or "local", "log_to_driver": False, "configure_logging": False}
+        if not address:
+            cores = self.count * self.num_threads
+            options |= {"num_cpus": cores, "include_dashboard": False, "object_store_memory": _STORE_BYTES}
+        try:
+            ray.init(**options)
+        except (ConnectionError, RuntimeError, ValueError) as error:
+            where = options["address"]
+            raise PeftSearchError(f"Cannot start ray at '{where}': {error}. Check --ray_address.") from error
+
+
+def import_ray() -> ModuleType:
+    """Import ray, an optional dependency.
+
+    Raises:
+        PeftSearchError: if it is not installed.
+    """
+    # Nothing is sent anywhere unless the user asks for it.
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    try:
+        import ray
+    except ImportError as error:
+        raise PeftSearchError(
+            "Several workers need ray, which is not installed. Run pip install 'peftsearch[ray]', or give --workers 1."
+        ) from error
+    return ray
+
+
+@contextmanager
+def limited_threads(count: int) -> Iterator[None]:
+    """Let torch use so many CPU threads inside of the context."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def _work(work: Callable[..., Any], arguments: tuple[Any, ...], num_threads: int, folder: str) -> Any:
+    """Do a piece of work in a worker's process."""
+    os.chdir(folder)
+    quieten_transformers()
+    with limited_threads(num_threads):
+        return work(*arguments)
