@@ -6,7 +6,6 @@ import torch
 
 from peftsearch.methods.pursuit.directions import Directions, directions_of, random_frame, range_of
 from peftsearch.modules.kinds.lora import Lora
-from peftsearch.searches.growth import ModuleTensors
 
 # Squared norm of a row of LoRA's A as it starts: its variance 1 / (3 in_width), times the width.
 ROW_SQUARE = 1 / 3
@@ -56,10 +55,3 @@ class LoraSketch:
         """
         right, gains = directions_of([gradient[self.held :] for gradient in gradients_of_a])
         self.directions = Directions(right, gains * ROW_SQUARE)
-
-    @torch.no_grad()
-    def grown(self, rank: int) -> ModuleTensors:
-        """The tensors of the module with its first new directions, at a rank of at least the held one."""
-        a, b = self.module.A[: self.held], self.module.B[:, : self.held]
-        new = self.directions.right[: rank - self.held] * ROW_SQUARE**0.5
-        return {"A": torch.cat([a, new.to(a)]), "B": torch.cat([b, b.new_zeros(len(b), len(new))], dim=1)}
