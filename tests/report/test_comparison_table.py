@@ -70,6 +70,17 @@ def test_pairs_are_counted_and_tested_as_by_hand(comparison):
     assert against.p == pytest.approx(2 * t.sf(statistic, df=3))
 
 
+def test_what_a_run_hands_over_is_the_better_one_on_validation():
+    cells = [cell("lora", "a", seed, 70.0, validation=80.0) for seed in (0, 1, 2)]
+    found = zip((75.0, 60.0, 71.0), (81.0, 79.0, 80.0))
+    cells += [cell("bipeft", "a", seed, test, validation=score) for seed, (test, score) in enumerate(found)]
+    rows = {row.method: row for row in Comparison.of(facts(tasks=("a",)), cells).rows}
+    # Seed 1 scores lower on validation, so uniform LoRA is handed over.
+    assert rows["bipeft"].handed_over == pytest.approx((5 + 0 + 1) / 3)
+    assert rows["lora"].handed_over is None
+    assert as_csv(Comparison.of(facts(tasks=("a",)), cells)).splitlines()[2].split(",")[-3] == "2.0"
+
+
 def test_a_test_that_cannot_be_made_has_no_p():
     assert compare_pairs({1: 2.0}, {1: 1.0}).p is None
     assert compare_pairs({1: 0.3, 2: 0.4}, {1: 0.2, 2: 0.3}).p is None

@@ -72,6 +72,8 @@ class MethodRow:
         search_seconds: mean wall time of a search.
         train_seconds: mean wall time of a training.
         against: the method against the reference; None for the reference itself.
+        handed_over: mean difference in points, against the reference, of the better of the two on validation: what a
+            run of the method hands over. None for the reference itself, or without a pair.
         open: runs that have not ended.
         errors: "task, seed N: reason" of each failed run.
     """
@@ -85,6 +87,7 @@ class MethodRow:
     search_seconds: float | None
     train_seconds: float | None
     against: Paired | None
+    handed_over: float | None
     open: int
     errors: tuple[str, ...]
 
@@ -155,7 +158,7 @@ class Comparison:
 
 def make_rows(facts: ComparisonFacts, runs: Sequence[RunScore]) -> list[MethodRow]:
     """A row for each method, by average; those with open runs come after, those with failed runs last."""
-    reference = _tests(run for run in runs if run.method == facts.reference)
+    reference = [run for run in runs if run.method == facts.reference]
     methods = dict.fromkeys(run.method for run in runs)
     rows = [_make_row(facts, method, [run for run in runs if run.method == method], reference) for method in methods]
     return sorted(rows, key=_place)
@@ -165,9 +168,9 @@ def _place(row: MethodRow) -> tuple[bool, bool, float]:
     return bool(row.errors), row.average is None, -(row.average or 0.0)
 
 
-def _make_row(facts: ComparisonFacts, method: str, runs: list[RunScore], reference: dict[Any, float]) -> MethodRow:
+def _make_row(facts: ComparisonFacts, method: str, runs: list[RunScore], reference: list[RunScore]) -> MethodRow:
     scores = {task: score for task in facts.tasks if (score := _score(runs, task))}
-    finished = [run for run in runs if run.test is not None]
+    finished, is_reference = [run for run in runs if run.test is not None], method == facts.reference
     return MethodRow(
         method=method,
         outside_budget=method in facts.outside_budget,
@@ -177,7 +180,8 @@ def _make_row(facts: ComparisonFacts, method: str, runs: list[RunScore], referen
         average=fmean(s.mean for s in scores.values()) if len(scores) == len(facts.tasks) else None,
         search_seconds=_mean(run.search_seconds for run in finished),
         train_seconds=_mean(run.train_seconds for run in finished),
-        against=None if method == facts.reference else compare_pairs(_tests(finished), reference),
+        against=None if is_reference else compare_pairs(_tests(finished), _tests(reference)),
+        handed_over=None if is_reference else _handed_over(finished, reference),
         open=sum(run.test is None and run.error is None for run in runs),
         errors=tuple(f"{run.task}, seed {run.seed}: {run.error}" for run in runs if run.error is not None),
     )
@@ -188,6 +192,12 @@ def _score(runs: list[RunScore], task: str) -> TaskScore | None:
     if not values:
         return None
     return TaskScore(fmean(values), stdev(values) if len(values) > 1 else None, len(values))
+
+
+def _handed_over(runs: list[RunScore], reference: list[RunScore]) -> float | None:
+    own, others = _tests(runs), _tests(reference)
+    of_own, of_others = ({(run.task, run.seed): run.validation or 0.0 for run in each} for each in (runs, reference))
+    return _mean(own[k] - others[k] if of_own[k] >= of_others[k] else 0.0 for k in own if k in others)
 
 
 def _tests(runs: Iterable[RunScore]) -> dict[Any, float]:

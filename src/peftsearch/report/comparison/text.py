@@ -14,7 +14,8 @@ def header(comparison: Comparison) -> list[str]:
     """Names of the columns."""
     facts = comparison.facts
     scores = [*facts.tasks, "average"]
-    return ["method", "space", "parameters", *scores, "search s", "train s", f"against {facts.reference}", "p"]
+    against = [f"against {facts.reference}", "p", "handed over"]
+    return ["method", "space", "parameters", *scores, "search s", "train s", *against]
 
 
 def columns(comparison: Comparison, row: MethodRow) -> list[str]:
@@ -31,6 +32,7 @@ def columns(comparison: Comparison, row: MethodRow) -> list[str]:
         _seconds(row.train_seconds),
         _against(against) if against else _NONE,
         ("n.a." if against.p is None else f"{against.p:.3f}") if against else _NONE,
+        _NONE if row.handed_over is None else _points(row.handed_over),
     ]
 
 
@@ -46,8 +48,12 @@ def _score(score: TaskScore | None) -> str:
 
 
 def _against(pair: Paired) -> str:
+    return f"{pair.wins}-{pair.ties}-{pair.losses}, {_points(pair.difference)}"
+
+
+def _points(difference: float) -> str:
     # The sum turns a rounded -0.0 into 0.0.
-    return f"{pair.wins}-{pair.ties}-{pair.losses}, {round(pair.difference, 2) + 0.0:+.2f}"
+    return f"{round(difference, 2) + 0.0:+.2f}"
 
 
 def _seconds(seconds: float | None) -> str:
@@ -70,6 +76,8 @@ def notes(comparison: Comparison) -> list[str]:
         f"Against {facts.reference} (uniform LoRA of at most the same budget): wins-ties-losses over pairs of the "
         "same task and seed, mean difference in points; p of a two-sided paired t-test, n.a. for fewer than 2 pairs "
         "or equal differences.",
+        f"Handed over: the mean difference of what a run hands over, the better one on validation of the method's and "
+        f"{facts.reference}'s.",
         "Where a split is drawn, it is drawn with the run's seed and is the same for every method.",
         *(f"Splits of {task}: {rule}" for task, rule in facts.splits.items()),
         f"Wall time {facts.wall_seconds:.0f} s.",
@@ -114,7 +122,7 @@ def as_csv(comparison: Comparison) -> str:
     """The rows as numbers, a line each."""
     tasks = comparison.facts.tasks
     scores = [f"{task} {what}" for task in tasks for what in ("mean", "std", "seeds")]
-    against = ["wins", "ties", "losses", "mean_difference", "p"]
+    against = ["wins", "ties", "losses", "mean_difference", "p", "handed_over"]
     names = ["method", "outside_budget", "space", "parameters", *scores, "average", "search_seconds", "train_seconds"]
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\n")
@@ -128,6 +136,7 @@ def _numbers(row: MethodRow, tasks: tuple[str, ...]) -> list[object]:
     found = [row.scores.get(task) for task in tasks]
     scores = [number for s in found for number in ((s.mean, s.std, s.seeds) if s else (None, None, 0))]
     pair = row.against
-    against = [pair.wins, pair.ties, pair.losses, pair.difference, pair.p] if pair else [None] * 5
+    against: list[float | None] = [pair.wins, pair.ties, pair.losses, pair.difference, pair.p] if pair else [None] * 5
+    against.append(row.handed_over)
     sizes = [row.method, row.outside_budget, row.space, row.parameters]
     return [*sizes, *scores, row.average, row.search_seconds, row.train_seconds, *against]
