@@ -68,6 +68,8 @@ def test_pairs_are_counted_and_tested_as_by_hand(comparison):
     statistic = 2.75 / (22.75 / 3 / 4) ** 0.5
     assert (against.wins, against.ties, against.losses, against.difference) == (3, 1, 0, 2.75)
     assert against.p == pytest.approx(2 * t.sf(statistic, df=3))
+    # 3.182 is the 97.5% quantile of Student's t with 3 degrees of freedom.
+    assert against.margin == pytest.approx(3.182 * (22.75 / 3 / 4) ** 0.5, rel=1e-3)
 
 
 def test_what_a_run_hands_over_is_the_better_one_on_validation():
@@ -83,6 +85,7 @@ def test_what_a_run_hands_over_is_the_better_one_on_validation():
 
 def test_a_test_that_cannot_be_made_has_no_p():
     assert compare_pairs({1: 2.0}, {1: 1.0}).p is None
+    assert compare_pairs({1: 2.0}, {1: 1.0}).margin is None
     assert compare_pairs({1: 0.3, 2: 0.4}, {1: 0.2, 2: 0.3}).p is None
     assert compare_pairs({1: 1.0}, {2: 1.0}) is None
 
@@ -90,7 +93,7 @@ def test_a_test_that_cannot_be_made_has_no_p():
 def test_every_form_shows_rows_failures_and_how_it_was_measured(comparison):
     for text in (as_text(comparison), as_markdown(comparison), as_html(comparison)):
         flat = " ".join(text.split())
-        for part in ("full (outside the budget)", "1 failed", "73.50 ± 0.71", "3-1-0, +2.75", "500 parameters"):
+        for part in ("full (outside the budget)", "1 failed", "73.50 ± 0.71", "3-1-0, +2.75 ± 4.38", "500 parameters"):
             assert part in flat
         assert "scored once" in flat and "0.001, 0.01" in flat and "(0, 1)" in flat and "halved" in flat
     assert as_csv(comparison).count("\n") == 6

@@ -3,8 +3,9 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from statistics import fmean, stdev
+from statistics import fmean
 
+from peftsearch.report.interval import half_width
 from peftsearch.report.results import Results, SeedScores
 from peftsearch.report.wording import in_words
 
@@ -124,14 +125,6 @@ def gain_text(own: SeedScores, other: SeedScores) -> str:
     differences = gains(own, other)
     margin = f" ± {half_width(differences):.2f}" if len(differences) > 1 else ""
     return f"{fmean(differences):+.2f}{margin}"
-
-
-def half_width(differences: Sequence[float]) -> float:
-    """Half of the 95% confidence interval of a mean by Student's t; there are two or more differences."""
-    from scipy.stats import t
-
-    count = len(differences)
-    return float(t.ppf(0.975, count - 1)) * stdev(differences) / count**0.5
 
 
 def _own(results: Results) -> str:

@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from statistics import fmean
 
+from peftsearch.report.interval import half_width
+
 # Differences of points below this are ties: two shares of a test split are equal or much further apart.
 _TIE = 1e-9
 
@@ -17,6 +19,7 @@ class Paired:
         ties: pairs with equal scores.
         losses: the others.
         difference: mean of first minus second, in points.
+        margin: half of the 95% confidence interval of that mean; None for fewer than 2 pairs.
         p: two-sided, of a paired t-test; None for fewer than 2 pairs or where all differences are equal.
     """
 
@@ -24,6 +27,7 @@ class Paired:
     ties: int
     losses: int
     difference: float
+    margin: float | None
     p: float | None
 
     @property
@@ -51,6 +55,7 @@ def compare_pairs(own: Mapping[object, float], other: Mapping[object, float]) ->
         ties=sum(abs(d) <= _TIE for d in differences),
         losses=sum(d < -_TIE for d in differences),
         difference=fmean(differences),
+        margin=half_width(differences) if len(differences) > 1 else None,
         p=_p_value([own[key] for key in keys], [other[key] for key in keys], differences),
     )
 

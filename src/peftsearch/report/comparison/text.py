@@ -48,7 +48,8 @@ def _score(score: TaskScore | None) -> str:
 
 
 def _against(pair: Paired) -> str:
-    return f"{pair.wins}-{pair.ties}-{pair.losses}, {_points(pair.difference)}"
+    margin = "" if pair.margin is None else f" ± {pair.margin:.2f}"
+    return f"{pair.wins}-{pair.ties}-{pair.losses}, {_points(pair.difference)}{margin}"
 
 
 def _points(difference: float) -> str:
@@ -74,7 +75,7 @@ def notes(comparison: Comparison) -> list[str]:
         "The test split was scored once for each run, after every choice was made on validation.",
         f"Learning rate: {chosen}.",
         f"Against {facts.reference} (uniform LoRA of at most the same budget): wins-ties-losses over pairs of the "
-        "same task and seed, mean difference in points; p of a two-sided paired t-test, n.a. for fewer than 2 pairs "
+        "same task and seed, mean difference in points ± half of its 95% interval; p of a two-sided paired t-test, n.a. for fewer than 2 pairs "
         "or equal differences.",
         f"Handed over: the mean difference of what a run hands over, the better one on validation of the method's and "
         f"{facts.reference}'s.",
@@ -122,7 +123,7 @@ def as_csv(comparison: Comparison) -> str:
     """The rows as numbers, a line each."""
     tasks = comparison.facts.tasks
     scores = [f"{task} {what}" for task in tasks for what in ("mean", "std", "seeds")]
-    against = ["wins", "ties", "losses", "mean_difference", "p", "handed_over"]
+    against = ["wins", "ties", "losses", "mean_difference", "margin", "p", "handed_over"]
     names = ["method", "outside_budget", "space", "parameters", *scores, "average", "search_seconds", "train_seconds"]
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\n")
@@ -136,7 +137,16 @@ def _numbers(row: MethodRow, tasks: tuple[str, ...]) -> list[object]:
     found = [row.scores.get(task) for task in tasks]
     scores = [number for s in found for number in ((s.mean, s.std, s.seeds) if s else (None, None, 0))]
     pair = row.against
-    against: list[float | None] = [pair.wins, pair.ties, pair.losses, pair.difference, pair.p] if pair else [None] * 5
-    against.append(row.handed_over)
+    counts = [pair.wins, pair.ties, pair.losses] if pair else [None] * 3
+    differences = [pair.difference, pair.margin, pair.p] if pair else [None] * 3
     sizes = [row.method, row.outside_budget, row.space, row.parameters]
-    return [*sizes, *scores, row.average, row.search_seconds, row.train_seconds, *against]
+    return [
+        *sizes,
+        *scores,
+        row.average,
+        row.search_seconds,
+        row.train_seconds,
+        *counts,
+        *differences,
+        row.handed_over,
+    ]
