@@ -75,8 +75,8 @@ def notes(comparison: Comparison) -> list[str]:
         "The test split was scored once for each run, after every choice was made on validation.",
         f"Learning rate: {chosen}.",
         f"Against {facts.reference} (uniform LoRA of at most the same budget): wins-ties-losses over pairs of the "
-        "same task and seed, mean difference in points ± half of its 95% interval; p of a two-sided paired t-test, n.a. for fewer than 2 pairs "
-        "or equal differences.",
+        "same task and seed, mean difference in points ± half of its 95% interval; p of a two-sided paired t-test, "
+        "n.a. for fewer than 2 pairs or equal differences.",
         f"Handed over: the mean difference of what a run hands over, the better one on validation of the method's and "
         f"{facts.reference}'s.",
         "Where a split is drawn, it is drawn with the run's seed and is the same for every method.",
