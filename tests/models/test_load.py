@@ -3,14 +3,16 @@
 import json
 
 import pytest
+import torch
 
 from peftsearch.errors import ModelError
 from peftsearch.models.load import load_config, load_model, load_tokenizer
-from peftsearch.testing.tiny_models import TINY, save_tiny
+from peftsearch.testing.tiny_models import TINY, save_tiny, tiny_tokenizer
 
 
 def test_the_seed_decides_on_the_head(tmp_path):
     TINY["bert"]().bert.save_pretrained(tmp_path)
+    tiny_tokenizer().save_pretrained(tmp_path)
     first, second, other = (load_model(str(tmp_path), num_labels=2, seed=s).model.classifier.weight for s in (1, 1, 2))
     assert (first == second).all() and (first != other).any()
 
@@ -41,6 +43,19 @@ def test_a_model_without_a_pad_token_pads_with_its_end_token(tmp_path):
     tokenizer = load_tokenizer(str(folder))
     assert tokenizer.pad_token == "</s>"
     assert loaded.model.config.pad_token_id == tokenizer.eos_token_id
+
+
+@pytest.mark.parametrize("pad_token_id", [0, 7, None])
+def test_a_row_has_the_same_logits_alone_and_padded_whatever_the_configuration_pads_with(pad_token_id, tmp_path):
+    folder = save_tiny("gpt2", tmp_path)
+    _edit(folder / "tokenizer_config.json", pad_token=None)
+    _edit(folder / "config.json", pad_token_id=pad_token_id)
+    model, tokenizer = load_model(str(folder), num_labels=2).model.eval(), load_tokenizer(str(folder))
+    texts = ["good", "a film that is longer than the other one"]
+    with torch.no_grad():
+        together = model(**tokenizer(texts, padding=True, return_tensors="pt")).logits
+        alone = torch.cat([model(**tokenizer(text, return_tensors="pt")).logits for text in texts])
+    torch.testing.assert_close(together, alone)
 
 
 def test_a_tokenizer_with_nothing_to_pad_with_is_refused(tmp_path):

@@ -1,6 +1,7 @@
 """Load pretrained models, their configurations and tokenizers."""
 
 import logging
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -108,11 +109,17 @@ def load_model(
     }
     with explained(name):
         model, info = loader.from_pretrained(**location, **options)
-    if model.config.pad_token_id is None:
-        model.config.pad_token_id = load_tokenizer(name).pad_token_id
+    # Heads that read the last token look for this one; another one than rows are padded with would be part of the text.
+    model.config.pad_token_id = _pad_token_id(name)
     found = TaskModel.of_checkpoint(name, model)
     check_sizes(name, found.head, info["mismatched_keys"])
     return found
+
+
+@cache
+def _pad_token_id(name: str) -> int | None:
+    """The token that a model's rows are padded with."""
+    return load_tokenizer(name).pad_token_id
 
 
 def sketch_model(name: str, *, num_labels: int | None = None, problem_type: str | None = None) -> TaskModel:
