@@ -58,6 +58,15 @@ def test_a_row_has_the_same_logits_alone_and_padded_whatever_the_configuration_p
     torch.testing.assert_close(together, alone)
 
 
+def test_the_classes_of_an_earlier_task_are_forgotten(tmp_path):
+    folder = save_tiny("bert", tmp_path)
+    _edit(folder / "config.json", id2label={"0": "NEGATIVE", "1": "POSITIVE"}, label2id={"NEGATIVE": 0, "POSITIVE": 1})
+    named = load_model(str(folder), num_labels=2, labels=("ham", "spam")).model.config
+    assert named.id2label == {0: "ham", 1: "spam"} and named.label2id == {"ham": 0, "spam": 1}
+    unnamed = load_model(str(folder), num_labels=2).model.config
+    assert unnamed.id2label == {0: "LABEL_0", 1: "LABEL_1"}
+
+
 def test_a_tokenizer_with_nothing_to_pad_with_is_refused(tmp_path):
     folder = save_tiny("gpt2", tmp_path)
     _edit(folder / "tokenizer_config.json", pad_token=None, eos_token=None)

@@ -74,6 +74,7 @@ def test_every_sort_of_result_can_be_merged(configuration, settings, tmp_path):
     export(result.folder, format="merged", output=tmp_path / "merged")
     merged = AutoModelForSequenceClassification.from_pretrained(tmp_path / "merged")
     torch.testing.assert_close(logits(merged), logits(load(result.folder)), atol=1e-5, rtol=1e-5)
+    assert merged.config.id2label == load(result.folder).config.id2label == {0: "down", 1: "up"}
     tokenizer = AutoTokenizer.from_pretrained(tmp_path / "merged")
     assert tokenizer("good")["input_ids"] == tiny_tokenizer()("good")["input_ids"]
 

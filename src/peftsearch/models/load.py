@@ -1,6 +1,7 @@
 """Load pretrained models, their configurations and tokenizers."""
 
 import logging
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -70,6 +71,7 @@ def load_model(
     *,
     num_labels: int | None,
     problem_type: str | None = None,
+    labels: Sequence[str] = (),
     seed: int = 0,
     weights: Path | None = None,
 ) -> TaskModel:
@@ -80,6 +82,7 @@ def load_model(
         num_labels: number of outputs of the classification or regression head; None for text-to-text, which has no
             head.
         problem_type: "single_label_classification" or "regression"; None to let the model choose by its labels.
+        labels: names of the classes, for the configuration (id2label); empty for those of transformers.
         seed: of the head's initial weights.
         weights: a folder with a fully fine-tuned copy, which is loaded instead of the pretrained weights.
 
@@ -100,6 +103,10 @@ def load_model(
     )
     if "gguf_file" not in location:
         location["use_safetensors"] = True
+    # Without them a model that was fine-tuned for another task keeps the names of that one.
+    names = dict(enumerate(labels or (f"LABEL_{i}" for i in range(num_labels or 0))))
+    if names:
+        options |= {"id2label": names, "label2id": {name: i for i, name in names.items()}}
     # The head of an earlier task may have another number of labels; it is then initialised anew.
     options |= {
         "trust_remote_code": False,
@@ -109,7 +116,7 @@ def load_model(
     }
     with explained(name):
         model, info = loader.from_pretrained(**location, **options)
-    # Heads that read the last token look for this one; another one than rows are padded with would be part of the text.
+    # Heads that read the last token look for this one; if rows were padded with another, that would be read as text.
     model.config.pad_token_id = _pad_token_id(name)
     found = TaskModel.of_checkpoint(name, model)
     check_sizes(name, found.head, info["mismatched_keys"])
@@ -117,7 +124,7 @@ def load_model(
 
 
 @cache
-def _pad_token_id(name: str) -> int | None:
+def _pad_token_id(name: str) -> Any:
     """The token that a model's rows are padded with."""
     return load_tokenizer(name).pad_token_id
 

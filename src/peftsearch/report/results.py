@@ -276,12 +276,14 @@ class SavedResult:
         num_labels: outputs of the task head; None for text-to-text, which has none.
         problem_type: "single_label_classification" or "regression"; None for text-to-text.
         saved_as: name of the folder that holds it: "adapter", or "model" for the whole model.
+        labels: names of the classes; empty where there are none.
     """
 
     model: str
     num_labels: int | None
     problem_type: str | None
     saved_as: str
+    labels: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

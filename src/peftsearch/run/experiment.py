@@ -113,7 +113,11 @@ class Experiment:
         """
         task_format = self.task_format
         return load_model(
-            self.model, num_labels=task_format.num_labels, problem_type=task_format.problem_type, seed=seed
+            self.model,
+            num_labels=task_format.num_labels,
+            problem_type=task_format.problem_type,
+            labels=task_format.labels,
+            seed=seed,
         )
 
     def start_model(self, seed: int) -> TaskModel:

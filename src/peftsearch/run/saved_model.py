@@ -1,12 +1,13 @@
 """Load the saved result of a run; the task's data is not needed."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from torch import nn
 from transformers import PreTrainedModel
 
 from peftsearch.errors import RunFolderError
+from peftsearch.models.head import TaskModel
 from peftsearch.models.load import load_model
 from peftsearch.modules.attach import count_peft_parameters
 from peftsearch.modules.saved_adapter import load_adapter
@@ -24,7 +25,7 @@ class SavedModel(SavedResult):
     def of(cls, experiment: Experiment, saved_as: str) -> "SavedModel":
         """Describe results of an experiment that lie in folders called `saved_as`."""
         task_format = experiment.task_format
-        return cls(experiment.model, task_format.num_labels, task_format.problem_type, saved_as)
+        return cls(experiment.model, task_format.num_labels, task_format.problem_type, saved_as, task_format.labels)
 
     @classmethod
     def read(cls, run: Path) -> "SavedModel":
@@ -36,6 +37,7 @@ class SavedModel(SavedResult):
         document = read_json(run / "results.json")
         try:
             saved = cls(**document["saved"])
+            saved = replace(saved, labels=tuple(saved.labels))
         except (KeyError, TypeError) as error:
             raise RunFolderError(
                 f"'{run / 'results.json'}' does not say how to load the result ({error}); another version wrote it. "
@@ -47,7 +49,7 @@ class SavedModel(SavedResult):
 
     def load_base(self) -> PreTrainedModel:
         """Load a new copy of the pretrained model, with an untrained task head."""
-        return load_model(self.model, num_labels=self.num_labels, problem_type=self.problem_type).model
+        return self._load().model
 
     def load(self, folder: Path) -> tuple[nn.Module, int]:
         """Load the result in a folder onto a new copy of the pretrained model.
@@ -66,9 +68,16 @@ class SavedModel(SavedResult):
         if not weights.is_dir():
             raise RunFolderError(f"'{weights}' does not exist. Is '{folder}' a finished run?")
         if self.saved_as == MODEL:
-            loaded = load_model(
-                self.model, num_labels=self.num_labels, problem_type=self.problem_type, weights=weights
-            )
+            loaded = self._load(weights)
             return loaded.model, loaded.backbone_parameters
         model = load_adapter(self.load_base(), weights, name=self.model)
         return model, count_peft_parameters(model)
+
+    def _load(self, weights: Path | None = None) -> TaskModel:
+        return load_model(
+            self.model,
+            num_labels=self.num_labels,
+            problem_type=self.problem_type,
+            labels=self.labels,
+            weights=weights,
+        )

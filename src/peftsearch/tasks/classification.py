@@ -46,6 +46,11 @@ class ClassificationFormat:
         """The `problem_type` for the model's configuration."""
         return "regression" if self.task.goal is Goal.REGRESSION else "single_label_classification"
 
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """Names of the classes; empty for a regression and for free answers."""
+        return self.task.labels if self.task.goal is Goal.CLASSIFICATION else ()
+
     def encode(self, examples: Sequence[Example]) -> EncodedDataset:
         """Tokenise examples: one row for each, or for each candidate of each."""
         rows = [row for example in examples for row in self._rows(example)]

@@ -35,6 +35,11 @@ class TaskFormat(Protocol):
         """The `problem_type` for the model's configuration; None for text-to-text."""
         ...
 
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """Names of the classes, one for each output of the head; empty where outputs are no classes."""
+        ...
+
     def encode(self, examples: Sequence[Example]) -> EncodedDataset:
         """Tokenise examples, and warn of how many rows were truncated."""
         ...

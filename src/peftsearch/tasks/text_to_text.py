@@ -67,6 +67,7 @@ class TextToTextFormat:
     num_truncated: int = field(default=0, init=False)
 
     num_labels = None
+    labels = ()
     problem_type = None
 
     @cached_property
