@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from peftsearch.errors import DataError
+from peftsearch.tasks.separated import read_csv, read_tsv
 
 Row = Mapping[str, Any]
 
@@ -26,7 +27,7 @@ def read_table(path: Path) -> list[Row]:
     if not path.is_file():
         raise DataError(f"There is no file '{path}'. Check the path.")
     try:
-        rows = READERS[suffix](path)
+        rows = list(READERS[suffix](path))
     except UnicodeDecodeError as error:
         raise DataError(f"'{path}' is not UTF-8 text ({error}). Convert it to UTF-8.") from error
     except (OSError, ValueError, RecursionError) as error:
@@ -86,24 +87,6 @@ def read_hub(name: str, configuration: str | None = None) -> dict[str, list[Row]
     return {str(split): table.to_list() for split, table in splits.items()}
 
 
-def _read_separated(path: Path, separator: str) -> list[Row]:
-    import pandas
-
-    # Cells are kept as written, and only an empty one is null: "NA" and "1.50" may be texts.
-    frame = pandas.read_csv(
-        path, sep=separator, encoding="utf-8-sig", dtype=str, keep_default_na=False, na_values=[""]
-    )
-    return list(frame.to_dict("records"))
-
-
-def _read_csv(path: Path) -> list[Row]:
-    return _read_separated(path, ",")
-
-
-def _read_tsv(path: Path) -> list[Row]:
-    return _read_separated(path, "\t")
-
-
 def _read_parquet(path: Path) -> list[Row]:
     import pandas
 
@@ -133,9 +116,9 @@ def _read_jsonl(path: Path) -> list[Row]:
     return rows
 
 
-READERS: Mapping[str, Callable[[Path], list[Row]]] = {
-    ".csv": _read_csv,
-    ".tsv": _read_tsv,
+READERS: Mapping[str, Callable[[Path], Sequence[Row]]] = {
+    ".csv": read_csv,
+    ".tsv": read_tsv,
     ".json": _read_json,
     ".jsonl": _read_jsonl,
     ".parquet": _read_parquet,
