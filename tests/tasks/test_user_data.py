@@ -156,6 +156,22 @@ def test_a_null_cell_names_its_row(tmp_path, suffix, column, message):
         _load(_write(tmp_path, f"train.{suffix}", rows))
 
 
+@pytest.mark.parametrize("suffix", ["json", "jsonl", "parquet"])
+@pytest.mark.parametrize(
+    ("column", "value", "message"),
+    [
+        ("stars", ["price", "staff"], "label in column 'stars' is a list"),
+        ("stars", [0, 1, 1], "label in column 'stars' is a list"),
+        ("review", [{"role": "user", "content": "hi"}], "text in column 'review' is a list"),
+        ("review", {"role": "user"}, "text in column 'review' is an object"),
+    ],
+)
+def test_a_list_or_an_object_is_no_text_and_no_label(tmp_path, suffix, column, value, message):
+    rows = [{**row, column: value} for row in _ROWS]
+    with pytest.raises(DataError, match=f"{message} in row 1 of train.{suffix}: .*SearchTrainer"):
+        _load(_write(tmp_path, f"train.{suffix}", rows))
+
+
 def test_a_word_among_decimal_labels_names_its_row(tmp_path):
     ratings = [f"{i + 0.5}" for i in range(29)] + ["unknown"]
     with pytest.raises(DataError, match=r"'unknown' in column 'stars' is not a finite number in row 30 of train.csv"):

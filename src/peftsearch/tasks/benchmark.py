@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from peftsearch.errors import DataError
-from peftsearch.tasks.cells import read_class, read_fields, read_label, read_number, read_text
+from peftsearch.tasks.cells import read_class, read_fields, read_number, read_value
 from peftsearch.tasks.load import TaskEntry, register_task
 from peftsearch.tasks.splits import Splits, check_splits, limit_train, split_large, split_small
 from peftsearch.tasks.tables import Row, read_hub, read_table, require_columns
@@ -145,7 +145,7 @@ def _to_examples(benchmark: Benchmark, rows: list[Row], *, source: str) -> list[
 def _to_example(benchmark: Benchmark, row: Row, *, where: str) -> Example:
     # The raw row is checked first, so that `prepare` only sees columns with values.
     for column in benchmark.needs:
-        read_text(row, column, where=where)
+        read_value(row, column, what="text", where=where)
     target = _read_target(benchmark, row, where=where)
     try:
         prepared = benchmark.prepare(row)
@@ -166,7 +166,7 @@ def _read_target(benchmark: Benchmark, row: Row, *, where: str) -> Target:
         return read_number(row, benchmark.label, where=where)
     if benchmark.goal is Goal.CLASSIFICATION:
         return read_class(row, benchmark.label, num_classes=len(benchmark.labels), where=where)
-    answers = read_label(row, benchmark.label, where=where)
+    answers = read_value(row, benchmark.label, what="label", where=where)
     if not isinstance(answers, (list, tuple)) or not answers:
         raise DataError(f"The column '{benchmark.label}' holds {answers!r} in {where}, but must list gold answers.")
     return tuple(dict.fromkeys(str(answer) for answer in answers))

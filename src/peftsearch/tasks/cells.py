@@ -1,18 +1,22 @@
 """Read cells of a table as text, class or number, with errors that name the row."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from peftsearch.errors import DataError
 from peftsearch.tasks.tables import Row, is_null
 
+# Characters of a cell that an error shows.
+_SHOWN = 60
 
-def read_text(row: Row, column: str, *, where: str) -> str:
-    """Read a cell as text.
+
+def read_value(row: Row, column: str, *, what: str = "value", where: str) -> object:
+    """Read a cell as it is, whatever it holds.
 
     Args:
         row: one row of a table.
         column: name of the column.
+        what: the cell in words for errors.
         where: the row in words for errors, such as "row 3 of train.csv".
 
     Raises:
@@ -20,7 +24,18 @@ def read_text(row: Row, column: str, *, where: str) -> str:
     """
     value = row.get(column)
     if is_null(value):
-        raise DataError(f"The text in column '{column}' is null in {where}. Fill it or remove the row.")
+        raise DataError(f"The {what} in column '{column}' is null in {where}. Fill it or remove the row.")
+    return value
+
+
+def read_text(row: Row, column: str, *, where: str) -> str:
+    """Read a cell as text; arguments as for `read_value`.
+
+    Raises:
+        DataError: if the cell is null, a list or an object.
+    """
+    value = read_value(row, column, what="text", where=where)
+    _refuse_nested(value, f"The text in column '{column}'", where)
     return value if isinstance(value, str) else str(value)
 
 
@@ -42,15 +57,28 @@ def read_fields(row: Row, columns: Sequence[tuple[str, str]], *, where: str) -> 
 
 
 def read_label(row: Row, column: str, *, where: str) -> object:
-    """Read a label as it is; arguments as for `read_text`.
+    """Read a label as it is; arguments as for `read_value`.
 
     Raises:
-        DataError: if the cell is null or blank.
+        DataError: if the cell is null or blank, a list or an object.
     """
-    value = row.get(column)
-    if is_null(value) or (isinstance(value, str) and not value.strip()):
-        raise DataError(f"The label in column '{column}' is null in {where}. Fill it or remove the row.")
+    value = read_value(row, column, what="label", where=where)
+    if isinstance(value, str) and not value.strip():
+        raise DataError(f"The label in column '{column}' is blank in {where}. Fill it or remove the row.")
+    _refuse_nested(value, f"The label in column '{column}'", where)
     return value
+
+
+def _refuse_nested(value: object, what: str, where: str) -> None:
+    """Refuse lists, objects and bytes, which Python would spell in its own way."""
+    if isinstance(value, Iterable) and not isinstance(value, str):
+        kind = "an object" if isinstance(value, Mapping) else "bytes" if isinstance(value, bytes) else "a list"
+        shown = repr(value)
+        shown = shown if len(shown) <= _SHOWN else f"{shown[:_SHOWN]}..."
+        raise DataError(
+            f"{what} is {kind} in {where}: {shown}. A row has one text in each text column and one class or number; "
+            "several labels, chats and other tasks run in your own Trainer, see SearchTrainer in docs/python.md."
+        )
 
 
 def read_number(row: Row, column: str, *, where: str) -> float:

@@ -49,6 +49,6 @@ def _check_header(header: Sequence[str]) -> None:
 def _check_cells(cells: Sequence[str], header: Sequence[str], line: int) -> None:
     if len(cells) != len(header):
         raise ValueError(
-            f"line {line} has {len(cells)} cells, but the first line names {len(header)} columns. Give every row all of "
-            "its cells, and quote those that hold the separator (csv)."
+            f"line {line} has {len(cells)} cells, but the first line names {len(header)} columns. Give every row "
+            "all of its cells, and quote those that hold the separator (csv)."
         )
