@@ -2,11 +2,13 @@
 
 import json
 import multiprocessing
+import shutil
 import signal
+from pathlib import Path
 
 import pytest
 
-from peftsearch import search, train
+from peftsearch import evaluate, search, train
 from peftsearch.cli.main import main
 from peftsearch.errors import RunFolderError
 from peftsearch.run.folder import alone_in
@@ -125,3 +127,23 @@ def test_a_comparison_that_is_not_there_cannot_go_on(tmp_path, capsys):
     argv = ["compare", "--model", "demo", "--methods", "lora", "--tasks", "demo", "--budget", "1k", "--resume"]
     assert main([*argv, "--output", str(tmp_path / "no")]) == 2
     assert "no comparison in" in capsys.readouterr().err
+
+
+def test_a_run_is_not_resumed_on_other_data_and_evaluate_says_that_it_has_changed(settings, tmp_path, caplog):
+    given = settings(configuration="lora", method={"rank": 1}, budget="")
+    files = [Path(shutil.copy(path, tmp_path)) for path in given["data"].split(",")]
+    given["data"] = ",".join(map(str, files))
+    result = train(**given)
+    record = (result.folder / "split.json").read_bytes()
+    kept = evaluate(result.folder)
+    # Another copy of the same examples, with line ends of its own, changes nothing.
+    files[2].write_bytes(files[2].read_bytes().replace(b"\r\n", b"\n"))
+    assert evaluate(result.folder) == kept and "has changed" not in caplog.text
+    for number, name in ((2, "test"), (0, "train")):
+        rows = files[number].read_text().splitlines()
+        files[number].write_text("\n".join([rows[0], *reversed(rows[1:])]) + "\n")
+        with pytest.raises(RunFolderError, match=f"The data has changed.*other examples in .*{name}"):
+            train(**given | {"resume": True})
+    assert (result.folder / "split.json").read_bytes() == record
+    evaluate(result.folder)
+    assert "The test split has changed" in caplog.text

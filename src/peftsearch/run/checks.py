@@ -2,12 +2,12 @@
 
 from pathlib import Path
 
-from peftsearch.errors import BudgetError, ConfigurationError
+from peftsearch.errors import BudgetError, ConfigurationError, RunFolderError
 from peftsearch.methods.manual.manual_methods import MANUAL_METHODS
 from peftsearch.methods.manual.method import place
 from peftsearch.run.config import RunConfig, check_same_run, read_config
 from peftsearch.run.experiment import Experiment
-from peftsearch.run.folder import check_run_folder
+from peftsearch.run.folder import SPLITS, check_run_folder, read_json
 from peftsearch.run.hub import check_push
 from peftsearch.run.recipe import Recipe
 from peftsearch.searches.method import METHODS
@@ -69,6 +69,35 @@ def check_folder(config: RunConfig) -> None:
     check_run_folder(folder, resume=config.resume, overwrite=config.overwrite)
     if config.resume and (folder / "config.yaml").exists():
         check_same_run(config, read_config(folder / "config.yaml"))
+
+
+def changed_splits(folder: Path, experiment: Experiment) -> list[str]:
+    """Names of the splits whose examples are no longer those that a run was started with; none without a record.
+
+    Raises:
+        RunFolderError: if the record cannot be read.
+    """
+    record = folder / SPLITS
+    if not record.exists():
+        return []
+    then, now = read_json(record).get("sha256", {}), experiment.task.split_record()["sha256"]
+    assert isinstance(now, dict)
+    return [name for name, found in now.items() if then.get(name) != found]
+
+
+def check_same_data(config: RunConfig, experiment: Experiment) -> None:
+    """Refuse to resume a run on other examples than it was started with.
+
+    Raises:
+        RunFolderError: with the splits that differ.
+    """
+    folder = Path(config.output_folder)
+    changed = changed_splits(folder, experiment) if config.resume else []
+    if changed:
+        raise RunFolderError(
+            f"The data has changed since the run in '{folder}' was started: other examples in {', '.join(changed)}. "
+            "Resume with the same files, or start anew with --overwrite or another --output."
+        )
 
 
 def check_services(config: RunConfig) -> None:

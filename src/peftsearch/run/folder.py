@@ -15,6 +15,8 @@ from peftsearch.files import read_limited, write_json
 from peftsearch.space import Site
 
 LOCK = ".lock"
+# Record of the splits: rule, seed, sizes, and a fingerprint of each one's examples.
+SPLITS = "split.json"
 # No document of a run is as large.
 _MAX_BYTES = 100_000_000
 

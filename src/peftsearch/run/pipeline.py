@@ -12,12 +12,20 @@ from peftsearch.files import write_json, write_text
 from peftsearch.methods.manual.manual_methods import UNIFORM_LORA
 from peftsearch.report.results import SEARCHED, FrontEntry, RandomBaseline, UniformBaseline
 from peftsearch.run.candidates import Candidate, baseline_folder, hand_over, train_by_hand
-from peftsearch.run.checks import check_baselines, check_cost, check_folder, check_is_search, check_services
+from peftsearch.run.checks import (
+    changed_splits,
+    check_baselines,
+    check_cost,
+    check_folder,
+    check_is_search,
+    check_same_data,
+    check_services,
+)
 from peftsearch.run.choose_recipe import choose_recipe
 from peftsearch.run.config import RunConfig, read_config
 from peftsearch.run.experiment import Experiment
 from peftsearch.run.finish import finish
-from peftsearch.run.folder import alone_in, make_run_folder, write_sites
+from peftsearch.run.folder import SPLITS, alone_in, make_run_folder, write_sites
 from peftsearch.run.ladder import add_ladder, describe_ladder
 from peftsearch.run.outlook import describe_found, describe_trained
 from peftsearch.run.pareto import train_front
@@ -121,6 +129,10 @@ def run_evaluate(run: Path, split: str) -> dict[str, float]:
     """
     model = load_run(run)
     experiment = Experiment.open(read_config(run / "config.yaml"))
+    if split in changed_splits(run, experiment):
+        logger.warning(
+            "The %s split has changed since the run in '%s': these are scores on other examples.", split, run
+        )
     return score(model, experiment, getattr(experiment, split))
 
 
@@ -142,6 +154,7 @@ def open_experiment(config: RunConfig) -> Experiment:
     check_folder(config)
     check_services(config)
     experiment = Experiment.open(config)
+    check_same_data(config, experiment)
     experiment.check()
     return experiment
 
@@ -155,7 +168,7 @@ def _start(config: RunConfig, experiment: Experiment) -> Path:
     write_text(folder / "config.yaml", config.to_yaml())
     write_json(folder / "environment.json", environment())
     write_sites(folder / "sites.json", experiment.sites)
-    write_json(folder / "split.json", experiment.task.split_record())
+    write_json(folder / SPLITS, experiment.task.split_record())
     return folder
 
 
