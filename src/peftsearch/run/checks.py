@@ -11,6 +11,7 @@ from peftsearch.run.folder import SPLITS, check_run_folder, read_json
 from peftsearch.run.hub import check_push
 from peftsearch.run.recipe import Recipe
 from peftsearch.searches.method import METHODS
+from peftsearch.training.arguments import check_precision
 from peftsearch.training.trackers import check_tracker
 
 
@@ -101,10 +102,11 @@ def check_same_data(config: RunConfig, experiment: Experiment) -> None:
 
 
 def check_services(config: RunConfig) -> None:
-    """Check the tracker that a run reports to and the hub that it is pushed to.
+    """Check the precision that a run trains in, the tracker that it reports to and the hub that it is pushed to.
 
     Raises:
         PeftSearchError: for the first that cannot be used.
     """
+    check_precision(config.training.bf16)
     check_tracker(config.training.report_to)
     check_push(config)

@@ -8,6 +8,7 @@ from statistics import fmean
 from typing import Any
 
 from peftsearch.environment import threads_of_each
+from peftsearch.errors import ModelError
 from peftsearch.models.check_weights import check_weights
 from peftsearch.models.discover import find_sites
 from peftsearch.models.head import TaskModel
@@ -98,7 +99,19 @@ class Experiment:
         if not check_weights(self._sketch):
             # What is to be fetched, or has no header, is loaded once before anything is written or deleted.
             self.load_model(self.seed)
+        self._check_vocabulary()
         _ = self.space, self.budgets
+
+    def _check_vocabulary(self) -> None:
+        """Refuse a tokenizer with more tokens than the model has embeddings."""
+        tokens = len(self.task_format.tokenizer)
+        embeddings = self._sketch.model.get_input_embeddings()
+        rows = getattr(embeddings, "num_embeddings", tokens)
+        if tokens > rows:
+            raise ModelError(
+                f"The tokenizer of '{self.model}' has {tokens:,} tokens, but the model has embeddings for {rows:,}. "
+                "Call model.resize_token_embeddings(len(tokenizer)) and save both, or take the model's own tokenizer."
+            )
 
     def __getstate__(self) -> dict[str, Any]:
         """What is pickled for a worker: the fields and the encoded splits, since all else is quickly made again."""

@@ -23,6 +23,7 @@ class TaskFormat(Protocol):
     limit, over all calls of `encode`.
     """
 
+    tokenizer: PreTrainedTokenizerBase
     num_truncated: int
 
     @property

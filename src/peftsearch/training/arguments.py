@@ -6,7 +6,9 @@ from pathlib import Path
 
 import torch
 from transformers import TrainingArguments
+from transformers.utils import is_torch_bf16_gpu_available
 
+from peftsearch.settings import SettingError
 from peftsearch.training.settings import TrainingSettings
 
 
@@ -61,6 +63,21 @@ def training_arguments(settings: TrainingSettings, phase: Phase) -> TrainingArgu
         remove_unused_columns=False,
         dataloader_pin_memory=torch.cuda.is_available(),
     )
+
+
+def check_precision(setting: str) -> None:
+    """Refuse bfloat16 on a device that cannot train with it.
+
+    Args:
+        setting: "auto", "true" or "false".
+
+    Raises:
+        SettingError: if it is "true" and the device cannot.
+    """
+    if setting == "true" and not is_torch_bf16_gpu_available():
+        raise SettingError(
+            "training.bf16 is true, but no device here trains in bfloat16. Leave it out: 'auto' takes it where it can."
+        )
 
 
 def uses_bf16(setting: str) -> bool:

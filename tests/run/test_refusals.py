@@ -1,0 +1,36 @@
+"""What is refused before anything is written: models and devices that do not suit."""
+
+from pathlib import Path
+
+import pytest
+
+from peftsearch import train
+from peftsearch.errors import ModelError
+from peftsearch.run.config import make_config
+from peftsearch.run.dry_run import describe_train
+from peftsearch.settings import SettingError
+from peftsearch.testing.tiny_models import save_tiny, tiny_tokenizer
+
+
+def refused(settings: dict, error: type[Exception], message: str) -> None:
+    """Expect the same words from a dry run and from the run, and no folder."""
+    with pytest.raises(error, match=message):
+        describe_train(make_config(settings))
+    with pytest.raises(error, match=message):
+        train(**settings)
+    assert not Path(settings["output"]).exists()
+
+
+def test_a_tokenizer_with_more_tokens_than_the_model_has_embeddings(settings, tmp_path):
+    folder = save_tiny("llama", tmp_path / "llama")
+    tokenizer = tiny_tokenizer()
+    tokenizer.add_tokens([f"word{i}" for i in range(1000)])
+    tokenizer.save_pretrained(folder)
+    given = settings(configuration="lora", method={}, budget="", model=str(folder))
+    refused(given, ModelError, rf"has {len(tokenizer):,} tokens, but the model has embeddings for \d+.*resize_token")
+
+
+def test_bfloat16_on_a_device_without_it(settings, monkeypatch):
+    monkeypatch.setattr("peftsearch.training.arguments.is_torch_bf16_gpu_available", lambda: False)
+    given = settings(configuration="lora", method={}, budget="", training={"bf16": "true"})
+    refused(given, SettingError, "training.bf16 is true, but no device here trains in bfloat16")
