@@ -172,6 +172,17 @@ def test_a_list_or_an_object_is_no_text_and_no_label(tmp_path, suffix, column, v
         _load(_write(tmp_path, f"train.{suffix}", rows))
 
 
+def test_texts_on_two_sides_of_a_split_are_counted(tmp_path, caplog):
+    rows = [{"review": f"text {i % 20}", "stars": ("bad", "good")[i % 2]} for i in range(100)]
+    task = _load(_write(tmp_path, "films.csv", rows))
+    sizes = {name: len(examples) for name, examples in task.splits.items()}
+    for name in ("validation", "test"):
+        assert f"{sizes[name]} of {sizes[name]} {name} rows of films have the texts of a training row" in caplog.text
+    caplog.clear()
+    _load(_write(tmp_path, "once.csv"))
+    assert "texts of a training row" not in caplog.text
+
+
 def test_a_word_among_decimal_labels_names_its_row(tmp_path):
     ratings = [f"{i + 0.5}" for i in range(29)] + ["unknown"]
     with pytest.raises(DataError, match=r"'unknown' in column 'stars' is not a finite number in row 30 of train.csv"):

@@ -158,6 +158,27 @@ def check_splits(rows: Mapping[str, Sequence[Example]], *, labels: Sequence[str]
         logger.warning("No training row of %s has the labels %s; they can't be learned.", source, shorten(missing))
 
 
+def warn_of_leaks(rows: Mapping[str, Sequence[Example]], *, source: str) -> None:
+    """Warn of validation and test rows whose texts are those of a training row: their scores are too good.
+
+    Args:
+        rows: "train", "validation" and "test" -> the examples.
+        source: the data in words.
+    """
+    known = {example.fields for example in rows[TRAIN]}
+    for name in (VALIDATION, TEST):
+        count = sum(example.fields in known for example in rows[name])
+        if count:
+            logger.warning(
+                "%d of %d %s rows of %s have the texts of a training row, so their score is too good. Remove the rows "
+                "that are there twice, or give a file for each split.",
+                count,
+                len(rows[name]),
+                name,
+                source,
+            )
+
+
 def shorten(names: Sequence[str]) -> str:
     """List at most ten names in quotes."""
     shown = ", ".join(f"'{name}'" for name in names[:10])

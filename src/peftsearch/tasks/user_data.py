@@ -8,7 +8,7 @@ from pathlib import Path
 
 from peftsearch.errors import DataError
 from peftsearch.tasks.cells import as_number, read_fields, read_label, read_number
-from peftsearch.tasks.splits import Splits, check_splits, limit_train, shorten, split_one, split_small
+from peftsearch.tasks.splits import Splits, check_splits, limit_train, shorten, split_one, split_small, warn_of_leaks
 from peftsearch.tasks.tables import READERS, Row, read_hub, read_table, require_columns
 from peftsearch.tasks.task import TEST, TRAIN, VALIDATION, Example, Goal, Task, TaskRequest
 
@@ -57,6 +57,7 @@ def load_user_data(request: TaskRequest) -> Task:
     train = limit_train(splits.rows[TRAIN], max_samples=request.max_train_samples, seed=request.seed)
     rows = {**splits.rows, TRAIN: train}
     check_splits(rows, labels=labels, source=name)
+    warn_of_leaks(rows, source=name)
     is_classification = goal is Goal.CLASSIFICATION
     return Task(
         name=name,
