@@ -183,6 +183,18 @@ def test_texts_on_two_sides_of_a_split_are_counted(tmp_path, caplog):
     assert "texts of a training row" not in caplog.text
 
 
+@pytest.mark.parametrize("values", [[f"a long answer {i}" for i in range(30)], [100_000 + 7 * i for i in range(30)]])
+def test_a_column_of_values_that_do_not_repeat_is_no_label(tmp_path, values):
+    message = "label column 'stars' of films.csv has 30 different values in 30 rows.*classes must repeat.*--label"
+    with pytest.raises(DataError, match=message):
+        _load(_ratings(tmp_path, values, name="films.csv"))
+
+
+def test_few_rows_a_class_are_said(tmp_path, caplog):
+    _load(_ratings(tmp_path, [f"class {i % 6}" for i in range(48)], name="films.csv"))
+    assert "films.csv has 48 rows for 6 classes: fewer than 10 a class" in caplog.text
+
+
 def test_a_word_among_decimal_labels_names_its_row(tmp_path):
     ratings = [f"{i + 0.5}" for i in range(29)] + ["unknown"]
     with pytest.raises(DataError, match=r"'unknown' in column 'stars' is not a finite number in row 30 of train.csv"):

@@ -2,7 +2,7 @@
 
 import logging
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +17,10 @@ logger = logging.getLogger(__name__)
 MAX_LENGTH = 256
 # A label column with more distinct fractional numbers than this holds numbers, even if some cells are wrong.
 _MAX_FRACTIONAL_CLASSES = 20
+# A table with so few rows may have a class for each.
+_FEWEST_ROWS = 4
+# A warning is given below so many training rows a class.
+_ROWS_PER_CLASS = 10
 _INTEGER = re.compile(r"[+-]?\d+")
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+|[\w-]+")
 
@@ -132,13 +136,15 @@ def _find_classes(tables: Sequence[Table], label: str) -> tuple[str, ...]:
     """Collect the classes of the training table, sorted by name, or by value if all are integers.
 
     Raises:
-        DataError: for labels of later tables that the training table does not have.
+        DataError: for labels that hardly ever repeat, and for labels of later tables that the training table does not
+            have.
     """
     found = [
         {_class_name(read_label(row, label, where=_where(table, i))) for i, row in enumerate(table.rows)}
         for table in tables
     ]
     classes = found[0]
+    _check_number(classes, tables[0], label)
     for table, names in zip(tables[1:], found[1:]):
         unseen = sorted(names - classes)
         if unseen:
@@ -148,6 +154,28 @@ def _find_classes(tables: Sequence[Table], label: str) -> tuple[str, ...]:
             )
     is_integer = all(_INTEGER.fullmatch(name) for name in classes)
     return tuple(sorted(classes, key=int if is_integer else str))
+
+
+def _check_number(classes: Collection[str], train: Table, label: str) -> None:
+    """Refuse a label column whose values hardly ever repeat, and warn of classes with few rows.
+
+    Raises:
+        DataError: for more classes than half of the training rows.
+    """
+    rows = len(train.rows)
+    if rows <= _FEWEST_ROWS:
+        return
+    if len(classes) > rows / 2:
+        raise DataError(
+            f"The label column '{label}' of {train.name} has {len(classes)} different values in {rows} rows, for "
+            f"example {shorten(sorted(classes)[:3])}, but classes must repeat. Name another column in --label. For a "
+            "regression write numbers with a decimal point (100000.0); free text as an answer is trained in your own "
+            "Trainer, see SearchTrainer in docs/python.md."
+        )
+    if rows < _ROWS_PER_CLASS * len(classes):
+        logger.warning(
+            "%s has %d rows for %d classes: fewer than %d a class.", train.name, rows, len(classes), _ROWS_PER_CLASS
+        )
 
 
 def _class_name(value: object) -> str:
