@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch import nn
 
-from peftsearch.methods.pursuit.directions import crossed_square, directions_of, random_frame, range_of
+from peftsearch.methods.pursuit.directions import Directions, crossed_square, directions_of, random_frame, range_of
 from peftsearch.methods.pursuit.method import Pursuit
 from peftsearch.methods.pursuit.settings import PursuitSettings
 from peftsearch.methods.pursuit.sketch import ROW_SQUARE, LoraSketch
@@ -50,20 +50,16 @@ class TestDirections:
         assert cosines.min() > 0.9999
         torch.testing.assert_close(sketch.directions.gains[:4], values[:4] ** 2 * ROW_SQUARE, rtol=1e-3, atol=0)
 
-    def test_the_output_stays_while_a_sketch_looks(self):
+    def test_held_components_stay_and_new_ones_have_no_effect(self):
         lora = Lora(nn.Linear(30, 40), 18)
         nn.init.normal_(lora.B)
-        held = (lora.B[:, :2] @ lora.A[:2]).detach()
+        held_a, held_b = lora.A[:2].detach().clone(), lora.B[:, :2].detach().clone()
         gradient = decaying(40, 30)
-        seen = []
-
-        def loss_of(part, delta):
-            seen.append(delta.detach())
-            return (gradient * delta).sum()
-
-        look(lora, loss_of, held=2)
-        for delta in seen:
-            torch.testing.assert_close(delta, held)
+        sketch = look(lora, lambda part, delta: (gradient * delta).sum(), held=2)
+        grown = sketch.grown(5)
+        assert grown["A"].shape == (5, 30) and grown["B"].shape == (40, 5)
+        torch.testing.assert_close(grown["B"] @ grown["A"], held_b @ held_a)
+        torch.testing.assert_close(grown["A"][2:].square().sum(1), torch.full((3,), ROW_SQUARE))
 
     def test_a_gain_is_the_fall_of_the_loss_that_a_small_step_brings(self):
         torch.manual_seed(0)
@@ -75,14 +71,12 @@ class TestDirections:
             return (second(hidden) - y).square().mean()
 
         sketch = look(Lora(first, 20).double(), loss_of)
-        a, b = (
-            sketch.directions.right[:1] * ROW_SQUARE**0.5,
-            torch.zeros(25, 1, dtype=torch.double, requires_grad=True),
-        )
-        before = loss_of(0, b @ a)
+        grown = sketch.grown(1)
+        b = grown["B"].clone().requires_grad_(True)
+        before = loss_of(0, b @ grown["A"])
         (gradient,) = torch.autograd.grad(before, b)
         rate = 1e-3
-        after = loss_of(0, (b - rate * gradient) @ a)
+        after = loss_of(0, (b - rate * gradient) @ grown["A"])
         assert (before - after).item() == pytest.approx(rate * float(sketch.directions.gains[0]), rel=1e-3)
 
     def test_layers_that_are_narrower_than_the_sketch(self):
@@ -96,7 +90,25 @@ class TestDirections:
         noise = [[torch.randn(8, 100, generator=generator) for _ in range(4)] for _ in range(50)]
         naive = torch.stack([torch.linalg.svdvals(torch.stack(parts).mean(0))[0] ** 2 for parts in noise]).mean()
         crossed = torch.stack([directions_of(parts).gains[0] for parts in noise]).mean()
-        assert naive > 20 and crossed < 5
+        assert naive > 20 and crossed < naive / 5
+
+    def test_the_direction_of_one_odd_part_comes_after_one_that_all_parts_share(self):
+        # Sixteen parts: 1 along y in each, and 20 along x in the first alone, whose mean of 1.25 is larger.
+        parts = [torch.tensor([[20.0 if i == 0 else 0.0, 0.0], [0.0, 1.0]]) for i in range(16)]
+        found = directions_of(parts)
+        torch.testing.assert_close(found.right.abs(), torch.tensor([[0.0, 1.0], [1.0, 0.0]]))
+        # Left out one by one: x is 0 in fifteen parts, and in the first the others have none of it.
+        torch.testing.assert_close(found.gains, torch.tensor([15 / 16, 1 / 16]))
+        torch.testing.assert_close(found.shares, torch.tensor([15 / 16, 1 / 16 / 1.25**2]))
+
+    def test_a_row_of_a_noisy_direction_is_mostly_drawn(self):
+        lora = Lora(nn.Linear(2, 2), 2)
+        drawn = lora.A.detach().clone()
+        sketch = LoraSketch(lora, 0)
+        sketch.directions = Directions(torch.eye(2), torch.ones(2), torch.tensor([1.0, 0.25]))
+        rows = sketch.grown(2)["A"]
+        torch.testing.assert_close(rows[0], torch.tensor([ROW_SQUARE**0.5, 0.0]))
+        torch.testing.assert_close(rows[1], torch.tensor([0.0, 0.5 * ROW_SQUARE**0.5]) + 0.75**0.5 * drawn[1])
 
     def test_the_crossed_square_is_the_mean_product_of_two_parts(self):
         assert crossed_square([torch.tensor([1.0, 0.0]), torch.tensor([1.0, 2.0])]) == 1.0

@@ -40,8 +40,8 @@ def search_by_growth(
 ) -> SearchResult:
     """Add modules stage by stage, with a short training after each but the last.
 
-    If `request.inherit`, the modules are also saved with all that the stages trained. Result and other arguments are
-    those of `search_configuration`.
+    The modules are also saved as their training starts: with all that the stages trained if `request.inherit`, else as
+    they were added, without effect. Result and other arguments are those of `search_configuration`.
 
     Args:
         experiment: gives model and data.
@@ -64,9 +64,8 @@ def search_by_growth(
     for number, stage in enumerate(stages):
         if stage.budget in budgets:
             results[stage.budget] = growth.configuration_of(number)
-            if request.inherit:
-                with new_folder(folder / start_folder(stage.budget, smallest=budgets[0])) as new:
-                    growth.trained(number).save_pretrained(str(new))
+            with new_folder(folder / start_folder(stage.budget, smallest=budgets[0])) as new:
+                growth.start(number, inherit=request.inherit).save_pretrained(str(new))
     records = [read_json(growth.folder_of(number) / _RECORD) for number in range(len(stages))]
     # Stages of an interrupted search count with the time that they took then.
     seconds = max(time.perf_counter() - started, sum(record["seconds"] for record in records))
@@ -111,9 +110,12 @@ class _Growth:
         seconds = time.perf_counter() - started
         write_json(place / _RECORD, {"budget": stage.budget, "steps": stage.steps, "seconds": seconds})
 
-    def trained(self, number: int) -> PeftModel:
-        """The model with what has been trained up to a stage."""
-        return self._with_weights(*self._read(number))
+    def start(self, number: int, *, inherit: bool) -> PeftModel:
+        """The model with which the training of a stage's configuration starts."""
+        grown, head = self._read(number)
+        if inherit:
+            return self._with_weights(grown, head)
+        return self._with_weights(self.grower.restart(grown), {})
 
     def _read(self, number: int) -> tuple[Grown, Mapping[str, torch.Tensor]]:
         """The modules of a stage with their weights, and the task head by its names in peft's model."""

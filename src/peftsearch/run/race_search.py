@@ -12,16 +12,16 @@ from pathlib import Path
 from statistics import fmean
 
 from peftsearch.errors import TrainingError
-from peftsearch.files import append_row, cut_rows, flush, read_rows
+from peftsearch.files import append_row, cut_rows, flush, new_folder, read_rows
 from peftsearch.methods.race.elimination import Rung, Schedule, survivors
 from peftsearch.methods.race.pool import PURSUIT, Entrant, Pool, pursued_spaces
 from peftsearch.methods.race.settings import RaceSettings
 from peftsearch.run.experiment import Experiment
 from peftsearch.run.growth_search import search_by_growth
 from peftsearch.run.judging import Judge, Judged, judging
-from peftsearch.run.recipe import FreshModules
+from peftsearch.run.recipe import found_modules
 from peftsearch.run.search_request import SearchRequest
-from peftsearch.run.search_result import SearchResult, training_folder
+from peftsearch.run.search_result import SearchResult, start_folder, training_folder
 from peftsearch.run.train import write_found_rate
 from peftsearch.run.training import Training
 from peftsearch.run.trial_search import make_problem
@@ -199,9 +199,13 @@ class _Race:
         return self.pool.entrants(self.budget, pursued=pursued)
 
     def _lane(self, entrant: Entrant, rate: float) -> Lane:
-        recipe = FreshModules(entrant.name, "race", configuration=entrant.configuration)
+        recipe = found_modules(entrant.configuration, self._start_of(entrant), name=entrant.name, method="race")
         place = self._lane_folder / f"{entrant.name}-{rate:g}"
         return Lane(entrant, Training(self.experiment, recipe, place, self.experiment.seed, rate, self.budget))
+
+    def _start_of(self, entrant: Entrant) -> Path:
+        """Folder of the adapter that an entrant starts from, which need not exist."""
+        return self.folder / "search" / entrant.name / start_folder(self.budget, smallest=self._smallest)
 
     @property
     def _smallest(self) -> int:
@@ -253,7 +257,11 @@ class _Race:
             shutil.rmtree(lanes[name].training.folder, ignore_errors=True)
 
     def _finish(self, winner: Lane) -> None:
-        """Put the winner's training where the run's training of this budget looks for it."""
+        """Put the winner's training and its start where the run's training of this budget looks for them."""
+        start = self._start_of(winner.entrant)
+        if start.exists():
+            with new_folder(self.folder / start_folder(self.budget, smallest=self._smallest)) as new:
+                shutil.copytree(start, new, dirs_exist_ok=True)
         place = self.folder / training_folder(self.budget, smallest=self._smallest) / f"seed-{self.experiment.seed}"
         if not place.exists() and winner.training.folder.exists():
             place.parent.mkdir(parents=True, exist_ok=True)

@@ -82,3 +82,11 @@ class Grower(Protocol):
             budget: parameters.
         """
         ...
+
+    def restart(self, grown: Grown) -> Grown:
+        """Take away what was trained: the same modules, without effect.
+
+        Returns:
+            the modules with the weights that they keep; all others are drawn anew.
+        """
+        ...

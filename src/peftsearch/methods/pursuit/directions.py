@@ -14,15 +14,17 @@ import torch
 
 
 class Directions(NamedTuple):
-    """Directions of a gradient G (out_width, in_width), the strongest first.
+    """Directions of a gradient G (out_width, in_width), the one with the largest gain first.
 
     Args:
         right: (directions, in_width) unit rows v_k.
         gains: (directions,) estimates of sigma_k squared, without the part that noise adds.
+        shares: (directions,) that part of the measured square which is no noise, in [0, 1].
     """
 
     right: torch.Tensor
     gains: torch.Tensor
+    shares: torch.Tensor
 
 
 def random_frame(rows: int, width: int, generator: torch.Generator) -> torch.Tensor:
@@ -44,9 +46,13 @@ def directions_of(projections: Sequence[torch.Tensor]) -> Directions:
     Args:
         projections: two or more.
     """
-    right = torch.linalg.svd(torch.stack(tuple(projections)).mean(0), full_matrices=False).Vh
-    gains = [_crossed(projections, left_out) for left_out in range(len(projections))]
-    return Directions(right, torch.stack(gains).mean(0).clamp_min(0))
+    _, values, right = torch.linalg.svd(torch.stack(tuple(projections)).mean(0), full_matrices=False)
+    crossed = [_crossed(projections, left_out) for left_out in range(len(projections))]
+    gains = torch.stack(crossed).mean(0).clamp_min(0)
+    shares = (gains / values.square().clamp_min(torch.finfo(values.dtype).tiny)).clamp_max(1)
+    # A direction with the largest square can be all noise.
+    order = torch.argsort(gains, descending=True, stable=True)
+    return Directions(right[order], gains[order], shares[order])
 
 
 def _crossed(projections: Sequence[torch.Tensor], left_out: int) -> torch.Tensor:

@@ -13,7 +13,7 @@ from peftsearch.methods.pursuit.sketch import LoraSketch
 from peftsearch.methods.pursuit.units import Unit, add_units
 from peftsearch.modules.kinds.lora import Lora
 from peftsearch.modules.peft_module import KINDS, PeftModule
-from peftsearch.searches.growth import Gradients, Grower, Grown, Stage, put_leading
+from peftsearch.searches.growth import Gradients, Grower, Grown, Stage, leading, put_leading
 from peftsearch.space import Choice, Configuration, Placement, SearchSpace
 from peftsearch.supernet.supernet import Supernet
 
@@ -56,7 +56,19 @@ class Pursuit(Grower):
         gains = self._measure(sketches, others, gradients)
         units = [Unit(p, gain) for p, found in gains.items() for gain in found]
         grown = add_units(self.space, held.configuration, units, budget=budget)
-        return Grown(grown, held.tensors)
+        tensors = {
+            p: sketches[p].grown(rank) if p in sketches else leading(modules[p], rank)
+            for p, rank in ((choice.placement, choice.rank) for choice in grown)
+        }
+        return Grown(grown, tensors)
+
+    def restart(self, grown: Grown) -> Grown:
+        tensors = {
+            placement: {"A": own["A"], "B": torch.zeros_like(own["B"])}
+            for placement, own in grown.tensors.items()
+            if placement.kind == Lora.kind
+        }
+        return Grown(grown.configuration, tensors)
 
     def _measure(
         self, sketches: Mapping[Placement, LoraSketch], others: Mapping[Placement, PeftModule], gradients: Gradients

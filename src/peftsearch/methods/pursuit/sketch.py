@@ -6,6 +6,7 @@ import torch
 
 from peftsearch.methods.pursuit.directions import Directions, directions_of, random_frame, range_of
 from peftsearch.modules.kinds.lora import Lora
+from peftsearch.searches.growth import ModuleTensors
 
 # Squared norm of a row of LoRA's A as it starts: its variance 1 / (3 in_width), times the width.
 ROW_SQUARE = 1 / 3
@@ -24,7 +25,8 @@ class LoraSketch:
 
     def __init__(self, module: Lora, held: int):
         self.module, self.held = module, held
-        self.directions = Directions(module.A[:0].detach(), module.A.new_zeros(0))
+        self.directions = Directions(module.A[:0].detach(), module.A.new_zeros(0), module.A.new_zeros(0))
+        self._drawn = module.A[held:].detach().clone()
 
     @torch.no_grad()
     def look_along(self, generator: torch.Generator) -> None:
@@ -53,5 +55,16 @@ class LoraSketch:
         Args:
             gradients_of_a: (rank, in_width), one for each part of the examples.
         """
-        right, gains = directions_of([gradient[self.held :] for gradient in gradients_of_a])
-        self.directions = Directions(right, gains * ROW_SQUARE)
+        found = directions_of([gradient[self.held :] for gradient in gradients_of_a])
+        self.directions = found._replace(gains=found.gains * ROW_SQUARE)
+
+    @torch.no_grad()
+    def grown(self, rank: int) -> ModuleTensors:
+        """The tensors of the module with its first new directions, at a rank of at least the held one.
+
+        A new row of A is the direction as far as that is no noise, and a drawn row for the rest.
+        """
+        a, b = self.module.A[: self.held], self.module.B[:, : self.held]
+        found, shares = self.directions.right[: rank - self.held], self.directions.shares[: rank - self.held, None]
+        new = (shares * ROW_SQUARE).sqrt() * found + (1 - shares).sqrt() * self._drawn[: len(found)]
+        return {"A": torch.cat([a, new.to(a)]), "B": torch.cat([b, b.new_zeros(len(b), len(new))], dim=1)}
