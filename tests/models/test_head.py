@@ -15,7 +15,7 @@ from peftsearch.models.checkpoint import checkpoint_keys
 from peftsearch.models.discover import find_sites
 from peftsearch.models.head import find_head
 from peftsearch.models.load import load_model, sketch_model
-from peftsearch.testing.tiny_models import TINY, save_tiny
+from peftsearch.testing.tiny_models import TINY, save_tiny, tiny_tokenizer
 
 TEXT_TO_TEXT = {"t5", "t5-gated", "bart"}
 WEIGHTS = "model.safetensors"
@@ -31,6 +31,7 @@ def without_pooler(folder: Path) -> Path:
 def base_model_alone(family: str, folder: Path) -> Path:
     """Save what most pretrained checkpoints hold: the base model, whose keys have no prefix."""
     TINY[family]().base_model.save_pretrained(folder)
+    tiny_tokenizer().save_pretrained(folder)
     return folder
 
 

@@ -68,7 +68,9 @@ def test_it_goes_on_from_its_trainings_to_the_same_results(run):
     # That version trained the smallest step of a ladder alone.
     after["notes"] = [note for note in after["notes"] if not note.startswith("ladder/400/")]
     changed = {name for name in before if before[name] != after[name]}
-    assert changed <= {"versions", "command", "ladder"}
+    assert changed <= {"versions", "command", "ladder", "saved"}
+    # Nor did it keep the names of the classes there.
+    assert {name: after["saved"][name] for name in before["saved"]} == before["saved"]
     for step, trained in zip(before["ladder"], after["ladder"], strict=True):
         assert trained["test"] and step == {name: trained[name] for name in step}
 
