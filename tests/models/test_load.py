@@ -58,6 +58,14 @@ def test_a_row_has_the_same_logits_alone_and_padded_whatever_the_configuration_p
     torch.testing.assert_close(together, alone)
 
 
+def test_a_pad_token_that_was_changed_since_is_seen(tmp_path):
+    folder = save_tiny("gpt2", tmp_path)
+    assert load_model(str(folder), num_labels=2).model.config.pad_token_id == load_tokenizer(str(folder)).pad_token_id
+    _edit(folder / "tokenizer_config.json", pad_token=None)
+    tokenizer = load_tokenizer(str(folder))
+    assert load_model(str(folder), num_labels=2).model.config.pad_token_id == tokenizer.eos_token_id
+
+
 def test_the_classes_of_an_earlier_task_are_forgotten(tmp_path):
     folder = save_tiny("bert", tmp_path)
     _edit(folder / "config.json", id2label={"0": "NEGATIVE", "1": "POSITIVE"}, label2id={"NEGATIVE": 0, "POSITIVE": 1})

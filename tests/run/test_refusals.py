@@ -1,11 +1,12 @@
 """What is refused before anything is written: models and devices that do not suit."""
 
+import sys
 from pathlib import Path
 
 import pytest
 
-from peftsearch import train
-from peftsearch.errors import ModelError
+from peftsearch import search, train
+from peftsearch.errors import ModelError, PeftSearchError
 from peftsearch.run.config import make_config
 from peftsearch.run.dry_run import describe_train
 from peftsearch.settings import SettingError
@@ -34,3 +35,11 @@ def test_bfloat16_on_a_device_without_it(settings, monkeypatch):
     monkeypatch.setattr("peftsearch.training.arguments.is_torch_bf16_gpu_available", lambda: False)
     given = settings(configuration="lora", method={}, budget="", training={"bf16": "true"})
     refused(given, SettingError, "training.bf16 is true, but no device here trains in bfloat16")
+
+
+def test_several_workers_without_ray(settings, monkeypatch):
+    monkeypatch.setitem(sys.modules, "ray", None)
+    given = settings(method="race", budget="1200", workers=2)
+    with pytest.raises(PeftSearchError, match=r"pip install 'peftsearch\[ray\]'"):
+        search(**given)
+    assert not Path(given["output"]).exists()

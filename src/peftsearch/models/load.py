@@ -2,7 +2,6 @@
 
 import logging
 from collections.abc import Sequence
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -117,16 +116,10 @@ def load_model(
     with explained(name):
         model, info = loader.from_pretrained(**location, **options)
     # Heads that read the last token look for this one; if rows were padded with another, that would be read as text.
-    model.config.pad_token_id = _pad_token_id(name)
+    model.config.pad_token_id = load_tokenizer(name).pad_token_id
     found = TaskModel.of_checkpoint(name, model)
     check_sizes(name, found.head, info["mismatched_keys"])
     return found
-
-
-@cache
-def _pad_token_id(name: str) -> Any:
-    """The token that a model's rows are padded with."""
-    return load_tokenizer(name).pad_token_id
 
 
 def sketch_model(name: str, *, num_labels: int | None = None, problem_type: str | None = None) -> TaskModel:

@@ -13,6 +13,7 @@ from peftsearch.run.recipe import Recipe
 from peftsearch.searches.method import METHODS
 from peftsearch.training.arguments import check_precision
 from peftsearch.training.trackers import check_tracker
+from peftsearch.training.workers import import_ray
 
 
 def check_is_search(config: RunConfig) -> None:
@@ -102,11 +103,13 @@ def check_same_data(config: RunConfig, experiment: Experiment) -> None:
 
 
 def check_services(config: RunConfig) -> None:
-    """Check the precision that a run trains in, the tracker that it reports to and the hub that it is pushed to.
+    """Check what a run trains with (precision, ray), the tracker that it reports to and the hub that it is pushed to.
 
     Raises:
         PeftSearchError: for the first that cannot be used.
     """
     check_precision(config.training.bf16)
+    if config.workers > 1:
+        import_ray()
     check_tracker(config.training.report_to)
     check_push(config)

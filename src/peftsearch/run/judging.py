@@ -1,6 +1,5 @@
 """Train some trainings up to a step and judge them there: one after the other, or several at a time with ray."""
 
-import logging
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -13,8 +12,6 @@ from peftsearch.run.training import Training
 from peftsearch.tasks.encoded import EncodedSplit
 from peftsearch.training.workers import Workers
 
-logger = logging.getLogger(__name__)
-
 
 @dataclass(frozen=True)
 class Judged:
@@ -24,11 +21,13 @@ class Judged:
         name: of the training.
         losses: of every judge; none where a loss of the training is no number.
         seconds: that it took.
+        error: why there are no losses.
     """
 
     name: str
     losses: list[float]
     seconds: float
+    error: str = ""
 
 
 # Trains (trainings by name, up to a step, judged on these examples); gives each as it is ready.
@@ -75,8 +74,7 @@ def _on_ray(workers: Workers, ray: ModuleType) -> Judge:
 def _judge(name: str, training: Training, step: int, judges: EncodedSplit) -> Judged:
     started = time.perf_counter()
     try:
-        losses = training.run_until(step, judged_on=judges)
+        losses, reason = training.run_until(step, judged_on=judges), ""
     except DivergedError as error:
-        logger.warning("%s leaves: %s", name, error)
-        losses = []
-    return Judged(name, losses, time.perf_counter() - started)
+        losses, reason = [], str(error)
+    return Judged(name, losses, time.perf_counter() - started, reason)

@@ -233,6 +233,8 @@ class _Race:
         known = {row["lane"]: row["losses"] for row in self._rows() if row["step"] == rung.step}
         trainings = {name: lane.training for name, lane in lanes.items() if name not in known}
         for judged in self.judge(trainings, rung.step, self._judges(rung)):
+            if judged.error:
+                logger.warning("%s leaves: %s", judged.name, judged.error)
             self._write(judged, rung.step)
             known[judged.name] = judged.losses
         # In the order of the lanes, whichever was ready first.
