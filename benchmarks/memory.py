@@ -16,6 +16,7 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import NamedTuple
 
 import torch
 from searches import make_search
@@ -27,7 +28,7 @@ from peftsearch.models.discover import find_sites
 from peftsearch.models.head import count_outside
 from peftsearch.modules.attach import attach
 from peftsearch.modules.costs import cost_at
-from peftsearch.searches.growth import Grown
+from peftsearch.searches.growth import Gradients, Grown
 from peftsearch.space import SPACES, Budget, Configuration, SearchSpace
 from peftsearch.supernet.supernet import Supernet
 from peftsearch.training.mean_gradients import MeanGradients
@@ -45,8 +46,21 @@ def take_search(shape: Shape, arguments: argparse.Namespace) -> None:
         search.train()
 
 
-def take_pursuit(shape: Shape, arguments: argparse.Namespace) -> None:
-    """One stage of pursuit in the space mixed."""
+class PursuitStage(NamedTuple):
+    """The first stage of pursuit, ready to run."""
+
+    method: Pursuit
+    supernet: Supernet
+    gradients: MeanGradients
+    budget: int
+
+    def run(self, gradients: Gradients) -> None:
+        """Run it with these gradients: its own, or others around them."""
+        self.method.grow(self.supernet, Grown(), gradients, budget=self.budget)
+
+
+def make_pursuit(shape: Shape, arguments: argparse.Namespace, steps: int = STEPS) -> PursuitStage:
+    """Pursuit in the space mixed, over so many batches."""
     torch.manual_seed(0)
     model = shape.make_model()
     sites = find_sites(model)
@@ -58,7 +72,7 @@ def take_pursuit(shape: Shape, arguments: argparse.Namespace) -> None:
     candidates = method.candidates(Configuration())
     attached = attach(model, candidates, sites=sites, head=shape.head, task_type=shape.task_type)
     supernet = Supernet(attached, sites=sites, space=space.restricted_to(candidates))
-    data = RandomTokens(shape, shape.batch * STEPS)
+    data = RandomTokens(shape, shape.batch * steps)
     gradients = MeanGradients(
         attached.to(choose_device(arguments)),
         task_format=TokenForm(),
@@ -66,7 +80,13 @@ def take_pursuit(shape: Shape, arguments: argparse.Namespace) -> None:
         parts=[range(k, len(data), 4) for k in range(4)],
         settings=training_settings(arguments, shape.batch),
     )
-    method.grow(supernet, Grown(), gradients, budget=budget)
+    return PursuitStage(method, supernet, gradients, budget)
+
+
+def take_pursuit(shape: Shape, arguments: argparse.Namespace) -> None:
+    """One stage of pursuit."""
+    stage = make_pursuit(shape, arguments)
+    stage.run(stage.gradients)
 
 
 def take_lora(shape: Shape, arguments: argparse.Namespace, rank: int) -> None:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import torch
 from torch.utils.data import Dataset
 from transformers import (
+    AutoModelForCausalLM,
     AutoModelForSeq2SeqLM,
     AutoModelForSequenceClassification,
     BertConfig,
@@ -24,6 +25,11 @@ from peftsearch.training.settings import TrainingSettings
 
 # Tokens of a text-to-text answer, about as many as a label's words.
 TARGET_TOKENS = 4
+LOADERS = {
+    "SEQ_CLS": AutoModelForSequenceClassification,
+    "SEQ_2_SEQ_LM": AutoModelForSeq2SeqLM,
+    "CAUSAL_LM": AutoModelForCausalLM,
+}
 
 
 @dataclass(frozen=True)
@@ -34,24 +40,30 @@ class Shape:
         config: makes its configuration.
         batch: examples in a batch.
         tokens: of each example.
-        head: modules trained in full; empty for text-to-text.
+        head: modules trained in full; empty for text-to-text and language models.
+        device: on which the weights are drawn.
+        dtype: of the weights.
     """
 
     config: Callable[[], PretrainedConfig]
     batch: int
     tokens: int
     head: tuple[str, ...]
+    device: str = "cpu"
+    dtype: torch.dtype = torch.float32
 
     @property
     def task_type(self) -> str:
         """peft's name of the task."""
-        return "SEQ_CLS" if self.head else "SEQ_2_SEQ_LM"
+        if self.head:
+            return "SEQ_CLS"
+        return "SEQ_2_SEQ_LM" if self.config().is_encoder_decoder else "CAUSAL_LM"
 
     def make_model(self, seed: int = 0) -> PreTrainedModel:
-        """The model with random weights, in float32 on the CPU."""
+        """The model with random weights."""
         set_seed(seed)
-        loader = AutoModelForSequenceClassification if self.head else AutoModelForSeq2SeqLM
-        return loader.from_config(self.config(), dtype=torch.float32)
+        with torch.device(self.device):
+            return LOADERS[self.task_type].from_config(self.config(), dtype=self.dtype)
 
 
 def bert(layers: int = 6, width: int = 384) -> BertConfig:
@@ -90,11 +102,28 @@ def llama(layers: int, width: int) -> LlamaConfig:
     )
 
 
+def llama_1b() -> LlamaConfig:
+    """Llama 3.2's 1B."""
+    return LlamaConfig(
+        vocab_size=128256,
+        hidden_size=2048,
+        num_hidden_layers=16,
+        num_attention_heads=32,
+        num_key_value_heads=8,
+        intermediate_size=8192,
+        tie_word_embeddings=True,
+        pad_token_id=0,
+    )
+
+
 SHAPES = {
     "minilm": Shape(bert, 32, 64, ("classifier",)),
     "t5": Shape(lambda: t5(6, 512), 16, 64, ()),
     "llama": Shape(lambda: llama(12, 768), 8, 64, ("score",)),
     "t5-large": Shape(lambda: t5(24, 1024), 32, 128, ()),
+    "llama-1b": Shape(llama_1b, 8, 256, ()),
+    "tiny-t5": Shape(lambda: t5(1, 64), 2, 8, ()),
+    "tiny-llama": Shape(lambda: llama(1, 64), 2, 8, ()),
 }
 
 
@@ -106,7 +135,9 @@ class RandomTokens(Dataset):
         self.ids = torch.randint(1000, 30000, (count, shape.tokens), generator=generator)
         self.lengths = [shape.tokens] * count
         self.labels = torch.randint(0, 2, (count,), generator=generator)
-        if not shape.head:
+        if shape.task_type == "CAUSAL_LM":
+            self.labels = self.ids
+        if shape.task_type == "SEQ_2_SEQ_LM":
             self.labels = torch.randint(1000, 30000, (count, TARGET_TOKENS), generator=generator)
 
     def __len__(self) -> int:

@@ -8,6 +8,7 @@ same trainer, taken in turn in one process, and medians are compared.
 
 import argparse
 import statistics
+from collections.abc import Set
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -29,6 +30,8 @@ from shapes import (
 
 from peftsearch.models.discover import find_sites
 from peftsearch.modules.attach import attach
+from peftsearch.space import Role
+from peftsearch.space.site import LINEAR_ROLES
 from peftsearch.training.arguments import Phase
 from peftsearch.training.trainer import TaskTrainer
 
@@ -61,18 +64,20 @@ def found_models(shape: Shape, arguments: argparse.Namespace) -> dict[str, torch
     return models
 
 
-def peft_model(shape: Shape, config_class: type[LoraConfig], **settings) -> torch.nn.Module:
-    """One of peft's own methods on all linear maps."""
+def peft_model(
+    shape: Shape, config_class: type[LoraConfig], *, roles: Set[Role] = LINEAR_ROLES, **settings
+) -> torch.nn.Module:
+    """One of peft's own methods, on all linear maps or on those of some roles."""
     model = shape.make_model()
-    targets = [site.path for site in find_sites(model) if not site.role.is_norm]
+    targets = [site.path for site in find_sites(model) if site.role in roles]
     heads = list(shape.head) or None
     config = config_class(target_modules=targets, modules_to_save=heads, task_type=shape.task_type, **settings)
     return get_peft_model(model, config)
 
 
-def peft_lora(shape: Shape, rank: int = 8) -> torch.nn.Module:
+def peft_lora(shape: Shape, rank: int = 8, roles: Set[Role] = LINEAR_ROLES) -> torch.nn.Module:
     """peft's LoRA."""
-    return peft_model(shape, LoraConfig, r=rank)
+    return peft_model(shape, LoraConfig, roles=roles, r=rank)
 
 
 def peft_adalora(shape: Shape) -> torch.nn.Module:
