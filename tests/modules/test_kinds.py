@@ -128,3 +128,14 @@ def test_a_kind_that_does_not_fit_is_refused_with_those_that_do():
 def test_an_unknown_kind_is_named_with_the_nearest():
     with pytest.raises(UnknownNameError, match="Did you mean 'lora'"):
         num_parameters("lorra", Site("encoder", 0, Role.QUERY, "path", 4, 4), 1)
+
+
+@pytest.mark.parametrize("kind", ["lora", "low_rank_adapter", "serial_adapter", "parallel_adapter"])
+def test_under_autocast_a_mask_of_ones_rounds_nothing_twice(kind):
+    """A mask in float32 would take what follows out of bfloat16: another sum, and a tensor more of the output's size."""
+    base = nn.Linear(WIDTH, WIDTH)
+    module, x = filled(kind, base), torch.randn(2, 5, WIDTH, dtype=torch.bfloat16)
+    gate, rank = torch.tensor(1.0), torch.ones(RANK)
+    with torch.autocast("cpu", torch.bfloat16):
+        y = base(x)
+        assert torch.equal(module(x, y, Mask(gate, rank)), module(x, y))

@@ -36,6 +36,15 @@ def test_another_dtype_of_the_layer_is_kept():
     assert project_down(y, torch.ones(RANK, OUT)).dtype == torch.float32
 
 
+def test_under_autocast_no_input_is_copied_to_more_precision():
+    x, down = torch.ones(2, 7, WIDTH, dtype=torch.bfloat16), torch.ones(RANK, WIDTH)
+    with torch.autocast("cpu", torch.bfloat16), torch.profiler.profile(record_shapes=True) as profile:
+        hidden = project_down(x, down)
+    assert hidden.dtype == torch.bfloat16 and torch.equal(hidden, torch.full_like(hidden, WIDTH))
+    copied = [e.input_shapes[0] for e in profile.events() if e.name == "aten::_to_copy"]
+    assert copied == [[RANK, WIDTH]]
+
+
 def test_weights_of_less_precision_meet_a_mask_of_more():
     y, hidden = torch.ones(2, 7, OUT, dtype=torch.bfloat16), torch.full((2, 7, RANK), 0.5)
     weight, bias = torch.ones(OUT, RANK, dtype=torch.bfloat16), torch.ones(OUT, dtype=torch.bfloat16)

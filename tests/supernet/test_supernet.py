@@ -125,3 +125,14 @@ def test_hard_samples_follow_the_probabilities():
     logits_ = torch.tensor([[0.0, torch.log(torch.tensor(3.0))]]).expand(4000, 2)
     share = RELAXATIONS["gumbel"](logits_, 1.0)[:, 1].mean()
     assert share == pytest.approx(0.75, abs=0.03)  # four standard errors of 4,000 draws
+
+
+@pytest.mark.parametrize("make", [differentiable_gates, fixed_gates])
+def test_gates_are_on_the_device_of_the_model(make):
+    supernet, space, _ = build()
+    table = OptionTable(space)
+    half = torch.full((len(table.placements),), 0.5)
+    # The meta device holds no values: to read a gate back from there is an error.
+    masks = make(table, supernet.live, gates=half, ranks=table.one_hot_of(0 * half.long()), device="meta")
+    tensors = [tensor for mask in masks.values() for tensor in mask if tensor is not None]
+    assert len(tensors) > len(masks) and {tensor.device.type for tensor in tensors} == {"meta"}

@@ -21,7 +21,9 @@ def project_down(x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | Non
     Returns:
         (batch, tokens, rank), in the dtype of `weight`, or in autocast's.
     """
-    x = x.to(weight.dtype)
+    # Autocast would take the copy in more precision back at once.
+    if not torch.is_autocast_enabled(x.device.type):
+        x = x.to(weight.dtype)
     if x.device.type != "cpu":
         return linear(x, weight, bias)
     tokens = x.flatten(0, -2).T

@@ -53,8 +53,10 @@ def fixed_gates(
         ranks: (placements, columns) weights of the ranks, one-hot for a hard choice.
         device: of the model.
     """
-    rows = torch.einsum("nd,ndr->nr", ranks, table.masks).to(device)
+    rows = torch.einsum("nd,ndr->nr", ranks, table.masks)
+    # Before they are on the device: reading there would wait for it.
     is_full = (rows == 1).all(-1).tolist()
+    rows = rows.to(device)
     is_ranked, widths, values = table.is_ranked.tolist(), table.ranks[:, -1].tolist(), _rounded(gates)
     masks: dict[Placement, Mask | None] = {}
     for placement in live:

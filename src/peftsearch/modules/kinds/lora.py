@@ -47,7 +47,8 @@ class Lora(PeftModule):
         hidden = project_down(x, self.A)
         scale = _product(mask)
         if scale is not None:
-            hidden = hidden * scale
+            # In the activation's dtype: a mask of more precision would lift what follows to its own.
+            hidden = hidden * scale.to(hidden.dtype)
         return add_projection(y, hidden, self.B)
 
     def weight_delta(self, base_weight: torch.Tensor) -> torch.Tensor:

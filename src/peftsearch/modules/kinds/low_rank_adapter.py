@@ -67,7 +67,8 @@ class LowRankAdapter(PeftModule):
 
     @staticmethod
     def _masked(values: torch.Tensor, mask: torch.Tensor | None) -> torch.Tensor:
-        return values if mask is None else values * mask
+        # In their dtype: a mask of more precision would lift what follows to its own.
+        return values if mask is None else values * mask.to(values.dtype)
 
     def unmergeable_reason(self, base_layer: nn.Module) -> str | None:
         return "a non-linear bottleneck cannot be merged"

@@ -56,7 +56,8 @@ class SerialAdapter(PeftModule):
         hidden = gelu(project_down(source, self.down, self.down_bias), approximate="tanh")
         bias = self.up_bias
         if mask.rank is not None:
-            hidden = hidden * mask.rank
+            # In the activation's dtype: a mask of more precision would lift what follows to its own.
+            hidden = hidden * mask.rank.to(hidden.dtype)
         if mask.gate is not None:
             hidden, bias = hidden * mask.gate, bias * mask.gate
         return add_projection(y, hidden, self.up, bias)
