@@ -334,7 +334,7 @@ class Table:
         ratio = self.ratio(shape, target)
         place = f"| {shape} | {target.name} | {target.limit:.2f}"
         if ratio is None:
-            return f"{place} | | not measured{self._reason(shape, target)} |"
+            return f"{place} | | not measured |"
         return f"{place} | {ratio:.3f} | {'met' if ratio <= target.limit else 'missed'} |"
 
     def ratio(self, shape: str, target: Target) -> float | None:
@@ -344,11 +344,6 @@ class Table:
         if len(values) < 2 or None in values:
             return None
         return values[0] / values[1]
-
-    def _reason(self, shape: str, target: Target) -> str:
-        found = [(what, self.results.get((shape, what))) for what in (target.what, target.over)]
-        reasons = [f"{what}: {one}" for what, one in found if isinstance(one, str)]
-        return f" ({'; '.join(reasons)})" if reasons else ""
 
 
 @contextmanager
