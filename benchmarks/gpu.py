@@ -1,8 +1,9 @@
 """Training steps, searches and their memory on one card, beside peft's LoRA, and which targets they meet.
 
-Models have random weights in bf16, drawn on the card, and train under bf16 autocast with modules in float32. peft's
-rows are steps of transformers' Trainer, the others of peftsearch's own loops; optimizer, clipping and schedule are
-in the training steps. "q and v" are query and value of every attention, cross-attention included.
+Models have random weights in bf16, drawn on the card, and train under bf16 autocast with modules in float32;
+`--weights fp32` has them as `peftsearch search` loads them. peft's rows are steps of transformers' Trainer, the others
+of peftsearch's own loops; optimizer, clipping and schedule are in the training steps. "q and v" are query and value
+of every attention, cross-attention included.
 
 Unattended: what fails or finds no time is named, and the rest goes on. The table is written anew after every row.
 
@@ -214,9 +215,10 @@ def search(case: Case) -> Measured:
     """Steps of BIPEFT with every module live, without the optimizer's step."""
     seconds, steps = [], SEARCH_WARM_UP + case.arguments.steps
 
-    with make_search(
-        case.shape, space="s2", budget="0.1%", steps=steps, pace=set(), settings=case.settings
-    ) as (trainer, _):
+    with make_search(case.shape, space="s2", budget="0.1%", steps=steps, pace=set(), settings=case.settings) as (
+        trainer,
+        _,
+    ):
 
         def time_step(step, inputs):
             started = now(case.device)
@@ -399,7 +401,7 @@ def make_cases(arguments: argparse.Namespace, device: torch.device) -> dict[str,
     unknown = [name for name in arguments.shapes.split(",") if name not in SHAPES]
     if unknown:
         raise SystemExit(f"Unknown shape '{unknown[0]}' in --shapes. Known: {', '.join(SHAPES)}.")
-    dtype = torch.bfloat16 if arguments.dtype == "bf16" else torch.float32
+    dtype = torch.bfloat16 if (arguments.weights or arguments.dtype) == "bf16" else torch.float32
     cases = {}
     for name in arguments.shapes.split(","):
         shape = SHAPES[name]
@@ -414,6 +416,7 @@ def read_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add_arguments(parser, "t5-large,llama-1b")
     parser.set_defaults(device="cuda", dtype=None)
+    parser.add_argument("--weights", choices=["bf16", "fp32"], help="of the backbone; --dtype without it")
     parser.add_argument("--batch_size", type=int, default=0, help="examples; 0 for the shape's own")
     parser.add_argument("--length", type=int, default=0, help="tokens of an example; 0 for the shape's own")
     parser.add_argument("--steps", type=int, default=10, help="measured steps of each row")
@@ -431,7 +434,8 @@ def main() -> None:
     cases = make_cases(arguments, device)
     versions = f"torch {torch.__version__}, transformers {transformers.__version__}, peft {peft.__version__}"
     sizes = {name: f"{case.shape.batch} x {case.shape.tokens}" for name, case in cases.items()}
-    table = Table(f"{name_of(device)}, {arguments.dtype}; {versions}; medians of {arguments.steps} steps", sizes)
+    precision = f"{arguments.dtype}, weights in {arguments.weights or arguments.dtype}"
+    table = Table(f"{name_of(device)}, {precision}; {versions}; medians of {arguments.steps} steps", sizes)
 
     def show(row: str) -> None:
         print(row, file=sys.stderr, flush=True)

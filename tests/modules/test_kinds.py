@@ -132,7 +132,7 @@ def test_an_unknown_kind_is_named_with_the_nearest():
 
 @pytest.mark.parametrize("kind", ["lora", "low_rank_adapter", "serial_adapter", "parallel_adapter"])
 def test_under_autocast_a_mask_of_ones_rounds_nothing_twice(kind):
-    """A mask in float32 would take what follows out of bfloat16: another sum, and a tensor more of the output's size."""
+    # A mask in float32 would take what follows out of bfloat16: another sum, a tensor more of the output's size.
     base = nn.Linear(WIDTH, WIDTH)
     module, x = filled(kind, base), torch.randn(2, 5, WIDTH, dtype=torch.bfloat16)
     gate, rank = torch.tensor(1.0), torch.ones(RANK)

@@ -45,6 +45,11 @@ def test_under_autocast_no_input_is_copied_to_more_precision():
     assert copied == [[RANK, WIDTH]]
 
 
+def test_the_meta_device_has_no_autocast():
+    x, down = torch.ones(2, 7, WIDTH, dtype=torch.bfloat16, device="meta"), torch.ones(RANK, WIDTH, device="meta")
+    assert project_down(x, down).dtype == torch.float32
+
+
 def test_weights_of_less_precision_meet_a_mask_of_more():
     y, hidden = torch.ones(2, 7, OUT, dtype=torch.bfloat16), torch.full((2, 7, RANK), 0.5)
     weight, bias = torch.ones(OUT, RANK, dtype=torch.bfloat16), torch.ones(OUT, dtype=torch.bfloat16)

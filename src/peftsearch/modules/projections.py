@@ -21,8 +21,8 @@ def project_down(x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | Non
     Returns:
         (batch, tokens, rank), in the dtype of `weight`, or in autocast's.
     """
-    # Autocast would take the copy in more precision back at once.
-    if not torch.is_autocast_enabled(x.device.type):
+    # Autocast would take a copy in more precision back at once.
+    if x.dtype != weight.dtype and not _is_autocast(x.device.type):
         x = x.to(weight.dtype)
     if x.device.type != "cpu":
         return linear(x, weight, bias)
@@ -55,3 +55,8 @@ def add_projection(
         rows = torch.cat([rows.T, rows.new_ones(1, len(rows))]).T
         columns = torch.cat([columns, bias[None]])
     return torch.addmm(y.flatten(0, -2), rows, columns.contiguous()).view_as(y)
+
+
+def _is_autocast(device: str) -> bool:
+    """Tell whether autocast is on; the meta device has none."""
+    return torch.amp.is_autocast_available(device) and torch.is_autocast_enabled(device)
