@@ -15,6 +15,8 @@ from pathlib import Path
 import yaml
 
 TASKS = "trec,mr,cr,subj"
+# Text columns of sets that have no "text".
+TEXT_COLUMNS = {"mrpc": "sentence1,sentence2"}
 
 
 def write_task(source: Path, output: Path, *, validation: int, seed: int | None) -> Path:
@@ -34,7 +36,7 @@ def write_task(source: Path, output: Path, *, validation: int, seed: int | None)
     files = [source / "train.jsonl", cut, source / "test.jsonl"]
     names = ",".join(str(file.resolve()) for file in files)
     path = output / f"{source.name}.yaml"
-    task = {"name": source.name, "data": names, "text": "text", "label": "label"}
+    task = {"name": source.name, "data": names, "text": TEXT_COLUMNS.get(source.name, "text"), "label": "label"}
     path.write_text(yaml.safe_dump(task, sort_keys=False), encoding="utf-8")
     return path
 
