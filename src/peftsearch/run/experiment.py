@@ -7,6 +7,8 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
+from peft import PeftModel
+
 from peftsearch.environment import threads_of_each
 from peftsearch.errors import ModelError
 from peftsearch.models.check_weights import check_weights
@@ -14,10 +16,11 @@ from peftsearch.models.discover import find_sites
 from peftsearch.models.head import TaskModel
 from peftsearch.models.load import load_config, load_model, load_tokenizer, sketch_model
 from peftsearch.models.max_length import max_length_of
+from peftsearch.modules.attach import attach
 from peftsearch.modules.costs import cost_at
 from peftsearch.run.config import RunConfig
 from peftsearch.run.head_start import ProbedHeads
-from peftsearch.space import Budget, Preset, SearchSpace, Site
+from peftsearch.space import Budget, Configuration, Preset, SearchSpace, Site
 from peftsearch.space.encoding import ENCODINGS, Encoding
 from peftsearch.tasks.encoded import EncodedSplit
 from peftsearch.tasks.load import load_task
@@ -143,6 +146,10 @@ class Experiment:
         if loaded.head and self.training.head_start == "probe":
             self.probed_heads.load_into(loaded, seed)
         return loaded
+
+    def attach(self, loaded: TaskModel, configuration: Configuration) -> PeftModel:
+        """Attach a configuration's modules to a loaded model, in place, and freeze all the rest but its head."""
+        return attach(loaded.model, configuration, sites=self.sites, head=loaded.head, task_type=self.task_type)
 
     @cached_property
     def probed_heads(self) -> ProbedHeads:

@@ -13,7 +13,6 @@ from accelerate import PartialState
 from peft import PeftModel
 
 from peftsearch.files import new_folder, write_json
-from peftsearch.modules.attach import attach
 from peftsearch.modules.costs import num_parameters
 from peftsearch.run.experiment import Experiment
 from peftsearch.run.folder import read_json
@@ -134,13 +133,7 @@ class _Growth:
         """Newly drawn modules on the pretrained model, with a task head; without one, that of every training."""
         experiment = self.experiment
         loaded = experiment.load_model(experiment.seed) if head else experiment.start_model(experiment.seed)
-        model = attach(
-            loaded.model,
-            configuration,
-            sites=experiment.sites,
-            head=loaded.head,
-            task_type=experiment.task_type,
-        ).to(PartialState().device)
+        model = experiment.attach(loaded, configuration).to(PartialState().device)
         copy_head(head, model)
         return model
 

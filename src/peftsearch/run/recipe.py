@@ -10,7 +10,6 @@ from transformers import PreTrainedModel, TrainerCallback
 
 from peftsearch.methods.adalora.method import AllocateRanks, RankAllocation, RankSchedule, attach_adalora, read_ranks
 from peftsearch.methods.adalora.settings import AdaLoraSettings
-from peftsearch.modules.attach import attach
 from peftsearch.modules.costs import cost
 from peftsearch.run.experiment import Experiment
 from peftsearch.space import Configuration
@@ -88,9 +87,7 @@ class FreshModules(Recipe):
         return cost(self.configuration, experiment.sites)
 
     def attach(self, experiment: Experiment, seed: int, *, steps: int) -> Attached:
-        loaded, sites = experiment.start_model(seed), experiment.sites
-        task_type = experiment.task_type
-        return Attached(attach(loaded.model, self.configuration, sites=sites, head=loaded.head, task_type=task_type))
+        return Attached(experiment.attach(experiment.start_model(seed), self.configuration))
 
     def read_configuration(self, saved: Path, experiment: Experiment) -> Configuration:
         return self.configuration

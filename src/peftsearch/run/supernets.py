@@ -8,7 +8,6 @@ from peft import PeftModel
 from torch import nn
 
 from peftsearch.files import new_folder
-from peftsearch.modules.attach import attach
 from peftsearch.run.experiment import Experiment
 from peftsearch.run.search_request import SearchRequest
 from peftsearch.run.search_result import INHERITED
@@ -18,14 +17,7 @@ from peftsearch.supernet.supernet import Supernet
 
 def make_supernet(experiment: Experiment) -> Supernet:
     """Load the pretrained model and attach every module of the space at its largest rank."""
-    loaded = experiment.start_model(experiment.seed)
-    model = attach(
-        loaded.model,
-        experiment.space.largest,
-        sites=experiment.sites,
-        head=loaded.head,
-        task_type=experiment.task_type,
-    )
+    model = experiment.attach(experiment.start_model(experiment.seed), experiment.space.largest)
     return Supernet(model, sites=experiment.sites, space=experiment.space)
 
 
@@ -38,10 +30,8 @@ def save_inherited(experiment: Experiment, supernet: Supernet, configuration: Co
         configuration: from the supernet's space.
         folder: the run folder.
     """
-    loaded = experiment.load_model(experiment.seed)
-    sites = experiment.sites
-    model = attach(loaded.model, configuration, sites=sites, head=loaded.head, task_type=experiment.task_type)
-    target = Supernet(model, sites=sites, space=experiment.space.restricted_to(configuration))
+    model = experiment.attach(experiment.load_model(experiment.seed), configuration)
+    target = Supernet(model, sites=experiment.sites, space=experiment.space.restricted_to(configuration))
     live = set(supernet.live)
     for choice in configuration:
         if choice.placement in live:
