@@ -6,11 +6,21 @@ import pytest
 import torch
 from peft import PeftModel
 from torch.utils.data import Dataset
-from transformers import DataCollatorForLanguageModeling, LlamaForCausalLM, Trainer, TrainerCallback, TrainingArguments
+from transformers import (
+    AutoModelForSequenceClassification,
+    CamembertConfig,
+    DataCollatorForLanguageModeling,
+    LlamaForCausalLM,
+    Trainer,
+    TrainerCallback,
+    TrainingArguments,
+    XLMRobertaConfig,
+)
 
 from peftsearch import Configuration, SearchMixin, SearchTrainer, attach
 from peftsearch.errors import BudgetError, ConfigurationError, DataError, ModelError, UnknownNameError
 from peftsearch.modules.attach import count_peft_parameters
+from peftsearch.modules.tuner import PeftSearchModel
 from peftsearch.testing.tiny_models import CONFIGS, TINY, tiny_tokenizer
 
 BUDGET = 600
@@ -101,6 +111,55 @@ def test_the_model_is_given_back_as_it_was(tmp_path):
     for name, (identity, value, requires_grad) in before.items():
         assert id(after[name]) == identity and after[name].requires_grad == requires_grad
         assert torch.equal(after[name], value)
+
+
+SMALL = {
+    "vocab_size": 300,
+    "hidden_size": 32,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "intermediate_size": 64,
+    "max_position_embeddings": 130,
+}
+# Families whose task head is a block of its own, or is read through a pooler; the last two are RoBERTa's relatives.
+BLOCK_HEADS = [
+    *(CONFIGS[name]() for name in ("roberta", "electra", "deberta-v2", "mpnet")),
+    *(each(**SMALL) for each in (XLMRobertaConfig, CamembertConfig)),
+]
+
+
+@pytest.mark.parametrize("config", BLOCK_HEADS, ids=lambda config: type(config).__name__)
+def test_a_head_of_several_layers_is_given_back_trained_and_merged(config, tmp_path):
+    torch.manual_seed(0)
+    model = AutoModelForSequenceClassification.from_config(config)
+    head = {name: tensor.clone() for name, tensor in model.classifier.state_dict().items()}
+    trainer = SearchTrainer(
+        model=model,
+        args=arguments(tmp_path, max_steps=6),
+        train_dataset=Parity(),
+        budget="1%",
+        space="mixed",
+        method={"name": "prunepeft", "epochs": 1},
+    )
+    trainer.search()
+    torch.testing.assert_close(dict(model.classifier.state_dict()), head, rtol=0, atol=0)
+    trainer.train()
+    ids = torch.arange(6, 14)[None]
+    with torch.no_grad():
+        expected = trainer.model.eval()(input_ids=ids).logits
+        torch.testing.assert_close(trainer.model.merge_and_unload()(input_ids=ids).logits, expected)
+    assert all(not torch.equal(model.classifier.state_dict()[name], tensor) for name, tensor in head.items())
+
+
+def test_what_was_found_is_kept_where_the_model_cannot_be_given_back(tmp_path, monkeypatch):
+    def fail(*_):
+        raise RuntimeError("not given back")
+
+    monkeypatch.setattr(PeftSearchModel, "unload", fail)
+    trainer = of_bert(tmp_path)
+    with pytest.raises(RuntimeError, match="not given back"):
+        trainer.search()
+    assert Configuration.load(tmp_path / "search" / "configuration.json") == trainer.configuration
 
 
 class Weighted(Trainer):

@@ -116,12 +116,12 @@ class SearchMixin(RatesByKind):
             supernet = Supernet(model, sites=self._sites, space=self._space)
             counts = METHODS[self._config.method_name].progress_counts
             run_gate_search(TrainerHost(self, weight_half, architecture_half, steps, counts), supernet, strategy)
+            # Before the model is given back: whatever fails there, the search is not lost.
+            self.configuration = strategy.results()[self._budget]
+            self.configuration.save(self._folder / "configuration.json")
         for note in strategy.notes():
             logger.warning(note)
-        found = strategy.results()[self._budget]
-        found.save(self._folder / "configuration.json")
-        self.configuration = found
-        return found
+        return self.configuration
 
     def train(self, resume_from_checkpoint: str | bool | None = None, **kwargs: Any) -> TrainOutput:
         """Search unless that is done, attach what was found, and train it as the Trainer trains any model.

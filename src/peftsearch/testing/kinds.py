@@ -1,5 +1,6 @@
 """The contracts of module kinds and of model families, on tiny models."""
 
+import copy
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
@@ -10,6 +11,7 @@ from torch import nn
 from transformers import PreTrainedModel
 
 from peftsearch.models.discover import find_sites
+from peftsearch.models.head import find_head
 from peftsearch.modules.attach import attach, count_peft_parameters, make_peft_config
 from peftsearch.modules.costs import num_parameters
 from peftsearch.modules.peft_module import KINDS, Mask, PeftModule, layer_widths
@@ -144,6 +146,26 @@ class FamilyTests(KindTests):
         for site in sites:
             assert layer_widths(model.get_submodule(site.path)) == (site.in_width, site.out_width), site.name
 
+    def test_merging_and_unloading_leave_a_plain_model_with_its_trained_head(self, family):
+        model = self.models[family]()
+        head = find_head(model, frozenset())
+        names, sites = list(model.state_dict()), find_sites(model)
+        place = next(site for site in sites if KINDS["lora"].fits(site))
+        configuration = Configuration.of([Choice(place.name, "lora", 2)])
+        merged, unloaded = (attach(copy.deepcopy(model), configuration, sites=sites, head=head) for _ in range(2))
+        for adapted in (merged, unloaded):
+            disturb(adapted)
+            disturb(adapted, part="modules_to_save.default")
+        after = logits(merged)
+        plain = merged.merge_and_unload()
+        torch.testing.assert_close(logits(plain), after, **TOLERANCE)
+        taken_off = unloaded.unload()
+        for name in head:
+            own, fresh = (each.get_submodule(name).state_dict() for each in (taken_off, model))
+            torch.testing.assert_close(own, dict(plain.get_submodule(name).state_dict()), rtol=0, atol=0)
+            assert any(not torch.equal(own[key], fresh[key]) for key in own)
+        assert list(plain.state_dict()) == list(taken_off.state_dict()) == names
+
     def test_two_adapters_with_different_structures_live_side_by_side(self, family):
         model = self.models[family]()
         sites = find_sites(model)
@@ -218,11 +240,11 @@ def logits(model: PreTrainedModel | PeftModel) -> torch.Tensor:
     return model.eval()(**inputs_of(model)).logits
 
 
-def disturb(model: nn.Module, seed: int = 0) -> None:
-    """Draw every tensor of every adapter at random."""
+def disturb(model: nn.Module, seed: int = 0, *, part: str = "peftsearch_") -> None:
+    """Draw every tensor of every adapter at random, or others with `part` in their name."""
     generator = torch.Generator().manual_seed(seed)
     for name, parameter in model.named_parameters():
-        if "peftsearch_" in name:
+        if part in name:
             parameter.data = 0.2 * torch.randn(parameter.shape, generator=generator)
 
 
