@@ -6,7 +6,24 @@ import sys
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
+from peftsearch.errors import PeftSearchError
+
 _PACKAGES = ("peftsearch", "torch", "transformers", "peft", "accelerate", "datasets", "safetensors")
+
+
+def refuse_several_processes() -> None:
+    """Refuse to be one of several processes of torchrun or `accelerate launch`.
+
+    Raises:
+        PeftSearchError: if there are others.
+    """
+    count = os.environ.get("WORLD_SIZE", "")
+    if count.isdigit() and int(count) > 1:
+        raise PeftSearchError(
+            f"This is one of {count} processes (WORLD_SIZE={count}, as torchrun and accelerate launch set it), but "
+            "peftsearch works in one. Start it without a launcher. Trainings run side by side with "
+            "`peftsearch compare --workers N`, and in `peftsearch search --method race --workers N`."
+        )
 
 
 def versions() -> dict[str, str]:

@@ -17,8 +17,15 @@ from transformers import (
     XLMRobertaConfig,
 )
 
-from peftsearch import Configuration, SearchMixin, SearchTrainer, attach
-from peftsearch.errors import BudgetError, ConfigurationError, DataError, ModelError, UnknownNameError
+from peftsearch import Configuration, SearchMixin, SearchTrainer, attach, compare, train
+from peftsearch.errors import (
+    BudgetError,
+    ConfigurationError,
+    DataError,
+    ModelError,
+    PeftSearchError,
+    UnknownNameError,
+)
 from peftsearch.modules.attach import count_peft_parameters
 from peftsearch.modules.tuner import PeftSearchModel
 from peftsearch.testing.tiny_models import CONFIGS, TINY, tiny_tokenizer
@@ -275,3 +282,15 @@ def test_a_model_with_modules_is_refused(tmp_path):
     model = attach(TINY["bert"](), Configuration())
     with pytest.raises(ModelError, match="without peft modules"):
         SearchTrainer(model=model, args=arguments(tmp_path), train_dataset=Parity(), budget=BUDGET)
+
+
+def test_one_of_several_processes_is_refused(tmp_path, monkeypatch, reviews):
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with pytest.raises(PeftSearchError, match="one of 2 processes"):
+        SearchTrainer(model=TINY["bert"](), budget=BUDGET)
+    settings = {"model": "demo", "data": reviews, "text": "review", "label": "stars", "output": str(tmp_path / "run")}
+    with pytest.raises(PeftSearchError, match="one of 2 processes"):
+        train(**settings, configuration="lora")
+    with pytest.raises(PeftSearchError, match="one of 2 processes"):
+        compare(model="demo", methods="lora", tasks="demo", budget="1%", output=str(tmp_path / "compare"))
+    assert not any(tmp_path.iterdir())

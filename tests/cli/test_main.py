@@ -1,6 +1,10 @@
 """The commands as a user types them: what they print, what they refuse, how they exit."""
 
 import json
+import os
+import subprocess
+import sys
+from importlib.metadata import version
 
 import pytest
 from transformers import T5Config
@@ -158,3 +162,57 @@ def test_a_run_from_the_command_line_can_be_repeated_from_its_own_config(capsys,
     assert code == 0 and "accuracy" in json.loads(out)
     code, out, _ = run(capsys, "report", chosen["output"])
     assert code == 0 and out.strip().endswith("report.html")
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--help"],
+        ["--version"],
+        ["evaluate", "--help"],
+        ["list", "kinds"],
+        ["doctor"],
+        ["plan", "--model", "demo"],
+        ["plan", "--model", "demo", "--json"],
+        ["search", *COMMON, "--dry_run"],
+    ],
+)
+def test_a_reader_that_goes_away_ends_the_command_without_a_traceback(arguments, monkeypatch, capfd):
+    reading, writing = os.pipe()
+    os.close(reading)
+    monkeypatch.setattr(sys, "stdout", os.fdopen(writing, "w"))
+    assert main(arguments) == 141  # 128 and the number of SIGPIPE, as of other commands
+    sys.stdout.close()
+    assert capfd.readouterr().err.strip() == ""
+
+
+def test_a_long_help_of_which_only_the_first_lines_are_read_ends_without_a_traceback(monkeypatch, capfd):
+    reading, writing = os.pipe()
+    os.close(reading)
+    monkeypatch.setattr(sys, "stdout", os.fdopen(writing, "w"))
+    # Python's own parser drops what it cannot write.
+    with pytest.raises(SystemExit) as ended:
+        main(["search", "--help"])
+    assert ended.value.code == 0 and capfd.readouterr().err.strip() == ""
+
+
+def test_python_m_peftsearch_is_the_command():
+    command = [sys.executable, "-m", "peftsearch"]
+    done = subprocess.run([*command, "--version"], capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (0, f"{version('peftsearch')}\n")
+    closed = subprocess.Popen([*command, "list", "methods"], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    closed.stdout.close()
+    assert closed.wait() == 141 and closed.stderr.read() == b""
+
+
+@pytest.mark.parametrize("command", ["search", "train", "compare", "evaluate", "export", "plan", "report", "push"])
+def test_one_of_several_processes_is_refused_by_every_command_on_every_rank(command, capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for rank in range(2):
+        monkeypatch.setenv("WORLD_SIZE", "2")
+        monkeypatch.setenv("RANK", str(rank))
+        code, _, err = run(capsys, command, *COMMON)
+        assert code == 2 and "This is one of 2 processes (WORLD_SIZE=2" in err
+        assert not any(tmp_path.iterdir())
+    monkeypatch.setenv("WORLD_SIZE", "1")
+    assert run(capsys, "plan", "--model", "demo")[0] == 0

@@ -1,5 +1,8 @@
 """What is refused before anything is written: models and devices that do not suit."""
 
+import json
+import re
+import shutil
 import sys
 from pathlib import Path
 
@@ -43,3 +46,16 @@ def test_several_workers_without_ray(settings, monkeypatch):
     with pytest.raises(PeftSearchError, match=r"pip install 'peftsearch\[ray\]'"):
         search(**given)
     assert not Path(given["output"]).exists()
+
+
+def test_a_head_of_another_task_is_told_at_the_start_and_in_the_results(settings, tmp_path, caplog):
+    given = settings(configuration="lora", method={}, budget="")
+    said = r"has a task head already, which was trained for 2 other output\(s\) \(LABEL_0, LABEL_1\)"
+    assert re.search(said, describe_train(make_config(given)))
+    notes = train(**given).metrics["notes"]
+    assert any(re.search(said, note) for note in notes) and re.search(said, caplog.text)
+    same = Path(shutil.copytree(given["model"], tmp_path / "same")) / "config.json"
+    same.write_text(json.dumps(json.loads(same.read_text()) | {"id2label": {"0": "down", "1": "up"}}))
+    assert "has a task head" not in describe_train(
+        make_config(given | {"model": str(same.parent), "output": str(tmp_path / "other")})
+    )

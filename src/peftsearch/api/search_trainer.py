@@ -15,6 +15,7 @@ from transformers.trainer_callback import CallbackHandler
 from transformers.trainer_utils import IntervalStrategy, SaveStrategy, TrainOutput
 
 from peftsearch.api.attach import as_loaded, attach, temporarily_attached
+from peftsearch.environment import refuse_several_processes
 from peftsearch.errors import BudgetError, ConfigurationError, DataError
 from peftsearch.models.discover import find_sites
 from peftsearch.modules.adapter_config import write_provenance
@@ -52,6 +53,7 @@ class SearchMixin(RatesByKind):
         ConfigurationError: for a method that needs more than one training, or what a search cannot do.
         BudgetError: for a budget that holds no module.
         ModelError: for a model with peft modules.
+        PeftSearchError: in one of several processes, as torchrun starts them.
 
     Example:
         trainer = SearchTrainer(model=model, args=args, train_dataset=train, budget="0.1%")
@@ -69,6 +71,7 @@ class SearchMixin(RatesByKind):
         head: Sequence[str] | None = None,
         **kwargs: Any,
     ):
+        refuse_several_processes()
         super().__init__(*args, **kwargs)
         if self.model_init is not None or self.optimizer is not None:
             raise ConfigurationError(

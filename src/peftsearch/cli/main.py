@@ -1,6 +1,7 @@
 """The command `peftsearch`. Nothing heavy is imported before a command needs it, so that --help is quick."""
 
 import json
+import os
 import shlex
 import signal
 import sys
@@ -8,6 +9,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from peftsearch.cli.parser import CommandParser, refuse_token
+from peftsearch.environment import refuse_several_processes
 from peftsearch.errors import PeftSearchError, UnknownNameError
 from peftsearch.messages import quieten_libraries
 from peftsearch.space.presets import DEFAULT_SPACE
@@ -37,8 +39,20 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     Returns:
         0 on success, 1 if runs of a comparison failed, 2 on an error with a message; when stopped, 128 and the
-        signal's number: 130 for Ctrl-C, 143 for SIGTERM.
+        signal's number: 130 for Ctrl-C, 143 for SIGTERM, 141 where the reader of the output has gone away.
     """
+    try:
+        try:
+            return _main(argv)
+        finally:
+            # Now, since at its own exit Python would print a traceback.
+            sys.stdout.flush()
+    except BrokenPipeError:
+        _discard_output()
+        return 128 + signal.SIGPIPE
+
+
+def _main(argv: Sequence[str] | None) -> int:
     argv = list(sys.argv[1:] if argv is None else argv)
     if not argv or argv[0] in ("-h", "--help"):
         print(USAGE)
@@ -51,6 +65,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         if argv[0] not in COMMANDS:
             raise UnknownNameError("command", argv[0], COMMANDS)
+        refuse_several_processes()
         return COMMANDS[argv[0]](argv[1:])
     except PeftSearchError as error:
         # Half of a surrogate pair, out of a file, cannot be printed as it is.
@@ -64,6 +79,17 @@ def main(argv: Sequence[str] | None = None) -> int:
         hint = f" Go on with:\n  {_resume_command(argv)}" if argv[0] in _RESUMABLE else ""
         print(f"\npeftsearch: {str(error) or 'interrupted'}.{hint}", file=sys.stderr)
         return 128 + getattr(error, "number", signal.SIGINT)
+
+
+def _discard_output() -> None:
+    """Send to nowhere what is still to be written to standard output and error."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except BrokenPipeError:
+            os.dup2(nowhere, stream.fileno())
+    os.close(nowhere)
 
 
 def _resume_command(argv: Sequence[str]) -> str:

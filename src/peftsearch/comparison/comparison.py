@@ -8,6 +8,7 @@ from peftsearch.comparison.config import REFERENCE, SETTINGS_FILE, CompareConfig
 from peftsearch.comparison.progress import ComparisonProgress
 from peftsearch.comparison.runs import ComparedRun, RunGroup, make_groups, make_run_config, read_score
 from peftsearch.comparison.workers import run_here, run_on_ray
+from peftsearch.environment import refuse_several_processes
 from peftsearch.errors import RunFolderError
 from peftsearch.files import write_json, write_text
 from peftsearch.report.comparison.page import write_comparison
@@ -49,6 +50,7 @@ class ValidatedComparison:
         Raises:
             PeftSearchError: for the first thing that is wrong; nothing has been written.
         """
+        refuse_several_processes()
         check_same_comparison(config)
         check_tracker(config.training.report_to)
         if config.workers > 1:

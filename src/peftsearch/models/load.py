@@ -18,6 +18,7 @@ from transformers import (
 )
 
 from peftsearch.errors import ModelError
+from peftsearch.models.earlier_head import draw_head_anew, find_other_classes
 from peftsearch.models.head import TaskModel
 from peftsearch.models.location import explained, location_of
 
@@ -76,6 +77,8 @@ def load_model(
 ) -> TaskModel:
     """Load a pretrained model for a task.
 
+    A head that the checkpoint brings along from another task is drawn anew, unless its classes have the same names.
+
     Args:
         name: "demo", "demo-decoder", a folder, a .gguf file or a hub id.
         num_labels: number of outputs of the classification or regression head; None for text-to-text, which has no
@@ -119,7 +122,15 @@ def load_model(
     model.config.pad_token_id = load_tokenizer(name).pad_token_id
     found = TaskModel.of_checkpoint(name, model)
     check_sizes(name, found.head, info["mismatched_keys"])
+    if weights is None and find_other_classes(found, classes_of(config), labels):
+        set_seed(seed)
+        draw_head_anew(found)
     return found
+
+
+def classes_of(config: PretrainedConfig) -> tuple[str, ...]:
+    """Names of the classes in a configuration, in the order of the head's outputs."""
+    return tuple(str(config.id2label[i]) for i in sorted(config.id2label))
 
 
 def sketch_model(name: str, *, num_labels: int | None = None, problem_type: str | None = None) -> TaskModel:

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from peftsearch.environment import refuse_several_processes
 from peftsearch.errors import BudgetError, ConfigurationError, RunFolderError
 from peftsearch.methods.manual.manual_methods import MANUAL_METHODS
 from peftsearch.methods.manual.method import place
@@ -103,11 +104,12 @@ def check_same_data(config: RunConfig, experiment: Experiment) -> None:
 
 
 def check_services(config: RunConfig) -> None:
-    """Check what a run trains with (precision, ray), the tracker that it reports to and the hub that it is pushed to.
+    """Check what a run trains with (processes, precision, ray), the tracker that it reports to and the hub.
 
     Raises:
         PeftSearchError: for the first that cannot be used.
     """
+    refuse_several_processes()
     check_precision(config.training.bf16)
     if config.workers > 1:
         import_ray()

@@ -34,7 +34,7 @@ def describe_search(config: RunConfig) -> str:
         lines.append(f"race      {describe_race(experiment, SearchRequest(config.method_name, config.method))}")
     if trainings := describe_ladder(config, experiment):
         lines.append(f"trains    {trainings}")
-    return "\n".join([*lines, f"result    {describe_found(config, experiment)}"])
+    return "\n".join([*lines, f"result    {describe_found(config, experiment)}", *experiment.head_notes])
 
 
 def describe_train(config: RunConfig) -> str:
@@ -52,6 +52,7 @@ def describe_train(config: RunConfig) -> str:
         f"rate      {choose_rates(config, experiment).describe()}",
         f"trains    {recipe.name}: {parameters:,} parameters",
         f"result    {describe_trained(recipe, experiment)}",
+        *experiment.head_notes,
     ]
     return "\n".join(lines)
 

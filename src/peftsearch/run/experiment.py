@@ -13,8 +13,9 @@ from peftsearch.environment import threads_of_each
 from peftsearch.errors import ModelError
 from peftsearch.models.check_weights import check_weights
 from peftsearch.models.discover import find_sites
+from peftsearch.models.earlier_head import describe_other_classes, find_other_classes
 from peftsearch.models.head import TaskModel
-from peftsearch.models.load import load_config, load_model, load_tokenizer, sketch_model
+from peftsearch.models.load import classes_of, load_config, load_model, load_tokenizer, sketch_model
 from peftsearch.models.max_length import max_length_of
 from peftsearch.modules.attach import attach
 from peftsearch.modules.costs import cost_at
@@ -193,6 +194,12 @@ class Experiment:
     def _sketch(self) -> TaskModel:
         task_format = self.task_format
         return sketch_model(self.model, num_labels=task_format.num_labels, problem_type=task_format.problem_type)
+
+    @cached_property
+    def head_notes(self) -> tuple[str, ...]:
+        """A note for the user where the model has a head of another task."""
+        classes = find_other_classes(self._sketch, classes_of(load_config(self.model)), self.task_format.labels)
+        return (describe_other_classes(self.model, classes),) if classes else ()
 
     @cached_property
     def sites(self) -> tuple[Site, ...]:

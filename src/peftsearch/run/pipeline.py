@@ -169,6 +169,8 @@ def _start(config: RunConfig, experiment: Experiment) -> Path:
     write_json(folder / "environment.json", environment())
     write_sites(folder / "sites.json", experiment.sites)
     write_json(folder / SPLITS, experiment.task.split_record())
+    for note in experiment.head_notes:
+        logger.warning(note)
     return folder
 
 

@@ -95,10 +95,11 @@ def _cost_at(space: SearchSpace, rank: int) -> int:
 
 def print_plan(found: Plan) -> None:
     """Print a plan as tables and a sentence."""
-    from rich.console import Console
     from rich.table import Table
 
-    console = Console()
+    from peftsearch.console import PipedConsole
+
+    console = PipedConsole()
     sites = Table("site", "layers", title=f"{found.model}: {found.backbone_parameters:,} backbone parameters")
     for name, count in sorted(found.sites.items()):
         sites.add_row(name, str(count))

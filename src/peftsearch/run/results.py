@@ -65,7 +65,11 @@ def make_results(config: RunConfig, experiment: Experiment, trained: TrainedConf
         search_cost=None,
         baseline=None,
         truncated_examples=experiment.num_truncated(),
-        notes=(*recipe.notes, *trained.memory_notes(config.training.per_device_train_batch_size)),
+        notes=(
+            *experiment.head_notes,
+            *recipe.notes,
+            *trained.memory_notes(config.training.per_device_train_batch_size),
+        ),
         versions=versions(),
         saved=SavedModel.of(experiment, recipe.saved_as),
         head_probe=experiment.probed_heads.read(config.seed),

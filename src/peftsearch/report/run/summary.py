@@ -90,15 +90,16 @@ def _seconds(results: Results) -> str:
 
 def print_summary(run: Path) -> None:
     """Show a run's numbers in the terminal."""
-    from rich.console import Console
     from rich.markup import escape
     from rich.table import Table
+
+    from peftsearch.console import PipedConsole
 
     results = collect(run).finished
     table = Table("what", "value", title="result", show_lines=False)
     for name, value in summary_rows(results):
         table.add_row(escape(name), escape(value))
-    console = Console()
+    console = PipedConsole()
     console.print(table)
     for note in results.notes:
         console.print(escape(note))
