@@ -7,12 +7,13 @@ from typing import cast
 from peft import PeftModel
 from transformers import PreTrainedModel
 
-from peftsearch.errors import ModelError
+from peftsearch.errors import ConfigurationError, ModelError, UnknownNameError
 from peftsearch.models.discover import find_sites
 from peftsearch.models.head import TaskModel, find_head
 from peftsearch.models.task_type import task_type_of
 from peftsearch.modules.attach import attach as attach_at
 from peftsearch.modules.tuner import PeftSearchModel
+from peftsearch.names import as_names
 from peftsearch.space import Configuration, Site
 
 
@@ -26,13 +27,19 @@ def attach(model: PreTrainedModel, configuration: Configuration, *, head: Sequen
             and nothing of a language model.
 
     Raises:
-        ConfigurationError: for a choice at a site that the model lacks, or of a kind that does not fit there.
+        ConfigurationError: for a choice at a site that the model lacks, or of a kind that does not fit there; for a
+            `head` that is no list of the model's modules.
         ModelError: if the model carries peft modules already.
 
     Example:
         model = AutoModelForSequenceClassification.from_pretrained("bert-base-uncased")
         attached = attach(model, Configuration([Choice("encoder.0.query", "lora", rank=8)]))
     """
+    if not isinstance(configuration, Configuration):
+        raise ConfigurationError(
+            f"The configuration is a {type(configuration).__name__}. Give a Configuration: "
+            "Configuration.load(file), or Configuration.of(choices)."
+        )
     loaded = as_loaded(model, head)
     return attach_at(model, configuration, sites=find_sites(model), head=loaded.head, task_type=task_type_of(model))
 
@@ -46,13 +53,18 @@ def as_loaded(model: object, head: Sequence[str] | None = None) -> TaskModel:
 
     Raises:
         ModelError: if it is not a plain transformers model.
+        ConfigurationError: if the model lacks a module of `head`.
     """
     if isinstance(model, PeftModel) or not isinstance(model, PreTrainedModel):
         raise ModelError(
             f"The model is a {type(model).__name__}, but must be a transformers model without peft modules. "
             "Give the model as from_pretrained returned it, and no peft_config."
         )
-    found = find_head(model) if head is None else tuple(head)
+    found = find_head(model) if head is None else as_names("head", head)
+    known = dict(model.named_modules())
+    for name in found:
+        if name not in known:
+            raise UnknownNameError("module of the head", name, [top for top, _ in model.named_children()])
     return TaskModel.of(model.config.name_or_path or type(model).__name__, model, found)
 
 

@@ -21,6 +21,7 @@ from peftsearch.errors import ModelError
 from peftsearch.models.earlier_head import draw_head_anew, find_other_classes
 from peftsearch.models.head import TaskModel
 from peftsearch.models.location import explained, location_of
+from peftsearch.names import as_names
 
 logger = logging.getLogger(__name__)
 
@@ -106,7 +107,7 @@ def load_model(
     if "gguf_file" not in location:
         location["use_safetensors"] = True
     # Without them a model that was fine-tuned for another task keeps the names of that one.
-    names = dict(enumerate(labels or (f"LABEL_{i}" for i in range(num_labels or 0))))
+    names = dict(enumerate(as_names("labels", labels) or (f"LABEL_{i}" for i in range(num_labels or 0))))
     if names:
         options |= {"id2label": names, "label2id": {name: i for i, name in names.items()}}
     # The head of an earlier task may have another number of labels; it is then initialised anew.

@@ -17,6 +17,7 @@ from peftsearch.errors import ConfigurationError, MergeError, ModelError
 from peftsearch.modules.adapted_layer import PREFIX, AdaptedLayer
 from peftsearch.modules.adapter_config import NAME, PEFT_TYPE, PeftSearchConfig, paths_of_kinds
 from peftsearch.modules.attention import choose_attention, keep_attention
+from peftsearch.names import as_names
 from peftsearch.space import Role
 
 # Ranks up to this are allowed at any width of a layer: a prefix can be longer than a small layer is wide.
@@ -138,11 +139,12 @@ class PeftSearchModel(BaseTuner):
         Returns:
             module name -> the reason.
         """
+        names = as_names("adapter_names", adapter_names or self.active_adapters)
         return {
             name: reason
             for name, layer in self.model.named_modules()
             if isinstance(layer, AdaptedLayer)
-            for adapter in adapter_names or self.active_adapters
+            for adapter in names
             if (reason := layer.unmergeable_reason(adapter))
         }
 

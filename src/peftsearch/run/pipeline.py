@@ -8,6 +8,7 @@ from pathlib import Path
 from torch import nn
 
 from peftsearch.environment import environment
+from peftsearch.errors import UnknownNameError
 from peftsearch.files import write_json, write_text
 from peftsearch.methods.manual.manual_methods import UNIFORM_LORA
 from peftsearch.report.results import SEARCHED, FrontEntry, RandomBaseline, UniformBaseline
@@ -126,7 +127,10 @@ def run_evaluate(run: Path, split: str) -> dict[str, float]:
 
     Raises:
         RunFolderError: if the folder is not a finished run.
+        UnknownNameError: for another split.
     """
+    if split not in ("train", "validation", "test"):
+        raise UnknownNameError("split", split, ("train", "validation", "test"))
     model = load_run(run)
     experiment = Experiment.open(read_config(run / "config.yaml"))
     if split in changed_splits(run, experiment):

@@ -60,7 +60,7 @@ class Configuration:
         choices: at most one for each kind at each site.
 
     Raises:
-        ConfigurationError: if a kind is chosen twice at one site, or a rank is below 1.
+        ConfigurationError: if a kind is chosen twice at one site, a rank is below 1, or these are no choices.
 
     Example:
         configuration = Configuration.of([Choice("encoder.3.value", "lora", 4), Choice("encoder.3.ffn_in", "bitfit")])
@@ -72,7 +72,7 @@ class Configuration:
 
     def __post_init__(self) -> None:
         """Check the choices."""
-        object.__setattr__(self, "choices", frozenset(self.choices))
+        object.__setattr__(self, "choices", _frozen(self.choices))
         twice = [p for p, n in Counter(c.placement for c in self.choices).items() if n > 1]
         if twice:
             raise ConfigurationError(f"{min(twice)} is chosen with several ranks; keep one of them.")
@@ -91,7 +91,7 @@ class Configuration:
     @classmethod
     def of(cls, choices: Iterable[Choice]) -> "Configuration":
         """Build a configuration from any iterable of choices."""
-        return cls(frozenset(choices))
+        return cls(_frozen(choices))
 
     def num_modules_by_kind(self) -> dict[str, int]:
         """Count the modules of each kind.
@@ -155,6 +155,17 @@ def check_schema_version(version: object) -> None:
             f"Schema version {version!r} cannot be read; this peftsearch reads versions 1 to {SCHEMA_VERSION}. "
             "Upgrade peftsearch if the file comes from a newer one."
         )
+
+
+def _frozen(choices: Any) -> frozenset[Choice]:
+    found = tuple(choices) if isinstance(choices, Iterable) else (choices,)
+    other = [item for item in found if not isinstance(item, Choice)]
+    if isinstance(choices, Choice) or other:
+        raise ConfigurationError(
+            f"A configuration is made of choices, but {choices!r:.200} was given. Write "
+            "Configuration.of([Choice('encoder.0.query', 'lora', 4)]), or Configuration.load(file)."
+        )
+    return frozenset(found)
 
 
 def _read_choice(row: Any) -> Choice:

@@ -13,10 +13,12 @@ def parametrise(metafunc: pytest.Metafunc, **values: Iterable[str]) -> None:
         values: argument -> its values.
 
     Raises:
-        UsageError: for a class that names none, of which no test would run.
+        UsageError: for a class that names none, of which no test would run, or gives text for a list.
     """
     for name, found in values.items():
         if name in metafunc.fixturenames:
+            if isinstance(found, str):
+                raise pytest.UsageError(f"{name} is {found!r}, but must be a list of names.")
             cases = list(found)
             if not cases:
                 raise pytest.UsageError(f"{metafunc.definition.nodeid} names nothing to test: no {name}.")
