@@ -13,6 +13,7 @@ from peftsearch.report.comparison.table import Comparison
 from peftsearch.run.config import make_config
 from peftsearch.run.export import run_export
 from peftsearch.run.folder import read_json
+from peftsearch.run.origin import Places
 from peftsearch.run.pipeline import load_run, run_evaluate, run_search, run_train
 from peftsearch.run.plan import Plan, plan
 from peftsearch.space import Configuration
@@ -106,12 +107,17 @@ def compare(**settings: Any) -> Comparison:
     return run_compare(make_compare_config(settings))
 
 
-def evaluate(run: str | Path, *, split: str = "test") -> dict[str, float]:
+def evaluate(
+    run: str | Path, *, split: str = "test", model: str = "", data: str = "", data_dir: str = ""
+) -> dict[str, float]:
     """Score the saved result of a run.
 
     Args:
         run: the run folder.
         split: "train", "validation" or "test".
+        model: the pretrained model, if it is no longer where the run says.
+        data: the data files, likewise.
+        data_dir: the folder of GLUE and SuperGLUE, likewise.
 
     Returns:
         metric -> score in percent.
@@ -122,14 +128,15 @@ def evaluate(run: str | Path, *, split: str = "test") -> dict[str, float]:
     Example:
         evaluate("runs/demo", split="validation")["accuracy"]
     """
-    return run_evaluate(Path(run), split)
+    return run_evaluate(Path(run), split, Places(model, data, data_dir))
 
 
-def load(run: str | Path) -> nn.Module:
+def load(run: str | Path, *, model: str = "") -> nn.Module:
     """Load the trained model of a run on a new copy of its pretrained model.
 
     Args:
         run: the run folder.
+        model: the pretrained model, if it is no longer where the run says.
 
     Returns:
         peft's `PeftModel`, or a plain model after full fine-tuning; in evaluation mode, on the CPU.
@@ -140,7 +147,7 @@ def load(run: str | Path) -> nn.Module:
     Example:
         model = load("runs/demo")
     """
-    return load_run(Path(run))
+    return load_run(Path(run), model)
 
 
 def export(run: str | Path, *, format: str, output: str | Path, model: str = "", overwrite: bool = False) -> Export:

@@ -156,11 +156,16 @@ def _evaluate(argv: list[str]) -> int:
     parser = CommandParser("evaluate", "Score a finished run.")
     parser.add_argument("run", type=Path, help="run folder")
     parser.add_argument("--split", choices=("validation", "test"), default="test")
+    parser.add_argument("--model", default="", help="the pretrained model, if it is not where the run says")
+    parser.add_argument("--data", default="", help="the data files, if they are not where the run says")
+    parser.add_argument("--data_dir", default="", help="the folder of GLUE and SuperGLUE, likewise")
     arguments = parser.parse_args(argv)
     quieten_libraries()
+    from peftsearch.run.origin import Places
     from peftsearch.run.pipeline import run_evaluate
 
-    print(json.dumps(run_evaluate(arguments.run, arguments.split), indent=2))
+    places = Places(arguments.model, arguments.data, arguments.data_dir)
+    print(json.dumps(run_evaluate(arguments.run, arguments.split, places), indent=2))
     return 0
 
 

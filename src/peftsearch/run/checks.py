@@ -10,6 +10,7 @@ from peftsearch.run.config import RunConfig, check_same_run, read_config
 from peftsearch.run.experiment import Experiment
 from peftsearch.run.folder import SPLITS, check_run_folder, read_json
 from peftsearch.run.hub import check_push
+from peftsearch.run.origin import check_same_model, read_origin
 from peftsearch.run.recipe import Recipe
 from peftsearch.searches.method import METHODS
 from peftsearch.training.arguments import check_precision
@@ -71,7 +72,14 @@ def check_folder(config: RunConfig) -> None:
     folder = Path(config.output_folder)
     check_run_folder(folder, resume=config.resume, overwrite=config.overwrite)
     if config.resume and (folder / "config.yaml").exists():
-        check_same_run(config, read_config(folder / "config.yaml"))
+        check_same_run(config, read_config(folder / "config.yaml"), moved=_may_have_moved(folder))
+
+
+def _may_have_moved(folder: Path) -> tuple[str, ...]:
+    """Settings whose paths may be others on resuming, as the run has a fingerprint of what they name."""
+    origin = read_origin(folder)
+    model = ("model",) if origin and origin.model_sha256 else ()
+    return (*model, "data", "data_dir") if (folder / SPLITS).exists() else model
 
 
 def changed_splits(folder: Path, experiment: Experiment) -> list[str]:
@@ -88,14 +96,17 @@ def changed_splits(folder: Path, experiment: Experiment) -> list[str]:
     return [name for name, found in now.items() if then.get(name) != found]
 
 
-def check_same_data(config: RunConfig, experiment: Experiment) -> None:
-    """Refuse to resume a run on other examples than it was started with.
+def check_same_inputs(config: RunConfig, experiment: Experiment) -> None:
+    """Refuse to resume a run with another model or on other examples than it was started with.
 
     Raises:
-        RunFolderError: with the splits that differ.
+        RunFolderError: for another model, or with the splits that differ.
     """
+    if not config.resume:
+        return
     folder = Path(config.output_folder)
-    changed = changed_splits(folder, experiment) if config.resume else []
+    check_same_model(folder, config.model)
+    changed = changed_splits(folder, experiment)
     if changed:
         raise RunFolderError(
             f"The data has changed since the run in '{folder}' was started: other examples in {', '.join(changed)}. "

@@ -1,6 +1,6 @@
 """The settings of a run: one dataclass, the same from YAML, flags and Python. No torch here."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -289,13 +289,21 @@ def as_they_were(training: Any) -> dict[str, Any]:
     return {"head_start": "fresh"} | as_mapping("training", training or {})
 
 
-def check_same_run(config: RunConfig, earlier: RunConfig) -> None:
+def check_same_run(config: RunConfig, earlier: RunConfig, *, moved: Collection[str] = ()) -> None:
     """Refuse to resume a run with other settings.
+
+    Args:
+        config: the settings given now.
+        earlier: those that the run was started with.
+        moved: names of settings that may differ, since what they name is known by its fingerprint.
 
     Raises:
         RunFolderError: with the settings that differ.
     """
-    then, now = yaml.safe_load(earlier.to_yaml()), yaml.safe_load(config.to_yaml())
+    then, now = (
+        {name: value for name, value in yaml.safe_load(each.to_yaml()).items() if name not in moved}
+        for each in (earlier, config)
+    )
     refuse_other_settings(then, now, whose=f"The run in '{config.output_folder}'", continue_with="Resume with")
 
 

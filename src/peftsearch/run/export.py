@@ -1,6 +1,5 @@
 """`peftsearch export`: write a run's result or an adapter in another tool's format."""
 
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -99,8 +98,7 @@ def _check_lora(saved: SavedModel, folder: Path) -> None:
 def open_source(run: Path, *, model: str = "") -> Source:
     """Load what is to be exported; arguments and errors as in `run_export`."""
     if (run / "results.json").is_file():
-        saved = SavedModel.read(run)
-        return source_of(replace(saved, model=model or saved.model), run)
+        return source_of(SavedModel.read(run, model=model), run)
     if (run / "adapter_config.json").is_file():
         return _source_of_adapter(run, model)
     raise RunFolderError(

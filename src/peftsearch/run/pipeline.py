@@ -19,7 +19,7 @@ from peftsearch.run.checks import (
     check_cost,
     check_folder,
     check_is_search,
-    check_same_data,
+    check_same_inputs,
     check_services,
 )
 from peftsearch.run.choose_recipe import choose_recipe
@@ -28,6 +28,7 @@ from peftsearch.run.experiment import Experiment
 from peftsearch.run.finish import finish
 from peftsearch.run.folder import SPLITS, alone_in, make_run_folder, write_sites
 from peftsearch.run.ladder import add_ladder, describe_ladder
+from peftsearch.run.origin import AS_NOTED, Origin, Places
 from peftsearch.run.outlook import describe_found, describe_trained
 from peftsearch.run.pareto import train_front
 from peftsearch.run.proof import score
@@ -115,12 +116,13 @@ def _train(config: RunConfig, experiment: Experiment, recipe: Recipe) -> Path:
     return finish(config, experiment, Candidate(recipe.name, TRAINING, recipe, trained), results=results)
 
 
-def run_evaluate(run: Path, split: str) -> dict[str, float]:
+def run_evaluate(run: Path, split: str, places: Places = AS_NOTED) -> dict[str, float]:
     """Score a run's saved result on one of its splits.
 
     Args:
         run: the run folder.
         split: "train", "validation" or "test".
+        places: of model and data, if they have moved.
 
     Returns:
         metric -> score in percent.
@@ -131,8 +133,8 @@ def run_evaluate(run: Path, split: str) -> dict[str, float]:
     """
     if split not in ("train", "validation", "test"):
         raise UnknownNameError("split", split, ("train", "validation", "test"))
-    model = load_run(run)
-    experiment = Experiment.open(read_config(run / "config.yaml"))
+    model = load_run(run, places.model)
+    experiment = Experiment.open(places.move(run, read_config(run / "config.yaml")))
     if split in changed_splits(run, experiment):
         logger.warning(
             "The %s split has changed since the run in '%s': these are scores on other examples.", split, run
@@ -140,13 +142,17 @@ def run_evaluate(run: Path, split: str) -> dict[str, float]:
     return score(model, experiment, getattr(experiment, split))
 
 
-def load_run(run: Path) -> nn.Module:
+def load_run(run: Path, model: str = "") -> nn.Module:
     """Load the trained model of a finished run; the task's data is not needed.
+
+    Args:
+        run: the run folder.
+        model: the pretrained model, if it is not where the run says.
 
     Raises:
         RunFolderError: if the folder is not a finished run.
     """
-    return SavedModel.read(run).load(run)[0]
+    return SavedModel.read(run, model=model).load(run)[0]
 
 
 def open_experiment(config: RunConfig) -> Experiment:
@@ -158,7 +164,7 @@ def open_experiment(config: RunConfig) -> Experiment:
     check_folder(config)
     check_services(config)
     experiment = Experiment.open(config)
-    check_same_data(config, experiment)
+    check_same_inputs(config, experiment)
     experiment.check()
     return experiment
 
@@ -171,6 +177,7 @@ def _start(config: RunConfig, experiment: Experiment) -> Path:
     make_run_folder(folder, resume=config.resume)
     write_text(folder / "config.yaml", config.to_yaml())
     write_json(folder / "environment.json", environment())
+    Origin.here(config.model).save(folder)
     write_sites(folder / "sites.json", experiment.sites)
     write_json(folder / SPLITS, experiment.task.split_record())
     for note in experiment.head_notes:

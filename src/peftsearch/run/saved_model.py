@@ -14,6 +14,7 @@ from peftsearch.modules.saved_adapter import load_adapter
 from peftsearch.report.results import SavedResult
 from peftsearch.run.experiment import Experiment
 from peftsearch.run.folder import read_json
+from peftsearch.run.origin import choose_model
 from peftsearch.run.recipe import ADAPTER, MODEL
 
 
@@ -28,11 +29,16 @@ class SavedModel(SavedResult):
         return cls(experiment.model, task_format.num_labels, task_format.problem_type, saved_as, task_format.labels)
 
     @classmethod
-    def read(cls, run: Path) -> "SavedModel":
+    def read(cls, run: Path, *, model: str = "") -> "SavedModel":
         """Read from a finished run how its result is saved.
+
+        Args:
+            run: the run folder.
+            model: the pretrained model, if it is not where the run says.
 
         Raises:
             RunFolderError: if the folder is not a finished run, or of another version.
+            ModelError: if the model is not where the run says, and none is given.
         """
         document = read_json(run / "results.json")
         try:
@@ -45,7 +51,7 @@ class SavedModel(SavedResult):
             ) from error
         if saved.saved_as not in (ADAPTER, MODEL):
             raise RunFolderError(f"'{run / 'results.json'}' names '{saved.saved_as}', but results are in {ADAPTER}/.")
-        return saved
+        return replace(saved, model=choose_model(run, noted=saved.model, given=model))
 
     def load_base(self) -> PreTrainedModel:
         """Load a new copy of the pretrained model, with an untrained task head."""

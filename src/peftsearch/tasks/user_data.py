@@ -90,6 +90,12 @@ def _read_tables(data: str) -> tuple[str, list[Table]]:
     return name, [Table(path.name, read_table(path)) for path in paths]
 
 
+def data_files(data: str | None) -> list[str]:
+    """List the files that `data` of a run names; none for a data set of the hub, and without any."""
+    parts = [part.strip() for part in (data or "").split(",") if part.strip()]
+    return [] if len(parts) == 1 and _is_hub_id(parts[0]) else parts
+
+
 def _source(name: str, tables: Sequence[Table]) -> dict[str, object]:
     """Describe the tables that were read, with the data set's id if they are from the hub."""
     read = {"data": [table.name for table in tables], "rows": [len(table.rows) for table in tables]}
