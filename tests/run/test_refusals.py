@@ -13,7 +13,7 @@ from peftsearch.errors import ModelError, PeftSearchError
 from peftsearch.run.config import make_config
 from peftsearch.run.dry_run import describe_train
 from peftsearch.settings import SettingError
-from peftsearch.testing.tiny_models import save_tiny, tiny_tokenizer
+from peftsearch.testing.tiny_models import TINY, save_tiny, tiny_tokenizer
 
 
 def refused(settings: dict, error: type[Exception], message: str) -> None:
@@ -49,7 +49,9 @@ def test_several_workers_without_ray(settings, monkeypatch):
 
 
 def test_a_head_of_another_task_is_told_at_the_start_and_in_the_results(settings, tmp_path, caplog):
-    given = settings(configuration="lora", method={}, budget="")
+    TINY["bert"]().save_pretrained(tmp_path / "model")
+    tiny_tokenizer().save_pretrained(tmp_path / "model")
+    given = settings(configuration="lora", method={}, budget="", model=str(tmp_path / "model"))
     said = r"has a task head already, which was trained for 2 other output\(s\) \(LABEL_0, LABEL_1\)"
     assert re.search(said, describe_train(make_config(given)))
     notes = train(**given).metrics["notes"]

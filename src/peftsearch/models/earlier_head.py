@@ -39,11 +39,11 @@ def draw_head_anew(loaded: TaskModel) -> None:
             loaded.model._init_weights(module)
 
 
-def describe_other_classes(name: str, classes: Sequence[str]) -> str:
-    """Say of a model that its head was trained for other classes than the task's, and is drawn anew."""
+def describe_other_classes(classes: Sequence[str]) -> str:
+    """Say that a model's head was trained for these classes, not the task's, and is drawn anew."""
     shown = ", ".join([*classes[:_NAMED], *(["..."] if len(classes) > _NAMED else [])])
     return (
-        f"'{name}' has a task head already, which was trained for {len(classes)} other output(s) ({shown}); the head "
+        f"The model has a task head already, which was trained for {len(classes)} other output(s) ({shown}); the head "
         "is drawn anew. Only for classes of the same names, in the same order, does it start from its weights."
     )
 

@@ -199,7 +199,7 @@ class Experiment:
     def head_notes(self) -> tuple[str, ...]:
         """A note for the user where the model has a head of another task."""
         classes = find_other_classes(self._sketch, classes_of(load_config(self.model)), self.task_format.labels)
-        return (describe_other_classes(self.model, classes),) if classes else ()
+        return (describe_other_classes(classes),) if classes else ()
 
     @cached_property
     def sites(self) -> tuple[Site, ...]:
