@@ -8,7 +8,8 @@ from torch import nn
 
 from peftsearch.errors import SiteError
 from peftsearch.models.family import Family, Paths, Stack, family_of
-from peftsearch.models.structure import guess_family
+from peftsearch.models.layer_source import calls_attention_interface
+from peftsearch.models.structure import read_structure
 from peftsearch.modules.peft_module import layer_widths
 from peftsearch.space import Role, Site, prefix_width
 
@@ -30,14 +31,32 @@ def find_sites(model: nn.Module) -> tuple[Site, ...]:
     Example:
         find_sites(load_model("demo", num_labels=2).model)
     """
-    family = family_of(getattr(getattr(model, "config", None), "model_type", None)) or guess_family(model)
+    family = family_of(getattr(getattr(model, "config", None), "model_type", None))
     modules = dict(model.named_modules())
-    sites = [site for stack in family.stacks for site in _sites_of_stack(family, stack, modules)]
-    return tuple(sorted(_with_neighbours(family, sites)))
+    if family is not None:
+        sites = [site for stack in family.stacks for site in _sites_of_stack(family, stack, modules)]
+        is_open = {site.path: family.attention_is_open for site in sites}
+    else:
+        sites = [_make_site(p.stack, p.layer, p.role, p.path, modules) for p in read_structure(model)]
+        is_open = _open_attention(model, sites, modules)
+    return tuple(sorted(_with_neighbours(sites, is_open)))
 
 
-def _with_neighbours(family: Family, sites: list[Site]) -> list[Site]:
-    """Complete each site by others of its block: the layer that reads the block's input, and the width of the keys."""
+def _open_attention(model: nn.Module, sites: list[Site], modules: _Modules) -> dict[str, bool]:
+    """Tell for each path whether it lies in an attention that can add prefixes, in a model without fused maps."""
+    has_fused_map = any(site.role == Role.QUERY_KEY_VALUE for site in sites)
+    can_choose = not has_fused_map and getattr(type(model), "_can_set_attn_implementation", lambda: False)()
+    owners = {site.path: modules[site.path.rpartition(".")[0]] for site in sites}
+    return {path: can_choose and calls_attention_interface(owner) for path, owner in owners.items()}
+
+
+def _with_neighbours(sites: list[Site], is_open: Mapping[str, bool]) -> list[Site]:
+    """Complete each site by others of its block: the layer that reads the block's input, and the width of the keys.
+
+    Args:
+        sites: as found alone.
+        is_open: path of a site -> whether its attention can add prefixes.
+    """
     by_place = {(site.stack, site.layer, site.role): site for site in sites}
     found = []
     for site in sites:
@@ -46,7 +65,7 @@ def _with_neighbours(family: Family, sites: list[Site]) -> list[Site]:
         if site.role == Role.FFN_OUT and first is not None and first.in_width == site.out_width:
             site = replace(site, input_path=first.path)
         key = near[Role.KEY] or site
-        if family.attention_is_open and key.out_width == site.out_width:
+        if is_open[site.path] and key.out_width == site.out_width:
             site = replace(site, prefix_width=prefix_width(site.role, site.out_width))
         found.append(site)
     return found
@@ -60,7 +79,7 @@ def _sites_of_stack(family: Family, stack: Stack, modules: _Modules) -> list[Sit
     for role, paths in stack.once.items():
         path = _first_present(paths, root, modules)
         if path is not None:
-            sites.append(_make_site(stack, num_layers if role == Role.FINAL_NORM else 0, role, path, modules))
+            sites.append(_make_site(stack.name, num_layers if role == Role.FINAL_NORM else 0, role, path, modules))
     return sites
 
 
@@ -70,8 +89,9 @@ def _locate(family: Family, stack: Stack, modules: _Modules) -> tuple[str, int]:
     matches = [match for match in map(pattern.fullmatch, modules) if match]
     if not matches:
         raise SiteError(
-            f"No blocks named '{stack.layers}' were found for the {stack.name} of the family '{family.name}'. "
-            "If the model follows other names, add a family: a file in models/families with one Family entry."
+            f"No blocks named '{stack.layers}' were found for the {stack.name} of the family '{family.name}', though "
+            f"it lists the model's type. Correct the table of the family '{family.name}': `layers` is the name of a "
+            "block below the model's root (docs/extend.md)."
         )
     root = min((match["root"] for match in matches), key=len)
     return root, sum(match["root"] == root for match in matches)
@@ -93,9 +113,9 @@ def _sites_of_role(
         raise SiteError(
             f"The role '{role}' of the {stack.name} was looked for as {_quoted(paths)} below "
             f"'{root}{stack.layers}' and is missing in layers {missing} (found in {sorted(found)}). A role must be "
-            "in every layer: correct the family's table in models/families or add a family for this model."
+            "in every layer: correct the names in the family's table (docs/extend.md)."
         )
-    return [_make_site(stack, layer, role, path, modules) for layer, path in found.items()]
+    return [_make_site(stack.name, layer, role, path, modules) for layer, path in found.items()]
 
 
 def _first_present(paths: Paths, prefix: str, modules: _Modules) -> str | None:
@@ -107,7 +127,7 @@ def _quoted(paths: Paths) -> str:
     return " or ".join(f"'{path}'" for path in ((paths,) if isinstance(paths, str) else paths))
 
 
-def _make_site(stack: Stack, layer: int, role: Role, path: str, modules: _Modules) -> Site:
+def _make_site(stack: str, layer: int, role: Role, path: str, modules: _Modules) -> Site:
     module = modules[path]
     has_bias = getattr(module, "bias", None) is not None
-    return Site(stack.name, layer, role, path, *layer_widths(module), has_bias=has_bias)
+    return Site(stack, layer, role, path, *layer_widths(module), has_bias=has_bias)

@@ -78,3 +78,21 @@ def register_family(family: Family) -> Family:
 def family_of(model_type: str | None) -> Family | None:
     """Find the family that lists a model type; None if no family does."""
     return next((FAMILIES[name] for name in FAMILIES if model_type in FAMILIES[name].model_types), None)
+
+
+def how_to_register(model_type: str) -> str:
+    """Show the lines of Python that name the modules of a model type, for the end of an error message.
+
+    Args:
+        model_type: value of `config.model_type`.
+    """
+    return (
+        "Name its modules before the search, as it calls them (docs/extend.md, also for the command line):\n"
+        "    from peftsearch.families import Family, Role, Stack, register_family\n"
+        '    roles = {Role.QUERY: "attention.q", Role.VALUE: "attention.v", Role.ATTENTION_OUTPUT: "attention.o", '
+        'Role.FFN_IN: "mlp.up", Role.FFN_OUT: "mlp.down"}\n'
+        '    stack = Stack(name="encoder", layers="encoder.layers.{layer}", roles=roles)\n'
+        f'    family = Family(name="{model_type}", description="mine", model_types=("{model_type}",), '
+        "stacks=(stack,))\n"
+        "    register_family(family)"
+    )

@@ -8,8 +8,6 @@ from typing import Any
 import torch
 from transformers import (
     AutoConfig,
-    AutoModelForSeq2SeqLM,
-    AutoModelForSequenceClassification,
     AutoTokenizer,
     PretrainedConfig,
     PreTrainedModel,
@@ -20,6 +18,7 @@ from transformers import (
 from peftsearch.errors import ModelError
 from peftsearch.models.earlier_head import draw_head_anew, find_other_classes
 from peftsearch.models.head import TaskModel
+from peftsearch.models.head_class import class_for_plan, class_for_task
 from peftsearch.models.location import explained, location_of
 from peftsearch.names import as_names
 
@@ -96,11 +95,9 @@ def load_model(
         model = load_model("demo", num_labels=3).model
     """
     config = load_config(name)
-    if bool(config.is_encoder_decoder) != (num_labels is None):
-        raise _wrong_head(name, config)
+    loader = class_for_task(name, config, num_labels=num_labels)
     set_seed(seed)
     options: dict[str, Any] = {} if num_labels is None else {"num_labels": num_labels, "problem_type": problem_type}
-    loader = AutoModelForSeq2SeqLM if num_labels is None else AutoModelForSequenceClassification
     location: dict[str, Any] = (
         location_of(name) if weights is None else {"pretrained_model_name_or_path": str(weights)}
     )
@@ -120,7 +117,7 @@ def load_model(
     with explained(name):
         model, info = loader.from_pretrained(**location, **options)
     # Heads that read the last token look for this one; if rows were padded with another, that would be read as text.
-    model.config.pad_token_id = load_tokenizer(name).pad_token_id
+    model.config.pad_token_id = model.config.get_text_config().pad_token_id = load_tokenizer(name).pad_token_id
     found = TaskModel.of_checkpoint(name, model)
     check_sizes(name, found.head, info["mismatched_keys"])
     if weights is None and find_other_classes(found, classes_of(config), labels):
@@ -139,7 +136,8 @@ def sketch_model(name: str, *, num_labels: int | None = None, problem_type: str 
 
     Args:
         name: as for `load_model`; a folder may hold config.json alone.
-        num_labels: number of outputs of the head; None for text-to-text, or for the number in the configuration.
+        num_labels: number of outputs of the head; None for text-to-text, or for the number in the configuration. A
+            model without a class for either is then made without a head.
         problem_type: as for `load_model`.
 
     Raises:
@@ -149,11 +147,10 @@ def sketch_model(name: str, *, num_labels: int | None = None, problem_type: str 
         sketch_model("demo", num_labels=2).backbone_parameters
     """
     config = load_config(name)
-    if config.is_encoder_decoder and num_labels is not None:
-        raise _wrong_head(name, config)
+    loader = class_for_plan(config)
     if num_labels is not None:
+        loader = class_for_task(name, config, num_labels=num_labels)
         config.update({"num_labels": num_labels, "problem_type": problem_type})
-    loader = AutoModelForSeq2SeqLM if config.is_encoder_decoder else AutoModelForSequenceClassification
     with explained(name), torch.device("meta"):
         model = loader.from_config(config)
     model.tie_weights()
@@ -194,10 +191,3 @@ def check_sizes(name: str, head: tuple[str, ...], mismatched: Any) -> None:
             f"The weights of '{name}' do not have the sizes that its config.json gives, for example '{wrong[0]}'. "
             "Check that both belong together."
         )
-
-
-def _wrong_head(name: str, config: PretrainedConfig) -> ModelError:
-    kind = "encoder-decoder" if config.is_encoder_decoder else "encoder or decoder"
-    return ModelError(
-        f"'{name}' is an {kind} model: encoder-decoders take text-to-text tasks, others take a head with labels."
-    )

@@ -166,7 +166,7 @@ class Experiment:
     @cached_property
     def candidate_rates(self) -> tuple[float, ...]:
         """Learning rates that suit the model's width, ascending."""
-        return candidate_rates(self._sketch.model.config.hidden_size)
+        return candidate_rates(self._sketch.model.config.get_text_config().hidden_size)
 
     @property
     def search_training(self) -> TrainingSettings:

@@ -13,7 +13,14 @@ class Role(StrEnum):
     KEY = "key"
     VALUE = "value"
     QUERY_KEY_VALUE = "query_key_value"
+    # Latent attention has narrow maps before those of queries and of keys and values.
+    QUERY_DOWN = "query_down"
+    KEY_VALUE_DOWN = "key_value_down"
+    KEY_VALUE = "key_value"
     ATTENTION_OUTPUT = "attention_output"
+    # State-space models and short convolutions mix tokens without attention.
+    MIXER_IN = "mixer_in"
+    MIXER_OUT = "mixer_out"
     CROSS_QUERY = "cross_query"
     CROSS_KEY = "cross_key"
     CROSS_VALUE = "cross_value"
@@ -45,7 +52,7 @@ class Site:
     """A layer of a transformer where modules can stand.
 
     Args:
-        stack: "encoder" or "decoder".
+        stack: "encoder" or "decoder"; "vision" or "audio" for the second encoder of a model that compares media.
         layer: index of the block, from 0 at the bottom; an embedding norm counts as layer 0 and a final norm as
             the number of layers.
         role: its function in the block.

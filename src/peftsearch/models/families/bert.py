@@ -1,6 +1,6 @@
 """BERT and its many relatives: post-norm encoders."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from peftsearch.models.family import Family, Stack, register_family
 from peftsearch.space import Role
@@ -17,16 +17,18 @@ _BLOCK = {
 }
 
 
-def encoder(*, other: Mapping[Role, str]) -> Stack:
+def encoder(*, other: Mapping[Role, str], without: Sequence[Role] = ()) -> Stack:
     """The stack of an encoder with BERT's names.
 
     Args:
         other: roles whose names in a block are not BERT's.
+        without: roles of BERT's that a block lacks.
     """
+    roles = {role: name for role, name in {**_BLOCK, **other}.items() if role not in without}
     return Stack(
         name="encoder",
         layers="encoder.layer.{layer}",
-        roles={**_BLOCK, **other},
+        roles=roles,
         once={Role.EMBEDDING_NORM: "embeddings.LayerNorm"},
     )
 

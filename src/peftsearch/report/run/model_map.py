@@ -85,7 +85,7 @@ def make_map(record: RunRecord) -> ModelMap | None:
     if not any(marks.values()):
         return None
     kinds = sorted({mark.kind for found in marks.values() for mark in found})
-    stacks = sorted({site.stack for site in sites}, key=("encoder", "decoder").index)
+    stacks = sorted({site.stack for site in sites}, key=lambda stack: (stack != "encoder", stack))
     return ModelMap(
         tuple(_stack(stack, [s for s in sites if s.stack == stack], marks) for stack in stacks),
         tuple(kinds),
