@@ -13,23 +13,21 @@ from accelerate import PartialState
 from peft import PeftModel
 
 from peftsearch.files import new_folder, write_json
-from peftsearch.modules.costs import num_parameters
 from peftsearch.run.experiment import Experiment
 from peftsearch.run.folder import read_json
 from peftsearch.run.search_request import SearchRequest
 from peftsearch.run.search_result import SearchResult, start_folder
 from peftsearch.run.supernets import copy_head, head_of
-from peftsearch.searches.growth import Grower, Grown, Stage, leading, put_leading
+from peftsearch.searches.growing import draw_parts, put_weights, read_weights, supernet_of
+from peftsearch.searches.growth import Grower, Grown, Stage
 from peftsearch.space import Configuration, SearchSpace
-from peftsearch.supernet.supernet import Supernet
 from peftsearch.training import stop_signals
 from peftsearch.training.arguments import Phase
 from peftsearch.training.checkpoints import Checkpoints
-from peftsearch.training.mean_gradients import MeanGradients
+from peftsearch.training.mean_gradients import MeanGradients, without_dropout
+from peftsearch.training.task_loss import TaskLoss
 from peftsearch.training.trainer import TaskTrainer
 
-# Parts of the examples whose gradients are taken one by one, so that noise can be told from signal.
-NUM_PARTS = 4
 # Written last into a stage's folder.
 _RECORD = "stage.json"
 
@@ -97,7 +95,8 @@ class _Growth:
         held, head = self._read(number - 1) if number else (Grown(), {})
         candidates = self.grower.candidates(held.configuration)
         model = self._attach(candidates, head)
-        grown = self.grower.grow(self._supernet(model, candidates), held, self._gradients(model), budget=stage.budget)
+        supernet = supernet_of(model, candidates, self.experiment.sites)
+        grown = self.grower.grow(supernet, held, self._gradients(model), budget=stage.budget)
         del model
         model = self._with_weights(grown, head)
         if stage.steps:
@@ -120,14 +119,7 @@ class _Growth:
         """The modules of a stage with their weights, and the task head by its names in peft's model."""
         configuration, place = self.configuration_of(number), self.folder_of(number) / "adapter"
         model = PeftModel.from_pretrained(self.experiment.load_model(self.experiment.seed).model, str(place))
-        supernet = self._supernet(model, configuration)
-        tensors = {c.placement: leading(supernet.module(c.placement), c.rank) for c in configuration}
-        return Grown(configuration, tensors), head_of(model)
-
-    def _supernet(self, model: PeftModel, configuration: Configuration) -> Supernet:
-        sites = {site.name: site for site in self.experiment.sites}
-        costs = {c: num_parameters(c.kind, sites[c.site], c.rank) for c in configuration}
-        return Supernet(model, sites=self.experiment.sites, space=SearchSpace(costs))
+        return read_weights(model, configuration, self.experiment.sites), head_of(model)
 
     def _attach(self, configuration: Configuration, head: Mapping[str, torch.Tensor]) -> PeftModel:
         """Newly drawn modules on the pretrained model, with a task head; without one, that of every training."""
@@ -139,23 +131,16 @@ class _Growth:
 
     def _with_weights(self, grown: Grown, head: Mapping[str, torch.Tensor]) -> PeftModel:
         model = self._attach(grown.configuration, head)
-        supernet = self._supernet(model, grown.configuration)
-        for placement, tensors in grown.tensors.items():
-            put_leading(supernet.module(placement), tensors)
+        put_weights(model, grown, self.experiment.sites)
         return model
 
     def _gradients(self, model: PeftModel) -> MeanGradients:
         """Gradients over examples that are the same in every stage."""
-        encoded, seed = self.experiment.train.encoded, self.experiment.seed
-        rows = torch.randperm(len(encoded), generator=torch.Generator().manual_seed(seed)).tolist()
-        rows = rows[: self.grower.num_examples or None]
-        return MeanGradients(
-            model,
-            task_format=self.experiment.task_format,
-            examples=encoded,
-            parts=[part for k in range(NUM_PARTS) if (part := rows[k::NUM_PARTS])],
-            settings=self.experiment.search_training,
-        )
+        experiment = self.experiment
+        encoded, settings = experiment.train.encoded, experiment.search_training
+        without_dropout(model, gradient_checkpointing=settings.gradient_checkpointing)
+        parts = draw_parts(len(encoded), self.grower.num_examples, experiment.seed)
+        return MeanGradients(TaskLoss(model, experiment.task_format, encoded, settings), parts)
 
     def _train(self, model: PeftModel, number: int, stage: Stage) -> None:
         experiment = self.experiment

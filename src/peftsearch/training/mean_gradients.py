@@ -2,48 +2,42 @@
 
 from collections.abc import Sequence
 from functools import partial
-from typing import Any
+from typing import Any, Protocol
 
 import torch
-from torch import nn
+from peft import PeftModel
 
 from peftsearch.errors import TrainingError
-from peftsearch.tasks.encoded import EncodedDataset
-from peftsearch.tasks.task_format import TaskFormat
-from peftsearch.training.arguments import uses_bf16
-from peftsearch.training.micro_batches import Batch, MicroBatches, num_items
-from peftsearch.training.settings import TrainingSettings
+from peftsearch.training.micro_batches import Batch, MicroBatches
+
+
+class ExampleLoss(Protocol):
+    """The loss of a model on training examples."""
+
+    def batches(self, rows: Sequence[int]) -> list[Batch]:
+        """Make batches of the examples at these indices."""
+        ...
+
+    def num_items(self, batch: Batch) -> int:
+        """Denominator of the mean loss of a batch: labels that count, or examples."""
+        ...
+
+    def mean(self, batch: Batch) -> torch.Tensor:
+        """Compute the mean loss of a batch."""
+        ...
 
 
 class MeanGradients:
-    """Gradients of the loss of a model, averaged over each of several parts of some examples.
-
-    Dropout is off, unless gradients are checkpointed, which transformers only does while it trains.
+    """Gradients of a loss, averaged over each of several parts of some examples.
 
     Args:
-        model: on the device to use; with gradient checkpointing it is put into training mode.
-        task_format: how the task is put to the model.
-        examples: encoded.
+        loss: of the model that has the tensors.
         parts: indices of disjoint examples.
-        settings: batch size, precision and checkpointing.
     """
 
-    def __init__(
-        self,
-        model: nn.Module,
-        *,
-        task_format: TaskFormat,
-        examples: EncodedDataset,
-        parts: Sequence[Sequence[int]],
-        settings: TrainingSettings,
-    ):
-        self.model, self.task_format, self.settings = model, task_format, settings
-        self.examples, self.parts = examples, parts
+    def __init__(self, loss: ExampleLoss, parts: Sequence[Sequence[int]]):
+        self.loss, self.parts = loss, parts
         self._micro_batches = MicroBatches()
-        model.train(settings.gradient_checkpointing)
-        if settings.gradient_checkpointing:
-            any_model: Any = model
-            any_model.gradient_checkpointing_enable()
 
     def __call__(self, tensors: Sequence[torch.Tensor]) -> list[list[torch.Tensor]]:
         """Differentiate by some tensors of the model.
@@ -63,8 +57,8 @@ class MeanGradients:
         return found
 
     def _of_part(self, part: Sequence[int], tensors: Sequence[torch.Tensor]) -> list[torch.Tensor]:
-        batches = self._batches(part)
-        items = sum(map(num_items, batches))
+        batches = self.loss.batches(part)
+        items = sum(map(self.loss.num_items, batches))
         total = [torch.zeros_like(tensor) for tensor in tensors]
         for batch in batches:
             passes = self._micro_batches.each(batch, partial(self._differentiate, tensors), undo=lambda: None)
@@ -74,18 +68,24 @@ class MeanGradients:
                         sum_so_far.add_(gradient, alpha=own / items)
         return total
 
-    def _batches(self, part: Sequence[int]) -> list[Batch]:
-        """Batches of examples of like length."""
-        size, lengths = self.settings.per_device_train_batch_size, self.examples.lengths
-        ordered = sorted(part, key=lengths.__getitem__, reverse=True)
-        starts = range(0, len(ordered), size)
-        return [self.task_format.collate([self.examples[i] for i in ordered[k : k + size]]) for k in starts]
-
     def _differentiate(
         self, tensors: Sequence[torch.Tensor], batch: Batch
     ) -> tuple[int, Sequence[torch.Tensor | None]]:
         """The labels of a batch, and the gradients of its mean loss."""
-        device = next(self.model.parameters()).device
-        with torch.autocast(device.type, torch.bfloat16, enabled=uses_bf16(self.settings.bf16)):
-            loss = self.model(**{name: tensor.to(device) for name, tensor in batch.items()})["loss"]
-        return num_items(batch), torch.autograd.grad(loss, tensors, allow_unused=True)
+        items = self.loss.num_items(batch)
+        # The mean loss of a batch in which no label counts is not a number.
+        gradients = torch.autograd.grad(self.loss.mean(batch), tensors, allow_unused=True) if items else ()
+        return items, gradients or [None] * len(tensors)
+
+
+def without_dropout(model: PeftModel, *, gradient_checkpointing: bool) -> None:
+    """Switch dropout off, unless gradients are checkpointed, which transformers only does while it trains.
+
+    Args:
+        model: whose gradients are taken.
+        gradient_checkpointing: of the training.
+    """
+    model.train(gradient_checkpointing)
+    if gradient_checkpointing:
+        any_model: Any = model
+        any_model.activation_checkpointing_enable()

@@ -1,0 +1,71 @@
+"""What every loop of a method that grows a configuration does: draw examples, read and put the weights of modules."""
+
+from collections.abc import Iterable
+
+import torch
+from peft import PeftModel
+
+from peftsearch.errors import DataError
+from peftsearch.modules.costs import num_parameters
+from peftsearch.searches.growth import Grown, leading, put_leading
+from peftsearch.space import Configuration, SearchSpace, Site
+from peftsearch.supernet.supernet import Supernet
+
+# Parts of the examples whose gradients are taken one by one, so that noise can be told from signal.
+NUM_PARTS = 4
+
+
+def draw_parts(num_rows: int, num_examples: int, seed: int) -> list[list[int]]:
+    """Draw examples and deal them out to parts of almost the same size.
+
+    Args:
+        num_rows: examples of the training set.
+        num_examples: examples to draw; 0 for all.
+        seed: of the draw.
+
+    Returns:
+        indices of the examples of each part, none of them empty.
+
+    Raises:
+        DataError: for fewer than two examples.
+    """
+    rows = torch.randperm(num_rows, generator=torch.Generator().manual_seed(seed)).tolist()
+    rows = rows[: num_examples or None]
+    if len(rows) < 2:
+        raise DataError(
+            f"The search compares gradients of different training examples, but takes {len(rows)} of {num_rows}. Give "
+            "at least 2, and let the method's setting 'examples' be 0 or above 1."
+        )
+    return [part for k in range(NUM_PARTS) if (part := rows[k::NUM_PARTS])]
+
+
+def supernet_of(model: PeftModel, configuration: Configuration, sites: Iterable[Site]) -> Supernet:
+    """Give access to the modules of a configuration.
+
+    Args:
+        model: with that configuration attached, at its ranks.
+        configuration: may have ranks that the search space lacks.
+        sites: every site of the model.
+    """
+    by_name = {site.name: site for site in sites}
+    costs = {choice: num_parameters(choice.kind, by_name[choice.site], choice.rank) for choice in configuration}
+    return Supernet(model, sites=by_name.values(), space=SearchSpace(costs))
+
+
+def read_weights(model: PeftModel, configuration: Configuration, sites: Iterable[Site]) -> Grown:
+    """Copy the weights of the modules of a configuration; arguments as for `supernet_of`."""
+    supernet = supernet_of(model, configuration, sites)
+    return Grown(configuration, {c.placement: leading(supernet.module(c.placement), c.rank) for c in configuration})
+
+
+def put_weights(model: PeftModel, grown: Grown, sites: Iterable[Site]) -> None:
+    """Put weights into the modules of a model, which stay as drawn where there are none.
+
+    Args:
+        model: with the configuration attached.
+        grown: the configuration with its weights.
+        sites: every site of the model.
+    """
+    supernet = supernet_of(model, grown.configuration, sites)
+    for placement, tensors in grown.tensors.items():
+        put_leading(supernet.module(placement), tensors)
