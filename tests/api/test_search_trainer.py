@@ -104,8 +104,12 @@ def test_what_is_found_is_within_the_budget_repeats_trains_saves_and_loads(make,
         assert not torch.allclose(loaded(input_ids=ids).logits, expected)
 
 
-def test_the_model_is_given_back_as_it_was(tmp_path):
-    trainer = of_bert(tmp_path)
+METHODS = pytest.mark.parametrize("method", [QUICK, "pursuit"], ids=["bipeft", "pursuit"])
+
+
+@METHODS
+def test_the_model_is_given_back_as_it_was(method, tmp_path):
+    trainer = of_bert(tmp_path, method=method)
     model = trainer.model
     model.bert.embeddings.requires_grad_(False)
     before = {name: (id(p), p.detach().clone(), p.requires_grad) for name, p in model.named_parameters()}
@@ -224,9 +228,10 @@ class Seen(TrainerCallback):
         self.steps += 1
 
 
-def test_train_alone_searches_and_the_callbacks_see_the_training_only(tmp_path):
+@METHODS
+def test_train_alone_searches_and_the_callbacks_see_the_training_only(method, tmp_path):
     seen = Seen()
-    trainer = of_bert(tmp_path, callbacks=[seen])
+    trainer = of_bert(tmp_path, callbacks=[seen], method=method)
     trainer.train()
     assert trainer.configuration is not None and isinstance(trainer.model, PeftModel)
     assert seen.steps == trainer.state.global_step == 16  # 32 examples by 4, twice
@@ -236,9 +241,10 @@ def test_train_alone_searches_and_the_callbacks_see_the_training_only(tmp_path):
         trainer.search()
 
 
-def test_training_resumes_with_what_was_found(tmp_path):
+@METHODS
+def test_training_resumes_with_what_was_found(method, tmp_path):
     torch.manual_seed(0)
-    settings = {"budget": BUDGET, "method": QUICK, "train_dataset": Parity()}
+    settings = {"budget": BUDGET, "method": method, "train_dataset": Parity()}
     args = arguments(tmp_path, save_strategy="steps", save_steps=8)
     whole = SearchTrainer(model=TINY["bert"](), args=args, **settings)
     start = {name: tensor.clone() for name, tensor in whole.model.state_dict().items()}
@@ -266,7 +272,7 @@ def test_a_method_that_scores_epochs_asks_for_an_evaluation_set(tmp_path):
 @pytest.mark.parametrize(
     "changes,error,says",
     [
-        ({"method": "random"}, ConfigurationError, "bipeft, prunepeft, s3delta"),
+        ({"method": "random"}, ConfigurationError, "bipeft, prunepeft, pursuit, s3delta"),
         ({"method": "bipfet"}, UnknownNameError, "Did you mean 'bipeft'"),
         ({"budget": 3}, BudgetError, "smallest"),
         ({"budget": "1%,2%"}, BudgetError, "one budget"),

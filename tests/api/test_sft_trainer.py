@@ -20,7 +20,8 @@ class SearchSFTTrainer(SearchMixin, trl.SFTTrainer):
 
 
 @pytest.mark.parametrize("packing", [False, True])
-def test_sft_searches_trains_and_saves(packing, tmp_path):
+@pytest.mark.parametrize("method", [QUICK, "pursuit"], ids=["bipeft", "pursuit"])
+def test_sft_searches_trains_and_saves(method, packing, tmp_path):
     torch.manual_seed(0)
     model = LlamaForCausalLM(CONFIGS["llama"]())
     state = {name: tensor.clone() for name, tensor in model.state_dict().items()}
@@ -43,9 +44,10 @@ def test_sft_searches_trains_and_saves(packing, tmp_path):
         train_dataset=datasets.Dataset.from_list(rows),
         processing_class=tiny_tokenizer(),
         budget=800,
-        method=QUICK,
+        method=method,
     )
     found = trainer.search()
+    assert not any(trainer._metrics.values()), "what the search has seen would be shown as the training's"
     trainer.train()
     assert trainer.configuration == found
     assert 0 < count_peft_parameters(trainer.model) <= 800
@@ -53,5 +55,6 @@ def test_sft_searches_trains_and_saves(packing, tmp_path):
     base = LlamaForCausalLM(CONFIGS["llama"]())
     base.load_state_dict(state)
     loaded = PeftModel.from_pretrained(base, str(tmp_path / "adapter")).eval()
+    assert 0 < count_peft_parameters(loaded) <= 800
     ids = torch.arange(6, 14)[None]
     torch.testing.assert_close(loaded(input_ids=ids).logits, trainer.model.eval()(input_ids=ids).logits)

@@ -1,38 +1,34 @@
 """Search inside of a user's own Trainer, with its model, data, collator and loss."""
 
-import copy
 import logging
-from collections.abc import Iterator, Mapping, Sequence, Sized
-from dataclasses import dataclass
-from functools import partial
+from collections.abc import Mapping, Sequence, Sized
 from pathlib import Path
 from typing import Any
 
-import torch
-from torch.utils.data import DataLoader, Dataset, RandomSampler, Subset
-from transformers import DefaultFlowCallback, Trainer, TrainerControl, TrainerState, TrainingArguments, set_seed
-from transformers.trainer_callback import CallbackHandler
-from transformers.trainer_utils import IntervalStrategy, SaveStrategy, TrainOutput
+from transformers import Trainer, set_seed
+from transformers.trainer_utils import TrainOutput
 
 from peftsearch.api.attach import as_loaded, attach, temporarily_attached
+from peftsearch.api.gates_in_trainer import TrainerHost
+from peftsearch.api.growth_in_trainer import TrainerGrowth
 from peftsearch.environment import refuse_several_processes
 from peftsearch.errors import BudgetError, ConfigurationError, DataError
 from peftsearch.models.discover import find_sites
 from peftsearch.modules.adapter_config import write_provenance
 from peftsearch.modules.costs import cost_at
-from peftsearch.run.config import make_config
+from peftsearch.run.config import DEFAULT_METHOD, make_config
 from peftsearch.searches.gate_driver import run_gate_search, search_steps, split_training_set
-from peftsearch.searches.gate_search import GateSearch
+from peftsearch.searches.growing import put_weights
+from peftsearch.searches.growth import Grown
 from peftsearch.searches.method import METHODS, Driver
 from peftsearch.space import Budget, Configuration, SearchSpace
 from peftsearch.supernet.supernet import Supernet
-from peftsearch.training.batches import endless
-from peftsearch.training.callbacks import JsonLog, ShowProgress
-from peftsearch.training.log_file import LogFile
-from peftsearch.training.micro_batches import Batch, MicroBatches
 from peftsearch.training.parameter_groups import RatesByKind
 
 logger = logging.getLogger(__name__)
+
+# The loops that need no more than one model and its Trainer.
+DRIVERS = (Driver.GATES, Driver.GROWTH)
 
 
 class SearchMixin(RatesByKind):
@@ -44,13 +40,13 @@ class SearchMixin(RatesByKind):
 
     Args:
         budget: parameters (102600, "100k") or a share of the backbone ("0.05%", "5bp"); the task head is not counted.
-        method: "bipeft", "s3delta" or "prunepeft", or a mapping with "name" and the method's settings.
+        method: "pursuit", "bipeft", "s3delta" or "prunepeft", or a mapping with "name" and the method's settings.
         space: a name of `peftsearch list spaces`; by default the method's own.
         head: names of modules that are trained and saved in full. By default what stands outside of the base model,
             and nothing of a language model.
 
     Raises:
-        ConfigurationError: for a method that needs more than one training, or what a search cannot do.
+        ConfigurationError: for a method that needs many trainings, or what a search cannot do.
         BudgetError: for a budget that holds no module.
         ModelError: for a model with peft modules.
         PeftSearchError: in one of several processes, as torchrun starts them.
@@ -66,7 +62,7 @@ class SearchMixin(RatesByKind):
         self,
         *args: Any,
         budget: str | int,
-        method: str | Mapping[str, Any] = "bipeft",
+        method: str | Mapping[str, Any] = DEFAULT_METHOD,
         space: str = "",
         head: Sequence[str] | None = None,
         **kwargs: Any,
@@ -82,10 +78,11 @@ class SearchMixin(RatesByKind):
         self._config = make_config(
             {"model": self._loaded.name, "budget": str(budget), "method": method, "space": space}
         )
-        if METHODS[self._config.method_name].driver is not Driver.GATES:
-            known = ", ".join(name for name in METHODS if METHODS[name].driver is Driver.GATES)
+        if METHODS[self._config.method_name].driver not in DRIVERS:
+            known = ", ".join(name for name in METHODS if METHODS[name].driver in DRIVERS)
             raise ConfigurationError(
-                f"The method '{self._config.method_name}' does not search in one training. In a Trainer: {known}."
+                f"The method '{self._config.method_name}' does not search in a Trainer. These do: {known}. For the "
+                "others use peftsearch.search."
             )
         if len(self._config.budget_texts) != 1:
             raise BudgetError(f"A Trainer searches within one budget, but the budget is '{budget}'.")
@@ -94,6 +91,8 @@ class SearchMixin(RatesByKind):
         wished = Budget.parse(self._config.budget_texts[0]).parameters(self._loaded.backbone_parameters)
         self._budget = self._space.check_budget(wished)
         self.configuration: Configuration | None = None
+        # What the last search found, with the weights that its training starts from.
+        self._start = Grown()
 
     def search(self) -> Configuration:
         """Find a configuration within the budget and keep it for `train`; the model stays as it is.
@@ -103,28 +102,45 @@ class SearchMixin(RatesByKind):
 
         Raises:
             ConfigurationError: after `train`.
-            DataError: for a training set without a length.
-            TrainingError: if the loss stops being a number.
+            DataError: for a training set without a length, or with too few examples.
+            TrainingError: if the loss or a gradient is not a number, or no module is worth its parameters.
         """
         if self.model is not self._loaded.model:
             raise ConfigurationError("The model has been trained already. Make a new Trainer to search again.")
-        train, args = self._train_set(), self.args
-        set_seed(args.seed)
+        train = self._train_set()
+        set_seed(self.args.seed)
+        is_growth = METHODS[self._config.method_name].driver is Driver.GROWTH
+        self._start = self._search_by_growth() if is_growth else Grown(self._search_with_gates(train))
+        found = self._start.configuration
+        self._keep(found)
+        return found
+
+    def _keep(self, found: Configuration) -> None:
+        found.save(self._folder / "configuration.json")
+        self.configuration = found
+
+    def _search_by_growth(self) -> Grown:
+        config = self._config
+        grower: Any = METHODS[config.method_name].load()(
+            self._space, budgets=[self._budget], settings=config.method, seed=self.args.seed
+        )
+        return TrainerGrowth(self, self._loaded, self._sites, grower, self._folder).run()
+
+    def _search_with_gates(self, train: Any) -> Configuration:
         method: Any = METHODS[self._config.method_name].load()
-        settings = self._config.method
-        weight_half, architecture_half = split_training_set(train, method, args.seed)
+        weight_half, architecture_half = split_training_set(train, method, self.args.seed)
         steps = self._num_steps(len(weight_half))
-        strategy = method(self._space, budgets=[self._budget], settings=settings, planned_steps=steps)
+        strategy = method(self._space, budgets=[self._budget], settings=self._config.method, planned_steps=steps)
         with temporarily_attached(self._loaded, self._space.largest, self._sites) as model:
             supernet = Supernet(model, sites=self._sites, space=self._space)
             counts = METHODS[self._config.method_name].progress_counts
             run_gate_search(TrainerHost(self, weight_half, architecture_half, steps, counts), supernet, strategy)
             # Before the model is given back: whatever fails there, the search is not lost.
-            self.configuration = strategy.results()[self._budget]
-            self.configuration.save(self._folder / "configuration.json")
+            found = strategy.results()[self._budget]
+            self._keep(found)
         for note in strategy.notes():
             logger.warning(note)
-        return self.configuration
+        return found
 
     def train(self, resume_from_checkpoint: str | bool | None = None, **kwargs: Any) -> TrainOutput:
         """Search unless that is done, attach what was found, and train it as the Trainer trains any model.
@@ -140,6 +156,8 @@ class SearchMixin(RatesByKind):
             configuration = self.configuration or self.search()
             set_seed(self.args.seed)
             self.model = self.model_wrapped = attach(self._loaded.model, configuration, head=self._loaded.head)
+            if configuration == self._start.configuration:
+                put_weights(self.model, self._start, self._sites)
             method, seed = self._config.method_name, self.args.seed
             write_provenance(self.model, method=method, budget=self._budget, seed=seed)
         return super().train(resume_from_checkpoint=resume_from_checkpoint, **kwargs)
@@ -160,102 +178,10 @@ class SearchMixin(RatesByKind):
         if not isinstance(train, Sized):
             raise DataError(
                 f"The training set is a {type(train).__name__}, but a search needs one with a length, as "
-                "it halves it. Give a Dataset, not an IterableDataset."
+                "it draws examples from it. Give a Dataset, not an IterableDataset."
             )
         return train
 
 
 class SearchTrainer(SearchMixin, Trainer):
     """A Trainer of transformers that searches before it trains; arguments and an example are in `SearchMixin`."""
-
-
-@dataclass(frozen=True)
-class TrainerHost:
-    """Host of a search in a user's Trainer: a copy of it trains the supernet, with its loss and data.
-
-    Args:
-        trainer: the user's; it stays as it is.
-        weight_half: the part of its training set that trains weights.
-        architecture_half: the part that trains the architecture.
-        num_steps: optimizer steps of the search.
-        counts: of the progress line; see `ShowProgress`.
-    """
-
-    trainer: SearchMixin
-    weight_half: Dataset
-    architecture_half: Subset
-    num_steps: int
-    counts: Mapping[str, str]
-
-    def make_trainer(self, supernet: Supernet) -> SearchMixin:
-        search = copy.copy(self.trainer)
-        search.args = _arguments_of_search(self.trainer.args, self.num_steps)
-        search.model = search.model_wrapped = supernet.model
-        search.train_dataset = self.weight_half
-        search.state, search.control = TrainerState(), TrainerControl()
-        log = LogFile(Path(str(self.trainer.args.output_dir)) / "search" / "log.jsonl")
-        search.callback_handler = CallbackHandler(
-            [DefaultFlowCallback(), JsonLog(log), ShowProgress("search", self.counts)],
-            supernet.model,
-            search.processing_class,
-            None,
-            None,
-        )
-        return search
-
-    def architecture_batches(self, trainer: Trainer) -> Iterator[Batch]:
-        return endless(lambda: _loader(trainer, self.architecture_half))
-
-    def micro_batches(self, trainer: Trainer) -> MicroBatches:
-        return MicroBatches()
-
-    def score(self, trainer: Trainer) -> float:
-        return _score(trainer)
-
-    def run(self, search: GateSearch) -> None:
-        trainer = search.trainer
-        assert isinstance(trainer, SearchMixin)
-        # Around the whole step of the user's class, whatever of it that class has made its own.
-        trainer.training_step = partial(search.step, trainer.training_step)
-        trainer.train()
-
-
-def _arguments_of_search(args: TrainingArguments, num_steps: int) -> TrainingArguments:
-    """Copy the arguments with that number of steps, and without evaluation, saving and reports."""
-    # A plain copy: making new arguments would set up devices and trackers once more.
-    args = copy.copy(args)
-    args.max_steps = num_steps
-    args.eval_strategy, args.save_strategy = IntervalStrategy.NO, SaveStrategy.NO
-    args.eval_on_start = args.load_best_model_at_end = args.push_to_hub = args.auto_find_batch_size = False
-    return args
-
-
-def _loader(search: Trainer, dataset: Subset) -> DataLoader:
-    """Load the architecture's half in batches, collated as the Trainer's own, in another order on each process."""
-    args = search.args
-    generator = torch.Generator().manual_seed(args.seed + 1 + search.accelerator.process_index)
-    return DataLoader(
-        dataset,
-        batch_size=args.train_batch_size,
-        sampler=RandomSampler(dataset, generator=generator),
-        collate_fn=search._get_collator_with_removed_columns(search.data_collator, "architecture"),
-    )
-
-
-def _score(search: Trainer) -> float:
-    """Score the model on the evaluation set by `args.metric_for_best_model`, by default the loss; larger is better.
-
-    Raises:
-        DataError: if there is no evaluation set, or no such metric.
-    """
-    if search.eval_dataset is None:
-        raise DataError("The method scores each epoch of the search on an evaluation set. Give eval_dataset.")
-    name = search.args.metric_for_best_model or "loss"
-    name = name if name.startswith("eval_") else f"eval_{name}"
-    found = search.evaluate()
-    if name not in found:
-        raise DataError(f"There is no metric '{name}'. Set args.metric_for_best_model to one of {', '.join(found)}.")
-    is_larger_better = search.args.greater_is_better
-    if is_larger_better is None:
-        is_larger_better = not name.endswith("loss")
-    return found[name] if is_larger_better else -found[name]

@@ -1,0 +1,49 @@
+"""A copy of a user's Trainer, which a search gives another model and another length."""
+
+import copy
+from collections.abc import Sequence
+from typing import Any
+
+from peft import PeftModel
+from transformers import (
+    DefaultFlowCallback,
+    Trainer,
+    TrainerCallback,
+    TrainerControl,
+    TrainerState,
+    TrainingArguments,
+)
+from transformers.trainer_callback import CallbackHandler
+from transformers.trainer_utils import IntervalStrategy, SaveStrategy
+
+
+def copy_for(model: PeftModel, trainer: Trainer) -> Any:
+    """Copy a Trainer for another model, with its loss, data and collator; the original stays as it is.
+
+    Returns:
+        of the same class.
+    """
+    search: Any = copy.copy(trainer)
+    search.model = search.model_wrapped = model
+    search.state, search.control = TrainerState(), TrainerControl()
+    # TRL's trainers show the mean of what they have seen since the last log.
+    if hasattr(search, "_metrics"):
+        search._metrics = copy.deepcopy(search._metrics)
+    return search
+
+
+def prepare_search(search: Trainer, *, num_steps: int, callbacks: Sequence[TrainerCallback]) -> None:
+    """Give a copy of a Trainer the length and the callbacks of a search; it does not evaluate, save or report."""
+    search.args = _arguments_of_search(search.args, num_steps)
+    search.callback_handler = CallbackHandler(
+        [DefaultFlowCallback(), *callbacks], search.model, search.processing_class, None, None
+    )
+
+
+def _arguments_of_search(args: TrainingArguments, num_steps: int) -> TrainingArguments:
+    # A plain copy: making new arguments would set up devices and trackers once more.
+    args = copy.copy(args)
+    args.max_steps = num_steps
+    args.eval_strategy, args.save_strategy = IntervalStrategy.NO, SaveStrategy.NO
+    args.eval_on_start = args.load_best_model_at_end = args.push_to_hub = args.auto_find_batch_size = False
+    return args
