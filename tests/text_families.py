@@ -20,7 +20,7 @@ TEXT_TYPES = sorted(set().union(*HEADS.values()))
 # Size -> settings that have it in a tiny model, where a configuration has them.
 _SETTINGS = {
     0: "pad_token_id",
-    1: "eos_token_id",
+    1: "eos_token_id n_group topk_group",
     2: "bos_token_id num_hidden_layers n_layer n_layers num_layers encoder_layers decoder_layers num_encoder_layers "
     "num_decoder_layers depth num_key_value_heads num_experts_per_tok moe_k",
     4: "num_attention_heads n_head n_heads num_heads encoder_attention_heads decoder_attention_heads num_experts "
@@ -42,13 +42,33 @@ _OWN: dict[str, dict[str, Any]] = {
         "layer_types": _SLIDING_AND_FULL,
         "rope_parameters": {sort: {"rope_type": "default", "rope_theta": 1e4} for sort in _SLIDING_AND_FULL},
     },
-    "dbrx": {"attn_config": {"rope_theta": 10_000.0}},
+    "dbrx": {"attn_config": {"rope_theta": 10_000.0, "clip_qkv": 8.0}},
+    "deepseek_v2": {"num_experts_per_tok": 2},
     "dots1": {"n_routed_experts": 4, "n_shared_experts": 1, "moe_intermediate_size": 16, "num_experts_per_tok": 2},
     "dots3_note_text": {"num_key_value_heads": 4},
-    "esm": {"vocab_size": 33},
+    "emu3": {"vocabulary_map": {"<image>": 3}},
+    "esm": {"vocab_size": 300},
     "esmc": {"num_key_value_heads": 4},
-    "gemma3n_text": {"num_kv_shared_layers": 0},
+    "gemma3n_text": {"num_kv_shared_layers": 0, "vocab_size_per_layer_input": 300},
+    "gemma4": {"text_config": {"vocab_size_per_layer_input": 300}},
+    "gemma4_text": {"vocab_size_per_layer_input": 300},
     "gpt_neo": {"attention_types": [[["global", "local"], 1]]},
+    "blt": {"encoder_hash_byte_group_vocab": 50},
+    "codegen": {"rotary_dim": 4},
+    "gptj": {"rotary_dim": 4},
+    "jamba": {"attn_layer_period": 2, "attn_layer_offset": 0},
+    "layoutlmv3": {"coordinate_size": 4, "shape_size": 8},
+    "lilt": {"hidden_size": 96},
+    "luke": {"entity_vocab_size": 20},
+    "perceiver": {
+        "d_latents": 32,
+        "num_latents": 8,
+        "num_self_attends_per_block": 2,
+        "num_self_attention_heads": 4,
+        "num_cross_attention_heads": 4,
+    },
+    "roc_bert": {"pronunciation_vocab_size": 20, "shape_vocab_size": 20},
+    "xmod": {"default_language": "en_XX"},
     "granitemoehybrid": {"mamba_n_heads": 4, "mamba_d_head": 16, "layer_types": ["mamba", "attention"]},
     "hunyuan_v1_dense": {"head_dim": 8},
     "hunyuan_v1_moe": {"head_dim": 8},
@@ -58,7 +78,8 @@ _OWN: dict[str, dict[str, Any]] = {
     "nemotron": {"num_key_value_heads": 2},
     "neomme": {"layer_types": _SLIDING_AND_FULL, "head_dim": 16},
     "olmo_hybrid": {"layer_types": ["linear_attention", "full_attention"]},
-    "reformer": {"axial_pos_embds_dim": [16, 16], "axial_pos_shape": [13, 10]},
+    "reformer": {"axial_pos_embds": False},
+    "zamba": {"num_hidden_layers": 4, "layers_block_type": ["linear_attention", "hybrid"] * 2},
     "zaya": {"num_experts_per_tok": 1},
 }
 
@@ -75,10 +96,18 @@ def _shrunk(kind: Callable[..., PretrainedConfig], own: dict[str, Any]) -> Pretr
         for name, size in _SIZES.items()
         if type(defaults.get(name)) is int or (name == "pad_token_id" and name in defaults)
     }
-    settings |= {name: value[:2] for name in _PER_LAYER if isinstance(value := defaults.get(name), list)}
+    settings |= {name: _two_of(value) for name in _PER_LAYER if isinstance(value := defaults.get(name), list)}
+    if "kv_lora_rank" in defaults:
+        settings["num_key_value_heads"] = settings["num_attention_heads"]
     parts = {
         name: _shrunk(type(part), own.get(name, {}))
         for name, part in defaults.items()
         if isinstance(part, PretrainedConfig)
     }
     return kind(**{**settings, **own, **parts})
+
+
+def _two_of(sorts: list[str]) -> list[str]:
+    """The last two sorts of layers that a model has, or its only one twice."""
+    found = list(dict.fromkeys(sorts))
+    return (found * 2)[-2:] if len(found) > 1 else found * 2

@@ -14,6 +14,7 @@ from peftsearch.api.growth_in_trainer import TrainerGrowth
 from peftsearch.environment import refuse_several_processes
 from peftsearch.errors import BudgetError, ConfigurationError, DataError
 from peftsearch.models.discover import find_sites
+from peftsearch.models.left_out import left_out_note
 from peftsearch.modules.adapter_config import write_provenance
 from peftsearch.modules.costs import cost_at
 from peftsearch.run.config import DEFAULT_METHOD, make_config
@@ -87,6 +88,8 @@ class SearchMixin(RatesByKind):
         if len(self._config.budget_texts) != 1:
             raise BudgetError(f"A Trainer searches within one budget, but the budget is '{budget}'.")
         self._sites = find_sites(self._loaded.model)
+        for note in left_out_note(self._loaded.model, self._sites, self._loaded.backbone_parameters):
+            logger.warning(note)
         self._space = SearchSpace.build(self._config.preset, sites=self._sites, cost=cost_at)
         wished = Budget.parse(self._config.budget_texts[0]).parameters(self._loaded.backbone_parameters)
         self._budget = self._space.check_budget(wished)

@@ -51,18 +51,16 @@ def _list_of(path: str) -> str:
     return ""
 
 
-def describe_left_out(counts: dict[str, int], backbone_parameters: int) -> str:
-    """Say what is left out in words; "" for nothing.
+def left_out_note(model: nn.Module, sites: Iterable[Site], backbone_parameters: int) -> tuple[str, ...]:
+    """Say in a sentence for the user what is left out; no sentence for nothing.
 
     Args:
-        counts: of `left_out`.
+        model: on any device.
+        sites: every site of the model.
         backbone_parameters: of the model without its head.
-
-    Returns:
-        words such as "no module can stand at: routed experts (6,144 parameters, 34.5% of the backbone)".
     """
     parts = [
         f"{what} ({number:,} parameters, {number / backbone_parameters:.1%} of the backbone)"
-        for what, number in counts.items()
+        for what, number in left_out(model, sites).items()
     ]
-    return f"no module can stand at: {', '.join(parts)}" if parts else ""
+    return (f"No module can stand at {', '.join(parts)}: they stay as they are.",) if parts else ()

@@ -80,7 +80,8 @@ def map_role(name: str) -> Role | None:
     *parts, leaf = name.lower().split(".")
     if leaf in ("linear", "layer") and parts:
         leaf = parts.pop()
-    if is_expert(name) or "norm" in ".".join(parts) or _any(_NO_PLACE, parts):
+    is_in_norm = any("norm" in part and not _any(_ATTENTION, [part]) for part in parts)
+    if is_expert(name) or is_in_norm or _any(_NO_PLACE, parts):
         return None
     if _any(_CROSS, parts):
         return _TO_CROSS.get(_ATTENTION_ROLES.get(leaf, Role.FFN_IN))

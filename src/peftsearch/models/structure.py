@@ -36,6 +36,10 @@ _FINAL_NORM_NAMES = (
     # LFM2's is the last one, whatever it is called.
     "embedding_norm",
 )
+# A norm of embeddings, or in them; LFM2's is no such one, and patches are of images.
+_EMBEDDING_NORM = r"(?!embedding_norm$|patch)\w*embed\w*(\.\w+)?"
+# Model type -> why no module in it can be trained.
+_REFUSED = {"reformer": "its reversible layers pass on gradients only if the embeddings are trained, which are frozen"}
 # Maps named in a message.
 _NAMED = 8
 _NORMS_AFTER_FEED_FORWARD = ("post_feedforward_layernorm", "post_mlp_layernorm")
@@ -68,8 +72,11 @@ def read_structure(model: nn.Module) -> list[Place]:
         model: on any device.
 
     Raises:
-        SiteError: if no list of blocks has a linear map of a known role.
+        SiteError: if no list of blocks has a linear map of a known role, or modules could not be trained there.
     """
+    model_type = getattr(getattr(model, "config", None), "model_type", None)
+    if model_type in _REFUSED:
+        raise SiteError(f"Models of the type '{model_type}' cannot be searched: {_REFUSED[model_type]}.")
     stacks = stacks_of(model)
     if not stacks:
         raise _unknown(model)
@@ -179,7 +186,9 @@ def is_norm(module: nn.Module | None) -> bool:
 
 def _norm_before(blocks: BlockList, named: Mapping[str, nn.Module]) -> str | None:
     for parent in _parents(blocks):
-        pattern = re.compile(re.escape(parent) + r"(?!embedding_norm$)(\w*embed\w*|\w*embed\w*\.\w+)", re.IGNORECASE)
+        pattern = re.compile(
+            re.escape(parent) + r"(?!embedding_norm$|patch)(\w*embed\w*|\w*embed\w*\.\w+)", re.IGNORECASE
+        )
         norm = next((name for name in named if pattern.fullmatch(name) and is_norm(named[name])), None)
         if norm is not None:
             return norm

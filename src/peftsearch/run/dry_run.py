@@ -67,5 +67,6 @@ def _describe(config: RunConfig, experiment: Experiment) -> str:
         f"space     {config.space_name}: {len(space.ranks)} modules, {space.cost(space.largest):,} parameters",
         *(f"budget    {text}: {parameters:,} parameters" for text, parameters in experiment.usable_budgets().items()),
         f"output    {config.output_folder}",
+        *(f"note      {note}" for note in experiment.site_notes),
     ]
     return "\n".join(lines)

@@ -15,6 +15,7 @@ from peftsearch.models.check_weights import check_weights
 from peftsearch.models.discover import find_sites
 from peftsearch.models.earlier_head import describe_other_classes, find_other_classes
 from peftsearch.models.head import TaskModel
+from peftsearch.models.left_out import left_out_note
 from peftsearch.models.load import classes_of, load_config, load_model, load_tokenizer, sketch_model
 from peftsearch.models.max_length import max_length_of
 from peftsearch.modules.attach import attach
@@ -205,6 +206,11 @@ class Experiment:
     def sites(self) -> tuple[Site, ...]:
         """Every site of the model."""
         return find_sites(self._sketch.model)
+
+    @property
+    def site_notes(self) -> tuple[str, ...]:
+        """A sentence on the parts of the model at which no module can stand; none where there are none."""
+        return left_out_note(self._sketch.model, self.sites, self.backbone_parameters)
 
     @property
     def backbone_parameters(self) -> int:

@@ -68,7 +68,7 @@ def _search(config: RunConfig, experiment: Experiment, budget: int) -> Path:
         logger.info("The search is followed by %s.", trainings)
     request = SearchRequest(config.method_name, config.method, config.inherit)
     found = search_configuration(experiment, request, folder)
-    notes = (*_budget_notes(experiment), *found.notes)
+    notes = (*experiment.site_notes, *_budget_notes(experiment), *found.notes)
     for note in notes:
         logger.warning(note)
     stage = _make_stage(config, experiment, folder, budget)
@@ -101,6 +101,7 @@ def run_train(config: RunConfig) -> Path:
     experiment = open_experiment(config)
     recipe = choose_recipe(config.configuration or config.method_name, config.method, experiment)
     check_cost(recipe, experiment)
+    recipe = replace(recipe, notes=(*experiment.site_notes, *recipe.notes))
     for note in recipe.notes:
         logger.warning(note)
     with alone_in(Path(config.output_folder)):

@@ -6,6 +6,8 @@ from typing import Any
 
 from peftsearch.exports.outlook import describe_space
 from peftsearch.models.discover import find_sites
+from peftsearch.models.head_class import missing_class_note
+from peftsearch.models.left_out import left_out_note
 from peftsearch.models.load import sketch_model
 from peftsearch.modules.costs import cost_at
 from peftsearch.space import SPACES, Budget, Choice, SearchSpace
@@ -29,6 +31,7 @@ class Plan:
         budget_parameters: parameters of the (smallest) budget, None without one.
         budgets: requested text -> parameters.
         result: whether a search's result is plain LoRA, mergeable and servable, whatever it finds.
+        notes: sentences on parts of the model at which no module can stand, and on a head that is missing.
     """
 
     model: str
@@ -43,6 +46,7 @@ class Plan:
     budget_parameters: int | None
     budgets: dict[str, int]
     result: str
+    notes: tuple[str, ...]
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data for JSON."""
@@ -85,6 +89,10 @@ def plan(model: str, *, space: str = DEFAULT_SPACE, budget: str | int | None = N
         budget_parameters=min(sizes.values(), default=None),
         budgets=sizes,
         result=describe_space(search_space.largest, sites),
+        notes=(
+            *left_out_note(sketch.model, sites, sketch.backbone_parameters),
+            *missing_class_note(sketch.model.config),
+        ),
     )
 
 
@@ -116,3 +124,5 @@ def print_plan(found: Plan) -> None:
         )
     console.print(sizes)
     console.print(f"The result of a search is {found.result}.")
+    for note in found.notes:
+        console.print(note)

@@ -1,0 +1,47 @@
+"""Which class makes a model for a task, and what is said where transformers has none."""
+
+import pytest
+from text_families import tiny_config
+from transformers import AutoModel, AutoModelForSequenceClassification
+
+from peftsearch import plan
+from peftsearch.errors import ModelError
+from peftsearch.models.head_class import class_for_plan, class_for_task
+from peftsearch.models.load import load_model
+
+
+def test_a_model_type_without_the_head_is_refused_by_the_name_of_the_class():
+    with pytest.raises(ModelError) as caught:
+        class_for_task("mine", tiny_config("granite"), num_labels=2)
+    words = str(caught.value)
+    assert (
+        "no class with a head with labels (AutoModelForSequenceClassification) for the model type 'granite'" in words
+    )
+    assert "only AutoModelForCausalLM" in words and "SearchTrainer" in words
+
+
+def test_an_encoder_decoder_takes_no_labels():
+    with pytest.raises(ModelError, match="encoder-decoders take text-to-text tasks"):
+        class_for_task("mine", tiny_config("t5"), num_labels=2)
+
+
+def test_a_plan_takes_the_class_of_tasks_or_the_bare_model():
+    assert class_for_plan(tiny_config("llama")) is AutoModelForSequenceClassification
+    assert class_for_plan(tiny_config("granite")) is AutoModel
+    assert class_for_plan(tiny_config("vit")) is AutoModel
+
+
+@pytest.mark.parametrize("model_type,stack", [("granite", "decoder"), ("vit", "encoder"), ("whisper", "encoder")])
+def test_what_fits_no_task_is_planned_all_the_same(model_type, stack, tmp_path):
+    tiny_config(model_type).save_pretrained(tmp_path)
+    found = plan(str(tmp_path))
+    assert found.sites[f"{stack} value"] == 2
+    assert "Only a Trainer of your own" in found.notes[-1] and model_type in found.notes[-1]
+    with pytest.raises(ModelError, match="no class with a head"):
+        load_model(str(tmp_path), num_labels=None if model_type == "whisper" else 2)
+
+
+def test_a_plan_says_what_is_left_out(tmp_path):
+    tiny_config("mixtral").save_pretrained(tmp_path)
+    (note,) = plan(str(tmp_path)).notes
+    assert "routed experts (49,152 parameters" in note
