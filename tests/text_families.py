@@ -1,21 +1,35 @@
 """Tiny random configurations of every text model of transformers, and a table of how peftsearch finds them.
 
-`python tests/text_families.py` writes the table to docs/families.md and the counts to README.md.
+`python tests/text_families.py` writes the table to docs/families.md.
 """
 
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
+import torch
+import transformers
 from transformers import CONFIG_MAPPING, PretrainedConfig
 from transformers.models.auto import modeling_auto as auto
 
-HEADS = {
-    "labels": auto.MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING_NAMES,
-    "text to text": auto.MODEL_FOR_SEQ_TO_SEQ_CAUSAL_LM_MAPPING_NAMES,
-    "language model": auto.MODEL_FOR_CAUSAL_LM_MAPPING_NAMES,
-    "masked language model": auto.MODEL_FOR_MASKED_LM_MAPPING_NAMES,
-}
-TEXT_TYPES = sorted(set().union(*HEADS.values()))
+from peftsearch.errors import SiteError
+from peftsearch.models.discover import find_sites
+from peftsearch.models.head_class import class_for_plan, missing_class_note
+from peftsearch.models.left_out import left_out
+from peftsearch.space import LINEAR_ROLES, Role
+
+PAGE = Path(__file__).parents[1] / "docs" / "families.md"
+
+TEXT_TYPES = sorted(
+    {
+        *auto.MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING_NAMES,
+        *auto.MODEL_FOR_SEQ_TO_SEQ_CAUSAL_LM_MAPPING_NAMES,
+        *auto.MODEL_FOR_CAUSAL_LM_MAPPING_NAMES,
+        *auto.MODEL_FOR_MASKED_LM_MAPPING_NAMES,
+    }
+)
 
 # Size -> settings that have it in a tiny model, where a configuration has them.
 _SETTINGS = {
@@ -35,6 +49,13 @@ _SETTINGS = {
 _SIZES = {name: size for size, names in _SETTINGS.items() for name in names.split()}
 _PER_LAYER = ("layer_types", "mlp_layer_types", "layers_block_type", "block_types")
 _SLIDING_AND_FULL = ["sliding_attention", "full_attention"]
+_INDEXER = {
+    "indexer_n_heads": 4,
+    "indexer_kv_heads": 1,
+    "indexer_head_dim": 8,
+    "indexer_budget": 8,
+    "indexer_compress_ratio": 2,
+}
 # Model type -> settings that its tiny configuration needs beside those above.
 _OWN: dict[str, dict[str, Any]] = {
     "bamba": {"mamba_n_heads": 4, "mamba_d_head": 16, "attn_layer_indices": [1]},
@@ -57,6 +78,8 @@ _OWN: dict[str, dict[str, Any]] = {
     "codegen": {"rotary_dim": 4},
     "gptj": {"rotary_dim": 4},
     "jamba": {"attn_layer_period": 2, "attn_layer_offset": 0},
+    "qwen4_exp": {"text_config": _INDEXER},
+    "qwen4_exp_text": _INDEXER,
     "layoutlmv3": {"coordinate_size": 4, "shape_size": 8},
     "lilt": {"hidden_size": 96},
     "luke": {"entity_vocab_size": 20},
@@ -111,3 +134,77 @@ def _two_of(sorts: list[str]) -> list[str]:
     """The last two sorts of layers that a model has, or its only one twice."""
     found = list(dict.fromkeys(sorts))
     return (found * 2)[-2:] if len(found) > 1 else found * 2
+
+
+# Model type -> why it is not made here.
+NOT_MADE = {
+    "dots3_note": "its parts depend on each other's sizes",
+    "gemma3n": "needs the package timm; its text part is `gemma3n_text`",
+    "gemma4_assistant": "a drafter of another model",
+    "gemma4_unified_assistant": "a drafter of another model",
+    "layoutlmv2": "needs the package detectron2",
+    "musicgen": "transformers makes its decoder of a part of its configuration only",
+    "musicgen_melody": "transformers makes its decoder of a part of its configuration only",
+    "nemo_speechlm": "its parts depend on each other's sizes",
+}
+LABELS, TEXT_TO_TEXT, TRAINER, REFUSED, NOT_TRIED = "labels", "text to text", "Trainer only", "refused", "not tried"
+
+
+@dataclass(frozen=True)
+class Row:
+    """A line of the table.
+
+    Args:
+        model_type: value of `config.model_type`.
+        status: what the command line takes it for, or one of the other statuses.
+        maps: roles of the linear maps that any layer has.
+        without: what of it no module can reach, or why there is no site.
+    """
+
+    model_type: str
+    status: str
+    maps: str = ""
+    without: str = ""
+
+    def __str__(self) -> str:
+        return f"| `{self.model_type}` | {self.status} | {self.maps} | {self.without} |"
+
+
+def find_row(model_type: str) -> Row:
+    """Find the sites of a tiny model on the meta device."""
+    if model_type in NOT_MADE:
+        return Row(model_type, NOT_TRIED, "", NOT_MADE[model_type])
+    config = tiny_config(model_type)
+    with torch.device("meta"):
+        model = class_for_plan(config).from_config(config)
+    try:
+        sites = find_sites(model)
+    except SiteError as error:
+        return Row(model_type, REFUSED, "", str(error).split(". Its linear maps")[0].rstrip("."))
+    status = TRAINER if missing_class_note(config) else TEXT_TO_TEXT if config.is_encoder_decoder else LABELS
+    roles = [role for role in Role if role in LINEAR_ROLES and any(site.role == role for site in sites)]
+    return Row(model_type, status, ", ".join(roles), ", ".join(left_out(model, sites)))
+
+
+def counts(rows: Iterable[Row]) -> str:
+    """Say in a sentence how many model types are searched."""
+    found = Counter(row.status for row in rows)
+    return (
+        f"Of the {found.total()} model types with which transformers {transformers.__version__} reads or writes text, "
+        f"{found[LABELS] + found[TEXT_TO_TEXT]} are searched from the command line ({found[LABELS]} with labels, "
+        f"{found[TEXT_TO_TEXT]} text to text) and {found[TRAINER]} more in a Trainer of yours, as transformers has no "
+        f"class with a task's head for them; {found[REFUSED]} are refused and {found[NOT_TRIED]} were not tried."
+    )
+
+
+def page(rows: Sequence[Row]) -> str:
+    """The whole page on families."""
+    return PAGE.read_text(encoding="utf-8").split("<!-- table -->")[0] + (
+        f"<!-- table -->\n{counts(rows)}\n\n"
+        "| model type | on the command line | roles of linear maps | no module can stand at |\n|---|---|---|---|\n"
+        + "".join(f"{row}\n" for row in rows)
+    )
+
+
+if __name__ == "__main__":
+    PAGE.write_text(page([find_row(model_type) for model_type in TEXT_TYPES]), encoding="utf-8")

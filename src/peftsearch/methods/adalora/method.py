@@ -19,7 +19,9 @@ from peftsearch.methods.adalora.settings import AdaLoraSettings
 from peftsearch.space import Choice, Configuration, Role, Site
 from peftsearch.training.pytree import PyTree
 
-ATTENTION_ROLES = frozenset({Role.QUERY, Role.KEY, Role.VALUE, Role.QUERY_KEY_VALUE, Role.ATTENTION_OUTPUT})
+ATTENTION_ROLES = frozenset(
+    {Role.QUERY, Role.KEY, Role.VALUE, Role.KEY_VALUE, Role.QUERY_KEY_VALUE, Role.ATTENTION_OUTPUT}
+)
 DEFAULT_RANK = 8
 # Initial ranks over final ones, as in the paper's scripts (3 to 2).
 INITIAL_RANKS = 1.5

@@ -37,8 +37,8 @@ class ManualMethod:
     rank: int = 8
 
 
-# The fused map stands for all three in models that have it.
-_VALUE = frozenset({Role.VALUE, Role.QUERY_KEY_VALUE})
+# The fused map stands for all in it in models that have it.
+_VALUE = frozenset({Role.VALUE, Role.QUERY_KEY_VALUE, Role.KEY_VALUE})
 _QUERY_AND_VALUE = _VALUE | {Role.QUERY}
 _OUTPUTS = frozenset({Role.ATTENTION_OUTPUT, Role.FFN_OUT})
 _FFN_OUT = frozenset({Role.FFN_OUT})
