@@ -2,9 +2,12 @@
 
 import math
 
+import torch
+from torch import nn
 from transformers import PretrainedConfig, PreTrainedTokenizerBase
 
 from peftsearch.models.family import family_of
+from peftsearch.models.head_class import class_for_plan
 
 DEFAULT_MAX_LENGTH = 512
 # Tokenizers without a limit report this or more.
@@ -13,8 +16,24 @@ _NO_LIMIT = 10**6
 
 def max_length_of(config: PretrainedConfig, tokenizer: PreTrainedTokenizerBase) -> int:
     """Find the largest number of tokens that a model takes; 512 if neither tokenizer nor configuration has a limit."""
-    family = family_of(config.model_type)
-    offset = family.position_offsets.get(config.model_type, 0) if family else 0
-    positions = (getattr(config, "max_position_embeddings", None) or math.inf) - offset
-    limit = min(positions, tokenizer.model_max_length)
+    positions = getattr(config.get_text_config(), "max_position_embeddings", None)
+    # XLNet, which has no limit, gives -1.
+    has_limit = isinstance(positions, int) and positions > 0
+    limit = min(positions - _offset(config) if has_limit else math.inf, tokenizer.model_max_length)
     return DEFAULT_MAX_LENGTH if limit >= _NO_LIMIT else int(limit)
+
+
+def _offset(config: PretrainedConfig) -> int:
+    """Find the position of a text's first token, by the family's table or by the embeddings of positions."""
+    family = family_of(config.model_type)
+    if family is not None:
+        return family.position_offsets.get(config.model_type, 0)
+    with torch.device("meta"):
+        model = class_for_plan(config).from_config(config)
+    # Positions start after the padding's where that has one of its own, as in RoBERTa.
+    own = (
+        module.padding_idx + 1
+        for name, module in model.named_modules()
+        if name.endswith("position_embeddings") and isinstance(module, nn.Embedding) and module.padding_idx is not None
+    )
+    return next(own, 0)

@@ -186,9 +186,7 @@ def is_norm(module: nn.Module | None) -> bool:
 
 def _norm_before(blocks: BlockList, named: Mapping[str, nn.Module]) -> str | None:
     for parent in _parents(blocks):
-        pattern = re.compile(
-            re.escape(parent) + r"(?!embedding_norm$|patch)(\w*embed\w*|\w*embed\w*\.\w+)", re.IGNORECASE
-        )
+        pattern = re.compile(re.escape(parent) + _EMBEDDING_NORM, re.IGNORECASE)
         norm = next((name for name in named if pattern.fullmatch(name) and is_norm(named[name])), None)
         if norm is not None:
             return norm
