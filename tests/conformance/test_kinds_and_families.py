@@ -1,11 +1,11 @@
 """Every registered kind on a tiny model of every family."""
 
+from text_families import tiny_config
+
 from peftsearch.models.discover import find_sites
 from peftsearch.models.family import family_of
 from peftsearch.modules.peft_module import KINDS
 from peftsearch.testing import TINY, FamilyTests, build
-from text_families import tiny_config
-
 
 # Read by structure: a layer that is shared, fused maps with a norm missing, layers of two sorts with experts, and an
 # encoder-decoder that computes its attention itself.
@@ -15,18 +15,7 @@ BY_STRUCTURE = {
 
 
 class TestKindsAndFamilies(FamilyTests):
-    models = TINY
-
-
-class TestKindsOnFamiliesReadByStructure(FamilyTests):
-    models = BY_STRUCTURE
-
-    def pytest_generate_tests(self, metafunc):
-        """Run what depends on the family; kinds alone are tested above."""
-        if "family" not in metafunc.fixturenames:
-            metafunc.parametrize("kind", [], ids=[]) if "kind" in metafunc.fixturenames else None
-        else:
-            super().pytest_generate_tests(metafunc)
+    models = TINY | BY_STRUCTURE
 
 
 def test_only_what_acts_in_an_attention_that_is_closed_fits_no_site():
