@@ -17,9 +17,9 @@ _NO_LIMIT = 10**6
 def max_length_of(config: PretrainedConfig, tokenizer: PreTrainedTokenizerBase) -> int:
     """Find the largest number of tokens that a model takes; 512 if neither tokenizer nor configuration has a limit."""
     positions = getattr(config.get_text_config(), "max_position_embeddings", None)
-    # XLNet, which has no limit, gives -1.
-    has_limit = isinstance(positions, int) and positions > 0
-    limit = min(positions - _offset(config) if has_limit else math.inf, tokenizer.model_max_length)
+    if not isinstance(positions, int) or positions < 0:  # XLNet, which has no limit, gives -1.
+        positions = math.inf
+    limit = min(positions - _offset(config), tokenizer.model_max_length)
     return DEFAULT_MAX_LENGTH if limit >= _NO_LIMIT else int(limit)
 
 
