@@ -1,12 +1,15 @@
 """The plan as a Python function; its T5-large figures are in test_main."""
 
 import pytest
-from transformers import AutoModel, AutoTokenizer, BertModel
+from text_families import tiny_config
+from transformers import AutoModel, AutoModelForSequenceClassification, AutoTokenizer, BertModel
 
 from peftsearch import plan
 from peftsearch.errors import BudgetError, UnknownNameError
 from peftsearch.run.config import make_config
+from peftsearch.run.dry_run import describe_search
 from peftsearch.run.experiment import Experiment
+from peftsearch.testing import tiny_tokenizer
 
 
 def test_sizes_follow_from_the_layers_of_the_model(tiny_folder):
@@ -51,3 +54,12 @@ def test_the_budget_is_the_runs_with_and_without_a_pooler(has_pooler, settings, 
 def test_a_wrong_space_is_named_before_the_model_is_read():
     with pytest.raises(UnknownNameError, match="Known: .*s2"):
         plan("nowhere", space="s4")
+
+
+def test_a_dry_run_says_what_of_the_model_no_module_can_reach(settings, tmp_path):
+    folder = tmp_path / "mixtral"
+    AutoModelForSequenceClassification.from_config(tiny_config("mixtral")).save_pretrained(folder)
+    tiny_tokenizer().save_pretrained(folder)
+    lines = describe_search(make_config(settings(budget="5%") | {"model": str(folder)})).splitlines()
+    (note,) = [line for line in lines if line.startswith("note ")]
+    assert "routed experts (49,152 parameters, " in note
