@@ -155,3 +155,10 @@ def test_names_that_tell_nothing_are_refused_with_the_lines_that_help(monkeypatc
     assert [site.name for site in find_sites(Strange())] == [
         f"encoder.{layer}.{role}" for layer in range(2) for role in ("ffn_in", "ffn_out")
     ]
+
+
+def test_models_in_which_a_part_would_stay_untrained_are_refused():
+    with pytest.raises(SiteError, match="'perceiver' cannot be searched: their task head is a part of the base model"):
+        find_sites(tiny("PerceiverForSequenceClassification", "perceiver"))
+    with pytest.raises(SiteError, match="'reformer' cannot be searched: their reversible layers"):
+        find_sites(tiny("ReformerForSequenceClassification", "reformer"))

@@ -46,6 +46,7 @@ _NOT_RUN = {
     "kimi_linear": "its tiny configuration has groups of experts that do not fit",
     "llama4": "its experts have 17 million parameters",
     "mistral4": "its tiny configuration has widths of heads that do not fit",
+    "perceiver": "refused",
     "reformer": "refused",
     "squeezebert": "refused",
     "vibevoice_asr": "it has 687 million parameters",

@@ -63,3 +63,10 @@ def test_a_dry_run_says_what_of_the_model_no_module_can_reach(settings, tmp_path
     lines = describe_search(make_config(settings(budget="5%") | {"model": str(folder)})).splitlines()
     (note,) = [line for line in lines if line.startswith("note ")]
     assert "routed experts (49,152 parameters, " in note
+
+
+def test_a_model_that_hashes_characters_has_no_vocabulary_to_check(settings, tmp_path):
+    folder = tmp_path / "canine"
+    AutoModelForSequenceClassification.from_config(tiny_config("canine")).save_pretrained(folder)
+    tiny_tokenizer().save_pretrained(folder)
+    assert "modules" in describe_search(make_config(settings(budget="5%") | {"model": str(folder)}))

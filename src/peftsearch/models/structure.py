@@ -39,7 +39,10 @@ _FINAL_NORM_NAMES = (
 # A norm of embeddings, or in them; LFM2's is no such one, and patches are of images.
 _EMBEDDING_NORM = r"(?!embedding_norm$|patch)\w*embed\w*(\.\w+)?"
 # Model type -> why no module in it can be trained.
-_REFUSED = {"reformer": "its reversible layers pass on gradients only if the embeddings are trained, which are frozen"}
+_REFUSED = {
+    "perceiver": "their task head is a part of the base model, which is frozen",
+    "reformer": "their reversible layers pass on gradients only if the embeddings are trained, which are frozen",
+}
 # Maps named in a message.
 _NAMED = 8
 _NORMS_AFTER_FEED_FORWARD = ("post_feedforward_layernorm", "post_mlp_layernorm")
