@@ -1,7 +1,7 @@
 """Load pretrained models, their configurations and tokenizers."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from transformers import (
 
 from peftsearch.errors import ModelError
 from peftsearch.models.earlier_head import draw_head_anew, find_other_classes
+from peftsearch.models.folder import check_folder
 from peftsearch.models.head import TaskModel
 from peftsearch.models.head_class import class_for_plan, class_for_task
 from peftsearch.models.location import explained, location_of
@@ -37,6 +38,7 @@ def load_config(name: str) -> PretrainedConfig:
     Example:
         load_config("demo").model_type
     """
+    check_folder(name)
     with explained(name):
         return AutoConfig.from_pretrained(**location_of(name), trust_remote_code=False)
 
@@ -55,6 +57,7 @@ def load_tokenizer(name: str) -> PreTrainedTokenizerBase:
     """
     with explained(name):
         tokenizer = AutoTokenizer.from_pretrained(**location_of(name), trust_remote_code=False)
+    _check_has_vocabulary(name, tokenizer)
     if tokenizer.pad_token is None:
         if tokenizer.eos_token is None:
             raise ModelError(
@@ -64,6 +67,18 @@ def load_tokenizer(name: str) -> PreTrainedTokenizerBase:
         tokenizer.pad_token = tokenizer.eos_token
         logger.warning("The tokenizer of '%s' has no pad token; padding with '%s'.", name, tokenizer.pad_token)
     return tokenizer
+
+
+def _check_has_vocabulary(name: str, tokenizer: PreTrainedTokenizerBase) -> None:
+    """Refuse the empty tokenizer that transformers makes of a folder without a tokenizer's files."""
+    folder = Path(location_of(name)["pretrained_model_name_or_path"])
+    names = {"tokenizer.json", *tokenizer.vocab_files_names.values()}
+    has_files = any((folder / file).is_file() for file in names)
+    if "gguf_file" not in location_of(name) and folder.is_dir() and tokenizer.vocab_files_names and not has_files:
+        raise ModelError(
+            f"The folder '{name}' has no tokenizer: none of {', '.join(sorted(names))}. Copy the files of the model's "
+            "tokenizer there, or save it there with tokenizer.save_pretrained."
+        )
 
 
 def load_model(
@@ -120,6 +135,7 @@ def load_model(
     model.config.pad_token_id = model.config.get_text_config().pad_token_id = load_tokenizer(name).pad_token_id
     found = TaskModel.of_checkpoint(name, model)
     check_sizes(name, found.head, info["mismatched_keys"])
+    check_complete(found, info["missing_keys"])
     if weights is None and find_other_classes(found, classes_of(config), labels):
         set_seed(seed)
         draw_head_anew(found)
@@ -190,4 +206,25 @@ def check_sizes(name: str, head: tuple[str, ...], mismatched: Any) -> None:
         raise ModelError(
             f"The weights of '{name}' do not have the sizes that its config.json gives, for example '{wrong[0]}'. "
             "Check that both belong together."
+        )
+
+
+def check_complete(loaded: TaskModel, missing: Iterable[str]) -> None:
+    """Refuse a checkpoint that lacks weights outside of the task head, which would be drawn at random.
+
+    Args:
+        loaded: the model.
+        missing: names of the tensors that the checkpoint lacks.
+
+    Raises:
+        ModelError: naming the first such weight.
+    """
+    missing, head = set(missing), tuple(f"{module}." for module in loaded.head)
+    names = [name for name, _ in loaded.model.named_parameters() if not name.startswith(head)]
+    wrong = [name for name in names if name in missing]
+    if wrong:
+        raise ModelError(
+            f"The weights of '{loaded.name}' lack {len(wrong):,} of the {len(names):,} tensors that its config.json "
+            f"asks for, for example '{wrong[0]}', which would be drawn at random. Check that both belong together, "
+            "and that transformers has saved the weights."
         )

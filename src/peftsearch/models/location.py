@@ -50,10 +50,22 @@ def explained(name: str) -> Iterator[None]:
         yield
     except (OSError, ValueError, KeyError, ImportError, RuntimeError) as error:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise ModelError(
-            f"Cannot load the model '{name}': {reason} Give 'demo', a folder with config.json and model.safetensors, "
-            "a .gguf file, or a hub id (HF_HUB_OFFLINE must not be set, and the name must exist)."
-        ) from error
+        raise ModelError(f"Cannot load the model '{name}': {reason} {_advice(name, reason)}") from error
+
+
+def _advice(name: str, reason: str) -> str:
+    """What to do about a model that cannot be loaded for some reason."""
+    if "custom code" in reason:
+        return (
+            "It brings Python code of its own along, and peftsearch runs the classes of transformers alone. Load it "
+            "yourself, and use peftsearch.attach or SearchTrainer with it."
+        )
+    if Path(location_of(name)["pretrained_model_name_or_path"]).is_dir():
+        return "Check the files there."
+    return (
+        f"There is no folder '{name}' in '{Path.cwd()}' either. Give 'demo', a folder with config.json and "
+        "model.safetensors, a .gguf file, or a hub id (HF_HUB_OFFLINE must not be set, and the name must exist)."
+    )
 
 
 def _package_folder(package: str, extra: str) -> Path:
