@@ -12,13 +12,31 @@ from peftsearch.methods.manual.manual_methods import MANUAL_METHODS, ManualMetho
 from peftsearch.methods.manual.method import describe_left_out, parse_roles, place, place_within, sites_for
 from peftsearch.methods.manual.settings import ManualSettings
 from peftsearch.modules.costs import cost
+from peftsearch.run.config import RunConfig
 from peftsearch.run.experiment import Experiment
 from peftsearch.run.folder import read_sites
+from peftsearch.run.inherited_recipe import inherit_from
 from peftsearch.run.recipe import AdaLora, FreshModules, Recipe, WholeModel
 from peftsearch.searches.method import METHODS, MethodSettings
 from peftsearch.space import Configuration, Role, Site
 from peftsearch.space.encodings.design_spaces.designs import READY
 from peftsearch.space.transfer import depths, require_sites, transfer
+
+
+def recipe_of(config: RunConfig, experiment: Experiment) -> Recipe:
+    """Make the recipe that `peftsearch train` is asked for.
+
+    Raises:
+        ConfigurationError: if it does not fit the model, or there is nothing to inherit from.
+        BudgetError: if the budget holds none of it.
+    """
+    if not config.inherit:
+        return choose_recipe(config.configuration or config.method_name, config.method, experiment)
+    if not config.configuration:
+        raise ConfigurationError(
+            "--inherit needs a run whose weights are inherited. Give its folder as --configuration."
+        )
+    return inherit_from(Path(config.configuration), experiment)
 
 
 def choose_recipe(name: str, settings: MethodSettings, experiment: Experiment) -> Recipe:

@@ -67,7 +67,8 @@ class RunConfig(Settings):
         seed: of the split, the search and the first training.
         seeds: number of trainings, with seeds counted up from `seed`.
         max_train_samples: use only so many training examples; 0 for all.
-        inherit: start the training from the supernet's weights instead of fresh ones; for methods that train one.
+        inherit: start the training from the supernet's weights instead of fresh ones, for methods that train one; with
+            `train --configuration RUN`, from the weights of that run's adapter.
         baseline: also train the hand recipes of `baselines`, each of at most the same budget.
         baselines: comma-separated manual methods that a search is trained beside, such as "uniform_lora,lnfit_lora".
         keep: "better" hands over the searched configuration or the strongest of the baselines, whichever scores higher

@@ -1,7 +1,7 @@
 """`--dry_run`: do every check of a run that comes before its first step, and describe the run."""
 
 from peftsearch.run.checks import check_baselines, check_cost, check_is_search
-from peftsearch.run.choose_recipe import choose_recipe
+from peftsearch.run.choose_recipe import recipe_of
 from peftsearch.run.config import RunConfig
 from peftsearch.run.experiment import Experiment
 from peftsearch.run.ladder import describe_ladder
@@ -44,7 +44,7 @@ def describe_train(config: RunConfig) -> str:
         PeftSearchError: as the training would.
     """
     experiment = open_experiment(config)
-    recipe = choose_recipe(config.configuration or config.method_name, config.method, experiment)
+    recipe = recipe_of(config, experiment)
     check_cost(recipe, experiment)
     parameters = recipe.num_parameters(experiment)
     lines = [

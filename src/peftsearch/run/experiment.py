@@ -221,6 +221,11 @@ class Experiment:
         return self._sketch.backbone_parameters
 
     @property
+    def head(self) -> tuple[str, ...]:
+        """Names of the modules of the task head; none for text-to-text."""
+        return self._sketch.head
+
+    @property
     def head_parameters(self) -> int:
         """Parameters of the task head."""
         return self._sketch.head_parameters

@@ -116,6 +116,18 @@ def choose_model(run: Path, *, noted: str, given: str = "") -> str:
     return name
 
 
+def is_made_with(run: Path, model: str) -> bool:
+    """Tell whether a run was made with a model, as far as its record says; without one it counts as made with it."""
+    origin = read_origin(run)
+    if origin is None:
+        return True
+    now, then = fingerprint(model), origin.model_sha256
+    if now is None and then is None:
+        return model == origin.model
+    # Of a copy of a model on the hub in a folder nothing is known.
+    return now is None or then is None or now == then
+
+
 def check_same_model(run: Path, model: str) -> None:
     """Refuse to resume a run with a model of other files.
 

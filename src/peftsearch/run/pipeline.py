@@ -22,7 +22,7 @@ from peftsearch.run.checks import (
     check_same_inputs,
     check_services,
 )
-from peftsearch.run.choose_recipe import choose_recipe
+from peftsearch.run.choose_recipe import recipe_of
 from peftsearch.run.config import RunConfig, read_config
 from peftsearch.run.experiment import Experiment
 from peftsearch.run.finish import finish
@@ -99,7 +99,7 @@ def run_train(config: RunConfig) -> Path:
         PeftSearchError: as in `run_search`.
     """
     experiment = open_experiment(config)
-    recipe = choose_recipe(config.configuration or config.method_name, config.method, experiment)
+    recipe = recipe_of(config, experiment)
     check_cost(recipe, experiment)
     recipe = replace(recipe, notes=(*experiment.site_notes, *recipe.notes))
     for note in recipe.notes:

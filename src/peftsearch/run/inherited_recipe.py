@@ -1,0 +1,125 @@
+"""The recipe of `train --configuration RUN --inherit true`: go on from the weights of another run's adapter."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from peft import get_peft_model_state_dict, set_peft_model_state_dict
+from safetensors.torch import load_file
+
+from peftsearch.errors import ConfigurationError
+from peftsearch.modules.adapter_config import NAME
+from peftsearch.modules.saved_adapter import read_adapter_config
+from peftsearch.run.experiment import Experiment
+from peftsearch.run.folder import read_json, read_sites
+from peftsearch.run.origin import is_made_with
+from peftsearch.run.recipe import ADAPTER, MODEL, Attached, FreshModules, InheritedModules
+from peftsearch.space import Choice, Configuration
+
+
+@dataclass(frozen=True, kw_only=True)
+class InheritedUnderNewHead(FreshModules):
+    """The modules of an adapter with their weights, under the task head of every other training.
+
+    Args:
+        folder: of the adapter, which has the same configuration.
+    """
+
+    folder: Path
+
+    def attach(self, experiment: Experiment, seed: int, *, steps: int) -> Attached:
+        attached = super().attach(experiment, seed, steps=steps)
+        heads = tuple(f"base_model.model.{name}." for name in experiment.head)
+        saved = load_file(self.folder / "adapter_model.safetensors")
+        modules = {key: tensor for key, tensor in saved.items() if not key.startswith(heads)}
+        own = get_peft_model_state_dict(attached.model)
+        other = modules.keys() ^ {key for key in own if not key.startswith(heads)}
+        if other:
+            raise ConfigurationError(
+                f"The adapter in '{self.folder}' is damaged: its tensors do not fit its settings, see '{min(other)}'."
+            )
+        set_peft_model_state_dict(attached.model, own | modules)
+        return attached
+
+
+def inherit_from(run: Path, experiment: Experiment) -> FreshModules:
+    """Make the recipe that goes on from the adapter of a run, or in a folder.
+
+    Every module keeps its place, its rank and its weights. The task head is taken over as well if both tasks have
+    classes of the same names in the same order; else it starts as in every other training.
+
+    Args:
+        run: folder of a finished run, or of an adapter.
+        experiment: is trained.
+
+    Raises:
+        ConfigurationError: if there is no such adapter, or it is for another model.
+    """
+    folder = _adapter_of(run)
+    config = read_adapter_config(folder)
+    if config.get("peft_type") != NAME:
+        raise ConfigurationError(
+            f"The adapter in '{folder}' is of peft's type {config.get('peft_type')}, but --inherit takes those of "
+            "peftsearch's own. Leave --inherit out to train the same configuration with fresh weights."
+        )
+    configuration = _configuration_of(config, folder, experiment)
+    _check_same_model(run, configuration, experiment)
+    recipe: dict[str, Any] = {"configuration": configuration, "folder": folder}
+    labels = tuple(_saved(run).get("labels") or ())
+    if not experiment.head or (labels and labels == tuple(experiment.task_format.labels)):
+        return InheritedModules("configuration", notes=(_describe(run, "and its task head"),), **recipe)
+    had = f"that run had the classes {', '.join(labels[:4])}" if labels else "that run names no classes"
+    note = _describe(run, f"and a new task head, since {had}")
+    return InheritedUnderNewHead("configuration", notes=(note,), **recipe)
+
+
+def _adapter_of(run: Path) -> Path:
+    for folder in (run / ADAPTER, run):
+        if (folder / "adapter_config.json").is_file():
+            return folder
+    what = "the whole model" if (run / MODEL).is_dir() else "no adapter"
+    raise ConfigurationError(
+        f"--inherit goes on from the adapter of a finished run, but '{run}' holds {what}. Give --configuration the "
+        "folder of such a run"
+        + (
+            f", or --model {run / MODEL} to go on from that model."
+            if (run / MODEL).is_dir()
+            else ", or of an adapter."
+        )
+    )
+
+
+def _configuration_of(config: dict[str, Any], folder: Path, experiment: Experiment) -> Configuration:
+    """Read the configuration of an adapter by the names of a model's sites."""
+    names = {site.path: site.name for site in experiment.sites}
+    missing = sorted(set(config["sites"]) - names.keys())
+    if missing:
+        raise ConfigurationError(
+            f"The adapter in '{folder}' has modules at {len(missing)} places that '{experiment.model}' lacks, such as "
+            f"'{missing[0]}'. Weights are inherited at the same places only; leave --inherit out to transfer the "
+            "configuration to a model of another depth."
+        )
+    return Configuration.of(
+        Choice(names[path], kind, rank) for path, ranks in config["sites"].items() for kind, rank in ranks.items()
+    )
+
+
+def _check_same_model(run: Path, configuration: Configuration, experiment: Experiment) -> None:
+    there = {site.name: site for site in read_sites(run / "sites.json")} if (run / "sites.json").exists() else {}
+    here = {site.name: site for site in experiment.sites}
+    has_other_sites = any(there.get(choice.site, here[choice.site]) != here[choice.site] for choice in configuration)
+    if has_other_sites or not is_made_with(run, experiment.model):
+        raise ConfigurationError(
+            f"The adapter of '{run}' was trained on another model than '{experiment.model}', so its weights mean "
+            "nothing there. Give the run's own --model, or leave --inherit out to start its configuration afresh."
+        )
+
+
+def _saved(run: Path) -> dict[str, Any]:
+    """What `results.json` says of the saved result; nothing for the folder of an adapter."""
+    found = read_json(run / "results.json").get("saved") if (run / "results.json").exists() else None
+    return found if isinstance(found, dict) else {}
+
+
+def _describe(run: Path, head: str) -> str:
+    return f"The training starts with the weights of the adapter of '{run.resolve().name}' {head}."
