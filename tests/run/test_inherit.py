@@ -92,7 +92,7 @@ def other_weights(given: dict, folder: Path) -> dict:
     "change,message",
     [
         (other_weights, "was trained on another model than"),
-        (lambda given, folder: {"configuration": str(folder)}, "holds no adapter. Give --configuration the folder"),
+        (lambda given, folder: {"configuration": str(folder)}, "holds no adapter. Give its folder"),
         (lambda given, folder: {"configuration": None}, "--inherit needs a run"),
         (
             lambda given, folder: {"configuration": str(Path(given["configuration"]) / "configuration.json")},
@@ -115,7 +115,7 @@ def test_another_family_and_other_kinds_of_results_are_refused(again, settings, 
     with pytest.raises(ConfigurationError, match="has modules at .* places that .* lacks, such as 'bert.encoder"):
         describe_train(make_config(again(model=tiny_folder("roberta"))))
     for name, message in (
-        ("full", r"holds the whole model.*--model .*model to go on"),
+        ("full", "trained the whole model.*--format merged"),
         ("adalora", "peft's type ADALORA"),
     ):
         made = train(**settings(configuration=name, method={}, budget="", training=STILL, output=str(tmp_path / name)))

@@ -77,15 +77,14 @@ def _adapter_of(run: Path) -> Path:
     for folder in (run / ADAPTER, run):
         if (folder / "adapter_config.json").is_file():
             return folder
-    what = "the whole model" if (run / MODEL).is_dir() else "no adapter"
-    raise ConfigurationError(
-        f"--inherit goes on from the adapter of a finished run, but '{run}' holds {what}. Give --configuration the "
-        "folder of such a run"
-        + (
-            f", or --model {run / MODEL} to go on from that model."
-            if (run / MODEL).is_dir()
-            else ", or of an adapter."
+    if (run / MODEL).is_dir():
+        raise ConfigurationError(
+            f"'{run}' trained the whole model, so there is no adapter to go on from. Write the model with `peftsearch "
+            f"export {run} --format merged --output FOLDER`, and give that folder as --model."
         )
+    raise ConfigurationError(
+        f"--inherit goes on from the adapter of a finished run, but '{run}' holds no adapter. Give its folder, or "
+        "that of an adapter, as --configuration."
     )
 
 
