@@ -90,7 +90,7 @@ def test_a_run_goes_on_with_model_and_data_at_other_paths(elsewhere, made_once):
 def test_other_weights_are_refused_on_resuming_and_said_on_loading(elsewhere, tmp_path, caplog):
     other = Path(shutil.copytree(elsewhere / "model", tmp_path / "other"))
     tensors = load_file(other / "model.safetensors")
-    tensors["bert.encoder.layer.0.attention.self.query.weight"][0, 0] += 0.5
+    tensors["encoder.layer.0.attention.self.query.weight"][0, 0] += 0.5
     save_file(tensors, other / "model.safetensors", metadata={"format": "pt"})
     data = places(elsewhere)[1]
     with pytest.raises(RunFolderError, match=r"has other files than .* relative path 'model' in"):
