@@ -51,4 +51,4 @@ def describe_other_classes(classes: Sequence[str]) -> str:
 def _forget_weights(module: nn.Module) -> None:
     """Take off the marks by which transformers leaves loaded weights alone."""
     for parameter in module.parameters(recurse=False):
-        parameter._is_hf_initialized = False
+        setattr(parameter, "_is_hf_initialized", False)  # noqa: B010  torch's own type does not know it

@@ -144,7 +144,8 @@ def load_model(
 
 def classes_of(config: PretrainedConfig) -> tuple[str, ...]:
     """Names of the classes in a configuration, in the order of the head's outputs."""
-    return tuple(str(config.id2label[i]) for i in sorted(config.id2label))
+    names = {int(i): str(name) for i, name in (config.id2label or {}).items()}
+    return tuple(names[i] for i in sorted(names))
 
 
 def sketch_model(name: str, *, num_labels: int | None = None, problem_type: str | None = None) -> TaskModel:

@@ -112,6 +112,7 @@ def tiny_tokenizer() -> PreTrainedTokenizerFast:
 def save_tiny(family: str, folder: Path) -> Path:
     """Save a tiny model and its tokenizer so that they load like any pretrained model, without a task head."""
     model = TINY[family]()
-    (model if model.config.is_encoder_decoder else model.base_model).save_pretrained(folder)
+    plain: Any = model if model.config.is_encoder_decoder else model.base_model
+    plain.save_pretrained(folder)
     tiny_tokenizer().save_pretrained(folder)
     return folder
