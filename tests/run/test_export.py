@@ -128,6 +128,7 @@ def test_what_is_neither_a_run_nor_an_adapter_is_refused(tmp_path):
 def test_an_adapter_of_another_model_is_refused_with_the_shapes(lora_run, tmp_path):
     wide = BertConfig(**{**CONFIGS["bert"]().to_dict(), "hidden_size": 48})
     build(wide).save_pretrained(tmp_path / "wide")
+    tiny_tokenizer().save_pretrained(tmp_path / "wide")
     with pytest.raises(ModelError, match=r"another model: .* is \(2, 32\) and must be \(2, 48\)"):
         export(lora_run.folder, format="lora", output=tmp_path / "out", model=str(tmp_path / "wide"))
     shallow = BertConfig(**{**CONFIGS["bert"]().to_dict(), "num_hidden_layers": 1})

@@ -58,9 +58,8 @@ def deeper(tmp_path) -> str:
     """The tiny BERT with five layers."""
     folder = tmp_path / "deeper"
     sizes = {"vocab_size": 300, "hidden_size": 32, "num_attention_heads": 4, "intermediate_size": 64}
-    build(BertConfig(**sizes, num_hidden_layers=5, max_position_embeddings=130, pad_token_id=0)).save_pretrained(
-        folder
-    )
+    model = build(BertConfig(**sizes, num_hidden_layers=5, max_position_embeddings=130, pad_token_id=0))
+    model.base_model.save_pretrained(folder)
     tiny_tokenizer().save_pretrained(folder)
     return str(folder)
 
