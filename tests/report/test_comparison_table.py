@@ -150,3 +150,33 @@ def test_the_page_has_each_task_with_links_to_its_runs(comparison, tmp_path):
 
 def test_a_comparison_is_read_back_as_it_was_written(comparison):
     assert Comparison.from_dict(json.loads(json.dumps(comparison.to_dict()))) == comparison
+
+
+def by_error(**scores: tuple[float, ...]) -> Comparison:
+    cells = [
+        cell(method, "a", seed, value, metric="rmse", validation=value)
+        for method, values in scores.items()
+        for seed, value in enumerate(values)
+    ]
+    return Comparison.of(facts(tasks=("a",), splits={"a": "halved"}), cells)
+
+
+def test_of_an_error_the_lowest_average_comes_first():
+    found = by_error(lora=(0.30, 0.31), bipeft=(0.25, 0.27), head=(0.40, 0.42))
+    assert [row.method for row in found.rows] == ["bipeft", "lora", "head"]
+    pair, worse = found.rows[0].against, found.rows[2].against
+    assert pair is not None and (pair.wins, pair.losses) == (2, 0) and pair.difference == pytest.approx(0.045)
+    assert worse is not None and (worse.wins, worse.losses) == (0, 2) and worse.difference == pytest.approx(-0.105)
+    # The head is worse on validation too, so LoRA would be handed over.
+    assert found.rows[0].handed_over == pytest.approx(0.045) and found.rows[2].handed_over == 0.0
+    text = as_text(found)
+    assert "0.2600" in text and "Test scores in RMSE (lower is better)" in text and "+0.0450" in text
+    sentence = judge_comparison(found).sentence
+    assert "bipeft has the lowest average within the budget, +0.0450 in test RMSE (plus means lower)" in sentence
+    assert "RMSE (lower is better)" in as_html(found)
+
+
+def test_the_reference_can_have_the_lowest_error():
+    found = judge_comparison(by_error(lora=(0.2,), bipeft=(0.3,)))
+    assert found.payoff == Payoff.NO_GAIN and "lora itself has the lowest average" in found.sentence
+    assert "0.2000 RMSE." in found.sentence

@@ -66,3 +66,11 @@ def test_one_trained_step_leaves_nothing_to_choose(steps):
 @pytest.mark.parametrize("metric", ["macro_f1", "pearson", "question_exact_match"])
 def test_one_seed_of_a_metric_that_is_no_share_of_examples_has_no_error(metric):
     assert choose_step(ladder(one_seed(90.0, metric), one_seed(91.0, metric)), num_examples=100) is None
+
+
+def test_of_an_error_the_smallest_step_near_the_lowest_is_chosen():
+    # Deviation 2 over four seeds, so the error of the lowest is 1.
+    means = (32.0, 31.0, 30.0, 30.5)
+    steps = ladder(*(SeedScores("rmse", mean, 2.0, (mean,) * 4, {}) for mean in means))
+    found = choose_step(steps, num_examples=100)
+    assert found is not None and (found.budget, found.best_budget) == (200, 300)

@@ -26,7 +26,7 @@ def test_a_gain_is_given_with_its_interval_and_its_cost():
     found = judge(results([71.5, 71.8, 72.1], [70.0, 70.0, 70.0]))
     assert found.payoff == Payoff.GAIN
     assert found.sentence == (
-        "The search gained +1.80 ± 0.75 points of test macro f1 over uniform LoRA at the same budget, "
+        "The search gained +1.80 ± 0.75 points of test macro F1 over uniform LoRA at the same budget, "
         "at 0.40 of a training run."
     )
 
@@ -153,3 +153,50 @@ def test_without_a_search_or_a_baseline_nothing_is_claimed():
     assert verdict(results([70.0], [70.0], space=None)).startswith("Nothing was searched: bipeft scores 70.00 test")
     found = judge(results([70.0], [70.0], baseline=None))
     assert found.payoff == Payoff.OPEN and "uniform LoRA was not trained" in found.sentence
+
+
+def of_error(per_seed: list[float]) -> SeedScores:
+    mean = sum(per_seed) / len(per_seed)
+    return SeedScores("rmse", mean, None, tuple(per_seed), {"rmse": mean})
+
+
+def by_error(own: list[float], other: list[float], **changes: Any) -> Results:
+    baseline = uniform(900, validation=of_error(other), test=of_error(other))
+    names = {"metric": "rmse", "selection_metric": "rmse"}
+    return finished(**names | {"test": of_error(own), "baseline": baseline, "search_cost": 0.4} | changes)
+
+
+def test_a_lower_error_is_a_gain():
+    # Differences 0.0015, 0.0018, 0.0021: deviation 0.0003, so 4.303 * 0.0003 / sqrt(3) = 0.000745.
+    found = judge(by_error([0.0285, 0.0282, 0.0279], [0.03, 0.03, 0.03]))
+    assert found.payoff == Payoff.GAIN
+    assert found.sentence == (
+        "The search gained +0.00180 ± 0.00075 in test RMSE (plus means lower) over uniform LoRA at the same budget, "
+        "at 0.40 of a training run."
+    )
+
+
+def test_a_higher_error_is_none():
+    found = judge(by_error([1520.0, 1521.0], [1500.0, 1500.0]))
+    assert found.payoff == Payoff.NO_GAIN
+    # 12.706 * 0.7071 / sqrt(2) = 6.35.
+    assert found.sentence.startswith("No gain: the search lost 20 ± 6 in test RMSE (plus means lower) to uniform LoRA")
+
+
+def test_the_strongest_hand_recipe_has_the_lowest_error():
+    recipes = {"lnfit_lora": 3.0, "bitfit": 2.0}
+    others = tuple(
+        HandBaseline(name, 7, {"lora": 7}, 900, 0.1, of_error([value]), of_error([value]), 1.0)
+        for name, value in recipes.items()
+    )
+    found = judge(by_error([1.5], [4.0], baselines=others))
+    assert (
+        "Against the hand recipe bitfit, the strongest of 2 on validation, the search scored +0.500" in found.sentence
+    )
+
+
+def test_the_size_that_reaches_an_error_is_found():
+    larger = uniform(2700, validation=of_error([1.4]), test=of_error([1.4]))
+    steps = (LadderStep(1000, 900, 2), LadderStep(3000, 2700, 2, baseline=larger))
+    sentence = verdict(by_error([1.5], [4.0], ladder=steps, parameters=900))
+    assert "uniform LoRA needs 2,700 parameters for that score, 3.0 times as many" in sentence

@@ -50,7 +50,7 @@ def test_the_better_on_validation_is_handed_over(ours, theirs, keep, expected):
     by_hand = [candidate("uniform LoRA", 10, 99), candidate("lnfit_lora", *theirs)]
     chosen, told = hand_over(candidate("searched", *ours), by_hand, keep=keep, experiment=BY_F1)
     assert told is not None and chosen.name == told.name == told.folder == expected
-    assert f"{sum(ours) / 2:.2f}" in told.reason and "71.00" in told.reason and "validation macro f1" in told.reason
+    assert f"{sum(ours) / 2:.2f}" in told.reason and "71.00" in told.reason and "validation macro F1" in told.reason
     assert ("--keep searched" in told.reason) == (expected == "lnfit_lora" or keep == "searched")
     assert told.parameters == 7 and told.validation == chosen.trained.validation(BY_F1)
 
@@ -150,3 +150,18 @@ def test_a_recipe_that_the_model_has_no_place_for_is_refused_before_the_search(s
     with pytest.raises(ConfigurationError, match="Kind 'prefix' fits no site"):
         search(**settings("deberta-v2", baselines="prefix"))
     assert not (tmp_path / "run").exists()
+
+
+def test_of_errors_the_lowest_is_handed_over():
+    by_rmse = SimpleNamespace(task=SimpleNamespace(reported_metric="rmse", selection_metric="rmse"))
+
+    def scored(name, value):
+        one = candidate(name, value)
+        row = {"rmse": value}
+        return replace(one, trained=replace(one.trained, proofs=[Proof(7, row, row)]))
+
+    by_hand = [scored("lnfit_lora", 0.31), scored("uniform LoRA", 0.52)]
+    chosen, told = hand_over(scored("searched", 0.4), by_hand, keep="better", experiment=by_rmse)
+    assert chosen.name == "lnfit_lora" and told is not None
+    assert "0.3100 validation RMSE against 0.4000 of the searched configuration" in told.reason
+    assert hand_over(scored("searched", 0.3), by_hand, keep="better", experiment=by_rmse)[0].name == "searched"

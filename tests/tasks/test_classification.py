@@ -1,5 +1,7 @@
 """The head over the fields: texts, padding, truncation, predictions."""
 
+import math
+
 import pytest
 import torch
 
@@ -84,7 +86,13 @@ def test_classes_are_those_of_the_largest_logit(encoder_tokenizer, tiny_bert):
     batch = task_format.collate(list(task_format.encode(examples)))
     with torch.inference_mode():
         logits = [model(torch.tensor([encoder_tokenizer(e.fields[0][1])["input_ids"]])).logits[0] for e in examples]
-        assert task_format.predict(model, batch) == [int(row.argmax()) for row in logits]
+        probabilities = task_format.predict(model, batch)
+    assert [row.index(max(row)) for row in probabilities] == [int(row.argmax()) for row in logits]
+    for found, row in zip(probabilities, logits, strict=True):
+        odds = [math.exp(value) for value in row.tolist()]
+        # Padding changes the last digits of the logits.
+        assert found == pytest.approx([value / sum(odds) for value in odds], abs=1e-6)
+    with torch.inference_mode():
         assert torch.isfinite(model(**batch).loss)
 
 

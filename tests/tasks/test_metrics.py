@@ -4,6 +4,7 @@ import pytest
 
 from peftsearch.errors import DataError
 from peftsearch.tasks import metrics
+from peftsearch.tasks.metric_registry import measure
 
 
 def test_accuracy_is_the_share_of_right_predictions():
@@ -63,4 +64,4 @@ def test_token_f1_takes_the_best_gold_answer():
 
 def test_every_metric_refuses_predictions_that_miss_rows():
     with pytest.raises(DataError, match="1 predictions for 2 targets"):
-        metrics.measure(["accuracy"], metrics.MetricInputs([1], [1, 0]))
+        measure(["accuracy"], metrics.MetricInputs([1], [1, 0]))

@@ -26,6 +26,7 @@ def test_every_family_learns_from_and_answers_a_batch(family):
         assert torch.isfinite(model(**batch).loss)
         together = task_format.predict(model, batch)
         alone = [task_format.predict(model, task_format.collate([encoded[i]]))[0] for i in range(len(encoded))]
-    assert together == alone
-    assert set(together) <= {0, 1}
+    # Padding changes the last digits of the logits.
+    assert together == [pytest.approx(row, abs=1e-6) for row in alone]
+    assert [sum(row) for row in together] == [pytest.approx(1.0)] * len(_EXAMPLES)
     assert set(task_format.score(together, _EXAMPLES)) == {"f1"}

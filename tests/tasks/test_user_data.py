@@ -75,7 +75,7 @@ def test_integer_labels_are_sorted_by_value(tmp_path):
 @pytest.mark.parametrize("suffix", ["csv", "jsonl", "parquet"])
 def test_decimal_labels_make_a_regression(tmp_path, suffix):
     task = _load(_ratings(tmp_path, [0.5, 1.0, 1.5] * 10, name=f"train.{suffix}"))
-    assert (task.goal, task.labels, task.metrics) == (Goal.REGRESSION, (), ("pearson", "spearman"))
+    assert (task.goal, task.labels, task.metrics) == (Goal.REGRESSION, (), ("pearson", "spearman", "rmse", "mae"))
     assert {example.target for example in task.splits["train"]} == {0.5, 1.0, 1.5}
 
 

@@ -120,7 +120,7 @@ def evaluate(
         data_dir: the folder of GLUE and SuperGLUE, likewise.
 
     Returns:
-        metric -> score in percent.
+        metric -> score, in percent or in the unit of the labels.
 
     Raises:
         RunFolderError: if the folder is not a finished run.

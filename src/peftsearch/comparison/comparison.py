@@ -1,6 +1,7 @@
 """Compare methods: check everything, do the unfinished runs, and keep the table up to date."""
 
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,7 +10,7 @@ from peftsearch.comparison.progress import ComparisonProgress
 from peftsearch.comparison.runs import ComparedRun, RunGroup, make_groups, make_run_config, read_score
 from peftsearch.comparison.workers import run_here, run_on_ray
 from peftsearch.environment import refuse_several_processes
-from peftsearch.errors import RunFolderError
+from peftsearch.errors import DataError, RunFolderError
 from peftsearch.files import write_json, write_text
 from peftsearch.report.comparison.page import write_comparison
 from peftsearch.report.comparison.table import Comparison, ComparisonFacts
@@ -20,7 +21,8 @@ from peftsearch.run.plan import Plan, plan
 from peftsearch.searches.method import METHODS
 from peftsearch.space.presets import DEFAULT_SPACE
 from peftsearch.tasks.load import load_task
-from peftsearch.tasks.task import TaskRequest
+from peftsearch.tasks.metric_registry import METRICS
+from peftsearch.tasks.task import Task, TaskRequest
 from peftsearch.training.trackers import check_tracker
 from peftsearch.training.workers import import_ray
 
@@ -60,8 +62,9 @@ class ValidatedComparison:
         spaces = [each.space_name for each in configs if METHODS[each.method_name].is_search]
         sizes = plan(config.model, space=spaces[0] if spaces else DEFAULT_SPACE, budget=config.budget)
         firsts = {group.runs[0].task.name: group.runs[0] for group in groups}
-        splits = {name: _describe_split(make_run_config(config, run)) for name, run in firsts.items()}
-        return cls(config, groups, sizes, splits)
+        tasks = {name: _load_task(make_run_config(config, run)) for name, run in firsts.items()}
+        _check_metrics(tasks)
+        return cls(config, groups, sizes, {name: _describe_split(task) for name, task in tasks.items()})
 
     @property
     def runs(self) -> list[ComparedRun]:
@@ -69,10 +72,27 @@ class ValidatedComparison:
         return [run for group in self.groups for run in group.runs]
 
 
-def _describe_split(settings: RunConfig) -> str:
-    """Load a run's data and say how it is split."""
-    request = TaskRequest(**{name: getattr(settings, name) for name in TaskRequest.__dataclass_fields__})
-    task = load_task(request)
+def _load_task(settings: RunConfig) -> Task:
+    return load_task(TaskRequest(**{name: getattr(settings, name) for name in TaskRequest.__dataclass_fields__}))
+
+
+def _check_metrics(tasks: Mapping[str, Task]) -> None:
+    """Refuse to average errors in the units of their labels with anything else.
+
+    Raises:
+        DataError: if there are several tasks, and one is scored by such an error.
+    """
+    metrics = {name: task.reported_metric for name, task in tasks.items()}
+    errors = [f"{metric} of {name}" for name, metric in metrics.items() if METRICS[metric].lower_is_better]
+    if errors and len(tasks) > 1:
+        shown = ", ".join(errors)
+        raise DataError(
+            f"A comparison averages the scores of its {len(tasks)} tasks, but {shown} is in the unit of its labels. "
+            "Give the task a metric in percent, such as `metric: pearson,rmse`, or compare on it alone."
+        )
+
+
+def _describe_split(task: Task) -> str:
     sizes = ", ".join(f"{len(examples):,} {name}" for name, examples in task.splits.items())
     return f"{task.split_rule} ({sizes} examples)."
 

@@ -38,7 +38,7 @@ class ComparisonProgress:
     def finished(self, run: ComparedRun) -> None:
         """Count a run and show its score."""
         self._known.add(run.folder)
-        score = f"{run.read_results().test.value:.2f}" if run.is_finished else "failed"
+        score = run.read_results().test.mean_text if run.is_finished else "failed"
         self.progress.show({"last": f"{run.name}: {score}"})
         self.progress.update()
 

@@ -12,7 +12,7 @@ from peftsearch.tasks.load import TASKS
 from peftsearch.tasks.tables import READERS
 
 # What a description of a task may hold beside its name; the same names as a run's settings.
-_KEYS = ("task", "data", "text", "label", "data_dir", "max_train_samples")
+_KEYS = ("task", "data", "text", "label", "metric", "data_dir", "max_train_samples")
 _YAML = (".yaml", ".yml")
 
 
@@ -22,7 +22,7 @@ class ComparedTask:
 
     Args:
         name: in tables.
-        settings: some of task, data, text, label, data_dir, max_train_samples.
+        settings: some of task, data, text, label, metric, data_dir, max_train_samples.
     """
 
     name: str

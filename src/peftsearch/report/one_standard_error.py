@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 
 from peftsearch.report.results import LadderChoice, LadderStep, Results, SeedScores
-from peftsearch.report.wording import in_words
+from peftsearch.report.wording import in_words, write_score
+from peftsearch.tasks.metric_registry import METRICS
 
 # Metrics that are the share of examples that were answered rightly.
 _SHARES = ("accuracy", "exact_match")
@@ -30,16 +31,17 @@ def choose_step(ladder: Sequence[LadderStep], *, num_examples: int) -> LadderCho
     )
     if len(scored) < 2:
         return None
-    _, best_budget, best = max(scored, key=lambda step: step[2].value)
+    metric = METRICS[scored[0][2].metric]
+    _, best_budget, best = max(scored, key=lambda step: metric.merit(step[2].value))
     error = standard_error(best, num_examples=num_examples)
     if error is None:
         return None
-    chosen = next(budget for _, budget, score in scored if score.value >= best.value - error)
+    chosen = next(budget for _, budget, score in scored if metric.gain(best.value, over=score.value) <= error)
     return LadderChoice(chosen, best_budget, error)
 
 
 def standard_error(score: SeedScores, *, num_examples: int) -> float | None:
-    """Standard error of a mean score, in points.
+    """Standard error of a mean score, in the score's unit.
 
     With several seeds it is that of the mean over them. With one seed it is that of a proportion p of n examples,
     sqrt(p (1 - p) / n), which only shares of right answers have.
@@ -73,7 +75,9 @@ def describe_choice(results: Results) -> str:
         return (
             f"No smaller step of the ladder is within one standard error of the best on validation, which has {what}."
         )
+    error = write_score(results.metric, choice.standard_error)
+    points = "" if METRICS[results.metric].lower_is_better else "points of "
     return (
-        f"The smallest step of the ladder within one standard error ({choice.standard_error:.2f} points of validation "
-        f"{metric}) of the best, that of {best.parameters:,} parameters, has {what}."
+        f"The smallest step of the ladder within one standard error ({error} {points}validation {metric}) of the best,"
+        f" that of {best.parameters:,} parameters, has {what}."
     )

@@ -8,7 +8,7 @@ from typing import Any
 
 from peftsearch.errors import RunFolderError
 from peftsearch.report.document import read_as
-from peftsearch.report.wording import with_deviation
+from peftsearch.report.wording import with_deviation, write_score
 from peftsearch.training.probe_record import HeadProbe
 
 # Name of the search's own configuration among those that can be handed over.
@@ -17,7 +17,7 @@ SEARCHED = "searched"
 
 @dataclass(frozen=True)
 class SeedScores:
-    """Scores of trainings that differ in their seed, in percent.
+    """Scores of trainings that differ in their seed, in percent or, for errors, in the unit of the labels.
 
     Args:
         metric: name of the metric.
@@ -43,7 +43,12 @@ class SeedScores:
     @property
     def text(self) -> str:
         """The mean, with its deviation if there is one."""
-        return with_deviation(self.value, self.std)
+        return with_deviation(self.metric, self.value, self.std)
+
+    @property
+    def mean_text(self) -> str:
+        """The mean alone."""
+        return write_score(self.metric, self.value)
 
 
 @dataclass(frozen=True)
@@ -207,7 +212,7 @@ class LadderChoice:
     Args:
         budget: of that step, in parameters.
         best_budget: of the step with the best validation score.
-        standard_error: of that score, in points.
+        standard_error: of that score, in its unit.
     """
 
     budget: int
@@ -222,7 +227,7 @@ class FrontEntry:
     Args:
         folder: of its trainings, within the run folder.
         trial: its number in the search.
-        search_score: its score in the search.
+        search_score: its score in the search, of which the larger is better.
         parameters: trained, task head excluded.
         modules: how many.
         learning_rate: of its trainings.

@@ -6,8 +6,9 @@ from enum import StrEnum
 from statistics import fmean
 
 from peftsearch.report.interval import half_width
-from peftsearch.report.results import Results, SeedScores
-from peftsearch.report.wording import in_words
+from peftsearch.report.results import Results, SeedScores, UniformBaseline
+from peftsearch.report.wording import in_words, unit_of_gains
+from peftsearch.tasks.metric_registry import METRICS
 
 
 class Payoff(StrEnum):
@@ -49,7 +50,6 @@ def judge(results: Results) -> Verdict:
 
 
 def _against_uniform(results: Results) -> Verdict:
-    points = f"points of test {in_words(results.metric)}"
     if results.space is None:
         return Verdict(Payoff.OPEN, f"Nothing was searched: {results.method} scores {_own(results)}.")
     if results.baseline is None:
@@ -58,55 +58,64 @@ def _against_uniform(results: Results) -> Verdict:
             f"Open: the search's configuration scores {_own(results)}, but uniform LoRA was not trained beside it.",
         )
     differences = gains(results.test, results.baseline.test)
-    gain, cost = round(fmean(differences), 2) + 0.0, _cost(results.search_cost)
+    gain, cost = _rounded(differences, results.test), _cost(results.search_cost)
+    amount = f"{gain_text(results.test, results.baseline.test)} {unit_of_gains(results.metric, 'test')}"
     if len(differences) == 1:
-        return _of_one_seed(gain, points, cost)
-    margin = half_width(differences)
-    if abs(fmean(differences)) <= margin or gain == 0:
-        said = f"No gain beyond noise: the search scored {gain:+.2f} ± {margin:.2f} {points} against uniform LoRA"
+        return _of_one_seed(gain, amount, cost)
+    if abs(fmean(differences)) <= half_width(differences) or gain == 0:
+        said = f"No gain beyond noise: the search scored {amount} against uniform LoRA"
         return Verdict(Payoff.NO_GAIN, f"{said} at the same budget{cost}.")
     if gain < 0:
-        said = f"No gain: the search lost {-gain:.2f} ± {margin:.2f} {points} to uniform LoRA"
+        said = f"No gain: the search lost {amount.removeprefix('-')} to uniform LoRA"
         return Verdict(Payoff.NO_GAIN, f"{said} at the same budget{cost}.")
-    said = f"The search gained {gain:+.2f} ± {margin:.2f} {points} over uniform LoRA"
-    return Verdict(Payoff.GAIN, f"{said} at the same budget{cost}.")
+    return Verdict(Payoff.GAIN, f"The search gained {amount} over uniform LoRA at the same budget{cost}.")
 
 
-def _of_one_seed(gain: float, points: str, cost: str) -> Verdict:
+def _of_one_seed(gain: float, amount: str, cost: str) -> Verdict:
     hint = "but one seed cannot tell that from noise (--seeds 3 or more can)"
     if gain > 0:
-        said = f"Open: the search scored {gain:+.2f} {points} against uniform LoRA at the same budget{cost}, {hint}."
+        said = f"Open: the search scored {amount} against uniform LoRA at the same budget{cost}, {hint}."
         return Verdict(Payoff.OPEN, said)
-    amount = f"scored {gain:+.2f} {points} against" if gain else "scored the same as"
+    amount = f"scored {amount} against" if gain else "scored the same as"
     return Verdict(Payoff.NO_GAIN, f"No gain: the search {amount} uniform LoRA at the same budget{cost}, {hint}.")
 
 
 def _against_strongest_other(results: Results) -> Verdict | None:
-    """Compare with the manual method beside uniform LoRA that scores highest on validation; None without any."""
+    """Compare with the manual method beside uniform LoRA that scores best on validation; None without any."""
     if not results.baselines:
         return None
-    other = max(results.baselines, key=lambda found: found.validation.all[results.selection_metric])
+    selects = METRICS[results.selection_metric]
+    other = max(results.baselines, key=lambda found: selects.merit(found.validation.all[selects.name]))
     number = len(results.baselines)
     which = f", the strongest of {number} on validation," if number > 1 else ""
-    said = (
-        f"Against the hand recipe {other.name}{which} the search scored {gain_text(results.test, other.test)} points"
-    )
-    if _is_no_gain(gains(results.test, other.test)):
+    amount = gain_text(results.test, other.test)
+    unit = f" {unit_of_gains(results.metric, 'test')}" if METRICS[results.metric].lower_is_better else " points"
+    said = f"Against the hand recipe {other.name}{which} the search scored {amount}{unit}"
+    if _is_no_gain(gains(results.test, other.test), results.test):
         return Verdict(Payoff.NO_GAIN, f"{said}: no gain.")
     return Verdict(Payoff.GAIN if len(results.test.per_seed) > 1 else Payoff.OPEN, f"{said}.")
 
 
-def _is_no_gain(differences: Sequence[float]) -> bool:
-    gain = fmean(differences)
-    return round(gain, 2) <= 0 or (len(differences) > 1 and gain <= half_width(differences))
+def _is_no_gain(differences: Sequence[float], own: SeedScores) -> bool:
+    is_noise = len(differences) > 1 and fmean(differences) <= half_width(differences)
+    return _rounded(differences, own) <= 0 or is_noise
+
+
+def _rounded(differences: Sequence[float], own: SeedScores) -> float:
+    """The mean difference, rounded as the scores are written."""
+    return round(fmean(differences), METRICS[own.metric].decimals(own.value)) + 0.0
 
 
 def _size_for_that_score(results: Results) -> list[str]:
     """Say how many parameters uniform LoRA needs; empty where no larger size was measured or needed."""
-    larger = [step.baseline for step in results.ladder[1:] if step.baseline]
-    if not larger or (results.baseline and results.baseline.test.value >= results.test.value):
+    larger, metric = [step.baseline for step in results.ladder[1:] if step.baseline], METRICS[results.metric]
+
+    def reaches(found: UniformBaseline) -> bool:
+        return not metric.is_better(results.test.value, than=found.test.value)
+
+    if not larger or (results.baseline and reaches(results.baseline)):
         return []
-    enough = [found.parameters for found in larger if found.test.value >= results.test.value]
+    enough = [found.parameters for found in larger if reaches(found)]
     if not enough:
         largest = max(found.parameters for found in larger)
         return [f"No measured size of uniform LoRA, up to {largest:,} parameters, reaches that score."]
@@ -116,20 +125,21 @@ def _size_for_that_score(results: Results) -> list[str]:
 
 
 def gains(own: SeedScores, other: SeedScores) -> list[float]:
-    """Scores of a configuration less those of another, a number for each seed."""
-    return [ours - theirs for ours, theirs in zip(own.per_seed, other.per_seed)]
+    """By how much the scores of a configuration are better than those of another, a number for each seed."""
+    metric = METRICS[own.metric]
+    return [metric.gain(ours, over=theirs) for ours, theirs in zip(own.per_seed, other.per_seed)]
 
 
 def gain_text(own: SeedScores, other: SeedScores) -> str:
     """The mean gain of a configuration over another; with several seeds, with half of its 95% confidence interval."""
-    differences = gains(own, other)
-    margin = f" ± {half_width(differences):.2f}" if len(differences) > 1 else ""
-    return f"{fmean(differences):+.2f}{margin}"
+    differences, decimals = gains(own, other), METRICS[own.metric].decimals(own.value)
+    margin = f" ± {half_width(differences):.{decimals}f}" if len(differences) > 1 else ""
+    return f"{_rounded(differences, own):+.{decimals}f}{margin}"
 
 
 def _own(results: Results) -> str:
     parameters = f"{results.parameters:,} parameters"
-    return f"{results.test.value:.2f} test {in_words(results.metric)} with {parameters}"
+    return f"{results.test.mean_text} test {in_words(results.metric)} with {parameters}"
 
 
 def _cost(cost: float | None) -> str:

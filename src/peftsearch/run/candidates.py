@@ -8,11 +8,12 @@ from peftsearch.errors import BudgetError
 from peftsearch.files import write_text
 from peftsearch.methods.manual.manual_methods import MANUAL_METHODS, UNIFORM_LORA
 from peftsearch.report.results import SEARCHED, HandedOver
-from peftsearch.report.wording import in_words
+from peftsearch.report.wording import in_words, write_score
 from peftsearch.run.choose_recipe import fill_budget
 from peftsearch.run.experiment import Experiment
 from peftsearch.run.recipe import Recipe
 from peftsearch.run.train import TrainedConfiguration, TrainingStage
+from peftsearch.tasks.metric_registry import METRICS
 
 logger = logging.getLogger(__name__)
 
@@ -66,7 +67,7 @@ def baseline_folder(method: str) -> str:
 def hand_over(
     searched: Candidate, by_hand: Sequence[Candidate], *, keep: str, experiment: Experiment
 ) -> tuple[Candidate, HandedOver | None]:
-    """Choose the configuration that is handed over: the one with the highest mean validation score.
+    """Choose the configuration that is handed over: the one with the best mean validation score.
 
     Args:
         searched: found by the search; of equals it is taken.
@@ -80,22 +81,24 @@ def hand_over(
     if not by_hand:
         return searched, None
 
-    def score(candidate: Candidate) -> float:
-        return candidate.trained.validation(experiment).all[experiment.task.selection_metric]
+    name = experiment.task.selection_metric
+    metric, unit = METRICS[name], f"validation {in_words(name)}"
 
-    strongest = max(by_hand, key=score)
-    is_kept = keep == SEARCHED or score(searched) >= score(strongest)
-    metric = f"validation {in_words(experiment.task.selection_metric)}"
-    if is_kept:
+    def score(candidate: Candidate) -> float:
+        return candidate.trained.validation(experiment).all[name]
+
+    strongest = max(by_hand, key=lambda candidate: metric.merit(score(candidate)))
+    own, other = (write_score(name, score(one)) for one in (searched, strongest))
+    if keep == SEARCHED or not metric.is_better(score(strongest), than=score(searched)):
         asked = f" (--keep {SEARCHED})" if keep == SEARCHED else ""
         reason = (
-            f"The searched configuration is handed over{asked}: {score(searched):.2f} {metric} against "
-            f"{score(strongest):.2f} of {strongest.name}, the strongest baseline."
+            f"The searched configuration is handed over{asked}: {own} {unit} against {other} of {strongest.name}, the "
+            "strongest baseline."
         )
         return searched, _describe(searched, reason, experiment)
     reason = (
-        f"The baseline {strongest.name} is handed over: {score(strongest):.2f} {metric} against {score(searched):.2f} "
-        f"of the searched configuration, which --keep {SEARCHED} hands over."
+        f"The baseline {strongest.name} is handed over: {other} {unit} against {own} of the searched configuration, "
+        f"which --keep {SEARCHED} hands over."
     )
     return strongest, _describe(strongest, reason, experiment)
 

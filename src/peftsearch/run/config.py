@@ -26,6 +26,7 @@ from peftsearch.settings import (
 )
 from peftsearch.space.budget import Budget
 from peftsearch.space.presets import SPACES, Preset
+from peftsearch.tasks.metric_choice import read_metrics
 from peftsearch.training.settings import HOW_TO_TRAIN, TrainingSettings
 
 # Settings that say how to start a run, not what it is; resuming may change them.
@@ -56,6 +57,9 @@ class RunConfig(Settings):
         data: instead of a task, files "train.csv[,valid.csv[,test.csv]]" (csv, tsv, json, jsonl, parquet) or a hub id.
         text: text column(s) of `data`, comma-separated.
         label: label column of `data`.
+        metric: of `data`, decides epochs, learning rates and what is handed over; others after commas are reported.
+            accuracy (the default of classes), balanced_accuracy, macro_f1, f1, roc_auc, matthews; pearson (the default
+            of numbers), spearman, r2, rmse, mae.
         data_dir: folder with NAME/{train,validation}.jsonl of GLUE and SuperGLUE, instead of the hub.
         budget: parameters (102600, 100k) or a share of the backbone (0.05%, 5bp); several, comma-separated, give a
             ladder from one search: each is trained, and the smallest is the run's result.
@@ -94,6 +98,7 @@ class RunConfig(Settings):
     data: str | None = None
     text: str | None = None
     label: str | None = None
+    metric: str = ""
     data_dir: str | None = None
     budget: str = ""
     space: str = ""
@@ -139,6 +144,7 @@ class RunConfig(Settings):
         is_race = driver is Driver.RACE
         require(is_race or self.workers == 1, "workers", self.workers, f"1 with the method '{self.method_name}'")
         self.learning_rates  # noqa: B018  reads them
+        read_metrics(self.metric)
         self._check_baselines()
 
     def _check_space(self) -> None:

@@ -77,6 +77,7 @@ class Experiment:
                 data=config.data,
                 text=config.text,
                 label=config.label,
+                metric=config.metric,
                 data_dir=config.data_dir,
                 max_train_samples=config.max_train_samples,
                 seed=config.seed,

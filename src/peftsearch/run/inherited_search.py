@@ -21,6 +21,7 @@ from peftsearch.searches.trial_driver import run_trials
 from peftsearch.searches.trials import Problem, Proposal
 from peftsearch.supernet.gates import configuration_gates
 from peftsearch.supernet.supernet import Supernet
+from peftsearch.tasks.metric_registry import METRICS
 from peftsearch.training import stop_signals
 from peftsearch.training.arguments import Phase
 from peftsearch.training.checkpoints import Checkpoints
@@ -94,7 +95,7 @@ class InheritedScorer:
         self.validation = experiment.some_of_validation(num_examples or len(experiment.validation.examples))
 
     def __call__(self, proposal: Proposal, number: int) -> float:
-        """Score a proposal in the selection metric, in percent."""
+        """Score a proposal: the selection metric, of which the larger is better."""
         model, split = self.supernet.model, self.validation
         gates = configuration_gates(self.supernet.live, proposal.configuration, self.widths, model.device)
         with self.supernet.gated(gates):
@@ -105,4 +106,5 @@ class InheritedScorer:
                 split.encoded,
                 batch_size=self.experiment.training.per_device_eval_batch_size,
             )
-        return found[self.experiment.task.selection_metric]
+        metric = self.experiment.task.selection_metric
+        return METRICS[metric].merit(found[metric])

@@ -126,7 +126,7 @@ def run_evaluate(run: Path, split: str, places: Places = AS_NOTED) -> dict[str, 
         places: of model and data, if they have moved.
 
     Returns:
-        metric -> score in percent.
+        metric -> score, in percent or in the unit of the labels.
 
     Raises:
         RunFolderError: if the folder is not a finished run.

@@ -6,13 +6,15 @@ from pathlib import Path
 from torch import nn
 
 from peftsearch.errors import BudgetError, TrainingError
+from peftsearch.report.wording import write_score
 from peftsearch.run.experiment import Experiment
 from peftsearch.run.saved_model import SavedModel
 from peftsearch.tasks.encoded import EncodedSplit
+from peftsearch.tasks.metric_registry import METRICS
 from peftsearch.training.evaluation import evaluate
 from peftsearch.training.fine_tuning import TrainingResult
 
-# Largest difference of a score, in points, between the trained model and the one reloaded from disk.
+# Largest difference of a score, in points or percent, between the trained model and the one reloaded from disk.
 SCORE_TOLERANCE = 0.1
 
 
@@ -52,15 +54,16 @@ def prove(
         raise BudgetError(f"The adapter in '{folder}' has {parameters:,} parameters, above the budget of {budget:,}.")
     validation = score(model, experiment, experiment.validation)
     metric = experiment.task.selection_metric
-    if abs(validation[metric] - trained.validation[metric]) > SCORE_TOLERANCE:
+    found, before = validation[metric], trained.validation[metric]
+    if not abs(found - before) <= METRICS[metric].tolerance(before, percent=SCORE_TOLERANCE):
         raise TrainingError(
-            f"The adapter in '{folder}' scores {validation[metric]:.2f} {metric} after reloading, but scored "
-            f"{trained.validation[metric]:.2f} in training. The saved files do not hold the trained model."
+            f"The adapter in '{folder}' scores {write_score(metric, found)} {metric} after reloading, but scored "
+            f"{write_score(metric, before)} in training. The saved files do not hold the trained model."
         )
     return Proof(parameters, validation, score(model, experiment, experiment.test))
 
 
 def score(model: nn.Module, experiment: Experiment, split: EncodedSplit) -> dict[str, float]:
-    """Compute every metric of the task on a split, in percent."""
+    """Compute every metric of the task on a split, in percent or in the unit of the labels."""
     batch_size = experiment.training.per_device_eval_batch_size
     return evaluate(model, experiment.task_format, split.examples, split.encoded, batch_size=batch_size)

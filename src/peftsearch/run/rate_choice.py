@@ -60,7 +60,7 @@ class RateGrid(RateChoice):
 
     Args:
         rates: ascending.
-        metric: on the validation split, larger is better; of equals the lowest rate is taken.
+        metric: on the validation split; of equals the lowest rate is taken.
     """
 
     rates: tuple[float, ...]

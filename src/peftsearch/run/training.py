@@ -14,6 +14,7 @@ from peftsearch.run.experiment import Experiment
 from peftsearch.run.folder import read_json
 from peftsearch.run.recipe import Attached, Recipe
 from peftsearch.tasks.encoded import EncodedSplit
+from peftsearch.tasks.metric_registry import METRICS
 from peftsearch.training import stop_signals
 from peftsearch.training.arguments import Phase
 from peftsearch.training.checkpoints import Checkpoints
@@ -164,7 +165,7 @@ class Training:
 
 def best_of(runs: Sequence[TrainingResult], metric: str) -> int:
     """Index of the training with the best validation score; the first of equals."""
-    return max(range(len(runs)), key=lambda i: runs[i].validation[metric])
+    return max(range(len(runs)), key=lambda i: METRICS[metric].merit(runs[i].validation[metric]))
 
 
 def start_notes(folder: Path) -> tuple[str, ...]:

@@ -16,6 +16,7 @@ from peftsearch.run.search_result import SearchResult
 from peftsearch.searches.trial_driver import run_trials
 from peftsearch.searches.trials import Fidelity, Problem, Proposal, Trial
 from peftsearch.tasks.encoded import EncodedDataset
+from peftsearch.tasks.metric_registry import METRICS
 from peftsearch.training.arguments import Phase
 from peftsearch.training.checkpoints import Checkpoints
 from peftsearch.training.fine_tuning import FineTuning
@@ -64,7 +65,7 @@ class TrainingScorer:
         self.experiment, self.folder = experiment, folder
 
     def __call__(self, proposal: Proposal, number: int) -> float:
-        """Score the trial of that number, counted from 0, in the selection metric, in percent."""
+        """Score the trial of that number, counted from 0: the selection metric, of which the larger is better."""
         self.discard_checkpoints(number)
         experiment, settings = self.experiment, self.experiment.search_training
         recipe = FreshModules(f"trial {number + 1}", configuration=proposal.configuration)
@@ -79,7 +80,7 @@ class TrainingScorer:
             settings=replace(settings, num_train_epochs=epochs, report_to="none"),
             phase=Phase(recipe.name, self._folder_of(number), experiment.seed),
         )
-        return training.run().validation[metric]
+        return METRICS[metric].merit(training.run().validation[metric])
 
     def discard_checkpoints(self, number: int) -> None:
         """Delete the checkpoints of recorded trials.

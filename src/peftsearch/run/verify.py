@@ -1,7 +1,6 @@
 """Check a finished result in a new process, which knows nothing but the files."""
 
 import json
-import math
 import os
 import subprocess
 import sys
@@ -17,8 +16,10 @@ from peftsearch.run.config import read_config
 from peftsearch.run.experiment import Experiment
 from peftsearch.run.proof import Proof, score
 from peftsearch.run.saved_model import SavedModel
+from peftsearch.tasks.metric_registry import METRICS
 
-# Largest difference of a score, in points: rounding only, since both processes run the same code on the same threads.
+# Largest difference of a score, in points or percent: rounding only, since both processes run the same code on the
+# same threads.
 _TOLERANCE = 1e-3
 
 
@@ -69,7 +70,7 @@ def differences(proof: Proof, *, parameters: int, validation: dict[str, float]) 
     if parameters != proof.parameters:
         found["parameters"] = (proof.parameters, parameters)
     for name, value in proof.validation.items():
-        if not math.isclose(value, validation[name], abs_tol=_TOLERANCE):
+        if not abs(value - validation[name]) <= METRICS[name].tolerance(value, percent=_TOLERANCE):
             found[name] = (value, validation[name])
     return [f"{name}: was {first:,.6g}, is {second:,.6g}" for name, (first, second) in found.items()]
 

@@ -13,6 +13,7 @@ from peftsearch.searches.importance_log import ImportanceLog
 from peftsearch.space import Placement
 from peftsearch.supernet.supernet import Supernet
 from peftsearch.tasks.encoded import EncodedDataset, EncodedSplit
+from peftsearch.tasks.metric_registry import METRICS
 from peftsearch.tasks.task_format import TaskFormat
 from peftsearch.training.arguments import Phase
 from peftsearch.training.batches import RepeatableBatches, length_grouped
@@ -33,7 +34,7 @@ class SearchData:
         weight_half: the part of the training set that trains weights.
         architecture_half: the part that trains the architecture.
         validation: examples on which methods can score the supernet.
-        metric: name of the selecting metric, larger is better.
+        metric: name of the selecting metric.
     """
 
     task_format: TaskFormat
@@ -91,7 +92,7 @@ class TaskHost(SearchHost[SupernetTrainer]):
         return trainer.micro_batches
 
     def score(self, trainer: SupernetTrainer) -> float:
-        """Compute the selecting metric on the validation split, and log every metric."""
+        """Compute the selecting metric on the validation split, turned so that larger is better; log every metric."""
         data = self.data
         assert trainer.model is not None and isinstance(data.validation.encoded, EncodedDataset)
         found = evaluate(
@@ -102,7 +103,7 @@ class TaskHost(SearchHost[SupernetTrainer]):
             batch_size=trainer.args.per_device_eval_batch_size,
         )
         trainer.log({f"validation_{name}": value for name, value in found.items()})
-        return found[data.metric]
+        return METRICS[data.metric].merit(found[data.metric])
 
     def run(self, search: GateSearch[SupernetTrainer]) -> None:
         self.watch(search).resume()

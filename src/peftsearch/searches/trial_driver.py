@@ -16,7 +16,7 @@ from peftsearch.training.progress import Progress, open_progress
 
 logger = logging.getLogger(__name__)
 
-# Scores the n-th trial (from 0) in the selecting metric on the validation split, larger is better.
+# Scores the n-th trial (from 0) in the selecting metric on the validation split; larger is better, see `Metric.merit`.
 Scorer = Callable[[Proposal, int], float]
 
 

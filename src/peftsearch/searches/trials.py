@@ -45,7 +45,8 @@ class Trial:
     Args:
         proposal: the proposal.
         parameters: of its configuration, task head excluded.
-        score: the selecting metric on the validation split, larger is better; None if the trial failed.
+        score: the selecting metric on the validation split, larger is better, so that of an error has its sign
+            changed; None if the trial failed.
         seconds: wall time; 0 if the score is that of an equal earlier proposal.
         error: the reason of a failure; None if the trial succeeded.
     """

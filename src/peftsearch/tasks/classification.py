@@ -10,7 +10,7 @@ from transformers import PreTrainedTokenizerBase
 
 from peftsearch.errors import DataError
 from peftsearch.tasks.encoded import EncodedDataset, pad_inputs, tokenise
-from peftsearch.tasks.metrics import MetricInputs, measure
+from peftsearch.tasks.metric_registry import score_task
 from peftsearch.tasks.task import Example, Goal, Task
 
 _PLACEHOLDER = "@placeholder"
@@ -70,11 +70,11 @@ class ClassificationFormat:
         dtype = torch.float32 if self.task.goal is Goal.REGRESSION else torch.long
         return {**batch, "labels": torch.tensor([feature["labels"] for feature in features], dtype=dtype)}
 
-    def predict(self, model: nn.Module, batch: Mapping[str, Tensor]) -> list[int] | list[float]:
-        """Predict the class, the number, or the probability of "yes" of every row."""
+    def predict(self, model: nn.Module, batch: Mapping[str, Tensor]) -> list[list[float]] | list[float]:
+        """Predict the probability of every class, the number, or the probability of "yes" of every row."""
         logits = model(**{name: tensor for name, tensor in batch.items() if name != "labels"}).logits.float()
         if self.task.goal is Goal.CLASSIFICATION:
-            return logits.argmax(-1).tolist()
+            return class_probabilities(logits)
         if self.task.goal is Goal.REGRESSION:
             return logits.squeeze(-1).tolist()
         return logits.softmax(-1)[:, 1].tolist()
@@ -83,13 +83,7 @@ class ClassificationFormat:
         """Compute every metric; an answer is the most probable candidate."""
         if self.task.goal is Goal.ANSWER:
             predictions = _choose_candidates(predictions, examples)
-        inputs = MetricInputs(
-            predictions,
-            [example.target for example in examples],
-            [example.group for example in examples],
-            len(self.task.labels),
-        )
-        return measure(self.task.metrics, inputs)
+        return score_task(self.task, predictions, examples)
 
     def _rows(self, example: Example) -> list[Example]:
         return _expand_candidates(example) if self.task.goal is Goal.ANSWER else [example]
@@ -109,6 +103,15 @@ class ClassificationFormat:
         if num_pair >= num_single:
             return texts, [f"\n{pair}" for pair in pairs]
         return [f"{text}\n{pair}" for text, pair in zip(texts, pairs)], None
+
+
+def class_probabilities(logits: Tensor) -> list[list[float]]:
+    """Probabilities of the classes of each row, in double precision, in which different logits stay different.
+
+    Args:
+        logits: (batch, classes).
+    """
+    return logits.cpu().double().softmax(-1).tolist()
 
 
 def _expand_candidates(example: Example) -> list[Example]:

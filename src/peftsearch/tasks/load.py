@@ -60,4 +60,11 @@ def load_task(request: TaskRequest) -> Task:
             f"Exactly one of task and data is needed, but task is {request.task!r} and data is {request.data!r}. "
             f"Give --task with one of {', '.join(TASKS)}, or --data with files or a hub id."
         )
-    return TASKS[request.task].load(request) if request.task else load_user_data(request)
+    if not request.task:
+        return load_user_data(request)
+    if request.metric:
+        raise DataError(
+            f"The task '{request.task}' has metrics of its own, which its published results are given in, but metric "
+            f"is '{request.metric}'. Leave --metric out, or give your own files with --data."
+        )
+    return TASKS[request.task].load(request)

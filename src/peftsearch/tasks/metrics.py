@@ -1,13 +1,12 @@
-"""Metrics, all in percent: 100 is perfect."""
+"""What metrics compute: in percent, of which 100 is perfect, or an error in the unit of the labels."""
 
 import re
 import string
 from collections import Counter, defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from statistics import fmean
 from typing import Any
-
-from peftsearch.errors import DataError
 
 
 @dataclass(frozen=True)
@@ -19,12 +18,22 @@ class MetricInputs:
         targets: class indices, numbers, or tuples of gold answers, one for each prediction.
         groups: name of each example's group, for metrics over groups; empty for none.
         num_classes: number of classes; 0 where none are predicted.
+        probabilities: of every class, a row for each prediction; empty where no classes are predicted.
     """
 
     predictions: Sequence
     targets: Sequence
     groups: Sequence[str] = ()
     num_classes: int = 0
+    probabilities: Sequence[Sequence[float]] = ()
+
+    @classmethod
+    def of_classes(
+        cls, probabilities: Sequence[Sequence[float]], targets: Sequence[int], groups: Sequence[str] = ()
+    ) -> "MetricInputs":
+        """Take the likeliest class of each row, the first of equals, as its prediction."""
+        predictions = [max(range(len(row)), key=row.__getitem__) for row in probabilities]
+        return cls(predictions, targets, groups, len(probabilities[0]) if probabilities else 0, probabilities)
 
 
 def accuracy(predictions: Sequence, targets: Sequence) -> float:
@@ -42,6 +51,31 @@ def macro_f1(predictions: Sequence[int], targets: Sequence[int], num_classes: in
     """Mean F1 over all classes; it is 1 for a class without targets and predictions, as in the reference code."""
     classes = list(range(num_classes))
     return _f1_score(targets, predictions, labels=classes, average="macro", zero_division=1.0)
+
+
+def balanced_accuracy(predictions: Sequence[int], targets: Sequence[int]) -> float:
+    """Mean over the classes of the share of their examples that are found."""
+    from sklearn.metrics import recall_score
+
+    # As `balanced_accuracy_score`, which warns of predictions of a class that has no examples.
+    present = sorted(set(targets))
+    return 100 * float(recall_score(targets, predictions, labels=present, average="macro", zero_division=0.0))
+
+
+def roc_auc(probabilities: Sequence[Sequence[float]], targets: Sequence[int]) -> float:
+    """Area under the ROC curve: of the second of two classes; of more classes the mean of each against the rest.
+
+    Classes without examples are left out of the mean. It is 50, that of guessing, where all examples have one class,
+    as can happen in a few examples that a method draws; whole splits of this sort are refused.
+    """
+    from sklearn.metrics import roc_auc_score
+
+    present = sorted(set(targets))
+    if len(present) < 2:
+        return 50.0
+    scored = present if len(probabilities[0]) > 2 else [1]
+    areas = [roc_auc_score([t == c for t in targets], [row[c] for row in probabilities]) for c in scored]
+    return 100 * fmean(map(float, areas))
 
 
 def _f1_score(targets: Sequence[int], predictions: Sequence[int], **options: Any) -> float:
@@ -74,6 +108,27 @@ def spearman(predictions: Sequence[float], targets: Sequence[float]) -> float:
 def _correlation(function: Callable[..., Any], predictions: Sequence[float], targets: Sequence[float]) -> float:
     is_undefined = _is_constant(predictions) or _is_constant(targets)
     return 0.0 if is_undefined else 100 * float(function(predictions, targets)[0])
+
+
+def rmse(predictions: Sequence[float], targets: Sequence[float]) -> float:
+    """Root of the mean squared difference, in the unit of the labels."""
+    from sklearn.metrics import root_mean_squared_error
+
+    return float(root_mean_squared_error(targets, predictions))
+
+
+def mae(predictions: Sequence[float], targets: Sequence[float]) -> float:
+    """Mean absolute difference, in the unit of the labels."""
+    from sklearn.metrics import mean_absolute_error
+
+    return float(mean_absolute_error(targets, predictions))
+
+
+def r2(predictions: Sequence[float], targets: Sequence[float]) -> float:
+    """Explained share of the variance; below 0 for predictions worse than the mean, and 0 for constant targets."""
+    from sklearn.metrics import r2_score
+
+    return 0.0 if _is_constant(targets) else 100 * float(r2_score(targets, predictions))
 
 
 def group_exact_match(predictions: Sequence, targets: Sequence, groups: Sequence[str]) -> float:
@@ -118,37 +173,3 @@ def _token_f1(prediction: str, answer: str) -> float:
 
 def _is_constant(values: Sequence[float]) -> bool:
     return all(value == values[0] for value in values)
-
-
-METRICS: Mapping[str, Callable[[MetricInputs], float]] = {
-    "accuracy": lambda inputs: accuracy(inputs.predictions, inputs.targets),
-    "f1": lambda inputs: f1(inputs.predictions, inputs.targets),
-    "macro_f1": lambda inputs: macro_f1(inputs.predictions, inputs.targets, inputs.num_classes),
-    "matthews_correlation": lambda inputs: matthews_correlation(inputs.predictions, inputs.targets),
-    "pearson": lambda inputs: pearson(inputs.predictions, inputs.targets),
-    "spearman": lambda inputs: spearman(inputs.predictions, inputs.targets),
-    "question_exact_match": lambda inputs: group_exact_match(inputs.predictions, inputs.targets, inputs.groups),
-    "exact_match": lambda inputs: exact_match(inputs.predictions, inputs.targets),
-    "token_f1": lambda inputs: token_f1(inputs.predictions, inputs.targets),
-}
-
-
-def measure(names: Sequence[str], inputs: MetricInputs) -> dict[str, float]:
-    """Compute metrics.
-
-    Args:
-        names: of `METRICS`.
-        inputs: what they read.
-
-    Returns:
-        name -> value in percent.
-
-    Raises:
-        DataError: without examples, or if there are more or fewer predictions than targets.
-    """
-    if not inputs.targets or len(inputs.predictions) != len(inputs.targets):
-        raise DataError(
-            f"{len(inputs.predictions)} predictions for {len(inputs.targets)} targets can't be scored. Give one "
-            "prediction for each row of the encoded examples, in their order, and at least one."
-        )
-    return {name: METRICS[name](inputs) for name in names}

@@ -109,6 +109,8 @@ class TaskRequest:
         data: "train.csv[,validation.csv[,test.csv]]" (csv, tsv, json, jsonl, parquet) or a Hugging Face hub id.
         text: comma-separated text columns of user data; by default "text".
         label: label column of user data; by default "label".
+        metric: of user data, the metric that selects; further ones, after commas, are reported. By default accuracy
+            for classes, Pearson's correlation for numbers.
         data_dir: folder with `NAME/{train,validation}.jsonl` for GLUE and SuperGLUE; without it they are downloaded.
         max_train_samples: training examples kept, chosen by the seed; 0 keeps all.
         seed: of the splits and of the choice of training examples.
@@ -118,6 +120,7 @@ class TaskRequest:
     data: str | None = None
     text: str | None = None
     label: str | None = None
+    metric: str = ""
     data_dir: str | None = None
     max_train_samples: int = 0
     seed: int = 0

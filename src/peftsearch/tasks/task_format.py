@@ -12,7 +12,8 @@ from peftsearch.tasks.encoded import EncodedDataset
 from peftsearch.tasks.task import Example, Task
 from peftsearch.tasks.text_to_text import TextToTextFormat
 
-Prediction = int | float | str
+# The probability of every class, a number (or the probability of a candidate), or a text.
+Prediction = Sequence[float] | float | str
 
 
 class TaskFormat(Protocol):
@@ -63,7 +64,7 @@ class TaskFormat(Protocol):
         ...
 
     def score(self, predictions: Sequence[Prediction], examples: Sequence[Example]) -> dict[str, float]:
-        """Compute every metric of the task, in percent.
+        """Compute every metric of the task, in percent or in the unit of the labels.
 
         Args:
             predictions: one for each row of `encode(examples)`, in their order.

@@ -12,8 +12,9 @@ from transformers import PreTrainedTokenizerBase
 from transformers.modeling_outputs import BaseModelOutput
 
 from peftsearch.tasks.cells import as_number
+from peftsearch.tasks.classification import class_probabilities
 from peftsearch.tasks.encoded import IGNORED_LABEL, EncodedDataset, pad_inputs, pad_rows, tokenise
-from peftsearch.tasks.metrics import MetricInputs, measure
+from peftsearch.tasks.metric_registry import score_task
 from peftsearch.tasks.task import TRAIN, Example, Goal, Task
 
 # Tokens of a generated answer; the reference code generates 20, the start token included.
@@ -103,20 +104,19 @@ class TextToTextFormat:
         rows = [feature["labels"] for feature in features]
         return {**batch, "labels": pad_rows(rows, width=max(map(len, rows)), fill=IGNORED_LABEL)}
 
-    def predict(self, model: nn.Module, batch: Mapping[str, Tensor]) -> list[int] | list[float] | list[str]:
-        """Predict the most likely class or number, or generate a number or answer, for every row."""
+    def predict(self, model: nn.Module, batch: Mapping[str, Tensor]) -> list[list[float]] | list[float] | list[str]:
+        """Predict the probability of every class or the likeliest number, or generate a number or answer."""
         if self.choices:
-            best = choice_likelihoods(model, batch, self._choice_ids).argmax(-1).tolist()
-            return best if self.task.goal is Goal.CLASSIFICATION else [float(self.choices[i]) for i in best]
+            likelihoods = choice_likelihoods(model, batch, self._choice_ids)
+            if self.task.goal is Goal.CLASSIFICATION:
+                return class_probabilities(likelihoods)
+            return [float(self.choices[i]) for i in likelihoods.argmax(-1).tolist()]
         texts = self._generate(model, batch)
         return texts if self.task.goal is Goal.ANSWER else [parse_number(text) for text in texts]
 
     def score(self, predictions: Sequence, examples: Sequence[Example]) -> dict[str, float]:
-        """Compute every metric of the task, in percent."""
-        rows = [e for e in examples for _ in target_texts(self.task, e)]
-        groups = [row.group for row in rows]
-        inputs = MetricInputs(predictions, [row.target for row in rows], groups, len(self.task.labels))
-        return measure(self.task.metrics, inputs)
+        """Compute every metric of the task."""
+        return score_task(self.task, predictions, [e for e in examples for _ in target_texts(self.task, e)])
 
     def _target_ids(self, texts: Sequence[str]) -> list[list[int]]:
         """Tokenise targets, each with an end token, which the decoder has to learn."""

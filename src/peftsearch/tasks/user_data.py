@@ -8,6 +8,7 @@ from pathlib import Path
 
 from peftsearch.errors import DataError
 from peftsearch.tasks.cells import as_number, read_fields, read_label, read_number
+from peftsearch.tasks.metric_choice import choose_metrics
 from peftsearch.tasks.splits import Splits, check_splits, limit_train, shorten, split_one, split_small, warn_of_leaks
 from peftsearch.tasks.tables import READERS, Row, read_hub, read_table, require_columns
 from peftsearch.tasks.task import TEST, TRAIN, VALIDATION, Example, Goal, Task, TaskRequest
@@ -62,18 +63,18 @@ def load_user_data(request: TaskRequest) -> Task:
     rows = {**splits.rows, TRAIN: train}
     check_splits(rows, labels=labels, source=name)
     warn_of_leaks(rows, source=name)
-    is_classification = goal is Goal.CLASSIFICATION
+    metrics = choose_metrics(request.metric, goal=goal, labels=labels, rows=rows, source=name)
     return Task(
         name=name,
         goal=goal,
         labels=labels,
-        selection_metric="accuracy" if is_classification else "pearson",
-        reported_metric="accuracy" if is_classification else "pearson",
+        selection_metric=metrics[0],
+        reported_metric=metrics[0],
         splits={split: tuple(examples) for split, examples in rows.items()},
         split_rule=splits.rule,
         max_length=MAX_LENGTH,
         source=_source(name, tables),
-        other_metrics=("macro_f1",) if is_classification else ("spearman",),
+        other_metrics=metrics[1:],
         seed=request.seed,
     )
 

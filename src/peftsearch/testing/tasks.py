@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from peftsearch.tasks.metrics import METRICS
+from peftsearch.tasks.metric_registry import METRICS
 from peftsearch.tasks.task import Example, Goal, Task
 from peftsearch.tasks.task_format import make_task_format
 from peftsearch.testing.tiny_models import tiny_tokenizer
@@ -44,7 +44,7 @@ class TaskTests:
         gold = _read_back(labels, task.goal, tokenizer) if is_text else _numbers(labels, task.goal)
         tolerance = _TOLERANCE[is_text and task.goal is Goal.REGRESSION]
         scores = task_format.score(gold, examples)
-        assert scores == {name: pytest.approx(100.0, abs=tolerance) for name in task.metrics}
+        assert scores == {name: pytest.approx(METRICS[name].perfect, abs=tolerance) for name in task.metrics}
 
     def test_records_and_metrics_are_complete(self, task):
         record = task.split_record()
@@ -65,11 +65,17 @@ def _mixed(examples: Sequence[Example]) -> list[Example]:
 
 
 def _numbers(labels: list[Any], goal: Goal) -> list[Any]:
-    return [float(label) for label in labels] if goal is Goal.ANSWER else labels
+    if goal is Goal.CLASSIFICATION:
+        return [_certain(int(label), int(max(labels)) + 1) for label in labels]
+    return [float(label) for label in labels]
+
+
+def _certain(index: int, num_classes: int) -> list[float]:
+    """Probabilities of every class, of which one is certain."""
+    return [float(i == index) for i in range(num_classes)]
 
 
 def _read_back(labels: list[list[int]], goal: Goal, tokenizer: Any) -> list[Any]:
     """Right predictions of a text-to-text model, read back from what it learns."""
     texts = [tokenizer.decode(ids, skip_special_tokens=True).strip() for ids in labels]
-    as_target = {Goal.CLASSIFICATION: int, Goal.REGRESSION: float, Goal.ANSWER: str}[goal]
-    return [as_target(text) for text in texts]
+    return list(texts) if goal is Goal.ANSWER else _numbers(list(map(float, texts)), goal)

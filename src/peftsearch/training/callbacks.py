@@ -8,6 +8,7 @@ from torch import nn
 from transformers import Trainer, TrainerCallback
 
 from peftsearch.tasks.encoded import EncodedSplit
+from peftsearch.tasks.metric_registry import METRICS
 from peftsearch.tasks.task_format import TaskFormat
 from peftsearch.training.evaluation import evaluate
 from peftsearch.training.log_file import LogFile
@@ -94,7 +95,7 @@ class KeepBest(TrainerCallback):
         trainer: logs the score.
         task_format: how the task is put to the model.
         validation: examples that the score is computed on.
-        metric: name of the metric that selects, larger is better.
+        metric: name of the metric that selects.
         select_after_step: optimizer steps before which no weights are kept, for methods that still change the
             model's size.
     """
@@ -124,7 +125,8 @@ class KeepBest(TrainerCallback):
         self.trainer.log({f"validation_{name}": value for name, value in found.items()})
         if state.global_step < self.select_after_step:
             return
-        if self.best is None or not found[self.metric] < self.best[self.metric]:
+        metric = METRICS[self.metric]
+        if self.best is None or not metric.is_better(self.best[self.metric], than=found[self.metric]):
             self.best = found
             self._weights = {
                 n: p.detach().to("cpu", copy=True) for n, p in model.named_parameters() if p.requires_grad

@@ -28,7 +28,7 @@ class TrainingResult:
     Args:
         seed: of the batches; in a run also of the head and the modules.
         learning_rate: LoRA's.
-        validation: metrics of the kept epoch, in percent.
+        validation: metrics of the kept epoch, in percent or in the unit of the labels.
         seconds: wall time, evaluation on the validation split and the time before interruptions included.
         num_micro_batches: micro-batches in a batch at the end; above 1 where memory did not hold a whole batch.
         validation_loss: mean loss on the validation split of the kept epoch; None where it was not computed.
@@ -73,7 +73,7 @@ class FineTuning:
         task_format: how the task is put to the model.
         train: encoded examples of the task.
         validation: examples that select the epoch.
-        metric: name of the metric that selects the epoch; larger is better.
+        metric: name of the metric that selects the epoch.
         settings: rate, epochs and batches.
         phase: name, folder and seed of the training.
         callbacks: called before the epoch is scored; their state is saved too if they are `Stateful`.

@@ -8,8 +8,9 @@ from statistics import fmean, stdev
 from matplotlib.axes import Axes
 
 from peftsearch.report.charts import COLOURS, INK, MUTED, Chart, legend_below, new_chart, parameter_axis, style_of
-from peftsearch.report.comparison.table import Comparison, MethodRow, RunScore
-from peftsearch.report.wording import in_words, with_deviation
+from peftsearch.report.comparison.table import Comparison, MethodRow, RunScore, TaskScore, metric_of_runs
+from peftsearch.report.wording import with_deviation, with_direction
+from peftsearch.tasks.metric_registry import Metric
 
 
 def overview_charts(comparison: Comparison) -> tuple[Chart, ...]:
@@ -40,7 +41,7 @@ def _against_parameters(comparison: Comparison, rows: Sequence[MethodRow]) -> Ch
     figure, axis = new_chart(height=4.0)
     _draw(comparison, axis, rows, lambda row: float(row.parameters or 0))
     axis.axvline(budget, color=INK, linestyle="--", linewidth=1, label=f"budget {budget:,}")
-    axis.set(xlabel="parameters", ylabel="average test score")
+    axis.set(xlabel="parameters", ylabel=_average_label(comparison))
     parameter_axis(axis, "x", [float(row.parameters or 0) for row in rows])
     legend_below(figure, axis)
     note = "Averages over the tasks, with sample deviations of that average over seeds."
@@ -58,12 +59,17 @@ def _against_cost(comparison: Comparison, rows: Sequence[MethodRow]) -> Chart | 
     for row in rows:
         if row.method == comparison.facts.reference and row.average is not None:
             axis.axhline(row.average, color=INK, linestyle="--", linewidth=1, label=f"{row.method}, no search")
-    axis.set(xlabel="search, in trainings of its result", ylabel="average test score")
+    axis.set(xlabel="search, in trainings of its result", ylabel=_average_label(comparison))
     legend_below(figure, axis)
     note = "Wall time of the search over that of one training, of the methods that search."
     table = tuple((row.method, f"{search_cost(row):.2f}", _average(comparison, row)) for row in searched)
     header = ("method", "search cost", "average test score")
     return Chart("cost", "Score for search cost", figure, header, table, note)
+
+
+def _average_label(comparison: Comparison) -> str:
+    metric = comparison.metric
+    return f"average test {with_direction(metric.name)}" if metric.lower_is_better else "average test score"
 
 
 def _draw(comparison: Comparison, axis: Axes, rows: Sequence[MethodRow], x: Callable[[MethodRow], float]) -> None:
@@ -79,13 +85,15 @@ def _draw(comparison: Comparison, axis: Axes, rows: Sequence[MethodRow], x: Call
 
 def _average(comparison: Comparison, row: MethodRow) -> str:
     found = averages(comparison, row.method)
-    return with_deviation(row.average or 0.0, stdev(found) if len(found) > 1 else None)
+    return with_deviation(comparison.metric.name, row.average or 0.0, stdev(found) if len(found) > 1 else None)
 
 
 def task_chart(comparison: Comparison, number: int) -> Chart | None:
     """Every method's scores on a task, the best at the top; None before the first score."""
     task = comparison.facts.tasks[number]
-    rows = sorted((row for row in comparison.rows if task in row.scores), key=lambda row: row.scores[task].mean)
+    metric = _metric_on(comparison, task)
+    scored = [row for row in comparison.rows if task in row.scores]
+    rows = sorted(scored, key=lambda row: metric.merit(row.scores[task].mean))
     if not rows:
         return None
     figure, axis = new_chart(height=1.0 + 0.24 * len(rows))
@@ -97,14 +105,17 @@ def task_chart(comparison: Comparison, number: int) -> Chart | None:
         axis.plot(seeds, [y] * len(seeds), "|", color=MUTED, markersize=7)
     axis.set_yticks(range(len(rows)), [row.method for row in rows])
     axis.set(xlabel=f"test {metric_of(comparison, task)}")
-    table = tuple((row.method, _of_task(row, task)) for row in reversed(rows))
+    table = tuple((row.method, _of_task(metric, row.scores[task])) for row in reversed(rows))
     note = f"Means and sample deviations; bars are single seeds. The square is {comparison.facts.reference}."
     return Chart(f"task-{number}", f"Scores on {task}", figure, ("method", "test score"), table, note)
 
 
-def _of_task(row: MethodRow, task: str) -> str:
-    score = row.scores[task]
-    return with_deviation(score.mean, score.std)
+def _of_task(metric: Metric, score: TaskScore) -> str:
+    return with_deviation(metric.name, score.mean, score.std)
+
+
+def _metric_on(comparison: Comparison, task: str) -> Metric:
+    return metric_of_runs(run for run in comparison.runs if run.task == task)
 
 
 def runs_of(comparison: Comparison, task: str, method: str) -> list[RunScore]:
@@ -115,4 +126,4 @@ def runs_of(comparison: Comparison, task: str, method: str) -> list[RunScore]:
 def metric_of(comparison: Comparison, task: str) -> str:
     """Name of a task's metric in words."""
     found = [run.metric for run in comparison.runs if run.task == task and run.metric]
-    return in_words(found[0] if found else "score")
+    return with_direction(found[0]) if found else "score"

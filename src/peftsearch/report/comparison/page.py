@@ -5,11 +5,12 @@ from urllib.parse import quote
 
 from peftsearch.report.charts import chart_style
 from peftsearch.report.comparison.charts import metric_of, overview_charts, runs_of, task_chart
-from peftsearch.report.comparison.table import Comparison, MethodRow, RunScore
-from peftsearch.report.comparison.text import columns, failures, header, notes
+from peftsearch.report.comparison.table import Comparison, MethodRow, RunScore, metric_of_runs
+from peftsearch.report.comparison.text import columns, failures, header, notes, signed, unit_of
 from peftsearch.report.page import Page, Section, TextTable, render, write_page
 from peftsearch.report.verdict import Payoff, Verdict
-from peftsearch.report.wording import count
+from peftsearch.report.wording import count, unit_of_gains, write_score
+from peftsearch.tasks.metric_registry import Metric
 
 # Two-sided p below which a difference counts as more than noise.
 _SIGNIFICANT = 0.05
@@ -30,7 +31,7 @@ def write_comparison(comparison: Comparison, folder: Path) -> Path:
 def make_comparison_page(comparison: Comparison) -> Page:
     """Make the page: the table first, then its charts, then each task."""
     facts = comparison.facts
-    table = TextTable("Test scores in points", tuple(header(comparison)), _rows(comparison))
+    table = TextTable(f"Test scores in {unit_of(comparison)}", tuple(header(comparison)), _rows(comparison))
     charts = overview_charts(comparison)
     failed = failures(comparison)
     sections = [
@@ -59,24 +60,37 @@ def judge_comparison(comparison: Comparison) -> Verdict:
     within = [row for row in comparison.rows if row.average is not None and not row.outside_budget]
     if not within:
         return Verdict(Payoff.OPEN, f"{unfinished}No method has a score on every task yet.")
-    best = max(within, key=lambda row: row.average or 0.0)
+    metric = comparison.metric
+    best = max(within, key=lambda row: metric.merit(row.average or 0.0))
     if best.against is None:
-        said = f"No gain: {facts.reference} itself has the highest average within the budget"
-        return Verdict(Payoff.NO_GAIN, f"{unfinished}{said}, {best.average:.2f} points.")
+        said = f"No gain: {facts.reference} itself has the {_extreme(metric)} average within the budget"
+        average = write_score(metric.name, best.average or 0.0)
+        return Verdict(Payoff.NO_GAIN, f"{unfinished}{said}, {average} {_unit(metric)}.")
     return _of_best(comparison, best, unfinished)
 
 
 def _of_best(comparison: Comparison, best: MethodRow, unfinished: str) -> Verdict:
     pair = best.against
     assert pair is not None
+    metric = comparison.metric
+    gain = signed(pair.difference, metric.decimals(best.average or 0.0))
+    unit = unit_of_gains(metric.name, "test") if metric.lower_is_better else "points"
     said = (
-        f"{best.method} has the highest average within the budget, {pair.difference:+.2f} points against "
+        f"{best.method} has the {_extreme(metric)} average within the budget, {gain} {unit} against "
         f"{comparison.facts.reference} over {count(pair.pairs, 'pair')} of task and seed"
     )
     if pair.p is not None and pair.p < _SIGNIFICANT and pair.difference > 0:
         return Verdict(Payoff.GAIN, f"{unfinished}{said} (p = {pair.p:.3f}).")
     sure = f"p = {pair.p:.2f}" if pair.p is not None else "too few pairs for a test"
     return Verdict(Payoff.OPEN, f"{unfinished}{said}, which can be noise ({sure}).")
+
+
+def _extreme(metric: Metric) -> str:
+    return "lowest" if metric.lower_is_better else "highest"
+
+
+def _unit(metric: Metric) -> str:
+    return metric.title if metric.lower_is_better else "points"
 
 
 def _unfinished(comparison: Comparison) -> str:
@@ -118,11 +132,12 @@ def _runs(comparison: Comparison, task: str) -> TextTable:
 
 
 def _run(run: RunScore) -> tuple[str, ...]:
+    decimals = metric_of_runs([run]).decimals(run.test or 0.0)
     numbers = (
         (run.parameters, ","),
         (run.learning_rate, "g"),
-        (run.validation, ".2f"),
-        (run.test, ".2f"),
+        (run.validation, f".{decimals}f"),
+        (run.test, f".{decimals}f"),
         (run.search_seconds, ".1f"),
         (run.train_seconds, ".1f"),
     )

@@ -6,7 +6,7 @@ from statistics import fmean
 
 from peftsearch.report.interval import half_width
 
-# Differences of points below this are ties: two shares of a test split are equal or much further apart.
+# Differences below this are ties: two shares of a test split are equal or much further apart.
 _TIE = 1e-9
 
 
@@ -15,10 +15,10 @@ class Paired:
     """One method against another over pairs of runs.
 
     Args:
-        wins: pairs in which the first scores higher.
+        wins: pairs in which the first scores better.
         ties: pairs with equal scores.
         losses: the others.
-        difference: mean of first minus second, in points.
+        difference: by how much the first is better on the mean.
         margin: half of the 95% confidence interval of that mean; None for fewer than 2 pairs.
         p: two-sided, of a paired t-test; None for fewer than 2 pairs or where all differences are equal.
     """
@@ -40,7 +40,7 @@ def compare_pairs(own: Mapping[object, float], other: Mapping[object, float]) ->
     """Compare scores where both methods have one.
 
     Args:
-        own: (task, seed) -> score of the method.
+        own: (task, seed) -> score of the method, of which the larger is better.
         other: the same of the reference.
 
     Returns:

@@ -6,6 +6,7 @@ from statistics import fmean, stdev
 from typing import Any
 
 from peftsearch.report.comparison.paired import Paired, compare_pairs
+from peftsearch.tasks.metric_registry import METRICS, Metric
 
 
 @dataclass(frozen=True)
@@ -20,8 +21,8 @@ class RunScore:
         space: that was searched; None where nothing was.
         parameters: trained parameters, task head excluded.
         metric: of both scores.
-        validation: score on the validation split, in points.
-        test: score on the test split, in points.
+        validation: score on the validation split.
+        test: score on the test split.
         learning_rate: of the training.
         search_seconds: wall time of the search.
         train_seconds: wall time of the training.
@@ -48,7 +49,7 @@ class TaskScore:
     """Test scores of a method on a task over seeds.
 
     Args:
-        mean: in points.
+        mean: in the task's metric.
         std: sample deviation; None for one seed.
         seeds: number of finished runs.
     """
@@ -72,8 +73,8 @@ class MethodRow:
         search_seconds: mean wall time of a search.
         train_seconds: mean wall time of a training.
         against: the method against the reference; None for the reference itself.
-        handed_over: mean difference in points, against the reference, of the better of the two on validation: what a
-            run of the method hands over. None for the reference itself, or without a pair.
+        handed_over: mean gain over the reference of the better of the two on validation: what a run of the method
+            hands over. None for the reference itself, or without a pair.
         open: runs that have not ended.
         errors: "task, seed N: reason" of each failed run.
     """
@@ -137,6 +138,11 @@ class Comparison:
     rows: tuple[MethodRow, ...]
     runs: tuple[RunScore, ...]
 
+    @property
+    def metric(self) -> Metric:
+        """The metric of averages and differences; several tasks all have one in percent, which stands for them."""
+        return metric_of_runs(self.runs)
+
     @classmethod
     def of(cls, facts: ComparisonFacts, runs: Sequence[RunScore]) -> "Comparison":
         """Sum up the runs."""
@@ -156,16 +162,18 @@ class Comparison:
         return document | {"cells": document.pop("runs")}
 
 
+def metric_of_runs(runs: Iterable[RunScore]) -> Metric:
+    """The metric of the first run that has one; accuracy before there is any."""
+    return METRICS[next((run.metric for run in runs if run.metric), "accuracy")]
+
+
 def make_rows(facts: ComparisonFacts, runs: Sequence[RunScore]) -> list[MethodRow]:
     """A row for each method, by average; those with open runs come after, those with failed runs last."""
     reference = [run for run in runs if run.method == facts.reference]
     methods = dict.fromkeys(run.method for run in runs)
     rows = [_make_row(facts, method, [run for run in runs if run.method == method], reference) for method in methods]
-    return sorted(rows, key=_place)
-
-
-def _place(row: MethodRow) -> tuple[bool, bool, float]:
-    return bool(row.errors), row.average is None, -(row.average or 0.0)
+    metric = metric_of_runs(runs)
+    return sorted(rows, key=lambda row: (bool(row.errors), row.average is None, -metric.merit(row.average or 0.0)))
 
 
 def _make_row(facts: ComparisonFacts, method: str, runs: list[RunScore], reference: list[RunScore]) -> MethodRow:
@@ -196,12 +204,19 @@ def _score(runs: list[RunScore], task: str) -> TaskScore | None:
 
 def _handed_over(runs: list[RunScore], reference: list[RunScore]) -> float | None:
     own, others = _tests(runs), _tests(reference)
-    of_own, of_others = ({(run.task, run.seed): run.validation or 0.0 for run in each} for each in (runs, reference))
-    return _mean(own[k] - others[k] if of_own[k] >= of_others[k] else 0.0 for k in own if k in others)
+    of_own, of_others = _merits(runs, "validation"), _merits(reference, "validation")
+    worse = {k for k in of_own if k in of_others and of_own[k] < of_others[k]}
+    return _mean(0.0 if k in worse else own[k] - others[k] for k in own if k in others)
 
 
 def _tests(runs: Iterable[RunScore]) -> dict[Any, float]:
-    return {(run.task, run.seed): run.test for run in runs if run.test is not None}
+    return _merits(runs, "test")
+
+
+def _merits(runs: Iterable[RunScore], split: str) -> dict[Any, float]:
+    """(task, seed) -> score on a split, of which the larger is better."""
+    scored = ((run, getattr(run, split)) for run in runs)
+    return {(run.task, run.seed): metric_of_runs([run]).merit(value) for run, value in scored if value is not None}
 
 
 def _mean(values: Iterable[float | None]) -> float | None:

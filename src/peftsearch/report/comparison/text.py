@@ -5,7 +5,7 @@ import io
 
 from peftsearch.report.comparison.paired import Paired
 from peftsearch.report.comparison.table import Comparison, MethodRow, TaskScore
-from peftsearch.report.wording import count, with_deviation
+from peftsearch.report.wording import count, with_deviation, with_direction, write_score
 
 _NONE = "-"
 
@@ -20,19 +20,19 @@ def header(comparison: Comparison) -> list[str]:
 
 def columns(comparison: Comparison, row: MethodRow) -> list[str]:
     """A row as text, a cell for each column."""
-    tasks = comparison.facts.tasks
-    against = row.against
+    tasks, metric = comparison.facts.tasks, comparison.metric.name
+    against, decimals = row.against, comparison.metric.decimals(row.average or 0.0)
     return [
         _name(row),
         row.space or _NONE,
         _NONE if row.parameters is None else f"{row.parameters:,}",
-        *(_score(row.scores.get(task)) for task in tasks),
-        _NONE if row.average is None else f"{row.average:.2f}",
+        *(_score(metric, row.scores.get(task)) for task in tasks),
+        _NONE if row.average is None else write_score(metric, row.average),
         _seconds(row.search_seconds),
         _seconds(row.train_seconds),
-        _against(against) if against else _NONE,
+        _against(against, decimals) if against else _NONE,
         ("n.a." if against.p is None else f"{against.p:.3f}") if against else _NONE,
-        _NONE if row.handed_over is None else _points(row.handed_over),
+        _NONE if row.handed_over is None else signed(row.handed_over, decimals),
     ]
 
 
@@ -43,18 +43,24 @@ def _name(row: MethodRow) -> str:
     return f"{row.method} ({', '.join(marks)})" if marks else row.method
 
 
-def _score(score: TaskScore | None) -> str:
-    return with_deviation(score.mean, score.std) if score else _NONE
+def _score(metric: str, score: TaskScore | None) -> str:
+    return with_deviation(metric, score.mean, score.std) if score else _NONE
 
 
-def _against(pair: Paired) -> str:
-    margin = "" if pair.margin is None else f" ± {pair.margin:.2f}"
-    return f"{pair.wins}-{pair.ties}-{pair.losses}, {_points(pair.difference)}{margin}"
+def _against(pair: Paired, decimals: int) -> str:
+    margin = "" if pair.margin is None else f" ± {pair.margin:.{decimals}f}"
+    return f"{pair.wins}-{pair.ties}-{pair.losses}, {signed(pair.difference, decimals)}{margin}"
 
 
-def _points(difference: float) -> str:
+def signed(difference: float, decimals: int) -> str:
+    """A difference with its sign."""
     # The sum turns a rounded -0.0 into 0.0.
-    return f"{round(difference, 2) + 0.0:+.2f}"
+    return f"{round(difference, decimals) + 0.0:+.{decimals}f}"
+
+
+def unit_of(comparison: Comparison) -> str:
+    """The unit of averages: points, or an error of which lower is better."""
+    return with_direction(comparison.metric.name) if comparison.metric.lower_is_better else "points"
 
 
 def _seconds(seconds: float | None) -> str:
@@ -66,16 +72,17 @@ def notes(comparison: Comparison) -> list[str]:
     facts = comparison.facts
     seeds = ", ".join(map(str, facts.seeds))
     rates = ", ".join(f"{rate:g}" for rate in facts.learning_rates)
+    unit = f"{comparison.metric.title}, plus for a lower one," if comparison.metric.lower_is_better else "points"
     ways = {0: "found by the first seed, whose worse rates leave early", 1: rates}
     chosen = ways.get(len(facts.learning_rates), f"chosen on validation among {rates} by the first seed")
     return [
         f"Model {facts.model}: {facts.backbone_parameters:,} parameters. Budget {facts.budget}: "
         f"{facts.budget_parameters:,} parameters, task head excluded.",
-        f"Test scores in points, mean ± sample deviation over {count(len(facts.seeds), 'seed')} ({seeds}). "
-        "The test split was scored once for each run, after every choice was made on validation.",
+        f"Test scores in {unit_of(comparison)}, mean ± sample deviation over {count(len(facts.seeds), 'seed')} "
+        f"({seeds}). The test split was scored once for each run, after every choice was made on validation.",
         f"Learning rate: {chosen}.",
         f"Against {facts.reference} (uniform LoRA of at most the same budget): wins-ties-losses over pairs of the "
-        "same task and seed, mean difference in points ± half of its 95% interval; p of a two-sided paired t-test, "
+        f"same task and seed, mean difference in {unit} ± half of its 95% interval; p of a two-sided paired t-test, "
         "n.a. for fewer than 2 pairs or equal differences.",
         f"Handed over: the mean difference of what a run hands over, the better one on validation of the method's and "
         f"{facts.reference}'s.",

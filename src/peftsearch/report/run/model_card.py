@@ -15,7 +15,9 @@ from peftsearch.report.run.record import RunRecord
 from peftsearch.report.run.summary import size_rows
 from peftsearch.report.run.usage import Usage, usage_of
 from peftsearch.report.verdict import verdict
+from peftsearch.report.wording import write_score
 from peftsearch.tasks.benchmark import HUB_NAMES
+from peftsearch.tasks.metric_registry import METRICS
 
 # Our metrics -> the hub's names; the others have none there.
 _HUB_METRICS = {
@@ -23,8 +25,11 @@ _HUB_METRICS = {
     "f1": "f1",
     "macro_f1": "f1",
     "matthews_correlation": "matthews_correlation",
+    "roc_auc": "roc_auc",
     "pearson": "pearsonr",
     "spearman": "spearmanr",
+    "r2": "r_squared",
+    "mae": "mae",
     "exact_match": "exact_match",
 }
 _NAMES = {"peft": "PEFT", "peftsearch": "peftsearch", "python": "Python", "torch": "PyTorch"}
@@ -76,7 +81,7 @@ def _tags(results: Results) -> tuple[str, ...]:
 
 
 def _eval_results(results: Results) -> list[EvalResult]:
-    """Means over seeds on the test split, in the hub's range: 1 is perfect."""
+    """Means over seeds on the test split, in the hub's range: 1 is perfect, or errors in the unit of the labels."""
     name = dataset_id(results)
     return [
         EvalResult(
@@ -87,7 +92,7 @@ def _eval_results(results: Results) -> list[EvalResult]:
             dataset_config=results.split.source.get("configuration"),
             metric_type=_HUB_METRICS[metric],
             metric_name=f"test {metric}, mean of {results.seeds}",
-            metric_value=round(value / 100, 6),
+            metric_value=round(value / 100, 6) if METRICS[metric].is_in_percent else value,
         )
         for metric, value in sorted(results.test.all.items())
         if metric in _HUB_METRICS
@@ -111,6 +116,7 @@ def _body(record: RunRecord, origin: Origin, usage: Usage) -> str:
     results, chosen = found.of_adapter, found.handed_over
     environment = Environment(trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True)
     environment.filters["text"] = escape
+    environment.filters["score"] = lambda value: write_score(results.metric, value)
     template = files("peftsearch.report").joinpath("model_card.md.jinja").read_text(encoding="utf-8")
     text = environment.from_string(template).render(
         mark=origin.mark,
@@ -121,6 +127,7 @@ def _body(record: RunRecord, origin: Origin, usage: Usage) -> str:
         rows=_rows(results),
         places=table_of_places(record.handed_over),
         scored=_scored(found),
+        unit=_unit(results.metric),
         # Equal runs write equal cards, and no two take the same time.
         verdict=verdict(replace(found, search_cost=None)),
         reason=chosen.reason if chosen else "",
@@ -149,6 +156,10 @@ def _scored(found: Results) -> list[tuple[str, Results | UniformBaseline | HandB
     drawn = [("random configuration", found.random_baseline)] if found.random_baseline else []
     others = [*searched, *by_hand, *drawn]
     return [("this", results), *((f"{name}, {one.parameters:,} parameters", one) for name, one in others)]
+
+
+def _unit(metric: str) -> str:
+    return f"{metric}, percent" if METRICS[metric].is_in_percent else f"{metric}, lower is better"
 
 
 def _fence(text: str) -> str:

@@ -10,7 +10,8 @@ from peftsearch.report.run.record import RunRecord
 from peftsearch.report.run.score_charts import TrainedEntry, entries, score_chart, training_charts
 from peftsearch.report.run.search_charts import search_charts, trial_charts
 from peftsearch.report.verdict import Payoff, Verdict, gain_text, judge
-from peftsearch.report.wording import count, count_kinds, in_words
+from peftsearch.report.wording import count, count_kinds, in_words, with_direction, write_score
+from peftsearch.tasks.metric_registry import METRICS
 
 _SEEDS = "Means and sample deviations over seeds. The test split was scored once for each training."
 _INTERVAL = (
@@ -69,7 +70,7 @@ def _facts(results: Results) -> tuple[tuple[str, str, str], ...]:
     limit = f"{budget.parameters:,} allowed" if budget else "no budget"
     kinds, handed = count_kinds(results.modules_by_kind) or "none attached", results.handed_over
     return (
-        (f"test {in_words(results.metric)}", results.test.text, _over(results.test)),
+        (f"test {with_direction(results.metric)}", results.test.text, _over(results.test)),
         ("parameters", f"{results.parameters:,}", f"{limit}; {share:.3%} of the backbone"),
         ("modules", str(results.modules), kinds),
         *([] if cost is None else [("search cost", f"{cost:.2f}", "times one training")]),
@@ -88,7 +89,8 @@ def _scores(results: Results) -> Section:
     metric = in_words(results.metric)
     header = ("configuration", "parameters", "modules", "learning rate", f"validation {metric}", f"test {metric}")
     rows = tuple(map(_entry, entries(results)))
-    table = TextTable("Scores in points", (*header, *(f"test, seed {seed}" for seed in seeds)), rows)
+    unit = in_words(results.metric) if METRICS[results.metric].lower_is_better else "points"
+    table = TextTable(f"Scores in {unit}", (*header, *(f"test, seed {seed}" for seed in seeds)), rows)
     text = [_SEEDS] + ([_INTERVAL] if results.baseline and len(seeds) > 1 else [])
     text += [choice] if (choice := describe_choice(results)) else []
     text += [results.handed_over.reason] if results.handed_over else []
@@ -103,7 +105,7 @@ def _scores(results: Results) -> Section:
 
 
 def _entry(entry: TrainedEntry) -> tuple[str, ...]:
-    seeds = (f"{value:.2f}" for value in entry.test.per_seed)
+    seeds = (write_score(entry.test.metric, value) for value in entry.test.per_seed)
     sizes = (f"{entry.parameters:,}", str(entry.modules), f"{entry.learning_rate:g}")
     return (entry.name, *sizes, entry.validation.text, entry.test.text, *seeds)
 
@@ -129,7 +131,11 @@ def _progress(record: RunRecord) -> Section:
     steps = sum("loss_weights" in row for row in record.search_log)
     text = [f"Search: {steps} steps and {len(record.trials)} trials so far." if space_of(record) else "No search."]
     rows = tuple(
-        (name, f"{run['learning_rate']:g}", ", ".join(f"{m} {v:.2f}" for m, v in run["validation"].items()))
+        (
+            name,
+            f"{run['learning_rate']:g}",
+            ", ".join(f"{m} {write_score(m, v)}" for m, v in run["validation"].items()),
+        )
         for name, run in record.trained.items()
     )
     header = ("training", "learning rate", "validation")

@@ -18,7 +18,7 @@ from peftsearch.report.results import (
     UniformBaseline,
 )
 from peftsearch.report.run.record import RunRecord, label_of
-from peftsearch.report.wording import in_words
+from peftsearch.report.wording import with_direction
 
 _UNIFORM, _FRONT = "uniform LoRA", "Pareto front"
 
@@ -97,7 +97,7 @@ def score_chart(results: Results) -> Chart | None:
         _draw_curve(axis, [] if name == _FRONT else members, label=name, style=style_of(i))
     _draw_budgets(axis, results)
     _draw_choice(axis, results)
-    score = f"test {in_words(results.metric)}"
+    score = f"test {with_direction(results.metric)}"
     axis.set(xlabel="parameters", ylabel=score)
     axis.margins(x=0.15, y=0.15)
     parameter_axis(axis, "x", [float(entry.parameters) for entry in found if entry.parameters])

@@ -15,7 +15,10 @@ from peftsearch.report.charts import (
     style_of,
 )
 from peftsearch.report.run.record import RunRecord, method_of
+from peftsearch.report.wording import with_direction, write_score
 from peftsearch.searches.method import LoggedNumber, MethodEntry
+from peftsearch.tasks.metric_choice import read_metrics
+from peftsearch.tasks.metric_registry import METRICS, Metric
 
 NUM_LEADING = 6
 # Rows of a table beside a chart of many steps.
@@ -148,43 +151,71 @@ def _logged(record: RunRecord, steps: Rows, number: LoggedNumber, colour: str) -
 
 
 def trial_charts(record: RunRecord) -> tuple[Chart, ...]:
-    """Score against parameters and best so far; none before two trials have a score."""
+    """Score against parameters and best so far; none before two trials have a score.
+
+    The record has scores of which the larger is better; an error gets its sign back here.
+    """
     scored = [row for row in record.trials if row["score"] is not None]
-    return (_front(record, scored), _best_so_far(scored)) if len(scored) > 1 else ()
+    return (_front(record, scored), _best_so_far(record, scored)) if len(scored) > 1 else ()
+
+
+def _metric_of(record: RunRecord) -> Metric:
+    """The metric of the trials' scores; where only the task would know it, any that is in percent."""
+    if record.results:
+        return METRICS[record.results.selection_metric]
+    return METRICS[(*read_metrics(record.config.get("metric") or ""), "accuracy")[0]]
+
+
+def _score_label(metric: Metric) -> str:
+    return f"{_score_name(metric)} in the search"
+
+
+def _score_name(metric: Metric) -> str:
+    return with_direction(metric.name) if metric.lower_is_better else "score"
 
 
 def _front(record: RunRecord, scored: Rows) -> Chart:
     figure, axis = new_chart()
-    sizes = [row["parameters"] for row in scored]
-    axis.plot(sizes, [row["score"] for row in scored], "o", color=COLOURS[5], markeredgecolor=MUTED, label="trial")
+    metric, sizes = _metric_of(record), [row["parameters"] for row in scored]
+    values = [metric.merit(row["score"]) for row in scored]
+    axis.plot(sizes, values, "o", color=COLOURS[5], markeredgecolor=MUTED, label="trial")
     if record.front:
-        places = [row["parameters"] for row in record.front], [row["score"] for row in record.front]
+        places = [row["parameters"] for row in record.front], [metric.merit(row["score"]) for row in record.front]
         axis.step(*places, where="post", color=COLOURS[1], marker="s", label="Pareto front")
     for budget in budgets_of(record):
         axis.axvline(budget, color=INK, linestyle="--", linewidth=1)
-    axis.set(xlabel="parameters", ylabel="score in the search")
+    axis.set(xlabel="parameters", ylabel=_score_label(metric))
     parameter_axis(axis, "x", [float(size) for size in sizes])
     legend_below(figure, axis)
     on_front = {row["trial"] for row in record.front}
     rows = tuple(
-        (str(row["trial"]), f"{row['parameters']:,}", f"{row['score']:.2f}", "yes" if row["trial"] in on_front else "")
-        for row in scored
+        (
+            str(row["trial"]),
+            f"{row['parameters']:,}",
+            write_score(metric.name, value),
+            "yes" if row["trial"] in on_front else "",
+        )
+        for row, value in zip(scored, values, strict=True)
     )
     note = "Validation score of each configuration tried; the dashed line is the budget."
-    header = ("trial", "parameters", "score", "on the front")
+    header = ("trial", "parameters", _score_name(metric), "on the front")
     return Chart("trials", "Trials and their Pareto front", figure, header, rows, note)
 
 
-def _best_so_far(scored: Rows) -> Chart:
-    best = [max(row["score"] for row in scored[: i + 1]) for i in range(len(scored))]
-    numbers = [row["trial"] for row in scored]
+def _best_so_far(record: RunRecord, scored: Rows) -> Chart:
+    metric = _metric_of(record)
+    best = [metric.merit(max(row["score"] for row in scored[: i + 1])) for i in range(len(scored))]
+    numbers, values = [row["trial"] for row in scored], [metric.merit(row["score"]) for row in scored]
     figure, axis = new_chart()
-    axis.plot(numbers, [row["score"] for row in scored], "o", color=COLOURS[5], markeredgecolor=MUTED, label="trial")
+    axis.plot(numbers, values, "o", color=COLOURS[5], markeredgecolor=MUTED, label="trial")
     axis.step(numbers, best, where="post", color=COLOURS[0], label="best so far")
-    axis.set(xlabel="trial", ylabel="score in the search")
+    axis.set(xlabel="trial", ylabel=_score_label(metric))
     legend_below(figure, axis)
-    rows = tuple((str(n), f"{row['score']:.2f}", f"{b:.2f}") for n, row, b in zip(numbers, scored, best))
-    return Chart("trials-best", "Best score so far", figure, ("trial", "score", "best so far"), rows)
+    rows = tuple(
+        (str(number), write_score(metric.name, value), write_score(metric.name, highest))
+        for number, value, highest in zip(numbers, values, best, strict=True)
+    )
+    return Chart("trials-best", "Best score so far", figure, ("trial", _score_name(metric), "best so far"), rows)
 
 
 def thin(rows: Sequence[AnyRow]) -> list[AnyRow]:

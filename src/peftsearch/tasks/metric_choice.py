@@ -1,0 +1,94 @@
+"""The metrics of the user's own data: the one that selects, and those that are reported beside it."""
+
+import logging
+from collections.abc import Mapping, Sequence
+
+from peftsearch.errors import DataError, UnknownNameError
+from peftsearch.tasks.metric_registry import METRICS, Metric
+from peftsearch.tasks.splits import shorten
+from peftsearch.tasks.task import TEST, VALIDATION, Example, Goal
+
+logger = logging.getLogger(__name__)
+
+# What is reported of every task of the user; where none is asked for, the first one selects.
+_DEFAULTS: Mapping[Goal, tuple[str, ...]] = {
+    Goal.CLASSIFICATION: ("accuracy", "macro_f1"),
+    Goal.REGRESSION: ("pearson", "spearman", "rmse", "mae"),
+}
+_SHORT = {"matthews": "matthews_correlation"}
+_KINDS = {Goal.CLASSIFICATION: "classes", Goal.REGRESSION: "numbers"}
+
+
+def read_metrics(text: str) -> tuple[str, ...]:
+    """Read a comma-separated list of metrics, as `--metric` takes it; none from an empty one.
+
+    Raises:
+        UnknownNameError: for one that does not exist.
+    """
+    names = [part.strip() for part in text.split(",") if part.strip()]
+    offered = [name for name, metric in METRICS.items() if metric.is_offered]
+    for name in names:
+        if name not in (*offered, *_SHORT):
+            raise UnknownNameError("metric", name, offered)
+    return tuple(dict.fromkeys(_SHORT.get(name, name) for name in names))
+
+
+def choose_metrics(
+    text: str, *, goal: Goal, labels: Sequence[str], rows: Mapping[str, Sequence[Example]], source: str
+) -> tuple[str, ...]:
+    """Choose the metrics of a task: the one that selects first, then all others that are reported.
+
+    Args:
+        text: as for `read_metrics`; empty for accuracy or Pearson's correlation.
+        goal: of the task, which predicts classes or numbers.
+        labels: class names; empty for numbers.
+        rows: "train", "validation" and "test" -> the examples.
+        source: the data in words, for errors.
+
+    Raises:
+        UnknownNameError: for a metric that does not exist.
+        DataError: for one that does not fit the task or its splits.
+    """
+    asked = read_metrics(text)
+    for name in asked:
+        _check_fit(METRICS[name], goal=goal, labels=labels, source=source)
+        if METRICS[name].needs_every_class:
+            _check_classes(METRICS[name], labels=labels, rows=rows, source=source)
+        if METRICS[name].num_classes == 2:
+            logger.info("%s is that of the class '%s'; the other class is '%s'.", name, labels[1], labels[0])
+    return tuple(dict.fromkeys((*asked, *_DEFAULTS[goal])))
+
+
+def _check_fit(metric: Metric, *, goal: Goal, labels: Sequence[str], source: str) -> None:
+    fitting = [one.name for one in METRICS.values() if one.is_offered and one.goal is goal]
+    if metric.goal is not goal:
+        hint = (
+            "For a regression, write the labels with a decimal point (3.0)."
+            if goal is Goal.CLASSIFICATION
+            else "For classes, write the labels as text or integers."
+        )
+        raise DataError(
+            f"The metric '{metric.name}' is one of {_KINDS[metric.goal]}, but the labels of {source} are "
+            f"{_KINDS[goal]}. Metrics of {_KINDS[goal]}: {', '.join(fitting)}. {hint}"
+        )
+    if metric.num_classes and len(labels) != metric.num_classes:
+        raise DataError(
+            f"The metric '{metric.name}' is that of the second of {metric.num_classes} classes, but {source} has "
+            f"{len(labels)}: {shorten(labels)}. Take macro_f1, the mean over all classes, or another of "
+            f"{', '.join(name for name in fitting if not METRICS[name].num_classes)}."
+        )
+
+
+def _check_classes(
+    metric: Metric, *, labels: Sequence[str], rows: Mapping[str, Sequence[Example]], source: str
+) -> None:
+    """Refuse a metric that is not defined on a split where a class has no example."""
+    for split in (VALIDATION, TEST):
+        found = {example.target for example in rows[split]}
+        missing = [label for i, label in enumerate(labels) if i not in found]
+        if missing:
+            raise DataError(
+                f"The metric '{metric.name}' needs rows of every class, but the {split} split of {source} has none of "
+                f"{shorten(missing)} in {len(rows[split])} rows. Give more rows, give files for validation and test "
+                "that have every class, or take another metric."
+            )
