@@ -41,13 +41,14 @@ def batch(rows: int, family: str) -> dict[str, torch.Tensor]:
     return {"input_ids": ids, "attention_mask": torch.ones_like(ids), "labels": labels}
 
 
-def gradients(tmp_path, family: str, *, rows: int, batches: int = 1, count_items: bool = True):
+def gradients(tmp_path, family: str, *, rows: int, batches: int = 1, count_items: bool = True, class_weights=()):
     """Gradients of the model after training steps on a batch of 8, cut into `batches`, and what the trainer saw."""
     torch.manual_seed(0)
     model = Memory(TINY[family](), rows)
     phase = Phase("train", tmp_path, 0)
     settings = TrainingSettings(learning_rate=1e-3, gradient_accumulation_steps=batches)
-    trainer = TaskTrainer(model, task_format=SimpleNamespace(collate=None), train=[], settings=settings, phase=phase)
+    task_format = SimpleNamespace(collate=None, class_weights=class_weights)
+    trainer = TaskTrainer(model, task_format=task_format, train=[], settings=settings, phase=phase)
     trainer.create_optimizer()
     # No dropout: its draws depend on the pieces.
     for module in model.modules():

@@ -14,7 +14,7 @@ from peftsearch.training.start_check import (
     next_rate,
 )
 
-CLASSES = SimpleNamespace(num_labels=2, problem_type="single_label_classification")
+CLASSES = SimpleNamespace(num_labels=2, problem_type="single_label_classification", class_weights=())
 
 
 def test_classes_are_guessed_by_their_frequency():
@@ -23,17 +23,24 @@ def test_classes_are_guessed_by_their_frequency():
 
 
 def test_a_class_that_training_lacks_has_a_finite_loss():
-    three = SimpleNamespace(num_labels=3, problem_type="single_label_classification")
+    three = SimpleNamespace(num_labels=3, problem_type="single_label_classification", class_weights=())
     assert guess_losses(three, [0, 1], [2]) == pytest.approx([-math.log(1 / 5)])
 
 
+def test_with_balanced_weights_guessing_is_uniform():
+    weighted = SimpleNamespace(num_labels=2, problem_type="single_label_classification", class_weights=(0.625, 2.5))
+    # Eight of class 0 and two of class 1 weigh 5 each, and one more for both: half each.
+    expected = [0.625 * math.log(2), 2.5 * math.log(2)]
+    assert guess_losses(weighted, [0] * 8 + [1] * 2, [0, 1]) == pytest.approx(expected)
+
+
 def test_numbers_are_guessed_by_their_mean():
-    numbers = SimpleNamespace(num_labels=1, problem_type="regression")
+    numbers = SimpleNamespace(num_labels=1, problem_type="regression", class_weights=())
     assert guess_losses(numbers, [1.0, 3.0], [2.0, 5.0]) == pytest.approx([0, 9])
 
 
 def test_texts_cannot_be_guessed():
-    assert guess_losses(SimpleNamespace(num_labels=None, problem_type=None), [[1]], [[1]]) is None
+    assert guess_losses(SimpleNamespace(num_labels=None, problem_type=None, class_weights=()), [[1]], [[1]]) is None
 
 
 def test_a_loss_above_guessing_lowers_the_rate_and_one_that_stands_still_raises_it():

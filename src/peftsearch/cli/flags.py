@@ -18,6 +18,8 @@ set_parsing_settings(docstring_parse_attribute_docstrings=False)
 _SHORT_TRAINING = (
     "learning_rate",
     "num_train_epochs",
+    "class_weights",
+    "early_stopping",
     "per_device_train_batch_size",
     "max_seq_length",
     "save_steps",

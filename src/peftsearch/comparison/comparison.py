@@ -20,6 +20,7 @@ from peftsearch.run.folder import alone_in, make_run_folder, read_json
 from peftsearch.run.plan import Plan, plan
 from peftsearch.searches.method import METHODS
 from peftsearch.space.presets import DEFAULT_SPACE
+from peftsearch.tasks.class_weights import balanced_weights
 from peftsearch.tasks.load import load_task
 from peftsearch.tasks.metric_registry import METRICS
 from peftsearch.tasks.task import Task, TaskRequest
@@ -64,6 +65,9 @@ class ValidatedComparison:
         firsts = {group.runs[0].task.name: group.runs[0] for group in groups}
         tasks = {name: _load_task(make_run_config(config, run)) for name, run in firsts.items()}
         _check_metrics(tasks)
+        if config.training.class_weights == "balanced":
+            for task in tasks.values():
+                balanced_weights(task)
         return cls(config, groups, sizes, {name: _describe_split(task) for name, task in tasks.items()})
 
     @property

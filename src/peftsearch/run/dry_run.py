@@ -11,6 +11,7 @@ from peftsearch.run.race_search import describe_race
 from peftsearch.run.rate_choice import choose_rates
 from peftsearch.run.search_request import SearchRequest
 from peftsearch.searches.method import METHODS, Driver
+from peftsearch.tasks.class_weights import describe_weights
 
 
 def describe_search(config: RunConfig) -> str:
@@ -61,8 +62,10 @@ def _describe(config: RunConfig, experiment: Experiment) -> str:
     space, task = experiment.space, experiment.task
     sizes = {name: len(examples) for name, examples in task.splits.items()}
     backbone, head = experiment.backbone_parameters, experiment.head_parameters
+    weights = experiment.task_format.class_weights
     lines = [
         f"task      {task.name}: {sizes}, metric {task.reported_metric}",
+        *([f"weights   {describe_weights(task.labels, weights)}"] if weights else []),
         f"model     {config.model}: {backbone:,} parameters, head {head:,}",
         f"space     {config.space_name}: {len(space.ranks)} modules, {space.cost(space.largest):,} parameters",
         *(f"budget    {text}: {parameters:,} parameters" for text, parameters in experiment.usable_budgets().items()),

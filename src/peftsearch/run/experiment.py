@@ -24,6 +24,7 @@ from peftsearch.run.config import RunConfig
 from peftsearch.run.head_start import ProbedHeads
 from peftsearch.space import Budget, Configuration, Preset, SearchSpace, Site
 from peftsearch.space.encoding import ENCODINGS, Encoding
+from peftsearch.tasks.class_weights import balanced_weights
 from peftsearch.tasks.encoded import EncodedSplit
 from peftsearch.tasks.load import load_task
 from peftsearch.tasks.task import Example, Task, TaskRequest
@@ -301,5 +302,9 @@ def _format_for(config: RunConfig, task: Task) -> TaskFormat:
     tokenizer = load_tokenizer(config.model)
     limits = [config.training.max_seq_length or task.max_length, max_length_of(model_config, tokenizer)]
     return make_task_format(
-        task, tokenizer=tokenizer, is_encoder_decoder=bool(model_config.is_encoder_decoder), max_length=min(limits)
+        task,
+        tokenizer=tokenizer,
+        is_encoder_decoder=bool(model_config.is_encoder_decoder),
+        max_length=min(limits),
+        class_weights=balanced_weights(task) if config.training.class_weights == "balanced" else (),
     )

@@ -17,7 +17,7 @@ from peftsearch.run.experiment import Experiment
 from peftsearch.run.export import export_lora_beside
 from peftsearch.run.hub import push_if_asked
 from peftsearch.run.saved_model import SavedModel
-from peftsearch.run.training import start_notes
+from peftsearch.run.training import start_notes, stop_notes
 from peftsearch.run.verify import verify
 
 
@@ -50,7 +50,8 @@ def finish(config: RunConfig, experiment: Experiment, handed: Candidate, *, resu
     saved = SavedModel.of(experiment, saved_as)
     verified = Verified(**verify(saved, folder, trained.proofs[best])) if config.verify else None
     refused = export_lora_beside(saved, folder)
-    notes = (*results.notes, *start_notes(folder), *([f"lora/ was not written. {refused}"] if refused else []))
+    without_lora = [f"lora/ was not written. {refused}"] if refused else []
+    notes = (*results.notes, *start_notes(folder), *stop_notes(folder), *without_lora)
     results = replace(results, verdict=verdict(results), verified=verified, notes=notes)
     record = replace(collect(folder), results=results)
     write_card(record, target)

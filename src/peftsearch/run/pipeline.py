@@ -40,6 +40,7 @@ from peftsearch.run.search import search_configuration
 from peftsearch.run.search_request import SearchRequest
 from peftsearch.run.search_result import INHERITED, TRAINING
 from peftsearch.run.train import TrainingStage
+from peftsearch.tasks.class_weights import describe_weights
 
 logger = logging.getLogger(__name__)
 
@@ -183,6 +184,8 @@ def _start(config: RunConfig, experiment: Experiment) -> Path:
     write_json(folder / SPLITS, experiment.task.split_record())
     for note in experiment.head_notes:
         logger.warning(note)
+    if weights := experiment.task_format.class_weights:
+        logger.info("The loss weighs the classes: %s.", describe_weights(experiment.task.labels, weights))
     return folder
 
 

@@ -10,6 +10,7 @@ from statistics import fmean
 from peftsearch.files import new_folder, write_json
 from peftsearch.modules.adapter_config import write_provenance
 from peftsearch.report.document import read_as
+from peftsearch.report.wording import count
 from peftsearch.run.experiment import Experiment
 from peftsearch.run.folder import read_json
 from peftsearch.run.recipe import Attached, Recipe
@@ -170,12 +171,30 @@ def best_of(runs: Sequence[TrainingResult], metric: str) -> int:
 
 def start_notes(folder: Path) -> tuple[str, ...]:
     """Notes for the user on all trainings below a run folder that did not start at once, or are close to guessing."""
-    records = sorted(folder.glob("**/seed-*/trained.json"))
-    return tuple(note for record in records for note in _start_notes(record, folder))
+    return tuple(note for record in _records(folder) for note in _start_notes(record, folder))
+
+
+def stop_notes(folder: Path) -> tuple[str, ...]:
+    """A note for the user on all trainings below a run folder that stopped early, if there are any."""
+    runs = {_name(record, folder): TrainingResult.from_dict(read_json(record)) for record in _records(folder)}
+    stopped = {name: run.stopped_early for name, run in runs.items() if run.stopped_early}
+    if not stopped:
+        return ()
+    where = "; ".join(f"{name} {each.text}" for name, each in stopped.items())
+    patience = count(next(iter(stopped.values())).patience, "epoch")
+    return (f"Stopped early, without a better validation score for {patience}: {where}.",)
+
+
+def _records(folder: Path) -> list[Path]:
+    return sorted(folder.glob("**/seed-*/trained.json"))
+
+
+def _name(record: Path, folder: Path) -> str:
+    return record.parent.relative_to(folder).as_posix()
 
 
 def _start_notes(record: Path, folder: Path) -> Iterator[str]:
-    run, name = TrainingResult.from_dict(read_json(record)), record.parent.relative_to(folder).as_posix()
+    run, name = TrainingResult.from_dict(read_json(record)), _name(record, folder)
     failed = run.failed_start
     if failed is not None:
         yield (

@@ -29,11 +29,13 @@ class ClassificationFormat:
         task: its goal, labels and metrics are used.
         tokenizer: the model's.
         max_length: tokens kept of a row.
+        class_weights: of each class in the loss; empty where all examples count alike.
     """
 
     task: Task
     tokenizer: PreTrainedTokenizerBase
     max_length: int
+    class_weights: tuple[float, ...] = ()
     num_truncated: int = field(default=0, init=False)
 
     @property

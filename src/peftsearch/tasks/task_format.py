@@ -33,6 +33,11 @@ class TaskFormat(Protocol):
         ...
 
     @property
+    def class_weights(self) -> tuple[float, ...]:
+        """The weight of each class in the loss; empty where all examples count alike."""
+        ...
+
+    @property
     def problem_type(self) -> str | None:
         """The `problem_type` for the model's configuration; None for text-to-text."""
         ...
@@ -74,7 +79,12 @@ class TaskFormat(Protocol):
 
 
 def make_task_format(
-    task: Task, *, tokenizer: PreTrainedTokenizerBase, is_encoder_decoder: bool, max_length: int
+    task: Task,
+    *,
+    tokenizer: PreTrainedTokenizerBase,
+    is_encoder_decoder: bool,
+    max_length: int,
+    class_weights: tuple[float, ...] = (),
 ) -> TaskFormat:
     """Choose the format for a kind of model: text-to-text for encoder-decoders, a head for all others.
 
@@ -83,11 +93,18 @@ def make_task_format(
         tokenizer: the model's.
         is_encoder_decoder: as the model's configuration says.
         max_length: tokens kept of a row, at least 4.
+        class_weights: of each class in the loss; empty where all examples count alike.
 
     Raises:
-        DataError: for a limit below 4 tokens.
+        DataError: for a limit below 4 tokens, or class weights for a model that writes texts.
     """
     if max_length < 4:
         raise DataError(f"max_length is {max_length} tokens, but must be at least 4: special tokens need room too.")
-    task_format = TextToTextFormat if is_encoder_decoder else ClassificationFormat
-    return task_format(task, tokenizer, max_length)
+    if not is_encoder_decoder:
+        return ClassificationFormat(task, tokenizer, max_length, class_weights)
+    if class_weights:
+        raise DataError(
+            "training.class_weights is 'balanced', but an encoder-decoder model writes labels as texts and has no "
+            "class weights. Leave it out, or take an encoder or a decoder."
+        )
+    return TextToTextFormat(task, tokenizer, max_length)

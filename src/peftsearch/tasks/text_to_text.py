@@ -69,6 +69,7 @@ class TextToTextFormat:
 
     num_labels = None
     labels = ()
+    class_weights = ()
     problem_type = None
 
     @cached_property

@@ -91,6 +91,8 @@ def numbers_of(row: Mapping[str, Any], counts: Mapping[str, str]) -> dict[str, s
 class KeepBest(TrainerCallback):
     """Evaluate after every epoch and put the best weights back at the end; of equal scores the later wins.
 
+    `epochs_without_gain` counts the epochs since the last one that scored better than all before it.
+
     Args:
         trainer: logs the score.
         task_format: how the task is put to the model.
@@ -112,6 +114,7 @@ class KeepBest(TrainerCallback):
         self.trainer, self.task_format, self.validation = trainer, task_format, validation
         self.metric, self.select_after_step = metric, select_after_step
         self.best: dict[str, float] | None = None
+        self.epochs_without_gain = 0
         self._weights: dict[str, torch.Tensor] = {}
 
     def on_epoch_end(self, args, state, control, *, model: nn.Module, **_) -> None:
@@ -125,20 +128,24 @@ class KeepBest(TrainerCallback):
         self.trainer.log({f"validation_{name}": value for name, value in found.items()})
         if state.global_step < self.select_after_step:
             return
-        metric = METRICS[self.metric]
-        if self.best is None or not metric.is_better(self.best[self.metric], than=found[self.metric]):
+        metric, before = METRICS[self.metric], self.best
+        is_gain = before is None or metric.is_better(found[self.metric], than=before[self.metric])
+        self.epochs_without_gain = 0 if is_gain else self.epochs_without_gain + 1
+        if before is None or not metric.is_better(before[self.metric], than=found[self.metric]):
             self.best = found
             self._weights = {
                 n: p.detach().to("cpu", copy=True) for n, p in model.named_parameters() if p.requires_grad
             }
 
     def state_dict(self) -> PyTree:
-        """Score and weights of the best epoch so far."""
-        return {"best": self.best, "weights": self._weights}
+        """Score and weights of the best epoch so far, and how long ago the last gain was."""
+        return {"best": self.best, "weights": self._weights, "epochs_without_gain": self.epochs_without_gain}
 
     def load_state_dict(self, state: PyTree) -> None:
         """Go on with an earlier best epoch."""
         self.best, self._weights = state["best"], state["weights"]
+        # Checkpoints of earlier versions have no count, and no training of theirs stops early.
+        self.epochs_without_gain = state.get("epochs_without_gain", 0)
 
     def on_train_end(self, args, state, control, *, model: nn.Module, **_) -> None:
         with torch.no_grad():

@@ -4,12 +4,12 @@ from collections.abc import Callable, Iterator, Sequence
 
 import torch
 from torch import nn
-from torch.nn.functional import cross_entropy
 
 from peftsearch.tasks.encoded import EncodedDataset
 from peftsearch.tasks.task import Example
 from peftsearch.tasks.task_format import TaskFormat
-from peftsearch.training.micro_batches import IGNORED, Batch
+from peftsearch.training.loss import row_losses
+from peftsearch.training.micro_batches import Batch
 
 
 def batches_by_length(task_format: TaskFormat, encoded: EncodedDataset, batch_size: int) -> Iterator[Batch]:
@@ -34,7 +34,7 @@ def _longest_first(encoded: EncodedDataset) -> list[int]:
 
 @torch.inference_mode()
 def losses(model: nn.Module, task_format: TaskFormat, encoded: EncodedDataset, *, batch_size: int) -> list[float]:
-    """Compute the loss of every encoded example, in their order, without dropout.
+    """Compute the loss of every encoded example, in their order, without dropout, times the weight of its class.
 
     Args:
         model: on the device to use; its output has logits.
@@ -44,34 +44,9 @@ def losses(model: nn.Module, task_format: TaskFormat, encoded: EncodedDataset, *
     """
 
     def of_batch(batch: Batch) -> list[float]:
-        return row_losses(model(**batch).logits, batch["labels"]).tolist()
+        return row_losses(task_format, model(**batch).logits, batch["labels"]).tolist()
 
     return _for_each_row(model, task_format, encoded, of_batch, batch_size=batch_size)
-
-
-def row_losses(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-    """Compute the loss of each row of a batch.
-
-    Its mean over the rows is the loss of transformers' models; that of text models is over all tokens instead.
-
-    Args:
-        logits: (batch, classes); (batch, 1) for numbers; (batch, target tokens, vocabulary) for texts.
-        labels: (batch,) classes or numbers, or (batch, target tokens) with -100 where a token does not count.
-
-    Returns:
-        (batch,) the negative log-likelihood, for texts its mean over the tokens that count; for numbers the squared
-        difference.
-    """
-    if labels.is_floating_point():
-        return (logits.float().squeeze(-1) - labels) ** 2
-    if labels.dim() == 1:
-        return cross_entropy(logits.float(), labels, reduction="none")
-    # Row by row: the logits of a whole batch in float32 may not fit into memory.
-    return torch.stack([_of_text(*row) for row in zip(logits, labels, strict=True)])
-
-
-def _of_text(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-    return cross_entropy(logits.float(), labels, ignore_index=IGNORED)
 
 
 @torch.inference_mode()

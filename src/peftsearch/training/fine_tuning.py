@@ -14,6 +14,7 @@ from peftsearch.tasks.task_format import TaskFormat
 from peftsearch.training.arguments import Phase
 from peftsearch.training.average import AverageLast, AverageUntil
 from peftsearch.training.callbacks import KeepBest
+from peftsearch.training.early_stopping import StopEarly, StoppedEarly
 from peftsearch.training.evaluation import losses
 from peftsearch.training.resuming import Stateful
 from peftsearch.training.settings import TrainingSettings
@@ -34,6 +35,7 @@ class TrainingResult:
         validation_loss: mean loss on the validation split of the kept epoch; None where it was not computed.
         beats_guessing: whether that loss is lower than that of guessing beyond noise; None where it is not known.
         failed_start: of a first start at another rate; None if there was none.
+        stopped_early: where it stopped since validation did not improve; None if it went to its end.
     """
 
     seed: int
@@ -44,6 +46,7 @@ class TrainingResult:
     validation_loss: float | None = None
     beats_guessing: bool | None = None
     failed_start: FailedStart | None = None
+    stopped_early: StoppedEarly | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data for JSON, where the micro-batches are called `num_pieces`."""
@@ -54,10 +57,11 @@ class TrainingResult:
     def from_dict(cls, document: dict[str, Any]) -> "TrainingResult":
         """Read what `to_dict` wrote."""
         document = dict(document)
-        failed = document.pop("failed_start", None)
+        failed, stopped = document.pop("failed_start", None), document.pop("stopped_early", None)
         return cls(
             num_micro_batches=document.pop("num_pieces", 1),
             failed_start=FailedStart(**failed) if failed else None,
+            stopped_early=StoppedEarly(**stopped) if stopped else None,
             **document,
         )
 
@@ -115,9 +119,14 @@ class FineTuning:
     def run(self) -> TrainingResult:
         """Train to the end, and leave the model with the weights of its best epoch on the validation split.
 
+        With `early_stopping` the end comes after so many epochs without a better score.
+
         Raises:
             TrainingError: if the loss stops being a number.
         """
+        stop = StopEarly(self._best, self.settings.early_stopping)
+        if self.settings.early_stopping:
+            self.trainer.add_callback(stop)
         self.trainer.resume()
         fold(self.model)
         assert self._best.best is not None  # a training has at least one epoch's end
@@ -127,10 +136,13 @@ class FineTuning:
             validation=self._best.best,
             seconds=self.trainer.seconds,
             num_micro_batches=self.trainer.micro_batches.num_micro_batches,
+            stopped_early=stop.stopped,
         )
 
     def run_until(self, step: int, *, judged_on: EncodedSplit | None = None) -> list[float]:
         """Train up to a step of the whole schedule, from where another object of the same phase goes on.
+
+        It comes to that step whatever `early_stopping` says, so that trainings are compared at equal steps.
 
         Args:
             step: optimizer steps, fewer than those of the whole training.

@@ -37,6 +37,13 @@ SLOWER, LOOKS = 0.1, 8
 MAX_BYTES = 2**30
 
 HeadState = dict[str, torch.Tensor]
+# The mean loss of a batch, from a model's outputs on it.
+LossOf = Callable[[Any, Batch], torch.Tensor]
+
+
+def own_loss(outputs: Any, batch: Batch) -> torch.Tensor:
+    """The loss that a task model computes of its labels."""
+    return outputs["loss"]
 
 
 def probe_head(
@@ -46,20 +53,20 @@ def probe_head(
     train: Iterable[Batch],
     validation: Iterable[Batch],
     seed: int,
-    rates: Sequence[float] = RATES,
+    loss: LossOf = own_loss,
 ) -> HeadProbe:
     """Fit the head of a model in place; the backbone stays as it is.
 
     Args:
-        model: a task model, whose loss is that of its labels.
+        model: a task model.
         head: names of the head's modules, as `find_head` gives them.
         train: batches to fit to, on any device.
         validation: batches that choose rate and number of passes.
         seed: of the order of the batches.
-        rates: learning rates to choose from, ascending.
+        loss: the mean loss of a batch, from the model's outputs.
     """
     started = time.perf_counter()
-    backbone = _Backbone(model, head)
+    backbone = _Backbone(model, head, loss)
     parameters = head_parameters(model, head)
     fresh = _copy(parameters)
     with _only_trainable(model, parameters.values()):
@@ -68,11 +75,11 @@ def probe_head(
         fresh_loss = backbone.mean_loss(held_out)
 
         fit = _Fit(backbone, parameters, fitted, held_out, seed)
-        trials = [fit.run(rate, TRIAL_PASSES, fresh).loss for rate in rates]
+        trials = [fit.run(rate, TRIAL_PASSES, fresh).loss for rate in RATES]
         fastest = trials.index(min(trials))
         # Short fits flatter high rates, so the next lower one is fitted as well.
         best = min(
-            (fit.run(rate, PASSES, fresh) for rate in rates[max(fastest - 1, 0) : fastest + 1]),
+            (fit.run(rate, PASSES, fresh) for rate in RATES[max(fastest - 1, 0) : fastest + 1]),
             key=lambda fitted: fitted.loss,
         )
         is_better = best.loss < fresh_loss
@@ -153,7 +160,7 @@ class _Fit(NamedTuple):
 
     def _step(self, optimizer: torch.optim.Optimizer, cached: "_Cached") -> None:
         optimizer.zero_grad()
-        self.backbone.replay(cached).loss.backward()
+        self.backbone.loss_of(cached).backward()
         optimizer.step()
 
 
@@ -216,8 +223,8 @@ class _Backbone:
     Most heads read the first or the last token only: which is found by trying, and only that is kept.
     """
 
-    def __init__(self, model: PreTrainedModel, head: Sequence[str]):
-        self.model, self.base = model, model.base_model
+    def __init__(self, model: PreTrainedModel, head: Sequence[str], loss: LossOf):
+        self.model, self.base, self._loss = model, model.base_model, loss
         # A pooler without pretrained weights belongs to the head, though it stands inside of the base model.
         prefix = f"{model.base_model_prefix}."
         self.poolers = [model.get_submodule(name) for name in head if name.startswith(prefix)]
@@ -251,11 +258,15 @@ class _Backbone:
             if own is not None:
                 self.base.forward = own
 
+    def loss_of(self, cached: _Cached) -> torch.Tensor:
+        """The mean loss of a batch with the head as it is now."""
+        return self._loss(self.replay(cached), cached.batch)
+
     @torch.no_grad()
     def mean_loss(self, batches: Sequence[_Cached]) -> float:
         """Mean loss over all labels."""
         counts = [int(num_items(cached.batch)) for cached in batches]
-        losses = [float(self.replay(cached).loss) * count for cached, count in zip(batches, counts, strict=True)]
+        losses = [float(self.loss_of(cached)) * count for cached, count in zip(batches, counts, strict=True)]
         return sum(losses) / sum(counts)
 
     def _smallest_view(self, batch: Batch, output: ModelOutput) -> _View:

@@ -43,6 +43,10 @@ class TrainingSettings(Settings):
             is better on validation.
         head_start: "probe" fits a new task head to the frozen model before searches and trainings; "fresh" starts
             with it as drawn.
+        class_weights: "balanced" weighs each class by n / (k n_c), n_c of n training examples and k classes, in every
+            loss of search, training and head probe; "none" weighs all examples alike.
+        early_stopping: a training stops after so many epochs without a better validation score; 0 trains to the end. A
+            search for its rate comes first, and the schedule stays that of all epochs.
         num_train_epochs: passes over the training set; the search plans as many over its half of it.
         per_device_train_batch_size: examples per step and device.
         per_device_eval_batch_size: examples per evaluation step and device.
@@ -65,6 +69,8 @@ class TrainingSettings(Settings):
     lora_b_rate: float = limited(1.0, ABOVE_ZERO)
     average_last: float = limited(0.0, SHARE_BELOW_ONE)
     head_start: str = limited("probe", one_of("probe", "fresh"))
+    class_weights: str = limited("none", one_of("none", "balanced"))
+    early_stopping: int = limited(0, at_least(0))
     num_train_epochs: float = limited(5.0, ABOVE_ZERO)
     per_device_train_batch_size: int = limited(32, at_least(1))
     per_device_eval_batch_size: int = limited(64, at_least(1))

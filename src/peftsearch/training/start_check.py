@@ -99,8 +99,8 @@ def guess_losses(task_format: TaskFormat, train: Sequence, validation: Sequence)
         validation: labels of the validation split.
 
     Returns:
-        for classes the negative logarithm of each label's share in training, with one added to every count; for
-        numbers the squared differences from the mean; None for text-to-text.
+        for classes the negative logarithm of each label's share in training, with one added to every count, and both
+        with the weights of the classes; for numbers the squared differences from the mean; None for text-to-text.
     """
     if task_format.num_labels is None:
         return None
@@ -108,8 +108,9 @@ def guess_losses(task_format: TaskFormat, train: Sequence, validation: Sequence)
         mean = fmean(train)
         return [(label - mean) ** 2 for label in validation]
     counts = Counter(train)
-    total = len(train) + task_format.num_labels
-    return [-math.log((counts[label] + 1) / total) for label in validation]
+    weights = task_format.class_weights or (1.0,) * task_format.num_labels
+    total = sum(weights[label] * count for label, count in counts.items()) + task_format.num_labels
+    return [-weights[label] * math.log((weights[label] * counts[label] + 1) / total) for label in validation]
 
 
 def beats_guessing(losses: Sequence[float], guesses: Sequence[float]) -> bool:

@@ -18,6 +18,7 @@ from peftsearch.training.batches import length_grouped
 from peftsearch.training.callbacks import JsonLog, ShowProgress
 from peftsearch.training.checkpoints import Checkpoints
 from peftsearch.training.log_file import LogFile
+from peftsearch.training.loss import mean_loss
 from peftsearch.training.micro_batches import MicroBatches, hold_gradients, num_items
 from peftsearch.training.parameter_groups import RatesByKind
 from peftsearch.training.resuming import ResumingTrainer
@@ -114,7 +115,7 @@ class TaskTrainer(RatesByKind, ResumingTrainer):
             num_items_in_batch: labels that count in all batches of the step; None for the mean of this one.
         """
         outputs = model(**inputs)
-        loss = outputs["loss"]
+        loss = mean_loss(self.task_format, outputs, inputs)
         if num_items_in_batch is not None:
             # Processes take the mean of their gradients.
             loss = loss * (self.accelerator.num_processes * num_items(inputs) / num_items_in_batch)
