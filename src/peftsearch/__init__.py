@@ -9,7 +9,7 @@ from peftsearch.space import Configuration
 
 if TYPE_CHECKING:
     from peftsearch.api.attach import attach
-    from peftsearch.api.runs import Result, compare, evaluate, export, load, plan, search, train
+    from peftsearch.api.runs import Result, compare, evaluate, export, load, plan, predict, search, train
     from peftsearch.api.search_trainer import SearchMixin, SearchTrainer
 
 __version__ = version("peftsearch")
@@ -24,6 +24,7 @@ __all__ = [
     "export",
     "load",
     "plan",
+    "predict",
     "search",
     "train",
 ]

@@ -1,5 +1,6 @@
 """The commands as Python functions."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,18 +17,21 @@ from peftsearch.run.folder import read_json
 from peftsearch.run.origin import Places
 from peftsearch.run.pipeline import load_run, run_evaluate, run_search, run_train
 from peftsearch.run.plan import Plan, plan
+from peftsearch.run.predict import PredictionRequest, Predictions, run_predict
 from peftsearch.space import Configuration
 
 __all__ = [
     "Comparison",
     "Export",
     "Plan",
+    "Predictions",
     "Result",
     "compare",
     "evaluate",
     "export",
     "load",
     "plan",
+    "predict",
     "search",
     "train",
 ]
@@ -129,6 +133,39 @@ def evaluate(
         evaluate("runs/demo", split="validation")["accuracy"]
     """
     return run_evaluate(Path(run), split, Places(model, data, data_dir))
+
+
+def predict(
+    run: str | Path,
+    data: str | Path | Sequence[Mapping[str, Any]],
+    *,
+    text: str = "",
+    batch_size: int = 0,
+    model: str = "",
+) -> Predictions:
+    """Answer rows with the result that a run hands over, on a GPU if there is one.
+
+    Args:
+        run: the run folder.
+        data: a csv, tsv, json, jsonl or parquet file, or rows as mappings; labels are not needed.
+        text: comma-separated text columns, if they are called otherwise than in training.
+        batch_size: rows of a pass; 0 takes the run's own.
+        model: the pretrained model, if it is no longer where the run says.
+
+    Returns:
+        the rows in their order, with "prediction" and, for classes, "probability_" and the name of each.
+
+    Raises:
+        PeftSearchError: for a folder that is no finished run, or rows without the texts.
+
+    Example:
+        found = predict("runs/mine", [{"review": "what a lovely film"}])
+        print(found.rows[0]["prediction"])
+        found.write("predictions.csv")
+    """
+    return run_predict(
+        PredictionRequest(Path(run), Path(data) if isinstance(data, str) else data, text, batch_size, model)
+    )
 
 
 def load(run: str | Path, *, model: str = "") -> nn.Module:

@@ -12,6 +12,7 @@ from peftsearch.cli.parser import CommandParser, refuse_token
 from peftsearch.environment import refuse_several_processes
 from peftsearch.errors import PeftSearchError, UnknownNameError
 from peftsearch.messages import quieten_libraries
+from peftsearch.settings import require
 from peftsearch.space.presets import DEFAULT_SPACE
 
 USAGE = """usage: peftsearch COMMAND ...
@@ -23,6 +24,7 @@ commands:
   train      train a configuration from a file, or a manual one by name
   compare    compare methods on several tasks within one budget, against uniform LoRA
   evaluate   score a finished run on its test or validation split
+  predict    write a run's answers for new rows, which need no labels
   report     write the page of a run or a comparison again
   export     write a run's result as plain LoRA, a merged checkpoint or another tool's format
   push       upload a finished run to the Hugging Face hub
@@ -169,6 +171,29 @@ def _evaluate(argv: list[str]) -> int:
     return 0
 
 
+def _predict(argv: list[str]) -> int:
+    parser = CommandParser("predict", "Write a run's answers for new rows; with probabilities where it knows classes.")
+    parser.add_argument("run", type=Path, help="run folder")
+    parser.add_argument("--data", type=Path, required=True, help="csv, tsv, json, jsonl or parquet; needs no labels")
+    parser.add_argument("--output", default="-", help=".csv, .tsv, .jsonl or .parquet file; '-' is standard output")
+    parser.add_argument("--text", default="", help="text columns, if they are called otherwise than in training")
+    parser.add_argument("--batch_size", type=int, default=0, help="rows of a pass; 0 takes the run's own")
+    parser.add_argument("--model", default="", help="the pretrained model, if it is not where the run says")
+    parser.add_argument("--overwrite", action="store_true", help="replace the output file")
+    arguments = parser.parse_args(argv)
+    require(arguments.batch_size >= 0, "batch_size", arguments.batch_size, "0 or more")
+    quieten_libraries()
+    from peftsearch.run.predict import PredictionRequest, predict_to
+
+    given = (arguments.run, arguments.data, arguments.text, arguments.batch_size, arguments.model)
+    output = None if arguments.output == "-" else Path(arguments.output)
+    found = predict_to(PredictionRequest(*given), output, overwrite=arguments.overwrite)
+    cut = f", of which longer than the limit and cut: {found.num_truncated:,}" if found.num_truncated else ""
+    if output is not None:
+        print(f"{output}: {len(found.rows):,} rows{cut}")
+    return 0
+
+
 def _report(argv: list[str]) -> int:
     parser = CommandParser("report", "Write the page of a run or of a comparison again; of an unfinished one, so far.")
     parser.add_argument("run", type=Path, help="folder of a run or of a comparison")
@@ -259,6 +284,7 @@ COMMANDS: dict[str, Callable[[list[str]], int]] = {
     "train": _train,
     "compare": _compare,
     "evaluate": _evaluate,
+    "predict": _predict,
     "report": _report,
     "push": _push,
     "export": _export,

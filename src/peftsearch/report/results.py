@@ -9,6 +9,7 @@ from typing import Any
 from peftsearch.errors import RunFolderError
 from peftsearch.report.document import read_as
 from peftsearch.report.wording import with_deviation, write_score
+from peftsearch.tasks.reading import TaskReading
 from peftsearch.training.probe_record import HeadProbe
 
 # Name of the search's own configuration among those that can be handed over.
@@ -345,6 +346,7 @@ class Results:
         head_probe: of the first seed; None where trainings started with a fresh head, or there is no head.
         rate_search: for the learning rate; None where it was given.
         search_learning_rate: LoRA's in the search; None without one.
+        reading: how rows of the task are read, for `peftsearch predict`; None in files of earlier versions.
     """
 
     method: str
@@ -387,6 +389,7 @@ class Results:
     head_probe: HeadProbe | None = None
     rate_search: RateSearch | None = None
     search_learning_rate: float | None = None
+    reading: TaskReading | None = None
 
     @property
     def of_adapter(self) -> "Results":

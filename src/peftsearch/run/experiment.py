@@ -27,6 +27,7 @@ from peftsearch.space.encoding import ENCODINGS, Encoding
 from peftsearch.tasks.class_weights import balanced_weights
 from peftsearch.tasks.encoded import EncodedSplit
 from peftsearch.tasks.load import load_task
+from peftsearch.tasks.reading import TaskReading
 from peftsearch.tasks.task import Example, Task, TaskRequest
 from peftsearch.tasks.task_format import TaskFormat, make_task_format
 from peftsearch.training.halving import candidate_rates, rate_of_search
@@ -190,6 +191,12 @@ class Experiment:
     def guess_loss(self) -> float | None:
         """Mean of `guess_losses`."""
         return fmean(self.guess_losses) if self.guess_losses else None
+
+    @property
+    def reading(self) -> TaskReading:
+        """How rows of the task are read, for predictions without its data."""
+        task_format = self.task_format
+        return TaskReading.of(self.task, max_length=task_format.max_length, choices=task_format.choices)
 
     @property
     def task_type(self) -> str:

@@ -74,6 +74,7 @@ def make_results(config: RunConfig, experiment: Experiment, trained: TrainedConf
         saved=SavedModel.of(experiment, recipe.saved_as),
         head_probe=experiment.probed_heads.read(config.seed),
         rate_search=trained.rate_search,
+        reading=experiment.reading,
     )
 
 

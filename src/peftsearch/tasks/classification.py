@@ -38,6 +38,8 @@ class ClassificationFormat:
     class_weights: tuple[float, ...] = ()
     num_truncated: int = field(default=0, init=False)
 
+    choices = ()
+
     @property
     def num_labels(self) -> int:
         """Number of outputs of the head."""

@@ -25,7 +25,13 @@ class TaskFormat(Protocol):
     """
 
     tokenizer: PreTrainedTokenizerBase
+    max_length: int
     num_truncated: int
+
+    @property
+    def choices(self) -> tuple[str, ...]:
+        """Texts of which the likeliest is the answer; empty where a head answers, or a text is generated."""
+        ...
 
     @property
     def num_labels(self) -> int | None:

@@ -50,7 +50,14 @@ def losses(model: nn.Module, task_format: TaskFormat, encoded: EncodedDataset, *
 
 
 @torch.inference_mode()
-def predict(model: nn.Module, task_format: TaskFormat, encoded: EncodedDataset, *, batch_size: int) -> list:
+def predict(
+    model: nn.Module,
+    task_format: TaskFormat,
+    encoded: EncodedDataset,
+    *,
+    batch_size: int,
+    done: Callable[[int], None] = lambda count: None,
+) -> list:
     """Predict every encoded example, in their order.
 
     Args:
@@ -58,10 +65,15 @@ def predict(model: nn.Module, task_format: TaskFormat, encoded: EncodedDataset, 
         task_format: how the task is put to the model.
         encoded: the examples, encoded.
         batch_size: examples.
+        done: told after each batch how many examples it had.
     """
-    return _for_each_row(
-        model, task_format, encoded, lambda batch: task_format.predict(model, batch), batch_size=batch_size
-    )
+
+    def of_batch(batch: Batch) -> Sequence:
+        found = task_format.predict(model, batch)
+        done(len(found))
+        return found
+
+    return _for_each_row(model, task_format, encoded, of_batch, batch_size=batch_size)
 
 
 def _for_each_row(

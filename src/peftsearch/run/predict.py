@@ -1,0 +1,211 @@
+"""`peftsearch predict`: the answers of a run's result for rows that need no labels."""
+
+import logging
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from accelerate import PartialState
+from torch import nn
+
+from peftsearch.errors import DataError, RunFolderError, StorageError
+from peftsearch.files import write_bytes
+from peftsearch.models.load import load_tokenizer
+from peftsearch.report.document import read_as
+from peftsearch.run.config import read_config
+from peftsearch.run.experiment import Experiment
+from peftsearch.run.folder import read_json
+from peftsearch.run.origin import Places
+from peftsearch.run.saved_model import SavedModel
+from peftsearch.tasks.cells import read_fields
+from peftsearch.tasks.reading import TaskReading
+from peftsearch.tasks.tables import Row, read_table, require_columns
+from peftsearch.tasks.task import Example, Goal
+from peftsearch.tasks.task_format import TaskFormat, make_task_format
+from peftsearch.tasks.writing import as_csv, columns_of, writer_of
+from peftsearch.training.evaluation import predict
+from peftsearch.training.progress import open_progress
+
+logger = logging.getLogger(__name__)
+
+# Column of the answer, and what stands before a class's name in the column of its probability.
+PREDICTION, PROBABILITY = "prediction", "probability_"
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """The answers for some rows, in the order of the rows.
+
+    Args:
+        rows: the columns that were read, then "prediction" (a class, a number or a text) and, for classes,
+            "probability_" and the name of each class.
+        num_truncated: rows that were longer than the model's limit and were read in part.
+    """
+
+    rows: tuple[dict[str, Any], ...]
+    num_truncated: int
+
+    def write(self, output: str | Path, *, overwrite: bool = False) -> None:
+        """Write the rows to a csv, tsv, jsonl or parquet file, by its suffix.
+
+        Args:
+            output: the file.
+            overwrite: replace a file that is there.
+
+        Raises:
+            DataError: for another suffix, or a text that the format cannot hold.
+            StorageError: for a file that is there, or cannot be written.
+        """
+        write = _writer_to(Path(output), overwrite=overwrite)
+        write_bytes(Path(output), write(self.rows))
+
+
+@dataclass(frozen=True)
+class PredictionRequest:
+    """What is to be predicted.
+
+    Args:
+        run: the run folder.
+        data: a csv, tsv, json, jsonl or parquet file, or rows; a label column may be missing.
+        text: comma-separated text columns, one for each that the run was trained on; empty for the same names.
+        batch_size: rows of a pass; 0 takes the run's own of evaluation.
+        model: the pretrained model, if it is no longer where the run says; else empty.
+    """
+
+    run: Path
+    data: Path | Sequence[Mapping[str, Any]]
+    text: str = ""
+    batch_size: int = 0
+    model: str = ""
+
+
+def predict_to(request: PredictionRequest, output: Path | None, *, overwrite: bool = False) -> Predictions:
+    """Predict, and write the rows to a file, or as csv to standard output.
+
+    Args:
+        request: what is to be predicted.
+        output: a csv, tsv, jsonl or parquet file, by its suffix; None for standard output.
+        overwrite: replace a file that is there.
+
+    Raises:
+        StorageError: for a file that is there, or cannot be written.
+        PeftSearchError: as for `run_predict`.
+    """
+    if output is None:
+        found = run_predict(request)
+        sys.stdout.buffer.write(as_csv(found.rows))
+        sys.stdout.buffer.flush()
+        return found
+    _writer_to(output, overwrite=overwrite)
+    found = run_predict(request)
+    found.write(output, overwrite=overwrite)
+    return found
+
+
+def _writer_to(output: Path, *, overwrite: bool) -> Callable[[Sequence[Row]], bytes]:
+    """The way to write a file, which must not be there yet unless it may be replaced."""
+    if output.exists() and not overwrite:
+        raise StorageError(f"'{output}' exists. Replace it with --overwrite, or give another file with --output.")
+    return writer_of(output)
+
+
+def run_predict(request: PredictionRequest) -> Predictions:
+    """Answer every row with the result that a run hands over; on a GPU if there is one.
+
+    Raises:
+        RunFolderError: if the folder is not a finished run.
+        DataError: for rows without the text columns, with a text that is missing, or with columns of our names; for a
+            task whose answers are among candidates of each row.
+        ModelError: if the pretrained model cannot be loaded.
+    """
+    run = request.run
+    saved, config = SavedModel.read(run, model=request.model), read_config(run / "config.yaml")
+    reading = read_reading(run, model=request.model)
+    rows, name = _rows_of(request.data)
+    examples = _examples(rows, reading, text=request.text, source=name)
+    _check_columns(rows, reading, source=name)
+    is_text = saved.num_labels is None
+    if Goal(reading.goal) is Goal.ANSWER and not is_text:
+        raise DataError(f"The task of '{run}' chooses among candidates of each row, which a table does not give.")
+    task_format = make_task_format(
+        reading.to_task(name),
+        tokenizer=load_tokenizer(saved.model),
+        is_encoder_decoder=is_text,
+        max_length=reading.max_length,
+    )
+    model = saved.load(run)[0].to(PartialState().device)
+    batch_size = request.batch_size or config.training.per_device_eval_batch_size
+    outputs = _outputs(model, task_format, examples, batch_size=batch_size)
+    answered = [{**row, **_answer(output, reading)} for row, output in zip(rows, outputs, strict=True)]
+    return Predictions(tuple(answered), task_format.num_truncated)
+
+
+def read_reading(run: Path, *, model: str = "") -> TaskReading:
+    """How the task of a finished run is read: as the run noted it, or by its data where an earlier version did not.
+
+    Args:
+        run: the run folder.
+        model: the pretrained model, if it is no longer where the run says.
+
+    Raises:
+        RunFolderError: if the folder is not a finished run.
+    """
+    noted = read_json(run / "results.json").get("reading")
+    if noted is None:
+        return Experiment.open(Places(model).move(run, read_config(run / "config.yaml"))).reading
+    try:
+        return read_as(TaskReading, noted)
+    except ValueError as error:
+        raise RunFolderError(f"'{run / 'results.json'}' does not say how its task is read: {error}.") from error
+
+
+def _rows_of(data: Path | Sequence[Mapping[str, Any]]) -> tuple[Sequence[Row], str]:
+    if isinstance(data, Path):
+        return read_table(data), data.name
+    if not data:
+        raise DataError("There are no rows to predict: give at least one, a mapping of columns to values.")
+    return data, "the data"
+
+
+def _examples(rows: Sequence[Row], reading: TaskReading, *, text: str, source: str) -> list[Example]:
+    columns = tuple(part.strip() for part in text.split(",") if part.strip()) or reading.columns
+    if len(columns) != len(reading.fields):
+        raise DataError(
+            f"--text names {len(columns)} columns, but the run was trained on {len(reading.fields)}: "
+            f"{', '.join(reading.columns)}. Name one for each, in their order."
+        )
+    require_columns(rows, columns, source=source)
+    pairs = tuple(zip(reading.fields, columns, strict=True))
+    texts = (read_fields(row, pairs, where=f"row {i} of {source}") for i, row in enumerate(rows, start=1))
+    return [reading.example(tuple(value for _, value in fields)) for fields in texts]
+
+
+def _check_columns(rows: Sequence[Row], reading: TaskReading, *, source: str) -> None:
+    """Refuse data with a column of the name of one that is added."""
+    added = [PREDICTION, *(PROBABILITY + label for label in reading.labels)]
+    taken = [name for name in columns_of(rows) if name in added]
+    if taken:
+        raise DataError(
+            f"{source} has a column '{taken[0]}', which the predictions would replace. Rename it, or leave it out."
+        )
+
+
+def _outputs(model: nn.Module, task_format: TaskFormat, examples: Sequence[Example], *, batch_size: int) -> list:
+    """Predict every example, in their order, and show how far it is."""
+    encoded = task_format.encode(examples)
+    progress = open_progress("predict", unit="row", total=len(examples))
+    try:
+        return predict(model, task_format, encoded, batch_size=batch_size, done=progress.update)
+    finally:
+        progress.close()
+
+
+def _answer(output: Any, reading: TaskReading) -> dict[str, Any]:
+    """The columns that are added to a row, with as many digits as float32 has."""
+    if not reading.labels:
+        return {PREDICTION: float(f"{output:.7g}") if isinstance(output, float) else output}
+    likeliest = max(range(len(output)), key=output.__getitem__)
+    shares = {PROBABILITY + label: float(f"{share:.7g}") for label, share in zip(reading.labels, output, strict=True)}
+    return {PREDICTION: reading.labels[likeliest], **shares}

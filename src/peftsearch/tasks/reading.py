@@ -1,0 +1,64 @@
+"""How a task's rows become a model's texts, and its outputs answers: all that predictions need besides the model."""
+
+from dataclasses import dataclass
+
+from peftsearch.tasks.task import TEST, TRAIN, VALIDATION, Example, Goal, Task
+
+
+@dataclass(frozen=True)
+class TaskReading:
+    """What a finished run notes of its task, so that its data is not needed again.
+
+    Args:
+        goal: "classification", "regression" or "answer".
+        fields: labels of the fields of an example, such as "sentence1:".
+        labels: names of the classes; empty for other goals.
+        prefix: first words of the source of a text-to-text model; may be empty.
+        max_length: tokens kept of a row.
+        numbers: that a text-to-text model of a regression chooses among; empty for others.
+    """
+
+    goal: str
+    fields: tuple[str, ...]
+    labels: tuple[str, ...]
+    prefix: str
+    max_length: int
+    numbers: tuple[float, ...] = ()
+
+    @classmethod
+    def of(cls, task: Task, *, max_length: int, choices: tuple[str, ...]) -> "TaskReading":
+        """Note how a task is read.
+
+        Args:
+            task: with its training split.
+            max_length: tokens kept of a row.
+            choices: that the task format compares.
+        """
+        first = task.splits[TRAIN][0]
+        numbers = tuple(map(float, choices)) if task.goal is Goal.REGRESSION else ()
+        fields = tuple(label for label, _ in first.fields)
+        return cls(task.goal.value, fields, task.labels, task.prefix, max_length, numbers)
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Names of the columns that the texts stand in: the labels of the fields without their colons."""
+        return tuple(label.removesuffix(":") for label in self.fields)
+
+    def to_task(self, name: str) -> Task:
+        """A task of this sort without examples to learn from, for a task format.
+
+        Args:
+            name: of the task.
+        """
+        numbers = tuple(Example((), number) for number in self.numbers)
+        splits = {TRAIN: numbers, VALIDATION: (), TEST: ()}
+        return Task(name, Goal(self.goal), self.labels, "", "", splits, "none", self.max_length, prefix=self.prefix)
+
+    def example(self, texts: tuple[str, ...]) -> Example:
+        """An example without a label.
+
+        Args:
+            texts: one for each field.
+        """
+        placeholder = {Goal.CLASSIFICATION: 0, Goal.REGRESSION: 0.0, Goal.ANSWER: ("",)}[Goal(self.goal)]
+        return Example(tuple(zip(self.fields, texts, strict=True)), placeholder)
