@@ -185,5 +185,5 @@ def score_task(task: Task, predictions: Sequence, examples: Sequence[Example]) -
     """
     targets, groups = [example.target for example in examples], [example.group for example in examples]
     if task.goal is Goal.CLASSIFICATION:
-        return measure(task.metrics, MetricInputs.of_classes(predictions, [e.number for e in examples], groups))
+        return measure(task.metrics, MetricInputs.of_classes(predictions, [int(e.number) for e in examples], groups))
     return measure(task.metrics, MetricInputs(predictions, targets, groups))

@@ -59,7 +59,7 @@ def balanced_accuracy(predictions: Sequence[int], targets: Sequence[int]) -> flo
 
     # As `balanced_accuracy_score`, which warns of predictions of a class that has no examples.
     present = sorted(set(targets))
-    return 100 * float(recall_score(targets, predictions, labels=present, average="macro", zero_division=0.0))
+    return 100 * float(recall_score(targets, predictions, labels=present, average="macro"))
 
 
 def roc_auc(probabilities: Sequence[Sequence[float]], targets: Sequence[int]) -> float:

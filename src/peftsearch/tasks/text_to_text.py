@@ -72,9 +72,13 @@ class TextToTextFormat:
     class_weights = ()
     problem_type = None
 
-    @cached_property
+    @property
     def choices(self) -> tuple[str, ...]:
         """The label strings to compare; empty if answers are generated."""
+        return self._choices
+
+    @cached_property
+    def _choices(self) -> tuple[str, ...]:
         if self.task.goal is Goal.CLASSIFICATION:
             return tuple(str(index) for index in range(len(self.task.labels)))
         if self.task.goal is Goal.ANSWER:
