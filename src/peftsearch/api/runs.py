@@ -153,14 +153,14 @@ def predict(
         model: the pretrained model, if it is no longer where the run says.
 
     Returns:
-        the rows in their order, with "prediction" and, for classes, "probability_" and the name of each.
+        the answers, in the order of the rows; see `Predictions` for their columns.
 
     Raises:
         PeftSearchError: for a folder that is no finished run, or rows without the texts.
 
     Example:
         found = predict("runs/mine", [{"review": "what a lovely film"}])
-        print(found.rows[0]["prediction"])
+        print([row["prediction"] for row in found.rows])
         found.write("predictions.csv")
     """
     return run_predict(
