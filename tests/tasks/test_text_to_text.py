@@ -5,10 +5,11 @@ import math
 import pytest
 import torch
 
+from peftsearch.errors import DataError
 from peftsearch.tasks import text_to_text
 from peftsearch.tasks.task import Example, Goal, Task
 from peftsearch.tasks.task_format import make_task_format
-from peftsearch.tasks.text_to_text import choice_likelihoods, number_text, parse_number
+from peftsearch.tasks.text_to_text import TextToTextFormat, choice_likelihoods, number_text, parse_number
 
 _TEXTS = ("a cat", "a much longer text about dogs", "x")
 
@@ -114,3 +115,22 @@ def test_text_that_spells_no_number_is_minus_one(text, number):
 @pytest.mark.parametrize(("number", "text"), [(3.799999, "3.8"), (5, "5.0"), (0.0, "0.0"), (1.25, "1.2")])
 def test_numbers_are_rounded_to_one_decimal(number, text):
     assert number_text(number) == text
+
+
+def _numbers(*targets):
+    examples = [Example((("text:", str(target)),), target) for target in targets]
+    splits = dict.fromkeys(("train", "validation", "test"), tuple(examples))
+    return Task("toy", Goal.REGRESSION, (), "pearson", "pearson", splits, "all", 64)
+
+
+def test_numbers_that_rounding_would_make_equal_are_refused(plain_tokenizer):
+    with pytest.raises(DataError, match=r"one decimal, but the training targets differ by 0.01 .*power of ten"):
+        TextToTextFormat(_numbers(0.01, 0.03), plain_tokenizer, 64)
+
+
+def test_numbers_that_are_rounded_are_counted(plain_tokenizer, caplog):
+    TextToTextFormat(_numbers(0.0, 2.25, 5.0), plain_tokenizer, 64)
+    assert "1 of 3 training targets are rounded to one decimal" in caplog.text
+    caplog.clear()
+    TextToTextFormat(_numbers(100_000.0, 500_000.5), plain_tokenizer, 64)
+    assert not caplog.text

@@ -70,6 +70,28 @@ def find_head(model: PreTrainedModel, checkpoint_keys: Set[str] | None = None) -
     return tuple(sorted(outside) + lacked)
 
 
+def find_output_layer(model: PreTrainedModel) -> nn.Linear | None:
+    """Find the linear layer that makes the outputs of a task model: the last one of its head; None if none does.
+
+    Of a head that peft trains beside the original it is the copy that is trained.
+
+    Args:
+        model: on any device, with the parameters of its head marked as trainable.
+
+    Example:
+        find_output_layer(RobertaForSequenceClassification(RobertaConfig()))  # that of classifier.out_proj
+    """
+    modules = [module for name in find_head(model) for module in model.get_submodule(name).modules()]
+    found = [
+        module
+        for module in modules
+        if isinstance(module, nn.Linear)
+        and module.out_features == model.config.num_labels
+        and module.weight.requires_grad
+    ]
+    return found[-1] if found else None
+
+
 def count_outside(model: nn.Module, head: tuple[str, ...]) -> int:
     """Count the parameters outside of the named modules, tied ones once."""
     in_head = {id(p) for name in head for p in model.get_submodule(name).parameters()}

@@ -1,5 +1,6 @@
 """A task, a model and budgets of parameters: every stage of a run works on them."""
 
+import logging
 import random
 from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
@@ -14,7 +15,7 @@ from peftsearch.errors import ModelError
 from peftsearch.models.check_weights import check_weights
 from peftsearch.models.discover import find_sites
 from peftsearch.models.earlier_head import describe_other_classes, find_other_classes
-from peftsearch.models.head import TaskModel
+from peftsearch.models.head import TaskModel, find_output_layer
 from peftsearch.models.left_out import left_out_note
 from peftsearch.models.load import classes_of, load_config, load_model, load_tokenizer, sketch_model
 from peftsearch.models.max_length import max_length_of
@@ -22,6 +23,7 @@ from peftsearch.modules.attach import attach
 from peftsearch.modules.costs import cost_at
 from peftsearch.run.config import RunConfig
 from peftsearch.run.head_start import ProbedHeads
+from peftsearch.run.target_units import start_at_mean
 from peftsearch.space import Budget, Configuration, Preset, SearchSpace, Site
 from peftsearch.space.encoding import ENCODINGS, Encoding
 from peftsearch.tasks.class_weights import balanced_weights
@@ -34,6 +36,8 @@ from peftsearch.training.halving import candidate_rates, rate_of_search
 from peftsearch.training.settings import AUTO, TrainingSettings, planned_steps
 from peftsearch.training.start_check import guess_losses
 from peftsearch.training.workers import Workers
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -96,7 +100,17 @@ class Experiment:
             run_name=config.tracked_name,
             folder=Path(config.output_folder),
             workers=Workers(config.workers, threads_of_each(config.workers), config.ray_address),
-        )
+        )._standardised()
+
+    def _standardised(self) -> "Experiment":
+        """The same with targets of mean 0 and deviation 1, if a head learns numbers."""
+        if self.task_format.problem_type != "regression":
+            return self
+        layer = find_output_layer(self._sketch.model)
+        if layer is None:
+            logger.warning("The head of '%s' has no linear layer at its end; targets stay as they are.", self.model)
+            return self
+        return replace(self, task_format=self.task_format.standardised(has_bias=layer.bias is not None))
 
     def check(self) -> None:
         """Check the model's weights, its sites and the budgets, without loading weights.
@@ -151,6 +165,7 @@ class Experiment:
             seed: of the head.
         """
         loaded = self.load_model(seed)
+        start_at_mean(loaded.model, self.task_format, self.train.encoded, seed=seed)
         if loaded.head and self.training.head_start == "probe":
             self.probed_heads.load_into(loaded, seed)
         return loaded

@@ -141,7 +141,7 @@ def run_evaluate(run: Path, split: str, places: Places = AS_NOTED) -> dict[str, 
         logger.warning(
             "The %s split has changed since the run in '%s': these are scores on other examples.", split, run
         )
-    return score(model, experiment, getattr(experiment, split))
+    return score(model, experiment, split)
 
 
 def load_run(run: Path, model: str = "") -> nn.Module:

@@ -1,5 +1,6 @@
 """Prove a saved result: reload it from disk, count it against the budget and score it."""
 
+import logging
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,10 +10,14 @@ from peftsearch.errors import BudgetError, TrainingError
 from peftsearch.report.wording import write_score
 from peftsearch.run.experiment import Experiment
 from peftsearch.run.saved_model import SavedModel
+from peftsearch.tasks.constant import describe_constant
 from peftsearch.tasks.encoded import EncodedSplit
 from peftsearch.tasks.metric_registry import METRICS
-from peftsearch.training.evaluation import evaluate
+from peftsearch.tasks.task import Goal
+from peftsearch.training.evaluation import predict
 from peftsearch.training.fine_tuning import TrainingResult
+
+logger = logging.getLogger(__name__)
 
 # Largest difference of a score, in points or percent, between the trained model and the one reloaded from disk.
 SCORE_TOLERANCE = 0.1
@@ -26,11 +31,13 @@ class Proof:
         parameters: trained parameters, task head excluded.
         validation: metrics on the validation split.
         test: metrics on the test split, computed here and nowhere else.
+        notes: sentences for the user about the predictions.
     """
 
     parameters: int
     validation: dict[str, float]
     test: dict[str, float]
+    notes: tuple[str, ...] = ()
 
 
 def prove(
@@ -52,7 +59,7 @@ def prove(
     model, parameters = saved.load(folder)
     if budget is not None and parameters > budget:
         raise BudgetError(f"The adapter in '{folder}' has {parameters:,} parameters, above the budget of {budget:,}.")
-    validation = score(model, experiment, experiment.validation)
+    validation = _Scored.of(model, experiment, "validation").metrics
     metric = experiment.task.selection_metric
     found, before = validation[metric], trained.validation[metric]
     if not abs(found - before) <= METRICS[metric].tolerance(before, percent=SCORE_TOLERANCE):
@@ -60,10 +67,39 @@ def prove(
             f"The adapter in '{folder}' scores {write_score(metric, found)} {metric} after reloading, but scored "
             f"{write_score(metric, before)} in training. The saved files do not hold the trained model."
         )
-    return Proof(parameters, validation, score(model, experiment, experiment.test))
+    test = _Scored.of(model, experiment, "test")
+    return Proof(parameters, validation, test.metrics, test.notes)
 
 
-def score(model: nn.Module, experiment: Experiment, split: EncodedSplit) -> dict[str, float]:
-    """Compute every metric of the task on a split, in percent or in the unit of the labels."""
-    batch_size = experiment.training.per_device_eval_batch_size
-    return evaluate(model, experiment.task_format, split.examples, split.encoded, batch_size=batch_size)
+def score(model: nn.Module, experiment: Experiment, split: str) -> dict[str, float]:
+    """Compute every metric of the task on a split, in percent or in the unit of the labels, and log what is odd.
+
+    Args:
+        model: as it was saved.
+        experiment: gives data and metrics.
+        split: "train", "validation" or "test".
+    """
+    found = _Scored.of(model, experiment, split)
+    for note in found.notes:
+        logger.warning(note)
+    return found.metrics
+
+
+@dataclass(frozen=True)
+class _Scored:
+    """Metrics of a saved model on a split, and sentences for the user about its predictions."""
+
+    metrics: dict[str, float]
+    notes: tuple[str, ...]
+
+    @classmethod
+    def of(cls, model: nn.Module, experiment: Experiment, split: str) -> "_Scored":
+        data: EncodedSplit = getattr(experiment, split)
+        task_format = experiment.task_format.of_saved_models()
+        batch_size = experiment.training.per_device_eval_batch_size
+        predictions = predict(model, task_format, data.encoded, batch_size=batch_size)
+        metrics = task_format.score(predictions, data.examples)
+        if experiment.task.goal is not Goal.REGRESSION:
+            return cls(metrics, ())
+        note = describe_constant(predictions, [example.number for example in data.examples], what=split)
+        return cls(metrics, (note,) if note else ())

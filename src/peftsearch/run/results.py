@@ -68,6 +68,7 @@ def make_results(config: RunConfig, experiment: Experiment, trained: TrainedConf
         notes=(
             *experiment.head_notes,
             *recipe.notes,
+            *trained.notes,
             *trained.memory_notes(config.training.per_device_train_batch_size),
         ),
         versions=versions(),
@@ -102,7 +103,8 @@ def add_baselines(results: Results, experiment: Experiment, by_hand: Sequence[Ca
     """Add the manual methods that were trained beside a search, and what the user must know about them."""
     uniform = [describe_uniform(experiment, one.trained) for one in by_hand if one.recipe.name == UNIFORM_LORA]
     others = [_describe_hand(experiment, one) for one in by_hand if one.recipe.name != UNIFORM_LORA]
-    notes = (*results.notes, *(note for one in by_hand for note in one.recipe.notes))
+    found = [(*one.recipe.notes, *(f"{one.name}: {note}" for note in one.trained.notes)) for one in by_hand]
+    notes = (*results.notes, *(note for each in found for note in each))
     return replace(results, baseline=next(iter(uniform), None), baselines=tuple(others), notes=notes)
 
 

@@ -48,6 +48,11 @@ class TrainedConfiguration:
         """Mean wall time of one training."""
         return sum(run.seconds for run in self.runs) / len(self.runs)
 
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Notes for the user on the predictions of each seed's result."""
+        return tuple(f"Seed {run.seed}: {note}" for run, proof in zip(self.runs, self.proofs) for note in proof.notes)
+
     def memory_notes(self, batch_size: int) -> tuple[str, ...]:
         """Notes for the user on trainings whose batches were split since memory did not hold them."""
         return memory_notes("training", max(run.num_micro_batches for run in self.runs), batch_size)

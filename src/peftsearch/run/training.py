@@ -14,6 +14,7 @@ from peftsearch.report.wording import count
 from peftsearch.run.experiment import Experiment
 from peftsearch.run.folder import read_json
 from peftsearch.run.recipe import Attached, Recipe
+from peftsearch.run.target_units import fold_scale
 from peftsearch.tasks.encoded import EncodedSplit
 from peftsearch.tasks.metric_registry import METRICS
 from peftsearch.training import stop_signals
@@ -133,6 +134,7 @@ class Training:
             training.trainer.add_callback(StartCheck(guess, training.validation_losses))
         found = training.run()
         losses = training.validation_losses()
+        fold_scale(attached.model, self.experiment.task_format.scale)
         method = self.recipe.method or self.recipe.name
         write_provenance(attached.model, method=method, budget=self.budget, seed=self.seed)
         with new_folder(self.folder / self.recipe.saved_as) as new:

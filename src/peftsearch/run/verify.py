@@ -84,7 +84,7 @@ def main() -> None:
     folder = Path(sys.argv[1])
     model, parameters = SavedModel(**json.load(sys.stdin)).load(folder)
     experiment = Experiment.open(read_config(folder / "config.yaml"))
-    validation = score(model, experiment, experiment.validation)
+    validation = score(model, experiment, "validation")
     print(json.dumps({"parameters": parameters, "validation": validation}))
 
 

@@ -1,7 +1,7 @@
 """The task format of encoders and decoders: a classification or regression head."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -11,7 +11,8 @@ from transformers import PreTrainedTokenizerBase
 from peftsearch.errors import DataError
 from peftsearch.tasks.encoded import EncodedDataset, pad_inputs, tokenise
 from peftsearch.tasks.metric_registry import score_task
-from peftsearch.tasks.task import Example, Goal, Task
+from peftsearch.tasks.target_scale import AS_GIVEN, TargetScale
+from peftsearch.tasks.task import TRAIN, Example, Goal, Task
 
 _PLACEHOLDER = "@placeholder"
 _QUERY = "query:"
@@ -30,6 +31,7 @@ class ClassificationFormat:
         tokenizer: the model's.
         max_length: tokens kept of a row.
         class_weights: of each class in the loss; empty where all examples count alike.
+        scale: of a regression's targets in training; without it the model gives numbers in the user's units.
     """
 
     task: Task
@@ -37,6 +39,7 @@ class ClassificationFormat:
     max_length: int
     class_weights: tuple[float, ...] = ()
     num_truncated: int = field(default=0, init=False)
+    scale: TargetScale = AS_GIVEN
 
     choices = ()
 
@@ -48,12 +51,32 @@ class ClassificationFormat:
     @property
     def problem_type(self) -> str:
         """The `problem_type` for the model's configuration."""
-        return "regression" if self.task.goal is Goal.REGRESSION else "single_label_classification"
+        return "regression" if self._is_regression else "single_label_classification"
 
     @property
     def labels(self) -> tuple[str, ...]:
         """Names of the classes; empty for a regression and for free answers."""
         return self.task.labels if self.task.goal is Goal.CLASSIFICATION else ()
+
+    @property
+    def _is_regression(self) -> bool:
+        return self.task.goal is Goal.REGRESSION
+
+    def standardised(self, *, has_bias: bool) -> "ClassificationFormat":
+        """The format for trainings, whose models see targets of mean 0 and deviation 1.
+
+        Args:
+            has_bias: whether the head's last layer has a bias; without one the mean stays in the targets.
+
+        Raises:
+            DataError: for numbers that float32 cannot hold or tell apart.
+        """
+        targets = [example.number for example in self.task.splits[TRAIN]]
+        return replace(self, scale=TargetScale.of(targets, has_bias=has_bias))
+
+    def of_saved_models(self) -> "ClassificationFormat":
+        """The format for saved models, which give numbers in the user's units."""
+        return replace(self, scale=AS_GIVEN)
 
     def encode(self, examples: Sequence[Example]) -> EncodedDataset:
         """Tokenise examples: one row for each, or for each candidate of each."""
@@ -61,8 +84,12 @@ class ClassificationFormat:
         texts, pairs = self._join_fields([row.fields for row in rows])
         tokens = tokenise(texts, pairs, tokenizer=self.tokenizer, max_length=self.max_length)
         self.num_truncated += tokens.num_truncated
-        number = float if self.task.goal is Goal.REGRESSION else int
-        return EncodedDataset(tokens.columns, [number(row.number) for row in rows], num_truncated=tokens.num_truncated)
+        labels = (
+            [self.scale.standardise(row.number) for row in rows]
+            if self._is_regression
+            else [int(row.number) for row in rows]
+        )
+        return EncodedDataset(tokens.columns, labels, num_truncated=tokens.num_truncated)
 
     def collate(self, features: Sequence[Mapping[str, Any]]) -> dict[str, Tensor]:
         """Make a padded batch.
@@ -71,7 +98,7 @@ class ClassificationFormat:
             token columns: (batch, tokens); labels: (batch,).
         """
         batch = pad_inputs(features, tokenizer=self.tokenizer, max_length=self.max_length)
-        dtype = torch.float32 if self.task.goal is Goal.REGRESSION else torch.long
+        dtype = torch.float32 if self._is_regression else torch.long
         return {**batch, "labels": torch.tensor([feature["labels"] for feature in features], dtype=dtype)}
 
     def predict(self, model: nn.Module, batch: Mapping[str, Tensor]) -> list[list[float]] | list[float]:
@@ -79,8 +106,8 @@ class ClassificationFormat:
         logits = model(**{name: tensor for name, tensor in batch.items() if name != "labels"}).logits.float()
         if self.task.goal is Goal.CLASSIFICATION:
             return class_probabilities(logits)
-        if self.task.goal is Goal.REGRESSION:
-            return logits.squeeze(-1).tolist()
+        if self._is_regression:
+            return [self.scale.restore(number) for number in logits.squeeze(-1).tolist()]
         return logits.softmax(-1)[:, 1].tolist()
 
     def score(self, predictions: Sequence, examples: Sequence[Example]) -> dict[str, float]:

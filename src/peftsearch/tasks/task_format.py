@@ -9,6 +9,7 @@ from transformers import PreTrainedTokenizerBase
 from peftsearch.errors import DataError
 from peftsearch.tasks.classification import ClassificationFormat
 from peftsearch.tasks.encoded import EncodedDataset
+from peftsearch.tasks.target_scale import TargetScale
 from peftsearch.tasks.task import Example, Task
 from peftsearch.tasks.text_to_text import TextToTextFormat
 
@@ -51,6 +52,26 @@ class TaskFormat(Protocol):
     @property
     def labels(self) -> tuple[str, ...]:
         """Names of the classes, one for each output of the head; empty where outputs are no classes."""
+        ...
+
+    @property
+    def scale(self) -> TargetScale:
+        """The scale of a regression's targets in training."""
+        ...
+
+    def standardised(self, *, has_bias: bool) -> "TaskFormat":
+        """The format for trainings, whose models see the targets of a regression with mean 0 and deviation 1.
+
+        Args:
+            has_bias: whether the head's last layer has a bias; without one the mean stays in the targets.
+
+        Raises:
+            DataError: for numbers that float32 cannot hold or tell apart.
+        """
+        ...
+
+    def of_saved_models(self) -> "TaskFormat":
+        """The format for saved models, which give the numbers of a regression in the user's units."""
         ...
 
     def encode(self, examples: Sequence[Example]) -> EncodedDataset:

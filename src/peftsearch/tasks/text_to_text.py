@@ -1,9 +1,11 @@
 """The task format of encoder-decoder models: text in, numeric label strings or free answers out."""
 
+import logging
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from statistics import fmean, pstdev
 from typing import Any
 
 import torch
@@ -11,12 +13,18 @@ from torch import Tensor, nn
 from transformers import PreTrainedTokenizerBase
 from transformers.modeling_outputs import BaseModelOutput
 
+from peftsearch.errors import DataError
 from peftsearch.tasks.cells import as_number
 from peftsearch.tasks.classification import class_probabilities
 from peftsearch.tasks.encoded import IGNORED_LABEL, EncodedDataset, pad_inputs, pad_rows, tokenise
 from peftsearch.tasks.metric_registry import score_task
+from peftsearch.tasks.target_scale import AS_GIVEN
 from peftsearch.tasks.task import TRAIN, Example, Goal, Task
 
+logger = logging.getLogger(__name__)
+
+# Share of the deviation of a regression's targets that rounding may change.
+_ROUNDED_AWAY = 0.2
 # Tokens of a generated answer; the reference code generates 20, the start token included.
 _MAX_NEW_TOKENS = 19
 _MAX_TARGET_LENGTH = 128
@@ -71,6 +79,11 @@ class TextToTextFormat:
     labels = ()
     class_weights = ()
     problem_type = None
+    scale = AS_GIVEN
+
+    def __post_init__(self) -> None:
+        if self.task.goal is Goal.REGRESSION:
+            _check_rounding([example.number for example in self.task.splits[TRAIN]])
 
     @property
     def choices(self) -> tuple[str, ...]:
@@ -89,6 +102,14 @@ class TextToTextFormat:
     @cached_property
     def _choice_ids(self) -> list[list[int]]:
         return self._target_ids(self.choices)
+
+    def standardised(self, *, has_bias: bool) -> "TextToTextFormat":
+        """The format for trainings: the same, since numbers are written as they are."""
+        return self
+
+    def of_saved_models(self) -> "TextToTextFormat":
+        """The format for saved models: the same, since numbers are written as they are."""
+        return self
 
     def encode(self, examples: Sequence[Example]) -> EncodedDataset:
         """Tokenise sources and targets."""
@@ -148,6 +169,27 @@ def parse_number(text: str) -> float:
     """Read a number from a text; -1 if the text is no finite number."""
     number = as_number(text)
     return number if number is not None and math.isfinite(number) else _INVALID_NUMBER
+
+
+def _check_rounding(targets: Sequence[float]) -> None:
+    """Say how many numbers are rounded, and refuse to learn numbers of which rounding leaves little.
+
+    Raises:
+        DataError: if the error of rounding is larger than a fifth of the numbers' deviation.
+    """
+    errors = [float(number_text(target)) - target for target in targets]
+    error, deviation = math.sqrt(fmean(e * e for e in errors)), pstdev(targets)
+    changed = sum(e != 0 for e in errors)
+    if error > _ROUNDED_AWAY * deviation:
+        raise DataError(
+            f"Text-to-text models write numbers with one decimal, but the training targets differ by {deviation:g} on "
+            f"average, and rounding changes them by {error:g}. Multiply them by a power of ten, or take an encoder or "
+            "a decoder, whose head learns numbers of any size."
+        )
+    if changed:
+        logger.warning(
+            "%d of %d training targets are rounded to one decimal for a text-to-text model.", changed, len(targets)
+        )
 
 
 def choice_likelihoods(model: Any, batch: Mapping[str, Tensor], choice_ids: Sequence[Sequence[int]]) -> Tensor:

@@ -20,11 +20,18 @@ def summary_rows(results: Results) -> list[tuple[str, str]]:
         *size_rows(results),
         (f"validation {results.metric}", _score(results.validation)),
         (f"test {results.metric}", _score(results.test)),
+        *_error_rows(results.test),
         *((f"{name}, test", _baseline(found)) for name, found in [*by_hand, *drawn]),
         *([("handed over", f"{handed.name}: {handed.parameters:,} parameters")] if handed else []),
         *_ladder_rows(results),
         ("seconds", _seconds(results)),
     ]
+
+
+def _error_rows(test: SeedScores) -> list[tuple[str, str]]:
+    """Errors of a regression in the unit of its labels."""
+    errors = [f"{name.upper()} {test.all[name]:,.4g}" for name in ("rmse", "mae") if name in test.all]
+    return [("test errors, in the labels' unit", ", ".join(errors))] if errors else []
 
 
 def _ladder_rows(results: Results) -> list[tuple[str, str]]:
