@@ -118,6 +118,7 @@ class CompareConfig(Settings):
         seed: of the first run.
         learning_rate_grid: comma-separated rates; the first seed of each method and task chooses on validation.
         max_train_samples: use only so many training examples; 0 for all.
+        max_eval_samples: use only so many validation and so many test examples; 0 for all.
         output: folder of the comparison.
         workers: methods and tasks that run at the same time; more than 1 needs ray.
         threads: CPU threads of each worker; 0 shares the cores out.
@@ -140,6 +141,7 @@ class CompareConfig(Settings):
     seed: int = limited(0, SEED)
     learning_rate_grid: str = ""
     max_train_samples: int = limited(0, at_least(0))
+    max_eval_samples: int = limited(0, at_least(0))
     output: str = "runs/compare"
     workers: int = limited(1, at_least(1))
     threads: int = limited(0, at_least(0))

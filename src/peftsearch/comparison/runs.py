@@ -131,6 +131,7 @@ def make_run_config(config: CompareConfig, run: ComparedRun, *, rate: float | No
             "model": config.model,
             "data_dir": data_dir,
             "max_train_samples": config.max_train_samples,
+            "max_eval_samples": config.max_eval_samples,
             **run.task.settings,
             "budget": "" if method in WITHOUT_BUDGET else config.budget,
             "space": config.methods.space_of(run.method) or config.space,

@@ -9,10 +9,11 @@ from typing import Any
 
 from peftsearch.settings import SettingError, read_yaml, require
 from peftsearch.tasks.load import TASKS
-from peftsearch.tasks.tables import READERS
+from peftsearch.tasks.tables import format_of
+from peftsearch.tasks.task import TaskRequest
 
 # What a description of a task may hold beside its name; the same names as a run's settings.
-_KEYS = ("task", "data", "text", "label", "metric", "data_dir", "max_train_samples")
+_KEYS = tuple(name for name in TaskRequest.__dataclass_fields__ if name != "seed")
 _YAML = (".yaml", ".yml")
 
 
@@ -22,7 +23,7 @@ class ComparedTask:
 
     Args:
         name: in tables.
-        settings: some of task, data, text, label, metric, data_dir, max_train_samples.
+        settings: some of task, data, text, label, metric, data_dir, max_train_samples and the like; not the seed.
     """
 
     name: str
@@ -113,4 +114,4 @@ def _beside(document: dict[str, Any], folder: Path) -> dict[str, Any]:
 def _resolved(part: str, folder: Path) -> str:
     """A file's absolute path; anything else is a hub id and stays."""
     path = folder / Path(part).expanduser()
-    return str(path.resolve()) if path.exists() or path.suffix.lower() in READERS else part
+    return str(path.resolve()) if path.exists() or format_of(path) else part

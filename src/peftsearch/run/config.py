@@ -27,6 +27,7 @@ from peftsearch.settings import (
 from peftsearch.space.budget import Budget
 from peftsearch.space.presets import SPACES, Preset
 from peftsearch.tasks.metric_choice import read_metrics
+from peftsearch.tasks.text_files import UTF_8
 from peftsearch.training.settings import HOW_TO_TRAIN, TrainingSettings
 
 # Settings that say how to start a run, not what it is; resuming may change them.
@@ -54,12 +55,19 @@ class RunConfig(Settings):
     Args:
         model: "demo", a folder, a .gguf file or a hub id.
         task: "glue/NAME", "superglue/NAME" or "demo"; see `peftsearch list tasks`.
-        data: instead of a task, files "train.csv[,valid.csv[,test.csv]]" (csv, tsv, json, jsonl, parquet) or a hub id.
+        data: instead of a task, files "train.csv[,valid.csv[,test.csv]]" (csv, tsv, json, jsonl, parquet; also .gz) or
+            a hub id.
         text: text column(s) of `data`, comma-separated.
         label: label column of `data`.
         metric: of `data`, decides epochs, learning rates and what is handed over; others after commas are reported.
             accuracy (the default of classes), balanced_accuracy, macro_f1, f1, roc_auc, matthews; pearson (the default
             of numbers), spearman, r2, rmse, mae.
+        goal: whether the labels of `data` are a classification or a regression; auto takes decimal numbers for a
+            regression.
+        group: column of `data` whose equal values never stand on two sides of a drawn split.
+        drop_missing: leave out rows of `data` without a text or a label, and say how many.
+        delimiter: between the cells of csv and tsv files, such as ';' or 'tab'; by default a comma and a tab.
+        encoding: of text files, such as cp1252.
         data_dir: folder with NAME/{train,validation}.jsonl of GLUE and SuperGLUE, instead of the hub.
         budget: parameters (102600, 100k) or a share of the backbone (0.05%, 5bp); several, comma-separated, give a
             ladder from one search: each is trained, and the smallest is the run's result.
@@ -71,6 +79,7 @@ class RunConfig(Settings):
         seed: of the split, the search and the first training.
         seeds: number of trainings, with seeds counted up from `seed`.
         max_train_samples: use only so many training examples; 0 for all.
+        max_eval_samples: use only so many validation and so many test examples; 0 for all.
         inherit: start the training from the supernet's weights instead of fresh ones, for methods that train one; with
             `train --configuration RUN`, from the weights of that run's adapter.
         baseline: also train the hand recipes of `baselines`, each of at most the same budget.
@@ -99,6 +108,11 @@ class RunConfig(Settings):
     text: str | None = None
     label: str | None = None
     metric: str = ""
+    goal: str = limited("auto", one_of("auto", "classification", "regression"))
+    group: str | None = None
+    drop_missing: bool = False
+    delimiter: str = ""
+    encoding: str = UTF_8
     data_dir: str | None = None
     budget: str = ""
     space: str = ""
@@ -109,6 +123,7 @@ class RunConfig(Settings):
     seed: int = limited(0, SEED)
     seeds: int = limited(1, at_least(1))
     max_train_samples: int = limited(0, at_least(0))
+    max_eval_samples: int = limited(0, at_least(0))
     inherit: bool = False
     baseline: bool = True
     baselines: str = UNIFORM_LORA

@@ -12,6 +12,9 @@ from peftsearch.run.rate_choice import choose_rates
 from peftsearch.run.search_request import SearchRequest
 from peftsearch.searches.method import METHODS, Driver
 from peftsearch.tasks.class_weights import describe_weights
+from peftsearch.tasks.splits import shorten
+from peftsearch.tasks.target_scale import AS_GIVEN
+from peftsearch.tasks.task import Goal
 
 
 def describe_search(config: RunConfig) -> str:
@@ -65,6 +68,7 @@ def _describe(config: RunConfig, experiment: Experiment) -> str:
     weights = experiment.task_format.class_weights
     lines = [
         f"task      {task.name}: {sizes}, metric {task.reported_metric}",
+        f"labels    {_describe_labels(experiment)}",
         *([f"weights   {describe_weights(task.labels, weights)}"] if weights else []),
         f"model     {config.model}: {backbone:,} parameters, head {head:,}",
         f"space     {config.space_name}: {len(space.ranks)} modules, {space.cost(space.largest):,} parameters",
@@ -73,3 +77,15 @@ def _describe(config: RunConfig, experiment: Experiment) -> str:
         *(f"note      {note}" for note in experiment.site_notes),
     ]
     return "\n".join(lines)
+
+
+def _describe_labels(experiment: Experiment) -> str:
+    """The classes or the range of the numbers, so that a column that was misread is seen."""
+    task, scale = experiment.task, experiment.task_format.scale
+    if task.goal is Goal.CLASSIFICATION:
+        return f"{len(task.labels)} classes: {shorten(task.labels)}"
+    if task.goal is Goal.ANSWER:
+        return "free answers"
+    numbers = [example.number for split in task.splits.values() for example in split]
+    unit = "" if scale == AS_GIVEN else f", trained as deviations of {scale.deviation:g} from {scale.mean:g}"
+    return f"numbers from {min(numbers):g} to {max(numbers):g}{unit}"

@@ -77,18 +77,7 @@ class Experiment:
         Raises:
             PeftSearchError: for data, a model or a tokenizer that cannot be used.
         """
-        task = load_task(
-            TaskRequest(
-                task=config.task,
-                data=config.data,
-                text=config.text,
-                label=config.label,
-                metric=config.metric,
-                data_dir=config.data_dir,
-                max_train_samples=config.max_train_samples,
-                seed=config.seed,
-            )
-        )
+        task = load_task(TaskRequest(**{name: getattr(config, name) for name in TaskRequest.__dataclass_fields__}))
         return cls(
             model=config.model,
             task=task,

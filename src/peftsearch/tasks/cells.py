@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
+from decimal import Decimal
 
 from peftsearch.errors import DataError
 from peftsearch.tasks.tables import Row, is_null
@@ -69,15 +70,20 @@ def read_label(row: Row, column: str, *, where: str) -> object:
     return value
 
 
+def show_cell(value: object) -> str:
+    """Write a cell for a message, shortened if it is long."""
+    shown = repr(value)
+    return shown if len(shown) <= _SHOWN else f"{shown[:_SHOWN]}..."
+
+
 def _refuse_nested(value: object, what: str, where: str) -> None:
     """Refuse lists, objects and bytes, which Python would spell in its own way."""
     if isinstance(value, Iterable) and not isinstance(value, str):
         kind = "an object" if isinstance(value, Mapping) else "bytes" if isinstance(value, bytes) else "a list"
-        shown = repr(value)
-        shown = shown if len(shown) <= _SHOWN else f"{shown[:_SHOWN]}..."
         raise DataError(
-            f"{what} is {kind} in {where}: {shown}. A row has one text in each text column and one class or number; "
-            "several labels, chats and other tasks run in your own Trainer, see SearchTrainer in docs/python.md."
+            f"{what} is {kind} in {where}: {show_cell(value)}. A row has one text in each text column and one class "
+            "or number; several labels, chats and other tasks run in your own Trainer, see SearchTrainer in "
+            "docs/python.md."
         )
 
 
@@ -88,11 +94,11 @@ def read_number(row: Row, column: str, *, where: str) -> float:
         DataError: for anything else.
     """
     value = read_label(row, column, where=where)
-    number = as_number(value)
+    number = None if isinstance(value, bool) else as_number(value)
     if number is None or not math.isfinite(number):
         raise DataError(
-            f"The label {value!r} in column '{column}' is not a finite number in {where}, but the task is a "
-            "regression. Correct it, or give classes in all rows."
+            f"The label {show_cell(value)} in column '{column}' is not a finite number in {where}, but the task is a "
+            "regression. Correct it, or give --goal classification if the labels are names."
         )
     return number
 
@@ -123,9 +129,12 @@ def as_number(value: object) -> float | None:
     """Convert a number, or a string that spells one; None for anything else."""
     if isinstance(value, bool):
         return float(value)
-    if isinstance(value, (int, float, str)):
+    if isinstance(value, str) and "_" in value:
+        # Python reads 1_000 as a number, but nobody who writes tables does.
+        return None
+    if isinstance(value, int | float | Decimal | str):
         try:
             return float(value)
-        except ValueError:
+        except (ValueError, OverflowError):
             return None
     return None

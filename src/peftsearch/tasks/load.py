@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from peftsearch.errors import DataError
 from peftsearch.registry import Registry
+from peftsearch.tasks.splits import limit_evaluation
 from peftsearch.tasks.task import Task, TaskRequest
 from peftsearch.tasks.user_data import load_user_data
 
@@ -23,6 +24,9 @@ class TaskEntry:
     description: str
     load: Callable[[TaskRequest], Task]
 
+
+# Settings of a request that say how the user's own data is read.
+_OF_DATA = ("goal", "group", "drop_missing", "delimiter", "encoding")
 
 TASKS: Registry[TaskEntry] = Registry("task", package="peftsearch.tasks.builtin", group="peftsearch.tasks")
 
@@ -50,7 +54,7 @@ def load_task(request: TaskRequest) -> Task:
 
     Raises:
         UnknownNameError: for a task that is not registered.
-        DataError: for data that is missing or does not fit.
+        DataError: for data that is missing or does not fit, and for settings of `data` beside a task.
 
     Example:
         task = load_task(TaskRequest(task="demo"))
@@ -60,11 +64,27 @@ def load_task(request: TaskRequest) -> Task:
             f"Exactly one of task and data is needed, but task is {request.task!r} and data is {request.data!r}. "
             f"Give --task with one of {', '.join(TASKS)}, or --data with files or a hub id."
         )
-    if not request.task:
-        return load_user_data(request)
+    if request.task:
+        _refuse_data_settings(request)
+    task = TASKS[request.task].load(request) if request.task else load_user_data(request)
+    return limit_evaluation(task, max_samples=request.max_eval_samples, seed=request.seed)
+
+
+def _refuse_data_settings(request: TaskRequest) -> None:
+    """Refuse what a registered task would pass over.
+
+    Raises:
+        DataError: naming the first such setting.
+    """
     if request.metric:
         raise DataError(
             f"The task '{request.task}' has metrics of its own, which its published results are given in, but metric "
             f"is '{request.metric}'. Leave --metric out, or give your own files with --data."
         )
-    return TASKS[request.task].load(request)
+    for name in _OF_DATA:
+        value = getattr(request, name)
+        if value != TaskRequest.__dataclass_fields__[name].default:
+            raise DataError(
+                f"{name} is {value!r}, but the task '{request.task}' knows how its data is read. Leave --{name} out, "
+                "or give your own files with --data."
+            )

@@ -5,25 +5,31 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from peftsearch.tasks.text_files import TextReading
 
-def read_csv(path: Path) -> list[dict[str, str | None]]:
+# Delimiters that a header of one column was probably meant to have.
+_OTHERS = (";", "\t", "|", ",")
+
+
+def read_csv(path: Path, reading: TextReading) -> list[dict[str, str | None]]:
     """Read a csv file: cells may be quoted (RFC 4180); an empty cell is None, all others are text as written.
 
     Raises:
         ValueError: for a row with another number of cells than the header, and for quotation marks that do not pair.
     """
-    return _read(path, delimiter=",", quoting=csv.QUOTE_MINIMAL)
+    return _read(path, reading, delimiter=",", quoting=csv.QUOTE_MINIMAL)
 
 
-def read_tsv(path: Path) -> list[dict[str, str | None]]:
+def read_tsv(path: Path, reading: TextReading) -> list[dict[str, str | None]]:
     """Read a tsv file: a line is a row and a quotation mark is text, as in GLUE's files; else like `read_csv`."""
-    return _read(path, delimiter="\t", quoting=csv.QUOTE_NONE)
+    return _read(path, reading, delimiter="\t", quoting=csv.QUOTE_NONE)
 
 
-def _read(path: Path, *, delimiter: str, quoting: int) -> list[dict[str, str | None]]:
+def _read(path: Path, reading: TextReading, *, delimiter: str, quoting: int) -> list[dict[str, str | None]]:
     csv.field_size_limit(min(sys.maxsize, 2**31 - 1))
     rows: list[dict[str, str | None]] = []
-    with path.open(encoding="utf-8-sig", newline="") as file:
+    delimiter = reading.character or delimiter
+    with reading.open(path) as file:
         reader = csv.reader(file, delimiter=delimiter, quoting=quoting, strict=True)  # type: ignore[arg-type]
         try:
             header = next(reader, [])
@@ -35,8 +41,9 @@ def _read(path: Path, *, delimiter: str, quoting: int) -> list[dict[str, str | N
                     rows.append({name: cell or None for name, cell in zip(header, cells, strict=True)})
                 begun = reader.line_num + 1
         except csv.Error as error:
-            hint = "Do its quotation marks pair, and are those inside of a cell doubled?"
-            raise ValueError(f"line {reader.line_num}: {error}. {hint}") from error
+            hint = "Do its quotation marks pair, are those inside of a cell doubled, and is"
+            shown = "a tab" if delimiter == "\t" else f"'{delimiter}'"
+            raise ValueError(f"line {reader.line_num}: {error}. {hint} {shown} the --delimiter?") from error
     return rows
 
 
@@ -50,5 +57,11 @@ def _check_cells(cells: Sequence[str], header: Sequence[str], line: int) -> None
     if len(cells) != len(header):
         raise ValueError(
             f"line {line} has {len(cells)} cells, but the first line names {len(header)} columns. Give every row "
-            "all of its cells, and quote those that hold the separator (csv)."
+            f"all of its cells, and quote those that hold the delimiter (csv).{hint_of_delimiter(header)}"
         )
+
+
+def hint_of_delimiter(columns: Sequence[str]) -> str:
+    """Suggest another delimiter for a table of one column whose name holds it; empty for others."""
+    found = [mark for mark in _OTHERS if len(columns) == 1 and mark in columns[0]]
+    return f" Is it separated by another character? Try --delimiter {found[0]!r}." if found else ""

@@ -1,16 +1,21 @@
 """Rules that make train, validation and test splits of the available data."""
 
 import logging
+import warnings
+from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import NamedTuple, TypeVar
 
 from peftsearch.errors import DataError
-from peftsearch.tasks.task import TEST, TRAIN, VALIDATION, Example
+from peftsearch.tasks.task import TEST, TRAIN, VALIDATION, Example, Task
 
 T = TypeVar("T")
 logger = logging.getLogger(__name__)
 
 LARGE_VALIDATION = 2000
+# Up to so many groups are split with an eye on their classes.
+_FEW_GROUPS = 2000
 
 
 class Splits(NamedTuple):
@@ -109,6 +114,52 @@ def split_one(rows: Sequence[T], strata: Sequence[object], *, seed: int) -> Spli
     return Splits(split_rows, f"one file permuted (seed {seed}): about 80/10/10 train/validation/test in each class")
 
 
+def split_groups(parts: Sequence[Sequence[Example]], strata: Sequence[object], *, column: str, seed: int) -> Splits:
+    """Split like `split_one` or `split_small`, with all rows of a group in one split.
+
+    Args:
+        parts: one table, of which about a tenth each is validation and test, or two, of which the second is halved.
+        strata: the class of each row of the last table; for a regression the same value for all rows.
+        column: of the groups, for errors.
+        seed: of the draw.
+
+    Raises:
+        DataError: for fewer groups than splits.
+    """
+    *train, divided = parts
+    folds = _folds(divided, strata, num_folds=2 if train else 10, seed=seed)
+    if len(folds) < 3 - len(train):
+        raise DataError(
+            f"The {len(divided)} rows to split have {len({row.group for row in divided})} groups in column "
+            f"'{column}', which are too few for a training, a validation and a test split with enough rows of a "
+            "class in each. Name another column in --group, or give a file for each split."
+        )
+    validation, test = ([divided[i] for i in fold] for fold in folds[:2])
+    rest = list(train[0]) if train else [divided[i] for i in sorted(i for fold in folds[2:] for i in fold)]
+    what = "second file halved" if train else "one file split"
+    rule = f"{what} by the groups of '{column}' (seed {seed}), with like shares of each class as far as they allow"
+    return Splits({TRAIN: rest, VALIDATION: validation, TEST: test}, rule)
+
+
+def _folds(rows: Sequence[Example], strata: Sequence[object], *, num_folds: int, seed: int) -> list[list[int]]:
+    """Indices of rows in parts that share no group, those of about the wanted size first; fewer for few groups."""
+    from sklearn.model_selection import GroupKFold, StratifiedGroupKFold
+
+    groups, classes = [row.group for row in rows], [str(stratum) for stratum in strata]
+    num = min(num_folds, len(set(groups)), max(Counter(classes).values()))
+    if num < 2:
+        return []
+    # The stratified one takes half a millisecond a group; so many groups have like shares of each class by themselves.
+    kind = StratifiedGroupKFold if len(set(groups)) <= _FEW_GROUPS else GroupKFold
+    with warnings.catch_warnings():
+        # Of classes with fewer rows than folds; `check_splits` says which are missing in training.
+        warnings.simplefilter("ignore", UserWarning)
+        found = kind(num, shuffle=True, random_state=seed).split(rows, classes, groups)
+        folds = [fold.tolist() for _, fold in found if len(fold)]
+    size = len(rows) / num_folds
+    return sorted(folds, key=lambda fold: abs(len(fold) - size))
+
+
 def limit_train(train: Sequence[T], *, max_samples: int, seed: int) -> list[T]:
     """Keep some training rows, chosen by a seeded permutation.
 
@@ -125,6 +176,23 @@ def limit_train(train: Sequence[T], *, max_samples: int, seed: int) -> list[T]:
     if max_samples == 0 or max_samples >= len(train):
         return list(train)
     return [train[i] for i in permutation(len(train), seed)[:max_samples]]
+
+
+def limit_evaluation(task: Task, *, max_samples: int, seed: int) -> Task:
+    """Keep some validation and test rows of each, chosen as `limit_train` does; its arguments.
+
+    Raises:
+        DataError: for a negative number.
+    """
+    if max_samples < 0:
+        raise DataError(f"max_eval_samples is {max_samples}, but must be 0 (keep all) or more.")
+    if max_samples == 0 or max_samples >= max(len(task.splits[VALIDATION]), len(task.splits[TEST])):
+        return task
+    kept = {
+        name: tuple(limit_train(task.splits[name], max_samples=max_samples, seed=seed)) for name in (VALIDATION, TEST)
+    }
+    rule = f"{task.split_rule}; at most {max_samples} rows of validation and test each (seed {seed})"
+    return replace(task, splits={**task.splits, **kept}, split_rule=rule)
 
 
 def check_splits(rows: Mapping[str, Sequence[Example]], *, labels: Sequence[str], source: str) -> None:
@@ -171,11 +239,34 @@ def warn_of_leaks(rows: Mapping[str, Sequence[Example]], *, source: str) -> None
         if count:
             logger.warning(
                 "%d of %d %s rows of %s have the texts of a training row, so their score is too good. Remove the rows "
-                "that are there twice, or give a file for each split.",
+                "that are there twice, give a file for each split, or keep them on one side with --group COLUMN, "
+                "which may be that of the texts.",
                 count,
                 len(rows[name]),
                 name,
                 source,
+            )
+
+
+def warn_of_shared_groups(rows: Mapping[str, Sequence[Example]], *, column: str, source: str) -> None:
+    """Warn of validation and test rows that are of the group of a training row, where the files say so.
+
+    Args:
+        rows: "train", "validation" and "test" -> the examples.
+        column: of the groups.
+        source: the data in words.
+    """
+    known = {example.group for example in rows[TRAIN]}
+    for name in (VALIDATION, TEST):
+        count = sum(example.group in known for example in rows[name])
+        if count:
+            logger.warning(
+                "%d of %d %s rows of %s have the '%s' of a training row, so their score may be too good.",
+                count,
+                len(rows[name]),
+                name,
+                source,
+                column,
             )
 
 

@@ -2,39 +2,91 @@
 
 import json
 import math
+import zlib
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from peftsearch.errors import DataError
-from peftsearch.tasks.separated import read_csv, read_tsv
+from peftsearch.tasks.separated import hint_of_delimiter, read_csv, read_tsv
+from peftsearch.tasks.text_files import UTF_8, TextReading, is_compressed
 
 Row = Mapping[str, Any]
+AS_USUAL = TextReading()
 
 
-def read_table(path: Path) -> list[Row]:
-    """Read a csv, tsv, json, jsonl or parquet file.
+@dataclass(frozen=True)
+class Table:
+    """A table with a name for errors.
+
+    Args:
+        name: such as "train.csv".
+        rows: of the table.
+        left_out: rows of the file that are not here, by their number counted from 1.
+    """
+
+    name: str
+    rows: Sequence[Row]
+    left_out: frozenset[int] = frozenset()
+
+    @property
+    def numbers(self) -> list[int]:
+        """Number of each row in the file, counted from 1."""
+        total = len(self.rows) + len(self.left_out)
+        return [number for number in range(1, total + 1) if number not in self.left_out]
+
+    def places(self) -> list[str]:
+        """Each row in words for errors, such as "row 3 of train.csv"."""
+        return [f"row {number} of {self.name}" for number in self.numbers]
+
+
+def read_table(path: Path, reading: TextReading = AS_USUAL) -> list[Row]:
+    """Read a csv, tsv, json, jsonl or parquet file; all but parquet may be compressed, as in "train.csv.gz".
 
     Args:
         path: a file whose extension tells its format.
+        reading: delimiter and encoding of a text file.
 
     Raises:
-        DataError: for a missing, empty or unreadable file, or another extension.
+        DataError: for a missing, empty or unreadable file, another extension, or a delimiter or encoding that the
+            format does not have.
     """
-    suffix = path.suffix.lower()
-    if suffix not in READERS:
-        raise DataError(f"Unknown extension '{suffix}' of '{path}'. Known: {', '.join(READERS)}. Convert the file.")
+    suffix = format_of(path)
+    if suffix is None:
+        shown = "".join(path.suffixes[-2:]) if is_compressed(path) else path.suffix
+        raise DataError(
+            f"Unknown extension '{shown.lower()}' of '{path}'. Known: {', '.join(READERS)}, and all but .parquet with "
+            ".gz. Convert the file."
+        )
+    _check_reading(path, suffix, reading)
     if not path.is_file():
         raise DataError(f"There is no file '{path}'. Check the path.")
     try:
-        rows = list(READERS[suffix](path))
-    except UnicodeDecodeError as error:
-        raise DataError(f"'{path}' is not UTF-8 text ({error}). Convert it to UTF-8.") from error
-    except (OSError, ValueError, RecursionError) as error:
+        rows = list(READERS[suffix](path, reading))
+    except UnicodeError as error:
+        raise DataError(reading.describe(path, error)) from error
+    except (OSError, ValueError, RecursionError, EOFError, zlib.error) as error:
         raise DataError(f"'{path}' can't be read as {suffix[1:]}: {error}") from error
     if not rows:
         raise DataError(f"'{path}' is empty: at least one row is needed.")
     return rows
+
+
+def format_of(path: Path) -> str | None:
+    """The extension that tells a file's format, in lower case and without .gz; None for one that can't be read."""
+    is_packed = is_compressed(path)
+    suffix = (Path(path.stem) if is_packed else path).suffix.lower()
+    return suffix if suffix in READERS and not (is_packed and suffix == _PARQUET) else None
+
+
+def _check_reading(path: Path, suffix: str, reading: TextReading) -> None:
+    """Refuse settings that would be without effect."""
+    if reading.delimiter and suffix not in (".csv", ".tsv"):
+        raise DataError(f"'{path}' has no delimiter, but delimiter is {reading.delimiter!r}. Leave --delimiter out.")
+    if reading.encoding != UTF_8 and suffix == _PARQUET:
+        raise DataError(f"'{path}' knows its encoding, but encoding is '{reading.encoding}'. Leave --encoding out.")
 
 
 def require_columns(rows: Sequence[Row], names: Sequence[str], *, source: str) -> None:
@@ -51,7 +103,8 @@ def require_columns(rows: Sequence[Row], names: Sequence[str], *, source: str) -
     columns = tuple(dict.fromkeys(str(name) for row in rows for name in row))
     for name in names:
         if name not in columns:
-            raise DataError(f"{source} has no column '{name}'. Its columns: {', '.join(columns)}.")
+            hint = hint_of_delimiter(columns)
+            raise DataError(f"{source} has no column '{name}'. Its columns: {', '.join(columns)}.{hint}")
 
 
 def is_null(value: object) -> bool:
@@ -87,28 +140,35 @@ def read_hub(name: str, configuration: str | None = None) -> dict[str, list[Row]
     return {str(split): table.to_list() for split, table in splits.items()}
 
 
-def _read_parquet(path: Path) -> list[Row]:
-    import pandas
+def _read_parquet(path: Path, reading: TextReading) -> list[Row]:
+    import pyarrow
+    from pyarrow import parquet
 
-    return list(pandas.read_parquet(path).to_dict("records"))
+    try:
+        table = parquet.ParquetFile(path).read()
+        _refuse_twice(table.column_names, "column")
+        return table.to_pylist()
+    except pyarrow.ArrowException as error:
+        raise ValueError(str(error)) from error
 
 
-def _read_json(path: Path) -> list[Row]:
-    rows = json.loads(path.read_text(encoding="utf-8-sig"))
+def _read_json(path: Path, reading: TextReading) -> list[Row]:
+    with reading.open(path) as file:
+        rows = _loads(file.read())
     if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
-        raise ValueError("expected a list of objects, one a row")
+        raise ValueError("expected a list of objects, one a row; a file with an object in each line is named .jsonl")
     return rows
 
 
-def _read_jsonl(path: Path) -> list[Row]:
+def _read_jsonl(path: Path, reading: TextReading) -> list[Row]:
     rows = []
-    with path.open(encoding="utf-8-sig") as lines:
+    with reading.open(path) as lines:
         for number, line in enumerate(lines, start=1):
             if not line.strip():
                 continue
             try:
-                row = json.loads(line)
-            except json.JSONDecodeError as error:
+                row = _loads(line)
+            except ValueError as error:
                 raise ValueError(f"line {number}: {error}") from error
             if not isinstance(row, dict):
                 raise ValueError(f"line {number} is not an object")
@@ -116,10 +176,30 @@ def _read_jsonl(path: Path) -> list[Row]:
     return rows
 
 
-READERS: Mapping[str, Callable[[Path], Sequence[Row]]] = {
+def _loads(text: str) -> Any:
+    try:
+        return json.loads(text, object_pairs_hook=_as_object)
+    except json.JSONDecodeError as error:
+        hint = " Is it a file with an object in each line? Name it .jsonl." if error.msg == "Extra data" else ""
+        raise ValueError(f"{error}.{hint}") from error
+
+
+def _as_object(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
+    _refuse_twice([name for name, _ in pairs], "key")
+    return dict(pairs)
+
+
+def _refuse_twice(names: Sequence[str], what: str) -> None:
+    twice = next((name for name, count in Counter(names).items() if count > 1), None)
+    if twice is not None:
+        raise ValueError(f"the {what} '{twice}' is there twice. Rename or remove one of them.")
+
+
+_PARQUET = ".parquet"
+READERS: Mapping[str, Callable[[Path, TextReading], Sequence[Row]]] = {
     ".csv": read_csv,
     ".tsv": read_tsv,
     ".json": _read_json,
     ".jsonl": _read_jsonl,
-    ".parquet": _read_parquet,
+    _PARQUET: _read_parquet,
 }

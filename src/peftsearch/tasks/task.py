@@ -9,6 +9,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from peftsearch.tasks.text_files import UTF_8
+
 TRAIN, VALIDATION, TEST = "train", "validation", "test"
 
 
@@ -30,7 +32,8 @@ class Example:
     Args:
         fields: pairs of a field's label, as text-to-text models read it ("sentence1:"), and its text.
         target: a class index, a number, or the gold answers, of which any is correct.
-        group: name of the group that is scored together, such as all answers to one MultiRC question.
+        group: name of the group that is scored together, such as all answers to one MultiRC question, or that stays in
+            one split.
         candidates: answers to choose from; only for `Goal.ANSWER`.
     """
 
@@ -106,13 +109,21 @@ class TaskRequest:
 
     Args:
         task: a registered task such as "glue/rte"; not together with `data`.
-        data: "train.csv[,validation.csv[,test.csv]]" (csv, tsv, json, jsonl, parquet) or a Hugging Face hub id.
+        data: "train.csv[,validation.csv[,test.csv]]" (csv, tsv, json, jsonl, parquet; also .gz) or a Hugging Face hub
+            id.
         text: comma-separated text columns of user data; by default "text".
         label: label column of user data; by default "label".
         metric: of user data, the metric that selects; further ones, after commas, are reported. By default accuracy
             for classes, Pearson's correlation for numbers.
+        goal: whether the labels of user data are a "classification" or a "regression"; "auto" decides by how they are
+            written.
+        group: column of user data whose equal values stay on one side of drawn splits.
+        drop_missing: leave out rows of user data without a text or a label.
+        delimiter: of csv and tsv files; empty for a comma and a tab.
+        encoding: of user data in text files.
         data_dir: folder with `NAME/{train,validation}.jsonl` for GLUE and SuperGLUE; without it they are downloaded.
         max_train_samples: training examples kept, chosen by the seed; 0 keeps all.
+        max_eval_samples: validation and test examples kept of each, chosen by the seed; 0 keeps all.
         seed: of the splits and of the choice of training examples.
     """
 
@@ -121,8 +132,14 @@ class TaskRequest:
     text: str | None = None
     label: str | None = None
     metric: str = ""
+    goal: str = "auto"
+    group: str | None = None
+    drop_missing: bool = False
+    delimiter: str = ""
+    encoding: str = UTF_8
     data_dir: str | None = None
     max_train_samples: int = 0
+    max_eval_samples: int = 0
     seed: int = 0
 
 
