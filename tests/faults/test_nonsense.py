@@ -3,6 +3,7 @@
 A few cases of each sort run with the default suite, PEFTSEARCH_FUZZ_CASES of each in `make test-faults`.
 """
 
+import gzip
 import json
 import os
 import shutil
@@ -20,7 +21,7 @@ from peftsearch.cli.main import main
 from peftsearch.modules.peft_module import KINDS
 from peftsearch.run.config import RunConfig
 from peftsearch.searches.method import METHODS
-from peftsearch.testing.tiny_models import save_tiny
+from peftsearch.testing.tiny_models import save_tiny, tiny_tokenizer
 from peftsearch.training.settings import TrainingSettings
 
 CASES = int(os.environ.get("PEFTSEARCH_FUZZ_CASES", "10"))
@@ -245,6 +246,93 @@ def test_json_rows(place, capsys, rows, end, suffix):
     text = "\n".join(map(json.dumps, rows)) if suffix == ".jsonl" else json.dumps(rows)
     path.write_bytes(encoded(text)[: end + 1])
     tried([*dry("search", place), f"--data={path}", "--dry_run"], place, capsys)
+
+
+soup = st.lists(
+    st.sampled_from(
+        ['"', '""', ",", ";", "\t", "\n", "\r", "\\", " ", "\ufeff", "\u2028", "a", "é", "NA", "1", "1.0"]
+    ),
+    max_size=8,
+).map("".join)
+data_flags = st.fixed_dictionaries(
+    {},
+    optional={
+        "delimiter": st.sampled_from([";", "tab", "\\t", "|", '"', "", "ab", "\n"]),
+        "encoding": st.sampled_from(["utf-8", "utf-16", "cp1252", "shift_jis", "idna", "undefined", "nothing", ""]),
+        "goal": st.sampled_from(["classification", "regression", "auto", "ranking"]),
+        "group": st.sampled_from(["review", "stars", "author", "nobody", ""]),
+        "drop_missing": st.sampled_from(["true", "false"]),
+        "max_eval_samples": st.sampled_from(["1", "0", "-1", "999999"]),
+    },
+)
+
+
+@MANY
+@given(
+    lines=st.lists(st.lists(soup, max_size=5), max_size=12),
+    flags=data_flags,
+    mark=st.sampled_from([",", ";", "\t"]),
+    suffix=st.sampled_from([".csv", ".tsv", ".csv.gz", ".tsv.gz", ".gz", ".parquet.gz"]),
+    end=st.integers(0, 2000),
+)
+def test_ragged_tables_and_soup_of_marks(place, capsys, lines, flags, mark, suffix, end):
+    path = place / "model" / f"data{suffix}"
+    good = [[f"film {i}", ("up", "down")[i % 2], str(i // 4)] for i in range(40)]
+    text = "\n".join(mark.join(cells) for cells in [["review", "stars", "author"], *lines, *good])
+    whole = encoded(text)
+    path.write_bytes(gzip.compress(whole)[: end + 1] if suffix.endswith(".gz") else whole[: end + 1])
+    given_flags = [f"--{name}={value}" for name, value in flags.items()]
+    tried([*dry("search", place), f"--data={path}", *given_flags, "--dry_run"], place, capsys)
+
+
+json_labels = st.lists(
+    st.sampled_from([1, 1.0, "1", True, "true", None, "", " ", [1], {}, 0, -0.0, 10**400, 1e308, 5e-324]) | values,
+    min_size=1,
+    max_size=4,
+)
+
+
+@MANY
+@given(labels=json_labels, flags=data_flags, suffix=st.sampled_from([".json", ".jsonl", ".jsonl.gz", ".json.gz"]))
+def test_labels_of_every_json_type(place, capsys, labels, flags, suffix):
+    path = place / "model" / f"data{suffix}"
+    rows = [{"review": f"film {i}", "stars": labels[i % len(labels)], "author": i // 4} for i in range(40)]
+    text = encoded("\n".join(map(json.dumps, rows)) if ".jsonl" in suffix else json.dumps(rows))
+    path.write_bytes(gzip.compress(text) if suffix.endswith(".gz") else text)
+    given_flags = [f"--{name}={value}" for name, value in flags.items()]
+    tried([*dry("search", place), f"--data={path}", *given_flags, "--dry_run"], place, capsys)
+
+
+@MANY
+@given(
+    config=st.dictionaries(
+        st.sampled_from(["vocab_size", "pad_token_id", "hidden_size", "num_hidden_layers", "max_position_embeddings"])
+        | st.sampled_from(["num_labels", "id2label", "problem_type", "model_type", "architectures", "dtype"]),
+        st.sampled_from([0, 1, -1, 7, 250, 301, 10**9, "bert", "llama", "t5", "regression", "float16"]) | values,
+        max_size=2,
+    ),
+    tokenizer=st.dictionaries(
+        st.sampled_from(["pad_token", "eos_token", "model_max_length", "tokenizer_class", "added_tokens_decoder"]),
+        st.sampled_from([0, 1, 4, -1, "<pad>", "<new>", None, "BertTokenizer"]) | values,
+        max_size=2,
+    ),
+    num_added=st.sampled_from([0, 0, 1, 500]),
+    missing=st.sampled_from(["", "", "tokenizer.json", "tokenizer_config.json", "config.json", "model.safetensors"]),
+)
+def test_tokenizers_and_models_that_do_not_fit(place, capsys, config, tokenizer, num_added, missing):
+    folder = place / "model" / "odd"
+    shutil.rmtree(folder, ignore_errors=True)
+    shutil.copytree(place / "model", folder, ignore=shutil.ignore_patterns("odd", "adapter", "data*", "*.yaml"))
+    if num_added:
+        tokens = tiny_tokenizer()
+        tokens.add_tokens([f"<word {i}>" for i in range(num_added)])
+        tokens.save_pretrained(folder)
+    for name, changes in (("config.json", config), ("tokenizer_config.json", tokenizer)):
+        document = json.loads((folder / name).read_text()) | changes
+        (folder / name).write_bytes(encoded(json.dumps(document)))
+    if missing:
+        (folder / missing).unlink()
+    tried([*dry("search", place), f"--model={folder}", "--dry_run"], place, capsys)
 
 
 def test_a_million_rows_of_labels_only(place, capsys):

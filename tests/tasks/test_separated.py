@@ -51,6 +51,13 @@ def test_marks_line_breaks_and_gaps_of_a_csv(tmp_path):
     assert [tuple(row.values()) for row in found] == [('say "hi", twice', "1"), ("a\r\nb", "NA"), ("c", None)]
 
 
+def test_empty_lines_among_the_rows_and_quoted_cells_of_a_tsv_are_said(tmp_path, caplog):
+    assert len(read(tmp_path, "text,label\na,0\n\n\nb,1\n\n")) == 2
+    assert "2 empty lines among the rows of train.csv are passed over" in caplog.text
+    assert read(tmp_path, 'text\tlabel\n"say ""hi"""\t0\n"\t1\n', "train.tsv")[0]["text"] == '"say ""hi"""'
+    assert "1 cells of train.tsv stand in quotation marks, which are read as text. If they quote" in caplog.text
+
+
 CELLS = st.text(st.characters(codec="utf-8", exclude_characters="\x00"), max_size=12)
 
 

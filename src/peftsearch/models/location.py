@@ -5,11 +5,26 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from huggingface_hub.errors import StrictDataclassError
+
 from peftsearch.errors import ModelError
 from peftsearch.hub_id import hub_id
 
 # The model that the package of the demo model contains, according to that package.
 _DEMO_HUB_ID = "sentence-transformers/all-MiniLM-L6-v2"
+
+# What transformers raises for folders that hold something else than it wrote.
+_UNREADABLE = (
+    OSError,
+    ValueError,
+    TypeError,
+    AttributeError,
+    LookupError,
+    ArithmeticError,
+    ImportError,
+    RuntimeError,
+    StrictDataclassError,
+)
 
 
 def location_of(name: str) -> dict[str, str]:
@@ -48,7 +63,7 @@ def explained(name: str) -> Iterator[None]:
     """
     try:
         yield
-    except (OSError, ValueError, KeyError, ImportError, RuntimeError) as error:
+    except _UNREADABLE as error:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise ModelError(f"Cannot load the model '{name}': {reason} {_advice(name, reason)}") from error
 

@@ -6,6 +6,7 @@ import torch
 from torch import nn
 from transformers import PretrainedConfig, PreTrainedTokenizerBase
 
+from peftsearch.errors import ModelError
 from peftsearch.models.family import family_of
 from peftsearch.models.head_class import class_for_plan
 
@@ -15,11 +16,21 @@ _NO_LIMIT = 10**6
 
 
 def max_length_of(config: PretrainedConfig, tokenizer: PreTrainedTokenizerBase) -> int:
-    """Find the largest number of tokens that a model takes; 512 if neither tokenizer nor configuration has a limit."""
+    """Find the largest number of tokens that a model takes; 512 if neither tokenizer nor configuration has a limit.
+
+    Raises:
+        ModelError: for a tokenizer whose limit is no number above 0.
+    """
     positions = getattr(config.get_text_config(), "max_position_embeddings", None)
     if not isinstance(positions, int) or positions < 0:  # XLNet, which has no limit, gives -1.
         positions = math.inf
-    limit = min(positions - _offset(config), tokenizer.model_max_length)
+    longest = tokenizer.model_max_length
+    if not isinstance(longest, int | float) or not longest > 0:
+        raise ModelError(
+            f"The tokenizer's model_max_length is {longest!r}, but must be a number of tokens above 0. Correct it in "
+            "its tokenizer_config.json."
+        )
+    limit = min(positions - _offset(config), longest)
     return DEFAULT_MAX_LENGTH if limit >= _NO_LIMIT else int(limit)
 
 

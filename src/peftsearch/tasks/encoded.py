@@ -81,12 +81,21 @@ def tokenise(
         pairs: second text of each row; None for single texts.
         tokenizer: the model's.
         max_length: tokens kept of a row, special tokens included.
+
+    Raises:
+        ModelError: for a tokenizer that fails.
     """
     if not texts:
         return TokenColumns({"input_ids": [], "attention_mask": []}, 0)
-    encoded = tokenizer(
-        list(texts), None if pairs is None else list(pairs), truncation=True, max_length=max_length, verbose=False
-    )
+    try:
+        encoded = tokenizer(
+            list(texts), None if pairs is None else list(pairs), truncation=True, max_length=max_length, verbose=False
+        )
+    except Exception as error:  # tokenizers raises no narrower one
+        raise ModelError(
+            f"The tokenizer cannot read the texts: {error}. Are all of its files in the model's folder, and do they "
+            "belong together?"
+        ) from error
     columns = {name: encoded[name] for name in tokenizer.model_input_names if name in encoded}
     num_truncated = _count_longer(texts, pairs, columns["input_ids"], tokenizer=tokenizer, max_length=max_length)
     if num_truncated:

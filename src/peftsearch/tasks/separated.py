@@ -1,12 +1,18 @@
 """Read csv and tsv files: each row exactly as it is written, or an error that names its line."""
 
 import csv
+import logging
+import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from peftsearch.tasks.text_files import TextReading
 
+logger = logging.getLogger(__name__)
+
+# A cell as csv writers quote it: marks inside of it are doubled.
+_QUOTED = re.compile(r'"([^"]|"")*"')
 # Delimiters that a header of one column was probably meant to have.
 _OTHERS = (";", "\t", "|", ",")
 
@@ -22,7 +28,16 @@ def read_csv(path: Path, reading: TextReading) -> list[dict[str, str | None]]:
 
 def read_tsv(path: Path, reading: TextReading) -> list[dict[str, str | None]]:
     """Read a tsv file: a line is a row and a quotation mark is text, as in GLUE's files; else like `read_csv`."""
-    return _read(path, reading, delimiter="\t", quoting=csv.QUOTE_NONE)
+    rows = _read(path, reading, delimiter="\t", quoting=csv.QUOTE_NONE)
+    quoted = sum(cell is not None and _QUOTED.fullmatch(cell) is not None for row in rows for cell in row.values())
+    if quoted:
+        logger.warning(
+            "%d cells of %s stand in quotation marks, which are read as text. If they quote the cells, name the file "
+            ".csv and give --delimiter tab.",
+            quoted,
+            path.name,
+        )
+    return rows
 
 
 def _read(path: Path, reading: TextReading, *, delimiter: str, quoting: int) -> list[dict[str, str | None]]:
@@ -34,16 +49,21 @@ def _read(path: Path, reading: TextReading, *, delimiter: str, quoting: int) -> 
         try:
             header = next(reader, [])
             _check_header(header)
-            begun = reader.line_num + 1
+            begun, empty, passed_over = reader.line_num + 1, 0, 0
             for cells in reader:
                 if cells:
                     _check_cells(cells, header, begun)
                     rows.append({name: cell or None for name, cell in zip(header, cells, strict=True)})
+                    passed_over = empty
+                else:
+                    empty += 1
                 begun = reader.line_num + 1
         except csv.Error as error:
             hint = "Do its quotation marks pair, are those inside of a cell doubled, and is"
             shown = "a tab" if delimiter == "\t" else f"'{delimiter}'"
             raise ValueError(f"line {reader.line_num}: {error}. {hint} {shown} the --delimiter?") from error
+    if passed_over:
+        logger.warning("%d empty lines among the rows of %s are passed over.", passed_over, path.name)
     return rows
 
 
