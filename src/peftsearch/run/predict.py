@@ -24,6 +24,7 @@ from peftsearch.tasks.reading import TaskReading
 from peftsearch.tasks.tables import Row, read_table, require_columns
 from peftsearch.tasks.task import Example, Goal
 from peftsearch.tasks.task_format import TaskFormat, make_task_format
+from peftsearch.tasks.text_files import TextReading
 from peftsearch.tasks.writing import as_csv, columns_of, writer_of
 from peftsearch.training.evaluation import predict
 from peftsearch.training.progress import open_progress
@@ -123,7 +124,7 @@ def run_predict(request: PredictionRequest) -> Predictions:
     run = request.run
     saved, config = SavedModel.read(run, model=request.model), read_config(run / "config.yaml")
     reading = read_reading(run, model=request.model)
-    rows, name = _rows_of(request.data)
+    rows, name = _rows_of(request.data, TextReading(config.delimiter, config.encoding))
     examples = _examples(rows, reading, text=request.text, source=name)
     _check_columns(rows, reading, source=name)
     is_text = saved.num_labels is None
@@ -161,9 +162,9 @@ def read_reading(run: Path, *, model: str = "") -> TaskReading:
         raise RunFolderError(f"'{run / 'results.json'}' does not say how its task is read: {error}.") from error
 
 
-def _rows_of(data: Path | Sequence[Mapping[str, Any]]) -> tuple[Sequence[Row], str]:
+def _rows_of(data: Path | Sequence[Mapping[str, Any]], files: TextReading) -> tuple[Sequence[Row], str]:
     if isinstance(data, Path):
-        return read_table(data), data.name
+        return read_table(data, files), data.name
     if not data:
         raise DataError("There are no rows to predict: give at least one, a mapping of columns to values.")
     return data, "the data"
