@@ -66,8 +66,22 @@ def load_task(request: TaskRequest) -> Task:
         )
     if request.task:
         _refuse_data_settings(request)
+        _refuse_metric(request)
     task = TASKS[request.task].load(request) if request.task else load_user_data(request)
     return limit_evaluation(task, max_samples=request.max_eval_samples, seed=request.seed)
+
+
+def _refuse_metric(request: TaskRequest) -> None:
+    """Refuse another metric than a registered task's own.
+
+    Raises:
+        DataError: if there is one.
+    """
+    if request.metric:
+        raise DataError(
+            f"The task '{request.task}' has metrics of its own, which its published results are given in, but metric "
+            f"is '{request.metric}'. Leave --metric out, or give your own files with --data."
+        )
 
 
 def _refuse_data_settings(request: TaskRequest) -> None:
@@ -76,11 +90,6 @@ def _refuse_data_settings(request: TaskRequest) -> None:
     Raises:
         DataError: naming the first such setting.
     """
-    if request.metric:
-        raise DataError(
-            f"The task '{request.task}' has metrics of its own, which its published results are given in, but metric "
-            f"is '{request.metric}'. Leave --metric out, or give your own files with --data."
-        )
     for name in _OF_DATA:
         value = getattr(request, name)
         if value != TaskRequest.__dataclass_fields__[name].default:
