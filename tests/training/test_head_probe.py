@@ -103,3 +103,10 @@ def test_a_memory_limit_leaves_examples_out(monkeypatch):
     monkeypatch.setattr("peftsearch.training.head_probe.MAX_BYTES", 1)
     found = probe_head(TINY["bert"](), ("classifier",), train=batches(8, 0), validation=batches(2, 1), seed=0)
     assert found.num_rows == 16
+
+
+@pytest.mark.parametrize(("family", "reads"), [("bert", "first token"), ("llama", "last token")])
+def test_the_record_says_what_the_head_reads(family, reads):
+    model = TINY[family]().eval()
+    given = batches(3, 0)
+    assert probe_head(model, find_head(model), train=given, validation=given, seed=0).reads == reads

@@ -13,6 +13,7 @@ from safetensors.torch import load_file, save_file
 
 from peftsearch.files import new_folder, write_json
 from peftsearch.models.head import TaskModel
+from peftsearch.models.pooling import pooling_note
 from peftsearch.report.document import read_as
 from peftsearch.run.folder import read_json
 from peftsearch.tasks.encoded import EncodedSplit
@@ -88,6 +89,8 @@ class ProbedHeads:
             loss=partial(mean_loss, self.task_format),
         )
         logger.info(_described(probe))
+        if note := pooling_note(loaded.name, loaded.model.config, probe.reads):
+            logger.info(note)
         fitted = head_parameters(loaded.model, loaded.head)
         with new_folder(place) as new:
             save_file({name: tensor.detach().cpu().contiguous() for name, tensor in fitted.items()}, new / _WEIGHTS)

@@ -92,6 +92,7 @@ def probe_head(
         lowest_loss=min(best.loss, fresh_loss),
         num_rows=sum(len(cached.batch["labels"]) for cached in fitted),
         seconds=time.perf_counter() - started,
+        reads=backbone.reads,
     )
 
 
@@ -217,6 +218,9 @@ def _last_token(tensor: torch.Tensor, last: torch.Tensor) -> torch.Tensor:
     return tensor[torch.arange(len(tensor), device=tensor.device), last][:, None]
 
 
+_READS = {_first_token: "first token", _last_token: "last token", _all_tokens: "all tokens"}
+
+
 class _Backbone:
     """Runs the base model of a task model once for each batch, and the head on its outputs as often as needed.
 
@@ -229,6 +233,11 @@ class _Backbone:
         prefix = f"{model.base_model_prefix}."
         self.poolers = [model.get_submodule(name) for name in head if name.startswith(prefix)]
         self._view: _View | None = None
+
+    @property
+    def reads(self) -> str:
+        """What the head reads of a text; empty before the first batch."""
+        return _READS[self._view] if self._view else ""
 
     @torch.no_grad()
     def run(self, batches: Iterable[Batch], *, max_bytes: int | None = None) -> Iterator[_Cached]:

@@ -14,6 +14,7 @@ class HeadProbe:
         num_rows: encoded rows of the training set that it was fitted to.
         seconds: wall time, that of the backbone included.
         lowest_loss: the lowest that a fit came to; None in records of older versions.
+        reads: what the head reads of a text: "first token", "last token" or "all tokens"; empty in those.
     """
 
     fresh_loss: float
@@ -22,3 +23,4 @@ class HeadProbe:
     num_rows: int
     seconds: float
     lowest_loss: float | None = None
+    reads: str = ""
