@@ -14,7 +14,8 @@ from peftsearch import plan
 from peftsearch.models.checkpoint import checkpoint_keys
 from peftsearch.models.discover import find_sites
 from peftsearch.models.head import find_head
-from peftsearch.models.load import load_model, sketch_model
+from peftsearch.models.load import load_model, load_task_model, sketch_model
+from peftsearch.task_head import TaskHead
 from peftsearch.testing.tiny_models import TINY, save_tiny, tiny_tokenizer
 
 TEXT_TO_TEXT = {"t5", "t5-gated", "bart"}
@@ -48,7 +49,7 @@ def test_every_family_has_the_same_sizes_and_sites_with_and_without_weights(
     folder = base_model_alone(family, tmp_path) if is_base_alone else save_tiny(family, tmp_path)
     name = str(folder if has_pooler else without_pooler(folder))
     num_labels = None if family in TEXT_TO_TEXT else 3
-    loaded, sketch = load_model(name, num_labels=num_labels), sketch_model(name, num_labels=num_labels)
+    loaded, sketch = load_model(name, num_labels=num_labels), sketch_model(name, TaskHead.of_labels(num_labels))
     assert sizes(sketch) == sizes(loaded)
     assert loaded.backbone_parameters == plan(name).backbone_parameters
     assert loaded.backbone_parameters + loaded.head_parameters == sum(p.numel() for p in loaded.model.parameters())
@@ -84,14 +85,14 @@ def test_a_fully_fine_tuned_copy_counts_like_the_pretrained_model(tmp_path):
     name = str(without_pooler(base_model_alone("bert", tmp_path / "pretrained")))
     loaded = load_model(name, num_labels=2)
     loaded.model.save_pretrained(tmp_path / "tuned")
-    copy = load_model(name, num_labels=2, weights=tmp_path / "tuned")
+    copy = load_task_model(name, TaskHead.of_labels(2), weights=tmp_path / "tuned")
     assert sizes(copy) == sizes(loaded)
 
 
 def test_a_folder_without_weights_lacks_nothing(tmp_path):
     TINY["bert"]().config.save_pretrained(tmp_path)
     assert checkpoint_keys(str(tmp_path)) is None
-    assert sketch_model(str(tmp_path), num_labels=2).head == ("classifier",)
+    assert sketch_model(str(tmp_path), TaskHead.of_labels(2)).head == ("classifier",)
 
 
 def test_a_model_in_hand_lacks_nothing_unless_its_checkpoint_says_so():
@@ -105,7 +106,7 @@ def test_a_checkpoint_of_several_files_is_read_by_its_index(tmp_path):
     TINY["bert"]().save_pretrained(tmp_path, max_shard_size="20KB")
     assert not (tmp_path / WEIGHTS).exists()
     assert "bert.pooler.dense.weight" in (checkpoint_keys(str(tmp_path)) or ())
-    assert sketch_model(str(tmp_path), num_labels=2).head == ("classifier",)
+    assert sketch_model(str(tmp_path), TaskHead.of_labels(2)).head == ("classifier",)
 
 
 def test_a_model_in_the_cache_of_the_hub_is_asked_there(tmp_path, monkeypatch):

@@ -12,7 +12,7 @@ from peftsearch.models.load import load_model
 
 def test_a_model_type_without_the_head_is_refused_by_the_name_of_the_class():
     with pytest.raises(ModelError) as caught:
-        class_for_task("mine", tiny_config("granite"), num_labels=2)
+        class_for_task("mine", tiny_config("granite"), "SEQ_CLS")
     words = str(caught.value)
     assert (
         "no class with a head with labels (AutoModelForSequenceClassification) for the model type 'granite'" in words
@@ -22,7 +22,7 @@ def test_a_model_type_without_the_head_is_refused_by_the_name_of_the_class():
 
 def test_an_encoder_decoder_takes_no_labels():
     with pytest.raises(ModelError, match="encoder-decoders take text-to-text tasks"):
-        class_for_task("mine", tiny_config("t5"), num_labels=2)
+        class_for_task("mine", tiny_config("t5"), "SEQ_CLS")
 
 
 def test_a_plan_takes_the_class_of_tasks_or_the_bare_model():

@@ -82,7 +82,7 @@ def test_truncated_examples_are_counted_and_logged(encoder_tokenizer, caplog):
 def test_classes_are_those_of_the_largest_logit(encoder_tokenizer, tiny_bert):
     examples = _examples(("abc",), ("xyz!",))
     task_format = _form(_task(examples, labels=("a", "b", "c")), encoder_tokenizer)
-    model = tiny_bert(task_format.num_labels, task_format.problem_type)
+    model = tiny_bert(task_format.head.num_labels, task_format.head.problem_type)
     batch = task_format.collate(list(task_format.encode(examples)))
     with torch.inference_mode():
         logits = [model(torch.tensor([encoder_tokenizer(e.fields[0][1])["input_ids"]])).logits[0] for e in examples]
@@ -99,7 +99,7 @@ def test_classes_are_those_of_the_largest_logit(encoder_tokenizer, tiny_bert):
 def test_regression_labels_and_predictions_are_numbers(encoder_tokenizer, tiny_bert):
     examples = [*_examples(("abc",), target=2.5), *_examples(("x",), target=1)]
     task_format = _form(_task(examples, goal=Goal.REGRESSION, metric="pearson"), encoder_tokenizer)
-    assert (task_format.num_labels, task_format.problem_type) == (1, "regression")
+    assert (task_format.head.num_labels, task_format.head.problem_type) == (1, "regression")
     batch = task_format.collate(list(task_format.encode(examples)))
     assert batch["labels"].tolist() == [2.5, 1.0] and batch["labels"].dtype == torch.float32
     with torch.inference_mode():
@@ -121,7 +121,9 @@ def test_a_free_answer_is_a_yes_or_no_row_for_each_candidate(encoder_tokenizer, 
     assert _text(encoder_tokenizer, encoded[1]) == "<cls>Ann met Bob.<sep>Bob left.<sep>"
     assert [row["labels"] for row in encoded] == [1, 0, 1, 1, 0]
     with torch.inference_mode():
-        predictions = task_format.predict(tiny_bert(2, task_format.problem_type), task_format.collate(list(encoded)))
+        predictions = task_format.predict(
+            tiny_bert(2, task_format.head.problem_type), task_format.collate(list(encoded))
+        )
     assert all(0 <= probability <= 1 for probability in predictions)
 
 

@@ -66,7 +66,7 @@ def test_targets_are_class_strings_that_end(plain_tokenizer):
     encoded = task_format.encode(task_format.task.splits["test"])
     assert [plain_tokenizer.decode(row["labels"]) for row in encoded] == ["0</s>", "1</s>", "2</s>"]
     assert plain_tokenizer.decode(encoded[0]["input_ids"], skip_special_tokens=True) == "toy text: a cat"
-    assert (task_format.num_labels, task_format.problem_type) == (None, None)
+    assert (task_format.head.num_labels, task_format.head.problem_type) == (None, None)
 
 
 def test_labels_are_ignored_after_their_end(plain_tokenizer, tiny_t5):

@@ -11,11 +11,23 @@ from transformers import (
     AutoModelForSeq2SeqLM,
     AutoModelForSequenceClassification,
     AutoModelForSpeechSeq2Seq,
+    AutoModelForTokenClassification,
     PretrainedConfig,
 )
 
 from peftsearch.errors import ModelError
+from peftsearch.task_head import SEQUENCE, TEXT_TO_TEXT, TOKENS
 
+_OF_TASKS = {
+    SEQUENCE: AutoModelForSequenceClassification,
+    TOKENS: AutoModelForTokenClassification,
+    TEXT_TO_TEXT: AutoModelForSeq2SeqLM,
+}
+_HEADS = {
+    SEQUENCE: "head with labels",
+    TOKENS: "head with a label for each token",
+    TEXT_TO_TEXT: "head that writes text",
+}
 # In a Trainer of one's own, a model of any of these can be searched.
 _OTHERS = (
     AutoModelForCausalLM,
@@ -28,57 +40,57 @@ _OTHERS = (
 )
 
 
-def class_for_task(name: str, config: PretrainedConfig, *, num_labels: int | None) -> Any:
+def class_for_task(name: str, config: PretrainedConfig, task_type: str) -> Any:
     """Choose the auto class that makes a model for a task.
 
     Args:
         name: of the model, for messages.
         config: of the model.
-        num_labels: outputs of a classification or regression head; None for text-to-text.
+        task_type: as in `TaskHead`.
 
     Raises:
         ModelError: if the model is of the other sort, or transformers has no class with that head for its type.
     """
-    if bool(config.is_encoder_decoder) != (num_labels is None):
+    if bool(config.is_encoder_decoder) != (task_type == TEXT_TO_TEXT):
         kind = "encoder-decoder" if config.is_encoder_decoder else "encoder or decoder"
         raise ModelError(
             f"'{name}' is an {kind} model: encoder-decoders take text-to-text tasks, others take a head with labels."
         )
-    if missing := _missing_class(config):
+    if missing := _missing_class(config, task_type):
         raise ModelError(
             f"'{name}' cannot be taken for this task: {missing}. Take another model, or search this one in a Trainer "
             "of your own with SearchTrainer (docs/python.md)."
         )
-    return _class_of_tasks(config)
+    return _OF_TASKS[task_type]
 
 
 def class_for_plan(config: PretrainedConfig) -> Any:
     """Choose the auto class that makes a model whose sites are of interest: with the head that tasks use, or bare."""
-    candidates = (_class_of_tasks(config), AutoModel, *_OTHERS)
+    candidates = (_OF_TASKS[_usual_task(config)], AutoModel, *_OTHERS)
     return next((candidate for candidate in candidates if _makes(candidate, config)), candidates[0])
 
 
 def missing_class_note(config: PretrainedConfig) -> tuple[str, ...]:
     """Say in a sentence for the user that a model fits no task on the command line; no sentence if it fits."""
-    missing = _missing_class(config)
+    missing = _missing_class(config, _usual_task(config))
     return (f"Only a Trainer of your own can search this model (docs/python.md): {missing}.",) if missing else ()
 
 
-def _missing_class(config: PretrainedConfig) -> str:
+def _missing_class(config: PretrainedConfig, task_type: str) -> str:
     """Name the class with a head for tasks that a model type lacks, and those that it has; "" if it has that one."""
-    wanted = _class_of_tasks(config)
+    wanted = _OF_TASKS[task_type]
     if _makes(wanted, config):
         return ""
     others = [other.__name__ for other in _OTHERS if _makes(other, config)]
-    head = "head that writes text" if config.is_encoder_decoder else "head with labels"
     return (
-        f"transformers has no class with a {head} ({wanted.__name__}) for the model type '{config.model_type}'"
+        f"transformers has no class with a {_HEADS[task_type]} ({wanted.__name__}) for the model type "
+        f"'{config.model_type}'"
         f"{', only ' + ', '.join(others) if others else ''}"
     )
 
 
-def _class_of_tasks(config: PretrainedConfig) -> Any:
-    return AutoModelForSeq2SeqLM if config.is_encoder_decoder else AutoModelForSequenceClassification
+def _usual_task(config: PretrainedConfig) -> str:
+    return TEXT_TO_TEXT if config.is_encoder_decoder else SEQUENCE
 
 
 def _makes(auto_class: Any, config: PretrainedConfig) -> bool:

@@ -22,6 +22,7 @@ from peftsearch.models.head import TaskModel
 from peftsearch.models.head_class import class_for_plan, class_for_task
 from peftsearch.models.location import explained, location_of
 from peftsearch.names import as_names
+from peftsearch.task_head import TaskHead
 
 logger = logging.getLogger(__name__)
 
@@ -88,11 +89,8 @@ def load_model(
     problem_type: str | None = None,
     labels: Sequence[str] = (),
     seed: int = 0,
-    weights: Path | None = None,
 ) -> TaskModel:
-    """Load a pretrained model for a task.
-
-    A head that the checkpoint brings along from another task is drawn anew, unless its classes have the same names.
+    """Load a pretrained model for a task over whole texts.
 
     Args:
         name: "demo", "demo-decoder", a folder, a .gguf file or a hub id.
@@ -101,7 +99,6 @@ def load_model(
         problem_type: "single_label_classification" or "regression"; None to let the model choose by its labels.
         labels: names of the classes, for the configuration (id2label); empty for those of transformers.
         seed: of the head's initial weights.
-        weights: a folder with a fully fine-tuned copy, which is loaded instead of the pretrained weights.
 
     Raises:
         ModelError: if the model cannot be loaded, or does not fit the kind of task.
@@ -109,17 +106,35 @@ def load_model(
     Example:
         model = load_model("demo", num_labels=3).model
     """
+    head = TaskHead.of_labels(num_labels, problem_type, as_names("labels", labels))
+    return load_task_model(name, head, seed=seed)
+
+
+def load_task_model(name: str, head: TaskHead, *, seed: int = 0, weights: Path | None = None) -> TaskModel:
+    """Load a pretrained model with the head of a task.
+
+    A head that the checkpoint brings along from another task is drawn anew, unless its classes have the same names.
+
+    Args:
+        name: as for `load_model`.
+        head: that the task needs.
+        seed: of the head's initial weights.
+        weights: a folder with a fully fine-tuned copy, which is loaded instead of the pretrained weights.
+
+    Raises:
+        ModelError: as in `load_model`.
+    """
     config = load_config(name)
-    loader = class_for_task(name, config, num_labels=num_labels)
+    loader = class_for_task(name, config, head.task_type)
     set_seed(seed)
-    options: dict[str, Any] = {} if num_labels is None else {"num_labels": num_labels, "problem_type": problem_type}
+    options = _outputs(head)
     location: dict[str, Any] = (
         location_of(name) if weights is None else {"pretrained_model_name_or_path": str(weights)}
     )
     if "gguf_file" not in location:
         location["use_safetensors"] = True
     # Without them a model that was fine-tuned for another task keeps the names of that one.
-    names = dict(enumerate(as_names("labels", labels) or (f"LABEL_{i}" for i in range(num_labels or 0))))
+    names = dict(enumerate(head.labels or (f"LABEL_{i}" for i in range(head.num_labels or 0))))
     if names:
         options |= {"id2label": names, "label2id": {name: i for i, name in names.items()}}
     # The head of an earlier task may have another number of labels; it is then initialised anew.
@@ -136,7 +151,7 @@ def load_model(
     found = TaskModel.of_checkpoint(name, model)
     check_sizes(name, found.head, info["mismatched_keys"])
     check_complete(found, info["missing_keys"])
-    if weights is None and find_other_classes(found, classes_of(config), labels):
+    if weights is None and find_other_classes(found, classes_of(config), head.labels):
         set_seed(seed)
         draw_head_anew(found)
     return found
@@ -148,30 +163,33 @@ def classes_of(config: PretrainedConfig) -> tuple[str, ...]:
     return tuple(names[i] for i in sorted(names))
 
 
-def sketch_model(name: str, *, num_labels: int | None = None, problem_type: str | None = None) -> TaskModel:
-    """Make a pretrained model on the meta device: without weights, but with the sites and sizes of `load_model`'s.
+def sketch_model(name: str, head: TaskHead | None = None) -> TaskModel:
+    """Make a pretrained model on the meta device: without weights, but with the sites and sizes of a loaded one.
 
     Args:
         name: as for `load_model`; a folder may hold config.json alone.
-        num_labels: number of outputs of the head; None for text-to-text, or for the number in the configuration. A
-            model without a class for either is then made without a head.
-        problem_type: as for `load_model`.
+        head: that a task needs; None for the usual one with the outputs of the configuration. A model type without a
+            class for that is then made without a head.
 
     Raises:
         ModelError: if there is no configuration, or the model does not fit the kind of task.
 
     Example:
-        sketch_model("demo", num_labels=2).backbone_parameters
+        sketch_model("demo").backbone_parameters
     """
     config = load_config(name)
     loader = class_for_plan(config)
-    if num_labels is not None:
-        loader = class_for_task(name, config, num_labels=num_labels)
-        config.update({"num_labels": num_labels, "problem_type": problem_type})
+    if head is not None:
+        loader = class_for_task(name, config, head.task_type)
+        config.update(_outputs(head))
     with explained(name), torch.device("meta"):
         model = loader.from_config(config)
     model.tie_weights()
     return TaskModel.of_checkpoint(name, model)
+
+
+def _outputs(head: TaskHead) -> dict[str, Any]:
+    return {} if head.num_labels is None else {"num_labels": head.num_labels, "problem_type": head.problem_type}
 
 
 def load_as(auto_class: Any, name: str, **options: Any) -> PreTrainedModel:

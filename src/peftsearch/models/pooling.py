@@ -10,7 +10,11 @@ from peftsearch.models.location import location_of
 
 _FILE = "1_Pooling/config.json"
 # Newer versions write one word, older ones a switch for each way.
-_SWITCHES = {"pooling_mode_cls_token": "cls", "pooling_mode_mean_tokens": "mean", "pooling_mode_lasttoken": "lasttoken"}
+_SWITCHES = {
+    "pooling_mode_cls_token": "cls",
+    "pooling_mode_mean_tokens": "mean",
+    "pooling_mode_lasttoken": "lasttoken",
+}
 _WORDS = {"cls": "first token", "lasttoken": "last token", "mean": "mean of the tokens"}
 
 

@@ -283,6 +283,7 @@ class SavedResult:
         problem_type: "single_label_classification" or "regression"; None for text-to-text.
         saved_as: name of the folder that holds it: "adapter", or "model" for the whole model.
         labels: names of the classes; empty where there are none.
+        task_type: as peft names the task; empty in records of older versions, which had no other than whole texts.
     """
 
     model: str
@@ -290,6 +291,7 @@ class SavedResult:
     problem_type: str | None
     saved_as: str
     labels: tuple[str, ...] = ()
+    task_type: str = ""
 
 
 @dataclass(frozen=True)

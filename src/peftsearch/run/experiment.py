@@ -17,7 +17,7 @@ from peftsearch.models.discover import find_sites
 from peftsearch.models.earlier_head import describe_other_classes, find_other_classes
 from peftsearch.models.head import TaskModel, find_output_layer
 from peftsearch.models.left_out import left_out_note
-from peftsearch.models.load import classes_of, load_config, load_model, load_tokenizer, sketch_model
+from peftsearch.models.load import classes_of, load_config, load_task_model, load_tokenizer, sketch_model
 from peftsearch.models.max_length import max_length_of
 from peftsearch.modules.attach import attach
 from peftsearch.modules.costs import cost_at
@@ -93,7 +93,7 @@ class Experiment:
 
     def _standardised(self) -> "Experiment":
         """The same with targets of mean 0 and deviation 1, if a head learns numbers."""
-        if self.task_format.problem_type != "regression":
+        if self.task_format.head.problem_type != "regression":
             return self
         layer = find_output_layer(self._sketch.model)
         if layer is None:
@@ -138,14 +138,7 @@ class Experiment:
         Args:
             seed: of the head.
         """
-        task_format = self.task_format
-        return load_model(
-            self.model,
-            num_labels=task_format.num_labels,
-            problem_type=task_format.problem_type,
-            labels=task_format.labels,
-            seed=seed,
-        )
+        return load_task_model(self.model, self.task_format.head, seed=seed)
 
     def start_model(self, seed: int) -> TaskModel:
         """Load the pretrained model with the task head that searches and trainings start from.
@@ -161,7 +154,9 @@ class Experiment:
 
     def attach(self, loaded: TaskModel, configuration: Configuration) -> PeftModel:
         """Attach a configuration's modules to a loaded model, in place, and freeze all the rest but its head."""
-        return attach(loaded.model, configuration, sites=self.sites, head=loaded.head, task_type=self.task_type)
+        return attach(
+            loaded.model, configuration, sites=self.sites, head=loaded.head, task_type=self.task_format.head.task_type
+        )
 
     @cached_property
     def probed_heads(self) -> ProbedHeads:
@@ -202,20 +197,14 @@ class Experiment:
         task_format = self.task_format
         return TaskReading.of(self.task, max_length=task_format.max_length, choices=task_format.choices)
 
-    @property
-    def task_type(self) -> str:
-        """Name of the task in peft."""
-        return "SEQ_2_SEQ_LM" if self.task_format.num_labels is None else "SEQ_CLS"
-
     @cached_property
     def _sketch(self) -> TaskModel:
-        task_format = self.task_format
-        return sketch_model(self.model, num_labels=task_format.num_labels, problem_type=task_format.problem_type)
+        return sketch_model(self.model, self.task_format.head)
 
     @cached_property
     def head_notes(self) -> tuple[str, ...]:
         """A note for the user where the model has a head of another task."""
-        classes = find_other_classes(self._sketch, classes_of(load_config(self.model)), self.task_format.labels)
+        classes = find_other_classes(self._sketch, classes_of(load_config(self.model)), self.task_format.head.labels)
         return (describe_other_classes(classes),) if classes else ()
 
     @cached_property

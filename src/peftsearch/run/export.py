@@ -91,7 +91,7 @@ def _check_lora(saved: SavedModel, folder: Path) -> None:
     """Refuse an adapter of ours that cannot be plain LoRA, before any weights are loaded."""
     config = PeftConfig.from_pretrained(str(folder / saved.saved_as))
     if isinstance(config, PeftSearchConfig):
-        sketch = sketch_model(saved.model, num_labels=saved.num_labels, problem_type=saved.problem_type)
+        sketch = sketch_model(saved.model, saved.head)
         check_lora(_make_source(saved, get_peft_model(sketch.model, config)))
 
 

@@ -66,7 +66,7 @@ def inherit_from(run: Path, experiment: Experiment) -> FreshModules:
     _check_same_model(run, configuration, experiment)
     recipe: dict[str, Any] = {"configuration": configuration, "folder": folder}
     labels = tuple(_saved(run).get("labels") or ())
-    if not experiment.head or (labels and labels == tuple(experiment.task_format.labels)):
+    if not experiment.head or (labels and labels == tuple(experiment.task_format.head.labels)):
         return InheritedModules("configuration", notes=(_describe(run, "and its task head"),), **recipe)
     had = f"that run had the classes {', '.join(labels[:4])}" if labels else "that run names no classes"
     note = _describe(run, f"and a new task head, since {had}")

@@ -8,7 +8,7 @@ from transformers import PreTrainedModel
 
 from peftsearch.errors import RunFolderError
 from peftsearch.models.head import TaskModel
-from peftsearch.models.load import load_model
+from peftsearch.models.load import load_task_model
 from peftsearch.modules.attach import count_peft_parameters
 from peftsearch.modules.saved_adapter import load_adapter
 from peftsearch.report.results import SavedResult
@@ -16,6 +16,7 @@ from peftsearch.run.experiment import Experiment
 from peftsearch.run.folder import read_json
 from peftsearch.run.origin import choose_model
 from peftsearch.run.recipe import ADAPTER, MODEL
+from peftsearch.task_head import TaskHead
 
 
 @dataclass(frozen=True)
@@ -25,8 +26,8 @@ class SavedModel(SavedResult):
     @classmethod
     def of(cls, experiment: Experiment, saved_as: str) -> "SavedModel":
         """Describe results of an experiment that lie in folders called `saved_as`."""
-        task_format = experiment.task_format
-        return cls(experiment.model, task_format.num_labels, task_format.problem_type, saved_as, task_format.labels)
+        head = experiment.task_format.head
+        return cls(experiment.model, head.num_labels, head.problem_type, saved_as, head.labels, head.task_type)
 
     @classmethod
     def read(cls, run: Path, *, model: str = "") -> "SavedModel":
@@ -52,6 +53,13 @@ class SavedModel(SavedResult):
         if saved.saved_as not in (ADAPTER, MODEL):
             raise RunFolderError(f"'{run / 'results.json'}' names '{saved.saved_as}', but results are in {ADAPTER}/.")
         return replace(saved, model=choose_model(run, noted=saved.model, given=model))
+
+    @property
+    def head(self) -> TaskHead:
+        """The task head that the result was trained with."""
+        if not self.task_type:
+            return TaskHead.of_labels(self.num_labels, self.problem_type, self.labels)
+        return TaskHead(self.task_type, self.num_labels, self.problem_type, tuple(self.labels))
 
     def load_base(self) -> PreTrainedModel:
         """Load a new copy of the pretrained model, with an untrained task head."""
@@ -80,10 +88,4 @@ class SavedModel(SavedResult):
         return model, count_peft_parameters(model)
 
     def _load(self, weights: Path | None = None) -> TaskModel:
-        return load_model(
-            self.model,
-            num_labels=self.num_labels,
-            problem_type=self.problem_type,
-            labels=self.labels,
-            weights=weights,
-        )
+        return load_task_model(self.model, self.head, weights=weights)

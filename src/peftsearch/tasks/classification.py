@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from transformers import PreTrainedTokenizerBase
 
 from peftsearch.errors import DataError
+from peftsearch.task_head import SEQUENCE, TaskHead
 from peftsearch.tasks.encoded import EncodedDataset, pad_inputs, tokenise
 from peftsearch.tasks.metric_registry import score_task
 from peftsearch.tasks.target_scale import AS_GIVEN, TargetScale
@@ -44,19 +45,12 @@ class ClassificationFormat:
     choices = ()
 
     @property
-    def num_labels(self) -> int:
-        """Number of outputs of the head."""
-        return {Goal.CLASSIFICATION: len(self.task.labels), Goal.REGRESSION: 1, Goal.ANSWER: 2}[self.task.goal]
-
-    @property
-    def problem_type(self) -> str:
-        """The `problem_type` for the model's configuration."""
-        return "regression" if self._is_regression else "single_label_classification"
-
-    @property
-    def labels(self) -> tuple[str, ...]:
-        """Names of the classes; empty for a regression and for free answers."""
-        return self.task.labels if self.task.goal is Goal.CLASSIFICATION else ()
+    def head(self) -> TaskHead:
+        """One output for each class, one for a number, or two for a candidate."""
+        if self._is_regression:
+            return TaskHead(SEQUENCE, 1, "regression")
+        labels = self.task.labels if self.task.goal is Goal.CLASSIFICATION else ()
+        return TaskHead(SEQUENCE, len(labels) or 2, "single_label_classification", labels)
 
     @property
     def _is_regression(self) -> bool:

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from transformers import PreTrainedTokenizerBase
 
 from peftsearch.errors import DataError
+from peftsearch.task_head import TaskHead
 from peftsearch.tasks.classification import ClassificationFormat
 from peftsearch.tasks.encoded import EncodedDataset
 from peftsearch.tasks.target_scale import TargetScale
@@ -35,23 +36,13 @@ class TaskFormat(Protocol):
         ...
 
     @property
-    def num_labels(self) -> int | None:
-        """Number of outputs of the head; None for text-to-text, which has no head."""
+    def head(self) -> TaskHead:
+        """What the task asks of the model."""
         ...
 
     @property
     def class_weights(self) -> tuple[float, ...]:
         """The weight of each class in the loss; empty where all examples count alike."""
-        ...
-
-    @property
-    def problem_type(self) -> str | None:
-        """The `problem_type` for the model's configuration; None for text-to-text."""
-        ...
-
-    @property
-    def labels(self) -> tuple[str, ...]:
-        """Names of the classes, one for each output of the head; empty where outputs are no classes."""
         ...
 
     @property

@@ -14,6 +14,7 @@ from transformers import PreTrainedTokenizerBase
 from transformers.modeling_outputs import BaseModelOutput
 
 from peftsearch.errors import DataError
+from peftsearch.task_head import TEXT_TO_TEXT, TaskHead
 from peftsearch.tasks.cells import as_number
 from peftsearch.tasks.classification import class_probabilities
 from peftsearch.tasks.encoded import IGNORED_LABEL, EncodedDataset, pad_inputs, pad_rows, tokenise
@@ -75,10 +76,8 @@ class TextToTextFormat:
     max_length: int
     num_truncated: int = field(default=0, init=False)
 
-    num_labels = None
-    labels = ()
+    head = TaskHead(TEXT_TO_TEXT)
     class_weights = ()
-    problem_type = None
     scale = AS_GIVEN
 
     def __post_init__(self) -> None:

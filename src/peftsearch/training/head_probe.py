@@ -218,7 +218,7 @@ def _last_token(tensor: torch.Tensor, last: torch.Tensor) -> torch.Tensor:
     return tensor[torch.arange(len(tensor), device=tensor.device), last][:, None]
 
 
-_READS = {_first_token: "first token", _last_token: "last token", _all_tokens: "all tokens"}
+_READS: dict[_View, str] = {_first_token: "first token", _last_token: "last token", _all_tokens: "all tokens"}
 
 
 class _Backbone:

@@ -102,14 +102,15 @@ def guess_losses(task_format: TaskFormat, train: Sequence, validation: Sequence)
         for classes the negative logarithm of each label's share in training, with one added to every count, and both
         with the weights of the classes; for numbers the squared differences from the mean; None for text-to-text.
     """
-    if task_format.num_labels is None:
+    num_labels = task_format.head.num_labels
+    if num_labels is None:
         return None
-    if task_format.problem_type == "regression":
+    if task_format.head.problem_type == "regression":
         mean = fmean(train)
         return [(label - mean) ** 2 for label in validation]
     counts = Counter(train)
-    weights = task_format.class_weights or (1.0,) * task_format.num_labels
-    total = sum(weights[label] * count for label, count in counts.items()) + task_format.num_labels
+    weights = task_format.class_weights or (1.0,) * num_labels
+    total = sum(weights[label] * count for label, count in counts.items()) + num_labels
     return [-weights[label] * math.log((weights[label] * counts[label] + 1) / total) for label in validation]
 
 

@@ -1,0 +1,33 @@
+"""What a task asks of a model: transformers' class with its head, and that head's outputs."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+# Names of tasks as peft has them.
+SEQUENCE, TOKENS, TEXT_TO_TEXT = "SEQ_CLS", "TOKEN_CLS", "SEQ_2_SEQ_LM"
+
+
+@dataclass(frozen=True)
+class TaskHead:
+    """The head that a task needs.
+
+    Args:
+        task_type: as peft names the task: "SEQ_CLS" for one class or number a text, "TOKEN_CLS" for one class a token,
+            "SEQ_2_SEQ_LM" for text to text, which has no head of its own.
+        num_labels: outputs of the head; None without one.
+        problem_type: of the model's configuration; None leaves the choice to the model.
+        labels: names of the classes, for the configuration (id2label); empty for those of transformers.
+    """
+
+    task_type: str
+    num_labels: int | None = None
+    problem_type: str | None = None
+    labels: tuple[str, ...] = ()
+
+    @classmethod
+    def of_labels(
+        cls, num_labels: int | None, problem_type: str | None = None, labels: Sequence[str] = ()
+    ) -> "TaskHead":
+        """The head with one class or number a text; for no labels, that of text to text."""
+        task_type = TEXT_TO_TEXT if num_labels is None else SEQUENCE
+        return cls(task_type, num_labels, problem_type, tuple(labels))
