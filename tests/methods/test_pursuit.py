@@ -34,6 +34,7 @@ def look(lora: Lora, loss_of, *, held: int = 0) -> LoraSketch:
     def gradient(tensor: torch.Tensor) -> list[torch.Tensor]:
         return [torch.autograd.grad(loss_of(part, lora.B @ lora.A), tensor)[0] for part in (0, 1)]
 
+    sketch.draw_rows(torch.Generator().manual_seed(2))
     sketch.look_along(torch.Generator().manual_seed(1))
     sketch.read_range(gradient(lora.B))
     sketch.read_directions(gradient(lora.A))
@@ -103,12 +104,27 @@ class TestDirections:
 
     def test_a_row_of_a_noisy_direction_is_mostly_drawn(self):
         lora = Lora(nn.Linear(2, 2), 2)
-        drawn = lora.A.detach().clone()
+        drawn = (2 * torch.rand(2, 2, generator=torch.Generator().manual_seed(3)) - 1) / 2**0.5
         sketch = LoraSketch(lora, 0)
+        sketch.draw_rows(torch.Generator().manual_seed(3))
         sketch.directions = Directions(torch.eye(2), torch.ones(2), torch.tensor([1.0, 0.25]))
         rows = sketch.grown(2)["A"]
         torch.testing.assert_close(rows[0], torch.tensor([ROW_SQUARE**0.5, 0.0]))
         torch.testing.assert_close(rows[1], torch.tensor([0.0, 0.5 * ROW_SQUARE**0.5]) + 0.75**0.5 * drawn[1])
+
+    def test_rows_are_drawn_as_lora_draws_them_and_anew_for_each_component(self):
+        lora, later = Lora(nn.Linear(3000, 2), 3), Lora(nn.Linear(3000, 2), 3)
+        rows = []
+        for module, held in ((lora, 0), (later, 1)):
+            sketch = LoraSketch(module, held)
+            sketch.draw_rows(torch.Generator().manual_seed(0))
+            sketch.directions = Directions(torch.zeros(3, 3000), torch.zeros(3), torch.zeros(3))
+            rows.append(sketch.grown(3)["A"][held:])
+        # Uniform within 1 / sqrt(in), as the module itself starts.
+        torch.testing.assert_close(rows[0].std(), lora.A.std(), rtol=0.05, atol=0)
+        assert float(rows[0].abs().max()) <= float(3000**-0.5)
+        # The row of the held component is not drawn twice.
+        torch.testing.assert_close(rows[0][1:], rows[1])
 
     def test_the_crossed_square_is_the_mean_product_of_two_parts(self):
         assert crossed_square([torch.tensor([1.0, 0.0]), torch.tensor([1.0, 2.0])]) == 1.0

@@ -35,6 +35,8 @@ class Tokens(Dataset):
 
 
 class TaskFormat:
+    class_weights = ()
+
     @staticmethod
     def collate(features):
         batch = {name: torch.stack([f[name] for f in features]) for name in ("input_ids", "labels")}

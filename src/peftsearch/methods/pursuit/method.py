@@ -77,6 +77,8 @@ class Pursuit(Grower):
         generator = torch.Generator().manual_seed(self.seed)
         for sketch in sketches.values():
             sketch.look_along(generator)
+        for sketch in sketches.values():
+            sketch.draw_rows(generator)
         tensors = {p: list(module.parameters()) for p, module in others.items()}
         wanted = [*(sketch.module.B for sketch in sketches.values()), *(t for own in tensors.values() for t in own)]
         first = _by_tensor(gradients(wanted))

@@ -15,8 +15,8 @@ ROW_SQUARE = 1 / 3
 class LoraSketch:
     """A LoRA module whose first components hold what has been trained, and whose others look for directions.
 
-    Set `look_along`, take the gradients of B; set `read_range`, take those of A; then `read_directions`. The output of
-    the model is the same all the while.
+    First `draw_rows`. Set `look_along`, take the gradients of B; set `read_range`, take those of A; then
+    `read_directions`. The output of the model is the same all the while.
 
     Args:
         module: with the held components in front.
@@ -26,7 +26,15 @@ class LoraSketch:
     def __init__(self, module: Lora, held: int):
         self.module, self.held = module, held
         self.directions = Directions(module.A[:0].detach(), module.A.new_zeros(0), module.A.new_zeros(0))
-        self._drawn = module.A[held:].detach().clone()
+        self._drawn = module.A[:0].detach()
+
+    @torch.no_grad()
+    def draw_rows(self, generator: torch.Generator) -> None:
+        """Draw the rows that new ones are mixed with, as LoRA draws them, whatever else has drawn before."""
+        rows, width = self.module.A.shape
+        drawn = (2 * torch.rand(rows, width, generator=generator) - 1) / width**0.5
+        # Those of the held components were drawn before.
+        self._drawn = drawn[self.held :].to(self.module.A)
 
     @torch.no_grad()
     def look_along(self, generator: torch.Generator) -> None:
