@@ -20,7 +20,7 @@ def _write(folder, name, rows=_ROWS):
     frame = pandas.DataFrame(rows)
     if ".jsonl" in path.suffixes:
         lines = "".join(json.dumps(row) + "\n" for row in rows).encode()
-        path.write_bytes(gzip.compress(lines) if path.suffix == ".gz" else lines)
+        path.write_bytes(gzip.compress(lines, mtime=0) if path.suffix == ".gz" else lines)
     elif path.suffix == ".json":
         path.write_text(json.dumps(rows))
     elif path.suffix == ".parquet":
@@ -123,9 +123,13 @@ def test_an_empty_file_is_refused(tmp_path, content):
         ("train.parquet", b"no parquet", "can't be read as parquet"),
         ("train.csv", b"review,stars\n\xff\xfe,1\n", "not UTF-8 text: byte 0xff in line 2. .*--encoding"),
         ("train.csv", b"\xef\xbb\xbfreview,stars\na,b\nc\xe9,d\n", "not UTF-8 text: byte 0xe9 in line 3"),
-        ("train.csv.gz", gzip.compress(b"review,stars\na,b\n\xe9,1\n"), "not UTF-8 text: byte 0xe9 in line 3"),
+        (
+            "train.csv.gz",
+            gzip.compress(b"review,stars\na,b\n\xe9,1\n", mtime=0),
+            "not UTF-8 text: byte 0xe9 in line 3",
+        ),
         ("train.csv.gz", b"review,stars\na,b\n", "can't be read as csv: Not a gzipped file"),
-        ("train.csv.gz", gzip.compress(b"review,stars\na,b\n" * 99)[:-12], "can't be read as csv"),
+        ("train.csv.gz", gzip.compress(b"review,stars\na,b\n" * 99, mtime=0)[:-12], "can't be read as csv"),
         ("train.parquet.gz", b"", "Unknown extension '.parquet.gz'"),
         ("train.jsonl", b'{"review": "a", "review": "b"}', "line 1: the key 'review' is there twice"),
         ("train.json", b'{"review": "a"}\n{"review": "b"}', "Name it .jsonl"),
