@@ -7,7 +7,8 @@ import torch
 from transformers import AutoModelForSequenceClassification
 
 from peftsearch.models.head import find_head
-from peftsearch.models.load import load_model
+from peftsearch.models.load import load_model, load_task_model
+from peftsearch.task_head import TaskHead
 from peftsearch.testing.tiny_models import TINY, save_tiny, tiny_tokenizer
 
 CLASSES = ("bad", "good")
@@ -83,5 +84,5 @@ def test_a_part_that_was_pretrained_without_the_rest_of_the_head_stays(tmp_path)
 
 def test_weights_of_a_whole_fine_tuned_model_keep_their_head(tmp_path):
     folder = saved("bert", tmp_path / "bert")
-    model = load_model(folder, num_labels=2, labels=("ham", "spam"), weights=tmp_path / "bert").model
+    model = load_task_model(folder, TaskHead("SEQ_CLS", 2, labels=("ham", "spam")), weights=tmp_path / "bert").model
     assert (head_of(model) == 7).all() and json.loads((tmp_path / "bert" / "config.json").read_text())

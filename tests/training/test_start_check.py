@@ -5,6 +5,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from peftsearch.task_head import TaskHead
 from peftsearch.training.start_check import (
     DidNotStart,
     StartCheck,
@@ -14,7 +15,13 @@ from peftsearch.training.start_check import (
     next_rate,
 )
 
-CLASSES = SimpleNamespace(num_labels=2, problem_type="single_label_classification", class_weights=())
+
+def put(head, class_weights=()):
+    """What guessing reads of a task format."""
+    return SimpleNamespace(head=head, class_weights=class_weights)
+
+
+CLASSES = put(TaskHead.of_labels(2, "single_label_classification"))
 
 
 def test_classes_are_guessed_by_their_frequency():
@@ -23,24 +30,24 @@ def test_classes_are_guessed_by_their_frequency():
 
 
 def test_a_class_that_training_lacks_has_a_finite_loss():
-    three = SimpleNamespace(num_labels=3, problem_type="single_label_classification", class_weights=())
+    three = put(TaskHead.of_labels(3, "single_label_classification"))
     assert guess_losses(three, [0, 1], [2]) == pytest.approx([-math.log(1 / 5)])
 
 
 def test_with_balanced_weights_guessing_is_uniform():
-    weighted = SimpleNamespace(num_labels=2, problem_type="single_label_classification", class_weights=(0.625, 2.5))
+    weighted = put(TaskHead.of_labels(2, "single_label_classification"), class_weights=(0.625, 2.5))
     # Eight of class 0 and two of class 1 weigh 5 each, and one more for both: half each.
     expected = [0.625 * math.log(2), 2.5 * math.log(2)]
     assert guess_losses(weighted, [0] * 8 + [1] * 2, [0, 1]) == pytest.approx(expected)
 
 
 def test_numbers_are_guessed_by_their_mean():
-    numbers = SimpleNamespace(num_labels=1, problem_type="regression", class_weights=())
+    numbers = put(TaskHead.of_labels(1, "regression"))
     assert guess_losses(numbers, [1.0, 3.0], [2.0, 5.0]) == pytest.approx([0, 9])
 
 
 def test_texts_cannot_be_guessed():
-    assert guess_losses(SimpleNamespace(num_labels=None, problem_type=None, class_weights=()), [[1]], [[1]]) is None
+    assert guess_losses(put(TaskHead.of_labels(None)), [[1]], [[1]]) is None
 
 
 def test_a_loss_above_guessing_lowers_the_rate_and_one_that_stands_still_raises_it():

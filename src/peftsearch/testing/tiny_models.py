@@ -4,6 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors
 from transformers import (
     AutoModelForSeq2SeqLM,
@@ -110,8 +111,13 @@ def tiny_tokenizer() -> PreTrainedTokenizerFast:
 
 
 def save_tiny(family: str, folder: Path) -> Path:
-    """Save a tiny model and its tokenizer so that they load like any pretrained model, without a task head."""
-    model = TINY[family]()
+    """Save a tiny model and its tokenizer so that they load like any pretrained model, without a task head.
+
+    The weights are the same in every process, whatever has been drawn before.
+    """
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        model = TINY[family]()
     plain: Any = model if model.config.is_encoder_decoder else model.base_model
     plain.save_pretrained(folder)
     tiny_tokenizer().save_pretrained(folder)
