@@ -6,6 +6,7 @@ import pytest
 import torch
 from peft import PeftModel
 from torch.utils.data import Dataset
+from trainer_tasks import arguments as arguments_of_steps
 from transformers import (
     AutoModelForSequenceClassification,
     CamembertConfig,
@@ -53,17 +54,7 @@ class Text(Parity):
 
 
 def arguments(folder, **changes) -> TrainingArguments:
-    settings = {
-        "output_dir": str(folder),
-        "num_train_epochs": 2,
-        "per_device_train_batch_size": 4,
-        "learning_rate": 3e-3,
-        "report_to": "none",
-        "disable_tqdm": True,
-        "save_strategy": "no",
-        "use_cpu": True,
-    }
-    return TrainingArguments(**settings | changes)
+    return arguments_of_steps(folder, **{"max_steps": -1, "num_train_epochs": 2} | changes)
 
 
 def of_bert(folder, trainer=SearchTrainer, **changes):
