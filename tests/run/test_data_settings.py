@@ -13,7 +13,14 @@ from peftsearch.run.dry_run import describe_train
 from peftsearch.run.folder import read_json
 from peftsearch.settings import SettingError
 
-GIVEN = {"delimiter": ";", "encoding": "cp1252", "drop_missing": True, "goal": "classification", "group": "author"}
+GIVEN = {
+    "task_format": "texts",
+    "delimiter": ";",
+    "encoding": "cp1252",
+    "drop_missing": True,
+    "goal": "classification",
+    "group": "author",
+}
 
 
 @pytest.fixture

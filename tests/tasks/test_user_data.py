@@ -313,7 +313,14 @@ def test_settings_of_reading_that_do_not_fit_are_refused(tmp_path, name, setting
 
 @pytest.mark.parametrize(
     "settings",
-    [{"goal": "regression"}, {"group": "x"}, {"drop_missing": True}, {"delimiter": ";"}, {"encoding": "cp1252"}],
+    [
+        {"task_format": "texts"},
+        {"goal": "regression"},
+        {"group": "x"},
+        {"drop_missing": True},
+        {"delimiter": ";"},
+        {"encoding": "cp1252"},
+    ],
 )
 def test_settings_of_own_data_are_refused_beside_a_task(settings):
     (name,) = settings

@@ -1,4 +1,4 @@
-"""List methods, kinds, spaces, tasks, families and exports, one line an entry."""
+"""List methods, kinds, spaces, tasks, task formats, families and exports, one line an entry."""
 
 from collections.abc import Callable
 
@@ -29,6 +29,12 @@ def _tasks() -> dict[str, str]:
     return {name: TASKS[name].description for name in TASKS}
 
 
+def _task_formats() -> dict[str, str]:
+    from peftsearch.tasks.format_entry import TASK_FORMATS
+
+    return {name: TASK_FORMATS[name].description for name in TASK_FORMATS}
+
+
 def _families() -> dict[str, str]:
     from peftsearch.models.family import FAMILIES
 
@@ -46,6 +52,7 @@ LISTINGS: dict[str, Callable[[], dict[str, str]]] = {
     "kinds": _kinds,
     "spaces": _spaces,
     "tasks": _tasks,
+    "task_formats": _task_formats,
     "families": _families,
     "exports": _exports,
 }

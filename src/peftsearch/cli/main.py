@@ -29,7 +29,7 @@ commands:
   export     write a run's result as plain LoRA, a merged checkpoint or another tool's format
   push       upload a finished run to the Hugging Face hub
   plan       show sites, space and budget of a model from its configuration alone
-  list       list methods, kinds, spaces, tasks, families or exports
+  list       list methods, kinds, spaces, tasks, task_formats, families or exports
   doctor     check the installation
 
 Each command has --help. Start with:  peftsearch search --model demo --task demo --budget 0.1% --output runs/demo

@@ -26,6 +26,7 @@ from peftsearch.settings import (
 )
 from peftsearch.space.budget import Budget
 from peftsearch.space.presets import SPACES, Preset
+from peftsearch.tasks.format_entry import AUTO, TASK_FORMATS
 from peftsearch.tasks.metric_choice import read_metrics
 from peftsearch.tasks.text_files import UTF_8
 from peftsearch.training.settings import HOW_TO_TRAIN, TrainingSettings
@@ -59,6 +60,7 @@ class RunConfig(Settings):
             a hub id.
         text: text column(s) of `data`, comma-separated.
         label: label column of `data`.
+        task_format: of `data`, one of `peftsearch list task_formats`; auto recognises it by the columns, and says so.
         metric: of `data`, decides epochs, learning rates and what is handed over; others after commas are reported.
             accuracy (the default of classes), balanced_accuracy, macro_f1, f1, roc_auc, matthews; pearson (the default
             of numbers), spearman, r2, rmse, mae.
@@ -107,6 +109,7 @@ class RunConfig(Settings):
     data: str | None = None
     text: str | None = None
     label: str | None = None
+    task_format: str = AUTO
     metric: str = ""
     goal: str = limited("auto", one_of("auto", "classification", "regression"))
     group: str | None = None
@@ -160,6 +163,8 @@ class RunConfig(Settings):
         require(is_race or self.workers == 1, "workers", self.workers, f"1 with the method '{self.method_name}'")
         self.learning_rates  # noqa: B018  reads them
         read_metrics(self.metric)
+        if self.task_format != AUTO:
+            TASK_FORMATS[self.task_format]
         self._check_baselines()
 
     def _check_space(self) -> None:

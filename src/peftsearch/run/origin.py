@@ -9,7 +9,7 @@ from peftsearch.files import write_json
 from peftsearch.models.fingerprint import fingerprint
 from peftsearch.run.config import RunConfig
 from peftsearch.run.folder import read_json
-from peftsearch.tasks.user_data import data_files
+from peftsearch.tasks.user_tables import data_files
 
 logger = logging.getLogger(__name__)
 

@@ -19,7 +19,7 @@ from peftsearch.run.experiment import Experiment
 from peftsearch.run.folder import read_json
 from peftsearch.run.origin import Places
 from peftsearch.run.saved_model import SavedModel
-from peftsearch.tasks.cells import read_fields
+from peftsearch.tasks.format_entry import format_of_goal
 from peftsearch.tasks.reading import TaskReading
 from peftsearch.tasks.tables import Row, read_table, require_columns
 from peftsearch.tasks.task import Example, Goal
@@ -30,9 +30,6 @@ from peftsearch.training.evaluation import predict
 from peftsearch.training.progress import open_progress
 
 logger = logging.getLogger(__name__)
-
-# Column of the answer, and what stands before a class's name in the column of its probability.
-PREDICTION, PROBABILITY = "prediction", "probability_"
 
 
 @dataclass(frozen=True)
@@ -139,7 +136,11 @@ def run_predict(request: PredictionRequest) -> Predictions:
     model = saved.load(run)[0].to(PartialState().device)
     batch_size = request.batch_size or config.training.per_device_eval_batch_size
     outputs = _outputs(model, task_format, examples, batch_size=batch_size)
-    answered = [{**row, **_answer(output, reading)} for row, output in zip(rows, outputs, strict=True)]
+    answer = format_of_goal(Goal(reading.goal)).answer
+    answered = [
+        {**row, **answer(output, example, reading)}
+        for row, output, example in zip(rows, outputs, examples, strict=True)
+    ]
     return Predictions(tuple(answered), task_format.num_truncated)
 
 
@@ -179,13 +180,13 @@ def _examples(rows: Sequence[Row], reading: TaskReading, *, text: str, source: s
         )
     require_columns(rows, columns, source=source)
     pairs = tuple(zip(reading.fields, columns, strict=True))
-    texts = (read_fields(row, pairs, where=f"row {i} of {source}") for i, row in enumerate(rows, start=1))
-    return [reading.example(tuple(value for _, value in fields)) for fields in texts]
+    read = format_of_goal(Goal(reading.goal)).read_fields
+    return [reading.example(read(row, pairs, f"row {i} of {source}")) for i, row in enumerate(rows, start=1)]
 
 
 def _check_columns(rows: Sequence[Row], reading: TaskReading, *, source: str) -> None:
     """Refuse data with a column of the name of one that is added."""
-    added = [PREDICTION, *(PROBABILITY + label for label in reading.labels)]
+    added = format_of_goal(Goal(reading.goal)).answer_columns(reading)
     taken = [name for name in columns_of(rows) if name in added]
     if taken:
         raise DataError(
@@ -201,12 +202,3 @@ def _outputs(model: nn.Module, task_format: TaskFormat, examples: Sequence[Examp
         return predict(model, task_format, encoded, batch_size=batch_size, done=progress.update)
     finally:
         progress.close()
-
-
-def _answer(output: Any, reading: TaskReading) -> dict[str, Any]:
-    """The columns that are added to a row, with as many digits as float32 has."""
-    if not reading.labels:
-        return {PREDICTION: float(f"{output:.7g}") if isinstance(output, float) else output}
-    likeliest = max(range(len(output)), key=output.__getitem__)
-    shares = {PROBABILITY + label: float(f"{share:.7g}") for label, share in zip(reading.labels, output, strict=True)}
-    return {PREDICTION: reading.labels[likeliest], **shares}

@@ -26,7 +26,7 @@ class TaskEntry:
 
 
 # Settings of a request that say how the user's own data is read.
-_OF_DATA = ("goal", "group", "drop_missing", "delimiter", "encoding")
+_OF_DATA = ("task_format", "goal", "group", "drop_missing", "delimiter", "encoding")
 
 TASKS: Registry[TaskEntry] = Registry("task", package="peftsearch.tasks.builtin", group="peftsearch.tasks")
 

@@ -4,6 +4,9 @@ from dataclasses import dataclass
 
 from peftsearch.tasks.task import TEST, TRAIN, VALIDATION, Example, Goal, Task
 
+# Pairs of a field's label and its text.
+Fields = tuple[tuple[str, str], ...]
+
 
 @dataclass(frozen=True)
 class TaskReading:
@@ -54,11 +57,11 @@ class TaskReading:
         splits = {TRAIN: numbers, VALIDATION: (), TEST: ()}
         return Task(name, Goal(self.goal), self.labels, "", "", splits, "none", self.max_length, prefix=self.prefix)
 
-    def example(self, texts: tuple[str, ...]) -> Example:
+    def example(self, fields: Fields) -> Example:
         """An example without a label.
 
         Args:
-            texts: one for each field.
+            fields: as the task format reads them.
         """
         placeholder = {Goal.CLASSIFICATION: 0, Goal.REGRESSION: 0.0, Goal.ANSWER: ("",)}[Goal(self.goal)]
-        return Example(tuple(zip(self.fields, texts, strict=True)), placeholder)
+        return Example(fields, placeholder)

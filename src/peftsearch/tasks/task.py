@@ -113,6 +113,7 @@ class TaskRequest:
             id.
         text: comma-separated text columns of user data; by default "text".
         label: label column of user data; by default "label".
+        task_format: of user data, see `peftsearch list task_formats`; "auto" recognises it by the columns.
         metric: of user data, the metric that selects; further ones, after commas, are reported. By default accuracy
             for classes, Pearson's correlation for numbers.
         goal: whether the labels of user data are a "classification" or a "regression"; "auto" decides by how they are
@@ -131,6 +132,7 @@ class TaskRequest:
     data: str | None = None
     text: str | None = None
     label: str | None = None
+    task_format: str = "auto"
     metric: str = ""
     goal: str = "auto"
     group: str | None = None

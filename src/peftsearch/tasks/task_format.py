@@ -8,11 +8,10 @@ from transformers import PreTrainedTokenizerBase
 
 from peftsearch.errors import DataError
 from peftsearch.task_head import TaskHead
-from peftsearch.tasks.classification import ClassificationFormat
 from peftsearch.tasks.encoded import EncodedDataset
+from peftsearch.tasks.format_entry import FormatRequest, format_of_goal
 from peftsearch.tasks.target_scale import TargetScale
 from peftsearch.tasks.task import Example, Task
-from peftsearch.tasks.text_to_text import TextToTextFormat
 
 # The probability of every class, a number (or the probability of a candidate), or a text.
 Prediction = Sequence[float] | float | str
@@ -104,7 +103,7 @@ def make_task_format(
     max_length: int,
     class_weights: tuple[float, ...] = (),
 ) -> TaskFormat:
-    """Choose the format for a kind of model: text-to-text for encoder-decoders, a head for all others.
+    """Make the converter of a task for a kind of model, as the format of its goal does.
 
     Args:
         task: its goal, labels and metrics are used.
@@ -114,15 +113,9 @@ def make_task_format(
         class_weights: of each class in the loss; empty where all examples count alike.
 
     Raises:
-        DataError: for a limit below 4 tokens, or class weights for a model that writes texts.
+        DataError: for a limit below 4 tokens, or a model or class weights that the format does not fit.
     """
     if max_length < 4:
         raise DataError(f"max_length is {max_length} tokens, but must be at least 4: special tokens need room too.")
-    if not is_encoder_decoder:
-        return ClassificationFormat(task, tokenizer, max_length, class_weights)
-    if class_weights:
-        raise DataError(
-            "training.class_weights is 'balanced', but an encoder-decoder model writes labels as texts and has no "
-            "class weights. Leave it out, or take an encoder or a decoder."
-        )
-    return TextToTextFormat(task, tokenizer, max_length)
+    request = FormatRequest(task, tokenizer, is_encoder_decoder, max_length, class_weights)
+    return format_of_goal(task.goal).make(request)

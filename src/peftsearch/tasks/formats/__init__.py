@@ -1,0 +1,1 @@
+"""The built-in task formats, one file each."""

@@ -1,0 +1,132 @@
+"""One class or number a text: the text columns and the label column of a table."""
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from peftsearch.errors import DataError
+from peftsearch.tasks.cells import read_fields, read_label, read_number, read_text
+from peftsearch.tasks.drawn_splits import draw_splits
+from peftsearch.tasks.format_entry import DEFAULT_FORMAT, FormatRequest, TaskFormatEntry, register_task_format
+from peftsearch.tasks.gaps import without_gaps
+from peftsearch.tasks.labels import class_name, find_classes, find_goal
+from peftsearch.tasks.metric_choice import choose_metrics
+from peftsearch.tasks.reading import TaskReading
+from peftsearch.tasks.splits import check_splits, limit_train, warn_of_leaks, warn_of_shared_groups
+from peftsearch.tasks.tables import Table, require_columns
+from peftsearch.tasks.task import TRAIN, Example, Goal, Task, TaskRequest
+from peftsearch.tasks.user_tables import source_of
+
+if TYPE_CHECKING:
+    from peftsearch.tasks.task_format import TaskFormat
+
+MAX_LENGTH = 256
+# Column of the answer, and what stands before a class's name in the column of its probability.
+_PREDICTION, _PROBABILITY = "prediction", "probability_"
+
+
+def load(name: str, tables: Sequence[Table], request: TaskRequest) -> Task:
+    """Make a task of tables with text columns and a label column.
+
+    Args:
+        name: of the data.
+        tables: train, validation and test, as far as there are any.
+        request: its columns, number of training examples and seed.
+
+    Raises:
+        DataError: for tables that do not fit a task.
+    """
+    text = tuple(part.strip() for part in (request.text or "text").split(",") if part.strip())
+    label = request.label or "label"
+    needed = (label, request.group) if request.group else (label,)
+    for table in tables:
+        require_columns(table.rows, (*text, *needed), source=table.name)
+    tables = without_gaps(tables, text=text, needed=needed, drop=request.drop_missing)
+    goal = find_goal(tables, label, wanted=request.goal)
+    labels = find_classes(tables, label) if goal is Goal.CLASSIFICATION else ()
+    parts = [_to_examples(table, text=text, label=label, labels=labels, group=request.group) for table in tables]
+    strata = [example.target if labels else "" for example in parts[-1]]
+    splits = draw_splits(parts, strata, group=request.group, seed=request.seed)
+    train = limit_train(splits.rows[TRAIN], max_samples=request.max_train_samples, seed=request.seed)
+    rows = {**splits.rows, TRAIN: train}
+    check_splits(rows, labels=labels, source=name)
+    warn_of_leaks(rows, source=name)
+    if request.group:
+        warn_of_shared_groups(rows, column=request.group, source=name)
+    metrics = choose_metrics(request.metric, goal=goal, labels=labels, rows=rows, source=name)
+    return Task(
+        name=name,
+        goal=goal,
+        labels=labels,
+        selection_metric=metrics[0],
+        reported_metric=metrics[0],
+        splits={split: tuple(examples) for split, examples in rows.items()},
+        split_rule=splits.rule,
+        max_length=MAX_LENGTH,
+        source=source_of(name, tables),
+        other_metrics=metrics[1:],
+        seed=request.seed,
+    )
+
+
+def _to_examples(
+    table: Table, *, text: Sequence[str], label: str, labels: Sequence[str], group: str | None
+) -> list[Example]:
+    columns = tuple((f"{column}:", column) for column in text)
+    index: Mapping[str, int] = {name: i for i, name in enumerate(labels)}
+    examples = []
+    for row, where in zip(table.rows, table.places(), strict=True):
+        fields = read_fields(row, columns, where=where)
+        if labels:
+            target: int | float = index[class_name(read_label(row, label, where=where))]
+        else:
+            target = read_number(row, label, where=where)
+        examples.append(Example(fields, target, group=read_text(row, group, where=where) if group else ""))
+    return examples
+
+
+def make(request: FormatRequest) -> "TaskFormat":
+    """Make the converter for a kind of model: text-to-text for encoder-decoders, a head for all others.
+
+    Raises:
+        DataError: for class weights for a model that writes texts.
+    """
+    from peftsearch.tasks.classification import ClassificationFormat
+    from peftsearch.tasks.text_to_text import TextToTextFormat
+
+    if not request.is_encoder_decoder:
+        return ClassificationFormat(request.task, request.tokenizer, request.max_length, request.class_weights)
+    if request.class_weights:
+        raise DataError(
+            "training.class_weights is 'balanced', but an encoder-decoder model writes labels as texts and has no "
+            "class weights. Leave it out, or take an encoder or a decoder."
+        )
+    return TextToTextFormat(request.task, request.tokenizer, request.max_length)
+
+
+def answer_columns(reading: TaskReading) -> tuple[str, ...]:
+    """The prediction, and the probability of each class."""
+    return (_PREDICTION, *(_PROBABILITY + label for label in reading.labels))
+
+
+def answer(output: Any, example: Example, reading: TaskReading) -> dict[str, Any]:
+    """The columns of a prediction, with as many digits as float32 has."""
+    if not reading.labels:
+        return {_PREDICTION: float(f"{output:.7g}") if isinstance(output, float) else output}
+    likeliest = max(range(len(output)), key=output.__getitem__)
+    shares = {_PROBABILITY + label: float(f"{share:.7g}") for label, share in zip(reading.labels, output, strict=True)}
+    return {_PREDICTION: reading.labels[likeliest], **shares}
+
+
+register_task_format(
+    TaskFormatEntry(
+        DEFAULT_FORMAT,
+        "one class or number a text, which may stand in several columns",
+        (Goal.CLASSIFICATION, Goal.REGRESSION, Goal.ANSWER),
+        recognise=lambda tables, request: "",
+        load=load,
+        make=make,
+        read_fields=lambda row, columns, where: read_fields(row, columns, where=where),
+        answer_columns=answer_columns,
+        answer=answer,
+    )
+)

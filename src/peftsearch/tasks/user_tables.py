@@ -1,0 +1,79 @@
+"""The tables that the user names: one to three files, or a data set on the Hugging Face hub."""
+
+import logging
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+from peftsearch.errors import DataError
+from peftsearch.tasks.tables import Table, format_of, read_hub, read_table
+from peftsearch.tasks.task import TEST, TRAIN, VALIDATION
+from peftsearch.tasks.text_files import TextReading, is_compressed
+
+logger = logging.getLogger(__name__)
+
+_HUB_ID = re.compile(r"[\w.-]+/[\w.-]+|[\w-]+")
+
+
+def read_tables(data: str, reading: TextReading) -> tuple[str, list[Table]]:
+    """Read the task's name and its one to three tables: train, validation, test.
+
+    Args:
+        data: files or a hub id, as in `TaskRequest`.
+        reading: of text files.
+
+    Raises:
+        DataError: for data that is missing or unreadable.
+    """
+    parts = [part.strip() for part in data.split(",") if part.strip()]
+    if not 1 <= len(parts) <= 3:
+        raise DataError(f"--data names {len(parts)} files, but takes 'train[,validation[,test]]'.")
+    if len(parts) == 1 and _is_hub_id(parts[0]):
+        _refuse_reading(parts[0], reading)
+        return parts[0], _read_hub_tables(parts[0])
+    paths = [Path(part).expanduser() for part in parts]
+    stem = Path(paths[0].stem).stem if is_compressed(paths[0]) else paths[0].stem
+    name = paths[0].resolve().parent.name if stem == TRAIN else stem
+    tables = [Table(path.name, read_table(path, reading)) for path in paths]
+    logger.info("Read %s.", ", ".join(f"{len(table.rows):,} rows of {table.name}" for table in tables))
+    return name, tables
+
+
+def _refuse_reading(name: str, reading: TextReading) -> None:
+    if reading != TextReading():
+        raise DataError(
+            f"'{name}' is a data set of the hub, which knows its delimiter and encoding. Leave --delimiter and "
+            "--encoding out, or name a file that is there."
+        )
+
+
+def data_files(data: str | None) -> list[str]:
+    """List the files that `data` of a run names; none for a data set of the hub, and without any."""
+    parts = [part.strip() for part in (data or "").split(",") if part.strip()]
+    return [] if len(parts) == 1 and _is_hub_id(parts[0]) else parts
+
+
+def source_of(name: str, tables: Sequence[Table]) -> dict[str, object]:
+    """Describe the tables that were read, with the data set's id if they are from the hub."""
+    read: dict[str, object] = {"data": [table.name for table in tables], "rows": [len(table.rows) for table in tables]}
+    if any(table.left_out for table in tables):
+        read |= {"left_out": [len(table.left_out) for table in tables]}
+    return {"hub": name, **read} if tables[0].name == f"{name} {TRAIN}" else read
+
+
+def _is_hub_id(name: str) -> bool:
+    path = Path(name).expanduser()
+    return (
+        not path.exists()
+        and format_of(path) is None
+        and not is_compressed(path)
+        and _HUB_ID.fullmatch(name) is not None
+    )
+
+
+def _read_hub_tables(name: str) -> list[Table]:
+    found = read_hub(name)
+    if TRAIN not in found:
+        raise DataError(f"The data set '{name}' has no split 'train', only {', '.join(found)}. Use files instead.")
+    order = [TRAIN] + [split for split in (VALIDATION, TEST) if split in found]
+    return [Table(f"{name} {split}", found[split]) for split in order]
