@@ -1,7 +1,7 @@
 """`results.json`: everything that a run found and measured. See docs/run_folder.md."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from statistics import fmean, stdev
 from typing import Any
@@ -10,6 +10,7 @@ from peftsearch.errors import RunFolderError
 from peftsearch.report.document import read_as
 from peftsearch.report.wording import with_deviation, write_score
 from peftsearch.tasks.reading import TaskReading
+from peftsearch.tasks.tag_scores import EntityScore, mean_entities
 from peftsearch.training.probe_record import HeadProbe
 
 # Name of the search's own configuration among those that can be handed over.
@@ -26,6 +27,7 @@ class SeedScores:
         std: sample deviation over the seeds; None for one seed.
         per_seed: in the order of the seeds.
         all: mean over the seeds of every metric of the task.
+        by_entity: of tags that mark spans, type -> the means of its scores; empty for other tasks, and for validation.
     """
 
     metric: str
@@ -33,13 +35,17 @@ class SeedScores:
     std: float | None
     per_seed: tuple[float, ...]
     all: dict[str, float]
+    by_entity: dict[str, EntityScore] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, metric: str, rows: Sequence[dict[str, float]]) -> "SeedScores":
-        """Sum up the metrics of one training a row."""
+    def of(
+        cls, metric: str, rows: Sequence[dict[str, float]], by_entity: Sequence[Mapping[str, EntityScore]] = ()
+    ) -> "SeedScores":
+        """Sum up the metrics of one training a row, and its scores by type of entity."""
         values = tuple(row[metric] for row in rows)
         means = {name: fmean(row[name] for row in rows) for name in rows[0]}
-        return cls(metric, fmean(values), stdev(values) if len(values) > 1 else None, values, means)
+        deviation = stdev(values) if len(values) > 1 else None
+        return cls(metric, fmean(values), deviation, values, means, mean_entities(by_entity))
 
     @property
     def text(self) -> str:

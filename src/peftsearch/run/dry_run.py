@@ -84,6 +84,8 @@ def _describe_labels(experiment: Experiment) -> str:
     task, scale = experiment.task, experiment.task_format.scale
     if task.goal is Goal.CLASSIFICATION:
         return f"{len(task.labels)} classes: {shorten(task.labels)}"
+    if task.goal is Goal.TAGS:
+        return f"{len(task.labels)} tags: {shorten(task.labels)}"
     if task.goal is Goal.ANSWER:
         return "free answers"
     numbers = [example.number for split in task.splits.values() for example in split]

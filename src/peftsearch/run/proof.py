@@ -1,7 +1,8 @@
 """Prove a saved result: reload it from disk, count it against the budget and score it."""
 
 import logging
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from torch import nn
@@ -13,6 +14,7 @@ from peftsearch.run.saved_model import SavedModel
 from peftsearch.tasks.constant import describe_constant
 from peftsearch.tasks.encoded import EncodedSplit
 from peftsearch.tasks.metric_registry import METRICS
+from peftsearch.tasks.tag_scores import EntityScore, score_entities
 from peftsearch.tasks.task import Goal
 from peftsearch.training.evaluation import predict
 from peftsearch.training.fine_tuning import TrainingResult
@@ -32,12 +34,14 @@ class Proof:
         validation: metrics on the validation split.
         test: metrics on the test split, computed here and nowhere else.
         notes: sentences for the user about the predictions.
+        by_entity: of tags that mark spans, type -> its scores on the test split; empty for other tasks.
     """
 
     parameters: int
     validation: dict[str, float]
     test: dict[str, float]
     notes: tuple[str, ...] = ()
+    by_entity: Mapping[str, EntityScore] = field(default_factory=dict)
 
 
 def prove(
@@ -68,7 +72,7 @@ def prove(
             f"{write_score(metric, before)} in training. The saved files do not hold the trained model."
         )
     test = _Scored.of(model, experiment, "test")
-    return Proof(parameters, validation, test.metrics, test.notes)
+    return Proof(parameters, validation, test.metrics, test.notes, test.by_entity)
 
 
 def score(model: nn.Module, experiment: Experiment, split: str) -> dict[str, float]:
@@ -87,10 +91,11 @@ def score(model: nn.Module, experiment: Experiment, split: str) -> dict[str, flo
 
 @dataclass(frozen=True)
 class _Scored:
-    """Metrics of a saved model on a split, and sentences for the user about its predictions."""
+    """Metrics of a saved model on a split, sentences for the user about its predictions, and scores by entity."""
 
     metrics: dict[str, float]
-    notes: tuple[str, ...]
+    notes: tuple[str, ...] = ()
+    by_entity: Mapping[str, EntityScore] = field(default_factory=dict)
 
     @classmethod
     def of(cls, model: nn.Module, experiment: Experiment, split: str) -> "_Scored":
@@ -99,7 +104,10 @@ class _Scored:
         batch_size = experiment.training.per_device_eval_batch_size
         predictions = predict(model, task_format, data.encoded, batch_size=batch_size)
         metrics = task_format.score(predictions, data.examples)
+        if experiment.task.goal is Goal.TAGS:
+            by_entity = score_entities(predictions, data.examples, experiment.task.labels)
+            return cls(metrics, by_entity=by_entity)
         if experiment.task.goal is not Goal.REGRESSION:
-            return cls(metrics, ())
+            return cls(metrics)
         note = describe_constant(predictions, [example.number for example in data.examples], what=split)
         return cls(metrics, (note,) if note else ())

@@ -77,7 +77,8 @@ class TrainedConfiguration:
 
     def test(self, experiment: Experiment) -> SeedScores:
         """Scores on the test split in the task's reported metric."""
-        return SeedScores.of(experiment.task.reported_metric, [proof.test for proof in self.proofs])
+        by_entity = [proof.by_entity for proof in self.proofs]
+        return SeedScores.of(experiment.task.reported_metric, [proof.test for proof in self.proofs], by_entity)
 
 
 @dataclass(frozen=True)

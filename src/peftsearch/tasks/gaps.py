@@ -18,7 +18,7 @@ def without_gaps(tables: Sequence[Table], *, text: Sequence[str], needed: Sequen
     Args:
         tables: of a task.
         text: text columns, whose cells may be blank but not null.
-        needed: columns of labels and groups, whose cells may not be blank either.
+        needed: columns of labels and groups, whose cells may not be blank or an empty list either.
         drop: whether rows with a gap are left out; they are refused otherwise.
 
     Raises:
@@ -43,7 +43,8 @@ def _find_gaps(table: Table, text: Sequence[str], needed: Sequence[str]) -> dict
 
 def _is_blank(row: Row, column: str) -> bool:
     value = row.get(column)
-    return is_null(value) or (isinstance(value, str) and not value.strip())
+    is_empty = isinstance(value, list | tuple) and not value
+    return is_null(value) or is_empty or (isinstance(value, str) and not value.strip())
 
 
 def _describe(table: Table, gaps: Mapping[int, list[str]]) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from peftsearch.errors import DataError, UnknownNameError
 from peftsearch.tasks.metric_registry import METRICS, Metric
 from peftsearch.tasks.splits import shorten
+from peftsearch.tasks.tag_scheme import has_spans
 from peftsearch.tasks.task import TEST, VALIDATION, Example, Goal
 
 logger = logging.getLogger(__name__)
@@ -14,9 +15,16 @@ logger = logging.getLogger(__name__)
 _DEFAULTS: Mapping[Goal, tuple[str, ...]] = {
     Goal.CLASSIFICATION: ("accuracy", "macro_f1"),
     Goal.REGRESSION: ("pearson", "spearman", "rmse", "mae"),
+    Goal.TAGS: ("entity_f1", "entity_precision", "entity_recall", "token_accuracy"),
 }
 _SHORT = {"matthews": "matthews_correlation"}
-_KINDS = {Goal.CLASSIFICATION: "classes", Goal.REGRESSION: "numbers"}
+_KINDS = {Goal.CLASSIFICATION: "classes", Goal.REGRESSION: "numbers", Goal.TAGS: "tags"}
+# How labels are written that a metric fits.
+_HINTS = {
+    Goal.CLASSIFICATION: "For classes, write the labels as text or integers.",
+    Goal.REGRESSION: "For a regression, write the labels with a decimal point (3.0).",
+    Goal.TAGS: "Tags are a list in each row, one for each token.",
+}
 
 
 def read_metrics(text: str) -> tuple[str, ...]:
@@ -39,9 +47,10 @@ def choose_metrics(
     """Choose the metrics of a task: the one that selects first, then all others that are reported.
 
     Args:
-        text: as for `read_metrics`; empty for accuracy or Pearson's correlation.
-        goal: of the task, which predicts classes or numbers.
-        labels: class names; empty for numbers.
+        text: as for `read_metrics`; empty for accuracy, Pearson's correlation, or F1 of spans (accuracy of words where
+            tags mark none).
+        goal: of the task, which predicts classes, numbers or tags.
+        labels: names of the classes or tags; empty for numbers.
         rows: "train", "validation" and "test" -> the examples.
         source: the data in words, for errors.
 
@@ -56,20 +65,21 @@ def choose_metrics(
             _check_classes(METRICS[name], labels=labels, rows=rows, source=source)
         if METRICS[name].num_classes == 2:
             logger.info("%s is that of the class '%s'; the other class is '%s'.", name, labels[1], labels[0])
-    return tuple(dict.fromkeys((*asked, *_DEFAULTS[goal])))
+    defined = [name for name in _DEFAULTS[goal] if not METRICS[name].needs_spans or has_spans(labels)]
+    return tuple(dict.fromkeys((*asked, *defined)))
 
 
 def _check_fit(metric: Metric, *, goal: Goal, labels: Sequence[str], source: str) -> None:
     fitting = [one.name for one in METRICS.values() if one.is_offered and one.goal is goal]
     if metric.goal is not goal:
-        hint = (
-            "For a regression, write the labels with a decimal point (3.0)."
-            if goal is Goal.CLASSIFICATION
-            else "For classes, write the labels as text or integers."
-        )
         raise DataError(
             f"The metric '{metric.name}' is one of {_KINDS[metric.goal]}, but the labels of {source} are "
-            f"{_KINDS[goal]}. Metrics of {_KINDS[goal]}: {', '.join(fitting)}. {hint}"
+            f"{_KINDS[goal]}. Metrics of {_KINDS[goal]}: {', '.join(fitting)}. {_HINTS[metric.goal]}"
+        )
+    if metric.needs_spans and not has_spans(labels):
+        raise DataError(
+            f"The metric '{metric.name}' counts spans, but the tags of {source} mark none: {shorten(labels)}. "
+            "Write them as B-TYPE, I-TYPE and O, or take token_accuracy."
         )
     if metric.num_classes and len(labels) != metric.num_classes:
         raise DataError(

@@ -5,11 +5,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from peftsearch.errors import DataError, DivergedError
-from peftsearch.tasks import metrics
+from peftsearch.tasks import metrics, tag_scores
 from peftsearch.tasks.metrics import MetricInputs
 from peftsearch.tasks.task import Example, Goal, Task
 
-_CLASSES, _NUMBERS, _ANSWERS = Goal.CLASSIFICATION, Goal.REGRESSION, Goal.ANSWER
+_CLASSES, _NUMBERS, _ANSWERS, _TAGS = Goal.CLASSIFICATION, Goal.REGRESSION, Goal.ANSWER, Goal.TAGS
 
 
 @dataclass(frozen=True)
@@ -23,6 +23,7 @@ class Metric:
         compute: its value, in percent or in the unit of the labels.
         num_classes: that a task must have; 0 for any number.
         needs_every_class: whether it is defined only where every class has an example.
+        needs_spans: whether it is defined only for tags that mark spans, as BIO's do.
         is_in_percent: whether 100 is perfect; else it is in the unit of the labels, and 0 is perfect.
         is_offered: whether `--metric` takes it.
     """
@@ -33,6 +34,7 @@ class Metric:
     compute: Callable[[MetricInputs], float]
     num_classes: int = 0
     needs_every_class: bool = False
+    needs_spans: bool = False
     is_in_percent: bool = True
     is_offered: bool = True
 
@@ -136,6 +138,10 @@ METRICS: Mapping[str, Metric] = {
             _paired(metrics.token_f1),
             is_offered=False,
         ),
+        Metric("entity_f1", "entity F1", _TAGS, _paired(tag_scores.entity_f1), needs_spans=True),
+        Metric("entity_precision", "entity precision", _TAGS, _paired(tag_scores.entity_precision), needs_spans=True),
+        Metric("entity_recall", "entity recall", _TAGS, _paired(tag_scores.entity_recall), needs_spans=True),
+        Metric("token_accuracy", "token accuracy", _TAGS, _paired(tag_scores.token_accuracy)),
     )
 }
 
@@ -174,7 +180,8 @@ def score_task(task: Task, predictions: Sequence, examples: Sequence[Example]) -
 
     Args:
         task: its goal and metrics are used.
-        predictions: probabilities of every class, numbers or answers, one for each example.
+        predictions: probabilities of every class, numbers, answers or the tag index of every word, one for each
+            example.
         examples: with their targets.
 
     Returns:
@@ -183,6 +190,9 @@ def score_task(task: Task, predictions: Sequence, examples: Sequence[Example]) -
     Raises:
         DataError, DivergedError: as `measure`.
     """
+    if task.goal is Goal.TAGS:
+        gold = tag_scores.name_tags([example.tags for example in examples], task.labels)
+        return measure(task.metrics, MetricInputs(tag_scores.name_tags(predictions, task.labels), gold))
     targets, groups = [example.target for example in examples], [example.group for example in examples]
     if task.goal is Goal.CLASSIFICATION:
         return measure(task.metrics, MetricInputs.of_classes(predictions, [int(e.number) for e in examples], groups))

@@ -14,8 +14,8 @@ class MetricInputs:
     """Everything that a metric may read.
 
     Args:
-        predictions: class indices (-1 for an invalid prediction), numbers or texts.
-        targets: class indices, numbers, or tuples of gold answers, one for each prediction.
+        predictions: class indices (-1 for an invalid prediction), numbers, texts, or lists of tags.
+        targets: class indices, numbers, tuples of gold answers, or lists of tags, one for each prediction.
         groups: name of each example's group, for metrics over groups; empty for none.
         num_classes: number of classes; 0 where none are predicted.
         probabilities: of every class, a row for each prediction; empty where no classes are predicted.

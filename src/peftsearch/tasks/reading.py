@@ -13,9 +13,9 @@ class TaskReading:
     """What a finished run notes of its task, so that its data is not needed again.
 
     Args:
-        goal: "classification", "regression" or "answer".
-        fields: labels of the fields of an example, such as "sentence1:".
-        labels: names of the classes; empty for other goals.
+        goal: "classification", "regression", "answer" or "tags".
+        fields: labels of the fields of an example, such as "sentence1:"; of tags the one that all words have.
+        labels: names of the classes or tags; empty for other goals.
         prefix: first words of the source of a text-to-text model; may be empty.
         max_length: tokens kept of a row.
         numbers: that a text-to-text model of a regression chooses among; empty for others.
@@ -39,7 +39,8 @@ class TaskReading:
         """
         first = task.splits[TRAIN][0]
         numbers = tuple(map(float, choices)) if task.goal is Goal.REGRESSION else ()
-        fields = tuple(label for label, _ in first.fields)
+        labels = tuple(label for label, _ in first.fields)
+        fields = labels[:1] if task.goal is Goal.TAGS else labels
         return cls(task.goal.value, fields, task.labels, task.prefix, max_length, numbers)
 
     @property
@@ -63,5 +64,10 @@ class TaskReading:
         Args:
             fields: as the task format reads them.
         """
-        placeholder = {Goal.CLASSIFICATION: 0, Goal.REGRESSION: 0.0, Goal.ANSWER: ("",)}[Goal(self.goal)]
-        return Example(fields, placeholder)
+        placeholders = {
+            Goal.CLASSIFICATION: 0,
+            Goal.REGRESSION: 0.0,
+            Goal.ANSWER: ("",),
+            Goal.TAGS: (0,) * len(fields),
+        }
+        return Example(fields, placeholders[Goal(self.goal)])

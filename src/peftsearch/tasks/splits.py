@@ -195,6 +195,24 @@ def limit_evaluation(task: Task, *, max_samples: int, seed: int) -> Task:
     return replace(task, splits={**task.splits, **kept}, split_rule=rule)
 
 
+def check_sizes(rows: Mapping[str, Sequence[Example]], *, source: str) -> None:
+    """Refuse splits that are too small.
+
+    Args:
+        rows: "train", "validation" and "test" -> the examples.
+        source: the data in words, for errors.
+
+    Raises:
+        DataError: for fewer than two training rows (the search halves them), or an empty validation or test split.
+    """
+    for name, needed in ((TRAIN, 2), (VALIDATION, 1), (TEST, 1)):
+        if len(rows[name]) < needed:
+            raise DataError(
+                f"{source} gives {len(rows[name])} rows for the {name} split, but at least {needed} are needed. "
+                "Give more rows."
+            )
+
+
 def check_splits(rows: Mapping[str, Sequence[Example]], *, labels: Sequence[str], source: str) -> None:
     """Refuse splits from which nothing can be learned; warn of classes without a training row.
 
@@ -204,15 +222,9 @@ def check_splits(rows: Mapping[str, Sequence[Example]], *, labels: Sequence[str]
         source: the data in words, for errors.
 
     Raises:
-        DataError: for fewer than two training rows (the search halves them), an empty validation or test split, or
-            training rows that all have one label.
+        DataError: as `check_sizes`, or for training rows that all have one label.
     """
-    for name, needed in ((TRAIN, 2), (VALIDATION, 1), (TEST, 1)):
-        if len(rows[name]) < needed:
-            raise DataError(
-                f"{source} gives {len(rows[name])} rows for the {name} split, but at least {needed} are needed. "
-                "Give more rows."
-            )
+    check_sizes(rows, source=source)
     found = {example.target for example in rows[TRAIN]}
     if len(found) < 2:
         first = rows[TRAIN][0]

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from peftsearch.errors import DataError
+from peftsearch.tasks.conll import read_conll
 from peftsearch.tasks.separated import hint_of_delimiter, read_csv, read_tsv
 from peftsearch.tasks.text_files import UTF_8, TextReading, is_compressed
 
@@ -43,7 +44,7 @@ class Table:
 
 
 def read_table(path: Path, reading: TextReading = AS_USUAL) -> list[Row]:
-    """Read a csv, tsv, json, jsonl or parquet file; all but parquet may be compressed, as in "train.csv.gz".
+    """Read a csv, tsv, json, jsonl, conll or parquet file; all but parquet may be compressed, as in "train.csv.gz".
 
     Args:
         path: a file whose extension tells its format.
@@ -83,7 +84,7 @@ def format_of(path: Path) -> str | None:
 
 def _check_reading(path: Path, suffix: str, reading: TextReading) -> None:
     """Refuse settings that would be without effect."""
-    if reading.delimiter and suffix not in (".csv", ".tsv"):
+    if reading.delimiter and suffix not in (".csv", ".tsv", CONLL):
         raise DataError(f"'{path}' has no delimiter, but delimiter is {reading.delimiter!r}. Leave --delimiter out.")
     if reading.encoding != UTF_8 and suffix == _PARQUET:
         raise DataError(f"'{path}' knows its encoding, but encoding is '{reading.encoding}'. Leave --encoding out.")
@@ -195,11 +196,12 @@ def _refuse_twice(names: Sequence[str], what: str) -> None:
         raise ValueError(f"the {what} '{twice}' is there twice. Rename or remove one of them.")
 
 
-_PARQUET = ".parquet"
+_PARQUET, CONLL = ".parquet", ".conll"
 READERS: Mapping[str, Callable[[Path, TextReading], Sequence[Row]]] = {
     ".csv": read_csv,
     ".tsv": read_tsv,
     ".json": _read_json,
     ".jsonl": _read_jsonl,
+    CONLL: read_conll,
     _PARQUET: _read_parquet,
 }

@@ -15,14 +15,15 @@ TRAIN, VALIDATION, TEST = "train", "validation", "test"
 
 
 class Goal(StrEnum):
-    """The kind of a prediction: a class, a number, or free text."""
+    """The kind of a prediction: a class, a number, free text, or a class for each word."""
 
     CLASSIFICATION = "classification"
     REGRESSION = "regression"
     ANSWER = "answer"
+    TAGS = "tags"
 
 
-Target = int | float | tuple[str, ...]
+Target = int | float | tuple[str, ...] | tuple[int, ...]
 
 
 @dataclass(frozen=True)
@@ -30,8 +31,9 @@ class Example:
     """One labelled example.
 
     Args:
-        fields: pairs of a field's label, as text-to-text models read it ("sentence1:"), and its text.
-        target: a class index, a number, or the gold answers, of which any is correct.
+        fields: pairs of a field's label, as text-to-text models read it ("sentence1:"), and its text; for `Goal.TAGS`
+            a pair for each word.
+        target: a class index, a number, the gold answers, of which any is correct, or the class index of each word.
         group: name of the group that is scored together, such as all answers to one MultiRC question, or that stays in
             one split.
         candidates: answers to choose from; only for `Goal.ANSWER`.
@@ -52,7 +54,18 @@ class Example:
     def answers(self) -> tuple[str, ...]:
         """The gold answers; only for `Goal.ANSWER`."""
         assert not isinstance(self.target, int | float)
-        return self.target
+        return tuple(map(str, self.target))
+
+    @property
+    def words(self) -> tuple[str, ...]:
+        """The words; only for `Goal.TAGS`."""
+        return tuple(word for _, word in self.fields)
+
+    @property
+    def tags(self) -> tuple[int, ...]:
+        """The class index of each word; only for `Goal.TAGS`."""
+        assert not isinstance(self.target, int | float)
+        return tuple(map(int, self.target))
 
 
 @dataclass(frozen=True)
@@ -62,7 +75,8 @@ class Task:
     Args:
         name: such as "glue/rte", or the file's name for user data.
         goal: what is predicted.
-        labels: class names; text-to-text models learn `str(i)` for class i. Empty for other goals.
+        labels: names of the classes, or of the tags; text-to-text models learn `str(i)` for class i. Empty for other
+            goals.
         selection_metric: the metric that chooses checkpoints and learning rates, on the validation split.
         reported_metric: the metric that results show first.
         splits: "train", "validation" and "test" -> the examples.

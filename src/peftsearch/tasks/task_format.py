@@ -13,8 +13,8 @@ from peftsearch.tasks.format_entry import FormatRequest, format_of_goal
 from peftsearch.tasks.target_scale import TargetScale
 from peftsearch.tasks.task import Example, Task
 
-# The probability of every class, a number (or the probability of a candidate), or a text.
-Prediction = Sequence[float] | float | str
+# The probability of every class, a number (or the probability of a candidate), a text, or the tag of every word read.
+Prediction = Sequence[float] | float | str | Sequence[int]
 
 
 class TaskFormat(Protocol):
@@ -72,7 +72,8 @@ class TaskFormat(Protocol):
         """Make a padded batch of items of an `EncodedDataset`.
 
         Returns:
-            token columns (batch, tokens) and "labels": (batch,), or (batch, target tokens) for text-to-text.
+            token columns (batch, tokens) and "labels": (batch,), (batch, tokens) for tags, or (batch, target tokens)
+            for text-to-text.
         """
         ...
 

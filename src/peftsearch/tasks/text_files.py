@@ -18,8 +18,8 @@ class TextReading:
     r"""How text files are read.
 
     Args:
-        delimiter: one character between the cells of csv and tsv files, "\t" or "tab" for a tab; empty for a comma in
-            csv and a tab in tsv files.
+        delimiter: one character between the cells of csv, tsv and conll files, "\t" or "tab" for a tab; empty for a
+            comma in csv, a tab in tsv and spaces and tabs in conll files.
         encoding: of text files, by a name that Python knows; "utf-8-sig" is UTF-8 with or without a byte-order mark.
 
     Raises:

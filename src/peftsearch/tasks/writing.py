@@ -14,7 +14,7 @@ _BREAKS = ("\t", "\n", "\r")
 
 
 def as_csv(rows: Sequence[Row]) -> bytes:
-    """The rows with a line of names first, quoted where needed; a cell without a value is empty."""
+    """The rows with a line of names first, quoted where needed; a cell without a value is empty, lists are joined."""
     buffer = io.StringIO(newline="")
     writer = csv.writer(buffer, lineterminator="\n")
     names = columns_of(rows)
@@ -82,7 +82,9 @@ def columns_of(rows: Sequence[Row]) -> list[str]:
 
 
 def _cell(value: Any) -> str:
-    return "" if value is None else str(value)
+    # A list of words, which csv and tsv cannot hold as one.
+    text = " ".join(map(str, value)) if isinstance(value, list | tuple) else value
+    return "" if text is None else str(text)
 
 
 def _encoded(text: str) -> bytes:

@@ -279,6 +279,8 @@ class _Backbone:
         return sum(losses) / sum(counts)
 
     def _smallest_view(self, batch: Batch, output: ModelOutput) -> _View:
+        # A loss over all tokens could not be computed of the outputs of one.
+        batch = {name: tensor for name, tensor in batch.items() if name != "labels"}
         expected = self.replay(self._cut(batch, output, _all_tokens)).logits
         for view in (_first_token, _last_token):
             found = self.replay(self._cut(batch, output, view)).logits

@@ -33,16 +33,18 @@ def mean_loss(task_format: TaskFormat, outputs: Any, batch: Mapping[str, torch.T
 def row_losses(task_format: TaskFormat, logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
     """Compute the loss of each row of a batch, times the weight of its class.
 
-    Its mean over the rows is the loss of transformers' models; that of text models is over all tokens instead.
+    Its mean over the rows is the loss of transformers' models; that of models of texts and tags is over all tokens
+    instead.
 
     Args:
         task_format: has the weights, if there are any.
-        logits: (batch, classes); (batch, 1) for numbers; (batch, target tokens, vocabulary) for texts.
-        labels: (batch,) classes or numbers, or (batch, target tokens) with -100 where a token does not count.
+        logits: (batch, classes); (batch, 1) for numbers; (batch, target tokens, vocabulary) for texts;
+            (batch, tokens, tags) for tags.
+        labels: (batch,) classes or numbers, or (batch, tokens) with -100 where a token does not count.
 
     Returns:
-        (batch,) the negative log-likelihood, for texts its mean over the tokens that count; for numbers the squared
-        difference.
+        (batch,) the negative log-likelihood, for texts and tags its mean over the tokens that count; for numbers the
+        squared difference.
     """
     if labels.is_floating_point():
         return (logits.float().squeeze(-1) - labels) ** 2
@@ -51,8 +53,8 @@ def row_losses(task_format: TaskFormat, logits: torch.Tensor, labels: torch.Tens
         weights = torch.tensor(given, device=logits.device) if given else None
         return cross_entropy(logits.float(), labels, weight=weights, reduction="none")
     # Row by row: the logits of a whole batch in float32 may not fit into memory.
-    return torch.stack([_of_text(*row) for row in zip(logits, labels, strict=True)])
+    return torch.stack([_of_tokens(*row) for row in zip(logits, labels, strict=True)])
 
 
-def _of_text(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+def _of_tokens(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
     return cross_entropy(logits.float(), labels, ignore_index=IGNORED)

@@ -20,9 +20,11 @@ from peftsearch.exports.adapterhub.layout import (
 from peftsearch.exports.export_format import ExportFormat, register_format
 from peftsearch.exports.refusal import refuse
 from peftsearch.exports.source import Source
+from peftsearch.models.task_type import task_type_of
 from peftsearch.modules.adapted_layer import AdaptedLayer
 from peftsearch.modules.peft_module import PeftModule
 from peftsearch.modules.plain_forms import LoraUpdate, PlainBottleneck
+from peftsearch.task_head import TOKENS
 
 _WHAT = "an AdapterHub adapter"
 _INSTEAD = "Export it as lora or merged if that is possible, or use the adapter itself with `import peftsearch`."
@@ -50,12 +52,15 @@ def write(source: Source, folder: Path) -> tuple[str, ...]:
     own rank.
 
     Raises:
-        ExportError: for a model without a layout, or naming the sites and kinds that the library cannot express.
+        ExportError: for a model without a layout, for a head over tokens, or naming the sites and kinds that the
+            library cannot express.
     """
     layout = LAYOUTS.get(source.base.config.model_type)
     if layout is None or not source.has_adapter:
         held = f"adapters on models of the types {', '.join(LAYOUTS)}"
         raise ExportError(f"AdapterHub's format is written for {held}, not for '{source.name}'. {_INSTEAD}")
+    if task_type_of(source.base) == TOKENS:
+        raise ExportError(f"AdapterHub's format is written for heads over whole texts, not over tokens. {_INSTEAD}")
     contents = _read(source, layout)
     refuse(_WHAT, contents.reasons, instead=_INSTEAD)
     if not contents.loras and not contents.bottlenecks:

@@ -16,6 +16,7 @@ from peftsearch.report.run.summary import size_rows
 from peftsearch.report.run.usage import Usage, usage_of
 from peftsearch.report.verdict import verdict
 from peftsearch.report.wording import write_score
+from peftsearch.task_head import TOKENS
 from peftsearch.tasks.benchmark import HUB_NAMES
 from peftsearch.tasks.metric_registry import METRICS
 
@@ -31,6 +32,10 @@ _HUB_METRICS = {
     "r2": "r_squared",
     "mae": "mae",
     "exact_match": "exact_match",
+    "entity_f1": "f1",
+    "entity_precision": "precision",
+    "entity_recall": "recall",
+    "token_accuracy": "accuracy",
 }
 _NAMES = {"peft": "PEFT", "peftsearch": "peftsearch", "python": "Python", "torch": "PyTorch"}
 
@@ -59,7 +64,7 @@ def make_run_card(record: RunRecord, *, usage: Usage) -> ModelCard:
         base_model=origin.base_model,
         library_name=usage.library,
         datasets=[name] if (name := dataset_id(results)) else None,
-        pipeline_tag="text-classification" if results.saved.num_labels else None,
+        pipeline_tag=_hub_task(results) if results.saved.num_labels else None,
         # The hub tells adapters from fine-tuned models by the library.
         tags=origin.all_tags if usage.library == "peft" else list(origin.tags),
         metrics=sorted({score.metric_type for score in scores}),
@@ -85,8 +90,8 @@ def _eval_results(results: Results) -> list[EvalResult]:
     name = dataset_id(results)
     return [
         EvalResult(
-            task_type="text-classification",
-            task_name="Text Classification",
+            task_type=_hub_task(results),
+            task_name=_hub_task(results).replace("-", " ").title(),
             dataset_type=name or _slug(results.task),
             dataset_name=results.task,
             dataset_config=results.split.source.get("configuration"),
@@ -97,6 +102,11 @@ def _eval_results(results: Results) -> list[EvalResult]:
         for metric, value in sorted(results.test.all.items())
         if metric in _HUB_METRICS
     ]
+
+
+def _hub_task(results: Results) -> str:
+    """The hub's name of the task, in its lists of models and of scores."""
+    return "token-classification" if results.saved.task_type == TOKENS else "text-classification"
 
 
 def _slug(text: str) -> str:

@@ -100,8 +100,23 @@ def _scores(results: Results) -> Section:
         "Did it pay off?" if results.space else "Scores",
         tuple(text),
         charts=(chart,) if chart else (),
-        tables=(table, ladder) if ladder else (table,),
+        tables=tuple(found for found in (table, ladder, _by_entity(results)) if found),
     )
+
+
+def _by_entity(results: Results) -> TextTable | None:
+    """F1 of each type of entity on the test split, of everything that was trained; None for other tasks."""
+    found = results.test.by_entity
+    if not found:
+        return None
+    others = [entry for entry in entries(results)[1:] if entry.test.by_entity]
+    header = ("entity", "spans in test", "precision", "recall", "F1", *(f"F1, {entry.name}" for entry in others))
+    rows = []
+    for name, score in found.items():
+        compared = (entry.test.by_entity.get(name) for entry in others)
+        values = (score.precision, score.recall, score.f1, *(other.f1 if other else 0.0 for other in compared))
+        rows.append((name, f"{score.spans:,}", *(f"{value:.2f}" for value in values)))
+    return TextTable("Scores by type of entity on the test split, in percent", header, tuple(rows))
 
 
 def _entry(entry: TrainedEntry) -> tuple[str, ...]:

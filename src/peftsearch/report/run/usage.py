@@ -6,6 +6,7 @@ from pathlib import Path
 
 from peftsearch.report.results import Results
 from peftsearch.report.run.record import RunRecord
+from peftsearch.task_head import TOKENS
 
 # What stands for a folder that has no name elsewhere.
 _HERE = "path/to/this/folder"
@@ -56,7 +57,10 @@ def usage_of(record: RunRecord, folder: Path, *, place: str = "") -> Usage:
 
 
 def _auto_class(results: Results) -> str:
-    return "AutoModelForSequenceClassification" if results.saved.num_labels else "AutoModelForSeq2SeqLM"
+    saved = results.saved
+    if saved.task_type == TOKENS:
+        return "AutoModelForTokenClassification"
+    return "AutoModelForSequenceClassification" if saved.num_labels else "AutoModelForSeq2SeqLM"
 
 
 def _adapter_code(results: Results, adapter: str) -> str:
