@@ -5,7 +5,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from peftsearch.task_head import TaskHead
+from peftsearch.task_head import TOKENS, TaskHead
 from peftsearch.training.start_check import (
     DidNotStart,
     StartCheck,
@@ -48,6 +48,14 @@ def test_numbers_are_guessed_by_their_mean():
 
 def test_texts_cannot_be_guessed():
     assert guess_losses(put(TaskHead.of_labels(None)), [[1]], [[1]]) is None
+
+
+def test_tags_are_guessed_by_their_frequency_among_words():
+    # Of the words 3 have tag 0 and 1 has tag 1; with one added shares of 4/6 and 2/6. Other tokens do not count.
+    tags = put(TaskHead(TOKENS, 2))
+    train, validation = [[-100, 0, -100, 0], [0, 1, -100]], [[-100, 0, 1], [1, -100]]
+    expected = [-(math.log(4 / 6) + math.log(2 / 6)) / 2, -math.log(2 / 6)]
+    assert guess_losses(tags, train, validation) == pytest.approx(expected)
 
 
 def test_a_loss_above_guessing_lowers_the_rate_and_one_that_stands_still_raises_it():
