@@ -1,4 +1,6 @@
-"""Every registered task whose data is at hand."""
+"""Every registered task whose data is at hand, and a task of each format that reads the user's own."""
+
+import json
 
 import pytest
 
@@ -17,3 +19,12 @@ class TestTasks(TaskTests):
             return load_task(TaskRequest(task=request.param, data_dir=str(data_dir)))
         except DataError as error:
             pytest.skip(str(error)) if request.param == "demo" else pytest.fail(str(error))
+
+
+class TestTokens(TaskTests):
+    @pytest.fixture
+    def task(self, tmp_path):
+        rows = [{"tokens": ["in", "Oslo", f"{i}"], "tags": ["O", "B-city" if i % 3 else "O", "O"]} for i in range(30)]
+        path = tmp_path / "cities.jsonl"
+        path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+        return load_task(TaskRequest(data=str(path)))

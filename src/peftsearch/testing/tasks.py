@@ -1,10 +1,15 @@
-"""The contract of tasks: complete splits and metrics, and examples that models of both sorts can read and answer."""
+"""The contract of tasks: complete splits and metrics, and examples that models can read and answer, of both sorts.
+
+Tags are not for models that write texts, and are refused there.
+"""
 
 from collections.abc import Sequence
 from typing import Any
 
 import pytest
 
+from peftsearch.errors import DataError
+from peftsearch.tasks.encoded import IGNORED_LABEL
 from peftsearch.tasks.metric_registry import METRICS
 from peftsearch.tasks.task import Example, Goal, Task
 from peftsearch.tasks.task_format import make_task_format
@@ -34,6 +39,10 @@ class TaskTests:
     @pytest.mark.parametrize("is_text", [False, True])
     def test_gold_predictions_score_100(self, task, is_text):
         tokenizer, length = tiny_tokenizer(), task.max_length
+        if is_text and task.goal is Goal.TAGS:
+            with pytest.raises(DataError, match="encoder-decoder"):
+                make_task_format(task, tokenizer=tokenizer, is_encoder_decoder=is_text, max_length=length)
+            return
         task_format = make_task_format(task, tokenizer=tokenizer, is_encoder_decoder=is_text, max_length=length)
         examples = _mixed(task.splits["test"])
         encoded = task_format.encode(examples)
@@ -65,6 +74,8 @@ def _mixed(examples: Sequence[Example]) -> list[Example]:
 
 
 def _numbers(labels: list[Any], goal: Goal) -> list[Any]:
+    if goal is Goal.TAGS:
+        return [[tag for tag in row if tag != IGNORED_LABEL] for row in labels]
     if goal is Goal.CLASSIFICATION:
         return [_certain(int(label), int(max(labels)) + 1) for label in labels]
     return [float(label) for label in labels]
