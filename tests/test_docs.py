@@ -40,7 +40,7 @@ def data_folder(tmp_path_factory):
         patch.chdir(folder)
         (program,) = python_of("data.md")
         exec(compile(program, "data.md", "exec"), {})
-    for title, text in blocks("data.md", "csv"):
+    for title, text in blocks("data.md", "csv") + blocks("data.md", "json"):
         (folder / title).write_text(text, encoding="utf-8")
     return folder
 
@@ -49,7 +49,7 @@ CONSOLE = [text.removeprefix("$ peftsearch ").split("\n", 1) for _, text in bloc
 
 
 def test_the_page_on_data_shows_a_good_run_and_errors():
-    assert len(CONSOLE) == 7
+    assert len(CONSOLE) == 8
 
 
 @pytest.mark.parametrize("command,shown", CONSOLE, ids=[shown.split(":")[-1][:40].strip() for _, shown in CONSOLE])

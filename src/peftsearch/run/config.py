@@ -56,14 +56,15 @@ class RunConfig(Settings):
     Args:
         model: "demo", a folder, a .gguf file or a hub id.
         task: "glue/NAME", "superglue/NAME" or "demo"; see `peftsearch list tasks`.
-        data: instead of a task, files "train.csv[,valid.csv[,test.csv]]" (csv, tsv, json, jsonl, parquet; also .gz) or
-            a hub id.
-        text: text column(s) of `data`, comma-separated.
-        label: label column of `data`.
+        data: instead of a task, files "train.csv[,valid.csv[,test.csv]]" (csv, tsv, json, jsonl, parquet, conll; also
+            .gz) or a hub id.
+        text: text column(s) of `data`, comma-separated; by default text, or tokens where a row is a list of words.
+        label: label column of `data`; by default label, or tags where a row is a list of words.
         task_format: of `data`, one of `peftsearch list task_formats`; auto recognises it by the columns, and says so.
         metric: of `data`, decides epochs, learning rates and what is handed over; others after commas are reported.
             accuracy (the default of classes), balanced_accuracy, macro_f1, f1, roc_auc, matthews; pearson (the default
-            of numbers), spearman, r2, rmse, mae.
+            of numbers), spearman, r2, rmse, mae; entity_f1 (the default of tags that mark spans), entity_precision,
+            entity_recall, token_accuracy.
         goal: whether the labels of `data` are a classification or a regression; auto takes decimal numbers for a
             regression.
         group: column of `data` whose equal values never stand on two sides of a drawn split.

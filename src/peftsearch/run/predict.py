@@ -66,7 +66,7 @@ class PredictionRequest:
 
     Args:
         run: the run folder.
-        data: a csv, tsv, json, jsonl or parquet file, or rows; a label column may be missing.
+        data: a csv, tsv, json, jsonl, parquet or conll file, or rows; a label column may be missing.
         text: comma-separated text columns, one for each that the run was trained on; empty for the same names.
         batch_size: rows of a pass; 0 takes the run's own of evaluation.
         model: the pretrained model, if it is no longer where the run says; else empty.
