@@ -3,6 +3,8 @@
 import logging
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import BertTokenizer, PreTrainedTokenizerFast
 
@@ -64,3 +66,17 @@ def test_a_tokenizer_without_word_ids_is_refused():
 
     with pytest.raises(ModelError, match="is a Slow, which does not tell the words that its tokens are of"):
         check_word_ids(Slow())
+
+
+WORDS = st.lists(
+    st.one_of(st.text(max_size=6), st.sampled_from(["[SEP]", "</s>", "New York", "\u200d", "\x00"])), min_size=1
+)
+
+
+@pytest.mark.parametrize("tokenizer", [pieces(), tiny_tokenizer()], ids=["pieces", "bytes"])
+@given(rows=st.lists(WORDS, min_size=1, max_size=4))
+@settings(deadline=None)
+def test_every_word_within_the_limit_has_a_start(tokenizer, rows):
+    found = tokenise_words(rows, tokenizer=tokenizer, max_length=10_000)
+    for words, starts, ids in zip(rows, found.starts, found.columns["input_ids"], strict=True):
+        assert len(starts) == len(words) and starts == sorted(set(starts)) and starts[-1] < len(ids)

@@ -1,12 +1,16 @@
 """A probed head against scikit-learn's logistic regression on the same features, and on every sort of head."""
 
+import math
+
 import pytest
 import torch
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import log_loss
+from transformers import AutoModelForTokenClassification
 
 from peftsearch.models.head import find_head
 from peftsearch.testing import TINY
+from peftsearch.testing.tiny_models import CONFIGS
 from peftsearch.training.head_probe import head_parameters, probe_head
 
 CLASSIFIERS = [name for name, make in TINY.items() if not make().config.is_encoder_decoder]
@@ -110,3 +114,17 @@ def test_the_record_says_what_the_head_reads(family, reads):
     model = TINY[family]().eval()
     given = batches(3, 0)
     assert probe_head(model, find_head(model), train=given, validation=given, seed=0).reads == reads
+
+
+@pytest.mark.parametrize("family", ["bert", "llama", "gpt2"])
+def test_a_head_over_tokens_reads_them_all(family):
+    model = AutoModelForTokenClassification.from_config(CONFIGS[family](), attn_implementation="eager")
+    given = []
+    for batch in batches(6, 0):
+        ids = 10 + batch["input_ids"] % 2
+        labels = (ids % 2).index_fill(1, torch.tensor([0, 3]), -100)
+        given.append({**batch, "input_ids": ids, "labels": labels})
+    found = probe_head(model, find_head(model), train=given[:4], validation=given[4:], seed=0)
+    assert found.reads == "all tokens"
+    # Half of the words have each label, which the token itself decides.
+    assert found.fresh_loss == pytest.approx(math.log(2), abs=0.2) and found.lowest_loss < 0.5

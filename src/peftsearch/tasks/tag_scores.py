@@ -1,6 +1,6 @@
 """Scores of predicted tags: by whole spans, as seqeval counts them, and by words."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 from typing import Any
@@ -32,6 +32,8 @@ class EntityScore:
     spans: int
 
 
+# Rows of seqeval's report that are means.
+_OVER_TYPES = ("micro avg", "macro avg", "weighted avg")
 _NOTHING = EntityScore(0.0, 0.0, 0.0, 0)
 
 
@@ -82,21 +84,25 @@ def entity_f1(predictions: Tags, targets: Tags) -> float:
     """F1 of the spans of all types together; 0 where there are none."""
     from seqeval.metrics import f1_score
 
-    return 100 * float(f1_score(targets, predictions, zero_division=0))
+    return _of_spans(f1_score, predictions, targets)
 
 
 def entity_precision(predictions: Tags, targets: Tags) -> float:
     """Share of the predicted spans that are right in type and in both ends; 0 where none is predicted."""
     from seqeval.metrics import precision_score
 
-    return 100 * float(precision_score(targets, predictions, zero_division=0))
+    return _of_spans(precision_score, predictions, targets)
 
 
 def entity_recall(predictions: Tags, targets: Tags) -> float:
     """Share of the spans that are predicted right in type and in both ends; 0 where there are none."""
     from seqeval.metrics import recall_score
 
-    return 100 * float(recall_score(targets, predictions, zero_division=0))
+    return _of_spans(recall_score, predictions, targets)
+
+
+def _of_spans(score: Callable[..., Any], predictions: Tags, targets: Tags) -> float:
+    return 100 * float(score(targets, predictions, zero_division=0))
 
 
 def token_accuracy(predictions: Tags, targets: Tags) -> float:
@@ -120,13 +126,15 @@ def score_entities(
     """
     if not has_spans(labels):
         return {}
-    from seqeval.metrics import classification_report
+    from seqeval import metrics
 
     targets = name_tags([example.tags for example in examples], labels)
     found = name_tags(complete_tags(predictions, examples), labels)
-    report: Any = classification_report(targets, found, output_dict=True, zero_division=0)
-    return {
-        name: EntityScore(*(100 * float(row[key]) for key in ("precision", "recall", "f1-score")), int(row["support"]))
-        for name, row in report.items()
-        if name not in ("micro avg", "macro avg", "weighted avg")
-    }
+    make_report: Callable[..., Any] = metrics.classification_report
+    report = make_report(targets, found, output_dict=True, zero_division=0)
+    return {name: _as_score(row) for name, row in report.items() if name not in _OVER_TYPES}
+
+
+def _as_score(row: Mapping[str, float]) -> EntityScore:
+    precision, recall, f1 = (100 * float(row[key]) for key in ("precision", "recall", "f1-score"))
+    return EntityScore(precision, recall, f1, int(row["support"]))
