@@ -50,7 +50,7 @@ def test_plan_shows_sites_by_role(capsys):
         ("kinds", "lnfit"),
         ("spaces", "s3delta_l"),
         ("tasks", "glue/rte"),
-        ("task_formats", "texts"),
+        ("task_formats", "tokens"),
         ("families", "t5"),
         ("exports", "servable"),
     ],

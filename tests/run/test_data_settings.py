@@ -75,6 +75,11 @@ def test_they_are_flags_and_keys_of_a_file(tmp_path):
         parse_run("train", ["--model", "demo", "--data", "a.csv", "--configuration", "lora", "--goal", "ranking"])
 
 
+def test_a_task_format_that_is_not_there_is_refused_before_data_is_read():
+    with pytest.raises(errors.UnknownNameError, match="Unknown task format 'token'. Did you mean 'tokens'"):
+        parse_run("train", ["--model", "demo", "--data", "a.csv", "--configuration", "lora", "--task_format", "token"])
+
+
 def test_a_task_of_a_comparison_takes_them_all():
     task = {"name": "films", "data": "films.csv.gz", "max_eval_samples": 5, **GIVEN}
     assert TaskList.of([task]).to_plain() == [task]

@@ -90,13 +90,14 @@ def split_large(train: Sequence[T], validation: Sequence[T], *, seed: int) -> Sp
     )
 
 
-def split_one(rows: Sequence[T], strata: Sequence[object], *, seed: int) -> Splits:
+def split_one(rows: Sequence[T], strata: Sequence[object], *, seed: int, by: str = "class") -> Splits:
     """Split one table about 80/10/10 within each stratum; the first row of each stratum goes to the training split.
 
     Args:
         rows: rows of the table.
         strata: the class of each row; for a regression the same value for all rows.
         seed: of the permutation.
+        by: what the strata are, in words.
     """
     order = sorted(permutation(len(rows), seed), key=lambda i: str(strata[i]))
     split_rows: dict[str, list] = {TRAIN: [], VALIDATION: [], TEST: []}
@@ -111,10 +112,12 @@ def split_one(rows: Sequence[T], strata: Sequence[object], *, seed: int) -> Spli
             continue
         split_rows[deal[dealt % 10]].append(rows[i])
         dealt += 1
-    return Splits(split_rows, f"one file permuted (seed {seed}): about 80/10/10 train/validation/test in each class")
+    return Splits(split_rows, f"one file permuted (seed {seed}): about 80/10/10 train/validation/test in each {by}")
 
 
-def split_groups(parts: Sequence[Sequence[Example]], strata: Sequence[object], *, column: str, seed: int) -> Splits:
+def split_groups(
+    parts: Sequence[Sequence[Example]], strata: Sequence[object], *, column: str, seed: int, by: str = "class"
+) -> Splits:
     """Split like `split_one` or `split_small`, with all rows of a group in one split.
 
     Args:
@@ -122,6 +125,7 @@ def split_groups(parts: Sequence[Sequence[Example]], strata: Sequence[object], *
         strata: the class of each row of the last table; for a regression the same value for all rows.
         column: of the groups, for errors.
         seed: of the draw.
+        by: what the strata are, in words.
 
     Raises:
         DataError: for fewer groups than splits.
@@ -137,7 +141,7 @@ def split_groups(parts: Sequence[Sequence[Example]], strata: Sequence[object], *
     validation, test = ([divided[i] for i in fold] for fold in folds[:2])
     rest = list(train[0]) if train else [divided[i] for i in sorted(i for fold in folds[2:] for i in fold)]
     what = "second file halved" if train else "one file split"
-    rule = f"{what} by the groups of '{column}' (seed {seed}), with like shares of each class as far as they allow"
+    rule = f"{what} by the groups of '{column}' (seed {seed}), with like shares of each {by} as far as they allow"
     return Splits({TRAIN: rest, VALIDATION: validation, TEST: test}, rule)
 
 

@@ -72,6 +72,7 @@ def test_a_drawn_split_shares_rare_tags(tmp_path):
     counts = Counter(name for name, split in task.splits.items() for example in split if rare in example.tags)
     assert counts == {"train": 17, "validation": 2, "test": 2}
     assert sum(map(len, task.splits.values())) == 121
+    assert task.split_rule.endswith("about 80/10/10 train/validation/test in each rarest tag of a row")
 
 
 def test_tags_without_spans_are_scored_by_words(tmp_path, caplog):

@@ -76,7 +76,8 @@ def load(name: str, tables: Sequence[Table], request: TaskRequest) -> Task:
     labels = _find_tags(read, tables)
     tell_scheme([row.tags for row in read[0]], source=tables[0].name)
     parts = [_to_examples(rows, words=needed[0], labels=labels) for rows in read]
-    splits = draw_splits(parts, _rarest_tags(parts[-1]), group=request.group, seed=request.seed)
+    strata = _rarest_tags(parts[-1])
+    splits = draw_splits(parts, strata, group=request.group, seed=request.seed, by="rarest tag of a row")
     train = limit_train(splits.rows[TRAIN], max_samples=request.max_train_samples, seed=request.seed)
     rows = {**splits.rows, TRAIN: train}
     _check_splits(rows, labels=labels, source=name)
