@@ -15,6 +15,7 @@ from peftsearch.cli.main import main
 from peftsearch.run.config import make_config
 from peftsearch.run.dry_run import describe_search
 from peftsearch.run.export import run_export
+from peftsearch.testing import save_tiny
 
 TAGS = ("O", "B-city", "I-city", "B-name")
 
@@ -42,12 +43,20 @@ def names(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def found(names, tiny_folder, tmp_path_factory):
+def model(tmp_path_factory):
+    """A tiny model whose weights are the same whatever ran before."""
+    torch.manual_seed(0)
+    return str(save_tiny("bert", tmp_path_factory.mktemp("bert")))
+
+
+@pytest.fixture(scope="module")
+def found(names, model, tmp_path_factory):
     """A finished search by the default method, beside uniform LoRA."""
-    training = {"num_train_epochs": 3, "per_device_train_batch_size": 8, "learning_rate": 1e-2}
+    training = {"num_train_epochs": 6, "per_device_train_batch_size": 8, "learning_rate": 1e-2}
     return search(
-        model=tiny_folder("bert"),
+        model=model,
         data=names,
+        keep="searched",
         budget="600",
         output=str(tmp_path_factory.mktemp("tags") / "run"),
         training=training,
@@ -88,12 +97,11 @@ def plain_tags(model, tokenizer, words):
     return [model.config.id2label[likeliest[ids.index(word)]] for word in range(len(words))]
 
 
-def test_plain_peft_and_the_merged_checkpoint_give_the_same_tags(found, rows, tiny_folder, tmp_path):
-    folder = tiny_folder("bert")
-    tokenizer = AutoTokenizer.from_pretrained(folder)
+def test_plain_peft_and_the_merged_checkpoint_give_the_same_tags(found, rows, model, tmp_path):
+    tokenizer = AutoTokenizer.from_pretrained(model)
     expected = [row["tags"] for row in predict(found.folder, [{"tokens": row["tokens"]} for row in rows]).rows]
     names = dict(enumerate(TAGS))
-    base = AutoModelForTokenClassification.from_pretrained(folder, num_labels=len(TAGS), id2label=names)
+    base = AutoModelForTokenClassification.from_pretrained(model, num_labels=len(TAGS), id2label=names)
     run_export(found.folder, format="lora", output=tmp_path / "lora")
     assert any("classifier" in name for name in load_file(tmp_path / "lora" / "adapter_model.safetensors"))
     assert json.loads((tmp_path / "lora" / "adapter_config.json").read_text())["task_type"] == "TOKEN_CLS"

@@ -443,4 +443,9 @@ class Results:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data for JSON."""
-        return json.loads(json.dumps(asdict(self)))
+        return json.loads(json.dumps(asdict(self, dict_factory=_without_entities)))
+
+
+def _without_entities(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """The fields of a record but for scores by entity where there are none: other tasks keep their form."""
+    return dict(pair for pair in pairs if pair != ("by_entity", {}))
