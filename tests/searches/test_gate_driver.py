@@ -5,6 +5,7 @@ import json
 import pytest
 import torch
 from torch.utils.data import Dataset
+from two_classes import TwoClasses
 
 from peftsearch.errors import TrainingError
 from peftsearch.methods.bipeft.method import Bipeft
@@ -34,15 +35,6 @@ class Tokens(Dataset):
         return {"input_ids": self.ids[i], "labels": self.ids[i, 0] % 2, "length": 6}
 
 
-class TaskFormat:
-    class_weights = ()
-
-    @staticmethod
-    def collate(features):
-        batch = {name: torch.stack([f[name] for f in features]) for name in ("input_ids", "labels")}
-        return batch | {"attention_mask": torch.ones_like(batch["input_ids"])}
-
-
 def build(
     tmp_path, *, steps: int = 8, method: BipeftSettings | None = None, learning_rate: float = 1e-2
 ) -> SupernetTrainer:
@@ -52,7 +44,7 @@ def build(
     space = SearchSpace.build(SPACES["s2"], sites=sites, cost=cost_at)
     adapted = attach(model, space.largest, sites=sites, head=("classifier",), task_type="SEQ_CLS")
     settings = method or BipeftSettings(max_triggers=4, warmup=2, window=1, threshold=-1.0, weight_warmup=1)
-    data = SearchData(TaskFormat(), Tokens(8 * steps), Tokens(8 * steps), EncodedSplit((), Tokens(8)), "accuracy")
+    data = SearchData(TwoClasses(), Tokens(8 * steps), Tokens(8 * steps), EncodedSplit((), Tokens(8)), "accuracy")
     training = TrainingSettings(per_device_train_batch_size=8, learning_rate=learning_rate)
     host = TaskHost(data, training, Phase("search", tmp_path, 0, steps))
     strategy = Bipeft(space, budgets=[800], settings=settings, planned_steps=steps)

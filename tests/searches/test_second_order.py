@@ -4,7 +4,8 @@ import copy
 
 import pytest
 import torch
-from test_gate_driver import TaskFormat, Tokens
+from test_gate_driver import Tokens
+from two_classes import TwoClasses
 
 from peftsearch.methods.s3delta.method import S3Delta
 from peftsearch.methods.s3delta.settings import S3DeltaSettings
@@ -111,7 +112,7 @@ def build(tmp_path, steps: int = 3, order: str = "second", **training) -> Supern
     sites = find_sites(model)
     space = SearchSpace.build(SPACES["s3delta_m"], sites=sites, cost=num_parameters)
     adapted = attach(model, space.largest, sites=sites, head=("classifier",), task_type="SEQ_CLS")
-    data = SearchData(TaskFormat(), Tokens(8 * steps), Tokens(8 * steps), EncodedSplit((), Tokens(8)), "accuracy")
+    data = SearchData(TwoClasses(), Tokens(8 * steps), Tokens(8 * steps), EncodedSplit((), Tokens(8)), "accuracy")
     settings = TrainingSettings(per_device_train_batch_size=8, learning_rate=1e-2, **training)
     host = TaskHost(data, settings, Phase("search", tmp_path, 0, steps))
     strategy = S3Delta(space, budgets=[300], settings=S3DeltaSettings(order=order), planned_steps=steps)
@@ -121,7 +122,7 @@ def build(tmp_path, steps: int = 3, order: str = "second", **training) -> Supern
 def test_an_architecture_step_restores_weights_gradients_and_moments_exactly(tmp_path):
     trainer = build(tmp_path)
     trainer.create_optimizer_and_scheduler(3)
-    inputs = TaskFormat.collate([Tokens(8)[i] for i in range(8)])
+    inputs = TwoClasses().collate([Tokens(8)[i] for i in range(8)])
     parameters = [p for p in trainer.model.parameters() if p.requires_grad]
     before = [p.detach().clone() for p in parameters]
     logits = trainer.search.strategy.logits.detach().clone()

@@ -10,7 +10,6 @@ from peftsearch.errors import DivergedError
 from peftsearch.task_head import TaskHead
 from peftsearch.tasks.task import Example, Goal, Task
 from peftsearch.tasks.task_format import make_task_format
-from peftsearch.training.loss import row_losses
 
 LABELS = ("O", "B-city")
 TASK = Task("cities", Goal.TAGS, LABELS, "entity_f1", "entity_f1", {}, "", 16)
@@ -70,4 +69,6 @@ def test_the_loss_of_a_row_is_the_mean_over_its_words(task_format):
     logits = torch.randn(2, 16, 2)
     first = (cross_entropy(logits[0, 1], torch.tensor(0)) + cross_entropy(logits[0, 3], torch.tensor(1))) / 2
     second = cross_entropy(logits[1, 1], torch.tensor(0))
-    torch.testing.assert_close(row_losses(task_format, logits, batch["labels"]), torch.stack([first, second]))
+    torch.testing.assert_close(
+        task_format.row_losses(SimpleNamespace(logits=logits), batch), torch.stack([first, second])
+    )

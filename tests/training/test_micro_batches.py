@@ -1,9 +1,8 @@
 """Memory that runs out: the same gradients from smaller pieces."""
 
-from types import SimpleNamespace
-
 import pytest
 import torch
+from two_classes import TwoClasses
 
 from peftsearch.errors import TrainingError
 from peftsearch.testing.tiny_models import TINY
@@ -47,7 +46,7 @@ def gradients(tmp_path, family: str, *, rows: int, batches: int = 1, count_items
     model = Memory(TINY[family](), rows)
     phase = Phase("train", tmp_path, 0)
     settings = TrainingSettings(learning_rate=1e-3, gradient_accumulation_steps=batches)
-    task_format = SimpleNamespace(collate=None, class_weights=class_weights)
+    task_format = TwoClasses(class_weights)
     trainer = TaskTrainer(model, task_format=task_format, train=[], settings=settings, phase=phase)
     trainer.create_optimizer()
     # No dropout: its draws depend on the pieces.

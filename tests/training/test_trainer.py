@@ -5,6 +5,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 from torch.utils.data import Dataset
+from two_classes import TwoClasses
 
 from peftsearch.methods.bipeft.settings import BipeftSettings
 from peftsearch.methods.s3delta.settings import S3DeltaSettings
@@ -75,9 +76,7 @@ def test_the_average_is_that_of_the_last_steps():
 def test_the_weight_decay_of_the_settings_reaches_every_group(tmp_path):
     settings = TrainingSettings(learning_rate=1e-3, weight_decay=0.25)
     phase = Phase("train", tmp_path, 0)
-    trainer = TaskTrainer(
-        TINY["bert"](), task_format=SimpleNamespace(collate=None), train=[], settings=settings, phase=phase
-    )
+    trainer = TaskTrainer(TINY["bert"](), task_format=TwoClasses(), train=[], settings=settings, phase=phase)
     assert {group["weight_decay"] for group in trainer.create_optimizer().param_groups} == {0.25}
 
 

@@ -34,7 +34,6 @@ from peftsearch.tasks.task import Example, Task, TaskRequest
 from peftsearch.tasks.task_format import TaskFormat, make_task_format
 from peftsearch.training.halving import candidate_rates, rate_of_search
 from peftsearch.training.settings import AUTO, TrainingSettings, planned_steps
-from peftsearch.training.start_check import guess_losses
 from peftsearch.training.workers import Workers
 
 logger = logging.getLogger(__name__)
@@ -184,7 +183,7 @@ class Experiment:
     @cached_property
     def guess_losses(self) -> list[float] | None:
         """Validation losses of guessing by the training labels; None for text-to-text."""
-        return guess_losses(self.task_format, self.train.encoded.labels, self.validation.encoded.labels)
+        return self.task_format.guess_losses(self.train.encoded.labels, self.validation.encoded.labels)
 
     @property
     def guess_loss(self) -> float | None:

@@ -3,7 +3,6 @@
 import logging
 import random
 from dataclasses import asdict, dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +19,6 @@ from peftsearch.tasks.encoded import EncodedSplit
 from peftsearch.tasks.task_format import TaskFormat
 from peftsearch.training.evaluation import batches_by_length
 from peftsearch.training.head_probe import head_parameters, probe_head
-from peftsearch.training.loss import mean_loss
 from peftsearch.training.micro_batches import Batch
 from peftsearch.training.probe_record import HeadProbe
 
@@ -86,7 +84,7 @@ class ProbedHeads:
             train=self._shuffled_batches(self.train, seed),
             validation=self._shuffled_batches(self.validation, seed),
             seed=seed,
-            loss=partial(mean_loss, self.task_format),
+            loss=self.task_format.mean_loss,
         )
         logger.info(_described(probe))
         if note := pooling_note(loaded.name, loaded.model.config, probe.reads):

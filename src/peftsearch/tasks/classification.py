@@ -6,14 +6,17 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import cross_entropy
 from transformers import PreTrainedTokenizerBase
 
 from peftsearch.errors import DataError
 from peftsearch.task_head import SEQUENCE, TaskHead
 from peftsearch.tasks.encoded import EncodedDataset, pad_inputs, tokenise
+from peftsearch.tasks.guessing import guess_classes, guess_numbers
 from peftsearch.tasks.metric_registry import score_task
 from peftsearch.tasks.target_scale import AS_GIVEN, TargetScale
 from peftsearch.tasks.task import TRAIN, Example, Goal, Task
+from peftsearch.tasks.task_format import TaskFormat
 
 _PLACEHOLDER = "@placeholder"
 _QUERY = "query:"
@@ -22,7 +25,7 @@ _CANDIDATES = "entities:"
 
 
 @dataclass(eq=False)
-class ClassificationFormat:
+class ClassificationFormat(TaskFormat):
     """The task format with a head on the model; for free answers, a yes-or-no head rates each candidate.
 
     `num_truncated` counts the rows that were longer than the limit, over all calls of `encode`.
@@ -42,15 +45,18 @@ class ClassificationFormat:
     num_truncated: int = field(default=0, init=False)
     scale: TargetScale = AS_GIVEN
 
-    choices = ()
-
     @property
     def head(self) -> TaskHead:
         """One output for each class, one for a number, or two for a candidate."""
         if self._is_regression:
             return TaskHead(SEQUENCE, 1, "regression")
         labels = self.task.labels if self.task.goal is Goal.CLASSIFICATION else ()
-        return TaskHead(SEQUENCE, len(labels) or 2, "single_label_classification", labels)
+        return TaskHead(SEQUENCE, self.num_classes, "single_label_classification", labels)
+
+    @property
+    def num_classes(self) -> int:
+        """Outputs of a head with classes: two for a candidate, which is the answer or not."""
+        return len(self.task.labels) if self.task.goal is Goal.CLASSIFICATION else 2
 
     @property
     def _is_regression(self) -> bool:
@@ -109,6 +115,39 @@ class ClassificationFormat:
         if self.task.goal is Goal.ANSWER:
             predictions = _choose_candidates(predictions, examples)
         return score_task(self.task, predictions, examples)
+
+    def mean_loss(self, outputs: Any, batch: Mapping[str, Tensor]) -> Tensor:
+        """The mean loss of a batch: the model's own, in which each example counts as much as its class weighs.
+
+        It is the sum of weight times loss over the number of examples, not over the sum of the weights, so that
+        batches and micro-batches add up. What a method adds to the model's loss, as AdaLoRA does, stays as it is.
+        """
+        loss = outputs["loss"]
+        if not self.class_weights:
+            return loss
+        logits = outputs["logits"]
+        # By how much each example counts more or less than it does in the model's loss.
+        extra = torch.tensor(self.class_weights, device=logits.device) - 1
+        return loss + cross_entropy(logits.float(), batch["labels"], weight=extra, reduction="none").mean()
+
+    def row_losses(self, outputs: Any, batch: Mapping[str, Tensor]) -> Tensor:
+        """The loss of each row of a batch; its mean is that of `mean_loss`.
+
+        Returns:
+            (batch,) the negative log-likelihood, times the weight of the class; for numbers the squared difference.
+        """
+        logits, labels = outputs.logits.float(), batch["labels"]
+        if self._is_regression:
+            return (logits.squeeze(-1) - labels) ** 2
+        weights = torch.tensor(self.class_weights, device=logits.device) if self.class_weights else None
+        return cross_entropy(logits, labels, weight=weights, reduction="none")
+
+    def guess_losses(self, train: Sequence, validation: Sequence) -> list[float]:
+        """Losses of guessing each class by its share in training, or of the mean of all numbers."""
+        if self._is_regression:
+            return guess_numbers(train, validation)
+        by_class = guess_classes(train, self.class_weights or (1.0,) * self.num_classes)
+        return [by_class[label] for label in validation]
 
     def _rows(self, example: Example) -> list[Example]:
         return _expand_candidates(example) if self.task.goal is Goal.ANSWER else [example]

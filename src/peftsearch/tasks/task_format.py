@@ -1,7 +1,8 @@
 """Task formats: how a model reads the examples of a task, and how its outputs become predictions."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any
 
 from torch import Tensor, nn
 from transformers import PreTrainedTokenizerBase
@@ -10,44 +11,107 @@ from peftsearch.errors import DataError
 from peftsearch.task_head import TaskHead
 from peftsearch.tasks.encoded import EncodedDataset
 from peftsearch.tasks.format_entry import FormatRequest, format_of_goal
-from peftsearch.tasks.target_scale import TargetScale
+from peftsearch.tasks.target_scale import AS_GIVEN, TargetScale
 from peftsearch.tasks.task import Example, Task
 
 # The probability of every class, a number (or the probability of a candidate), a text, or the tag of every word read.
 Prediction = Sequence[float] | float | str | Sequence[int]
 
 
-class TaskFormat(Protocol):
-    """A converter of examples to batches, and of a model's outputs to predictions and scores.
+class TaskFormat(ABC):
+    """A converter of examples to batches, and of a model's outputs to losses, predictions and scores.
 
     An example may become several rows (ReCoRD: one for each candidate or each gold answer). Rows keep the order of
-    the examples, and there is one prediction for each row. `num_truncated` counts the rows that were longer than the
-    limit, over all calls of `encode`.
+    the examples, and there is one prediction for each row.
+
+    Args:
+        tokenizer: the model's.
+        max_length: tokens kept of a row.
+        num_truncated: rows that were longer than the limit, over all calls of `encode`.
+        choices: texts of which the likeliest is the answer; empty where a head answers, or a text is generated.
+        class_weights: the weight of each class in the loss; empty where all examples count alike.
+        scale: of a regression's targets in training.
     """
 
     tokenizer: PreTrainedTokenizerBase
     max_length: int
     num_truncated: int
+    choices: tuple[str, ...] = ()
+    class_weights: tuple[float, ...] = ()
+    scale: TargetScale = AS_GIVEN
 
     @property
-    def choices(self) -> tuple[str, ...]:
-        """Texts of which the likeliest is the answer; empty where a head answers, or a text is generated."""
-        ...
-
-    @property
+    @abstractmethod
     def head(self) -> TaskHead:
         """What the task asks of the model."""
-        ...
 
-    @property
-    def class_weights(self) -> tuple[float, ...]:
-        """The weight of each class in the loss; empty where all examples count alike."""
-        ...
+    @abstractmethod
+    def encode(self, examples: Sequence[Example]) -> EncodedDataset:
+        """Tokenise examples, and warn of how many rows were truncated."""
 
-    @property
-    def scale(self) -> TargetScale:
-        """The scale of a regression's targets in training."""
-        ...
+    @abstractmethod
+    def collate(self, features: Sequence[Mapping[str, Any]]) -> dict[str, Tensor]:
+        """Make a padded batch of items of an `EncodedDataset`.
+
+        Returns:
+            token columns (batch, tokens) and "labels": (batch,), (batch, tokens) for tags, or (batch, target tokens)
+            for text-to-text.
+        """
+
+    @abstractmethod
+    def predict(self, model: nn.Module, batch: Mapping[str, Tensor]) -> Sequence[Prediction]:
+        """Make a prediction for each row of a batch.
+
+        Args:
+            model: already in evaluation mode; the caller disables gradients too.
+            batch: of `collate`, on the model's device.
+        """
+
+    @abstractmethod
+    def score(self, predictions: Sequence[Prediction], examples: Sequence[Example]) -> dict[str, float]:
+        """Compute every metric of the task, in percent or in the unit of the labels.
+
+        Args:
+            predictions: one for each row of `encode(examples)`, in their order.
+            examples: of one split.
+        """
+
+    @abstractmethod
+    def row_losses(self, outputs: Any, batch: Mapping[str, Tensor]) -> Tensor:
+        """The loss of each row of a batch, times the weight of its class.
+
+        Args:
+            outputs: of the model on the batch.
+            batch: of `collate`.
+
+        Returns:
+            (batch,).
+        """
+
+    def forward(self, model: nn.Module, batch: Mapping[str, Tensor]) -> Any:
+        """The outputs of a model on a batch, with its loss."""
+        return model(**batch)
+
+    def mean_loss(self, outputs: Any, batch: Mapping[str, Tensor]) -> Tensor:
+        """The mean loss of a batch: the model's own, with all that a method adds to it, as AdaLoRA does.
+
+        Args:
+            outputs: of the model on the batch, with loss and logits.
+            batch: of `collate`.
+        """
+        return outputs["loss"]
+
+    def guess_losses(self, train: Sequence, validation: Sequence) -> list[float] | None:
+        """The losses of a model that knows nothing but the labels of the training set; None where nothing is known.
+
+        Args:
+            train: labels of the encoded training set.
+            validation: labels of the encoded validation split.
+
+        Returns:
+            the loss of each row of the validation split.
+        """
+        return None
 
     def standardised(self, *, has_bias: bool) -> "TaskFormat":
         """The format for trainings, whose models see the targets of a regression with mean 0 and deviation 1.
@@ -58,42 +122,11 @@ class TaskFormat(Protocol):
         Raises:
             DataError: for numbers that float32 cannot hold or tell apart.
         """
-        ...
+        return self
 
     def of_saved_models(self) -> "TaskFormat":
         """The format for saved models, which give the numbers of a regression in the user's units."""
-        ...
-
-    def encode(self, examples: Sequence[Example]) -> EncodedDataset:
-        """Tokenise examples, and warn of how many rows were truncated."""
-        ...
-
-    def collate(self, features: Sequence[Mapping[str, Any]]) -> dict[str, Tensor]:
-        """Make a padded batch of items of an `EncodedDataset`.
-
-        Returns:
-            token columns (batch, tokens) and "labels": (batch,), (batch, tokens) for tags, or (batch, target tokens)
-            for text-to-text.
-        """
-        ...
-
-    def predict(self, model: nn.Module, batch: Mapping[str, Tensor]) -> Sequence[Prediction]:
-        """Make a prediction for each row of a batch.
-
-        Args:
-            model: already in evaluation mode; the caller disables gradients too.
-            batch: of `collate`, on the model's device.
-        """
-        ...
-
-    def score(self, predictions: Sequence[Prediction], examples: Sequence[Example]) -> dict[str, float]:
-        """Compute every metric of the task, in percent or in the unit of the labels.
-
-        Args:
-            predictions: one for each row of `encode(examples)`, in their order.
-            examples: of one split.
-        """
-        ...
+        return self
 
 
 def make_task_format(

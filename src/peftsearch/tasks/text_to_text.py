@@ -19,8 +19,9 @@ from peftsearch.tasks.cells import as_number
 from peftsearch.tasks.classification import class_probabilities
 from peftsearch.tasks.encoded import IGNORED_LABEL, EncodedDataset, pad_inputs, pad_rows, tokenise
 from peftsearch.tasks.metric_registry import score_task
-from peftsearch.tasks.target_scale import AS_GIVEN
 from peftsearch.tasks.task import TRAIN, Example, Goal, Task
+from peftsearch.tasks.task_format import TaskFormat
+from peftsearch.tasks.token_losses import mean_over_tokens
 
 logger = logging.getLogger(__name__)
 
@@ -55,7 +56,7 @@ def number_text(number: float) -> str:
 
 
 @dataclass(eq=False)
-class TextToTextFormat:
+class TextToTextFormat(TaskFormat):
     """The task format without a head: labels are chosen by comparing likelihoods, free answers generated greedily.
 
     A free-answer example becomes one row for each of its gold answers, in evaluation too.
@@ -76,14 +77,15 @@ class TextToTextFormat:
     max_length: int
     num_truncated: int = field(default=0, init=False)
 
-    head = TaskHead(TEXT_TO_TEXT)
-    class_weights = ()
-    scale = AS_GIVEN
-
     def __post_init__(self) -> None:
         # There are none where a finished run predicts.
         if self.task.goal is Goal.REGRESSION and self.task.splits[TRAIN]:
             _check_rounding([example.number for example in self.task.splits[TRAIN]])
+
+    @property
+    def head(self) -> TaskHead:
+        """No head of its own."""
+        return TaskHead(TEXT_TO_TEXT)
 
     @property
     def choices(self) -> tuple[str, ...]:
@@ -102,14 +104,6 @@ class TextToTextFormat:
     @cached_property
     def _choice_ids(self) -> list[list[int]]:
         return self._target_ids(self.choices)
-
-    def standardised(self, *, has_bias: bool) -> "TextToTextFormat":
-        """The format for trainings: the same, since numbers are written as they are."""
-        return self
-
-    def of_saved_models(self) -> "TextToTextFormat":
-        """The format for saved models: the same, since numbers are written as they are."""
-        return self
 
     def encode(self, examples: Sequence[Example]) -> EncodedDataset:
         """Tokenise sources and targets."""
@@ -143,6 +137,10 @@ class TextToTextFormat:
     def score(self, predictions: Sequence, examples: Sequence[Example]) -> dict[str, float]:
         """Compute every metric of the task."""
         return score_task(self.task, predictions, [e for e in examples for _ in target_texts(self.task, e)])
+
+    def row_losses(self, outputs: Any, batch: Mapping[str, Tensor]) -> Tensor:
+        """The negative log-likelihood of each target, its mean over the tokens; see `mean_over_tokens`."""
+        return mean_over_tokens(outputs.logits, batch["labels"])
 
     def _target_ids(self, texts: Sequence[str]) -> list[list[int]]:
         """Tokenise targets, each with an end token, which the decoder has to learn."""

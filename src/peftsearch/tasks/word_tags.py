@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from statistics import fmean
 from typing import Any
 
 from torch import Tensor, nn
@@ -11,14 +12,16 @@ from peftsearch.errors import DivergedError
 from peftsearch.task_head import TOKENS, TaskHead
 from peftsearch.tasks.encoded import IGNORED_LABEL, EncodedDataset, pad_inputs, pad_rows
 from peftsearch.tasks.encoded_words import check_word_ids, tokenise_words
+from peftsearch.tasks.guessing import guess_classes
 from peftsearch.tasks.metric_registry import score_task
 from peftsearch.tasks.tag_scores import complete_tags
-from peftsearch.tasks.target_scale import AS_GIVEN
 from peftsearch.tasks.task import Example, Task
+from peftsearch.tasks.task_format import TaskFormat
+from peftsearch.tasks.token_losses import mean_over_tokens
 
 
 @dataclass(eq=False)
-class WordTagFormat:
+class WordTagFormat(TaskFormat):
     """The task format of tags: the label of a word stands at its first token, all others do not count.
 
     Words beyond the limit are not read; they count as the task's first tag. `num_truncated` counts their rows, over
@@ -38,10 +41,6 @@ class WordTagFormat:
     max_length: int
     num_truncated: int = field(default=0, init=False)
 
-    choices = ()
-    class_weights = ()
-    scale = AS_GIVEN
-
     def __post_init__(self) -> None:
         check_word_ids(self.tokenizer)
 
@@ -49,14 +48,6 @@ class WordTagFormat:
     def head(self) -> TaskHead:
         """One output for each tag."""
         return TaskHead(TOKENS, len(self.task.labels), None, self.task.labels)
-
-    def standardised(self, *, has_bias: bool) -> "WordTagFormat":
-        """The format for trainings: the same, since tags have no unit."""
-        return self
-
-    def of_saved_models(self) -> "WordTagFormat":
-        """The format for saved models: the same, since tags have no unit."""
-        return self
 
     def encode(self, examples: Sequence[Example]) -> EncodedDataset:
         """Tokenise the words of examples; the labels of a row are those of its tokens."""
@@ -102,9 +93,22 @@ class WordTagFormat:
         """Compute every metric of the task over all words, those beyond the limit included."""
         return score_task(self.task, complete_tags(predictions, examples), examples)
 
+    def row_losses(self, outputs: Any, batch: Mapping[str, Tensor]) -> Tensor:
+        """The negative log-likelihood of each row, its mean over the words; see `mean_over_tokens`."""
+        return mean_over_tokens(outputs.logits, batch["labels"])
+
+    def guess_losses(self, train: Sequence, validation: Sequence) -> list[float]:
+        """Losses of guessing each tag by its share among the words in training, their mean over each row's words."""
+        by_tag = guess_classes([tag for row in train for tag in _counted(row)], (1.0,) * len(self.task.labels))
+        return [fmean(by_tag[tag] for tag in _counted(row)) for row in validation]
+
 
 def _at_starts(tags: Sequence[int], starts: Sequence[int], length: int) -> list[int]:
     labels = [IGNORED_LABEL] * length
     for tag, start in zip(tags, starts):
         labels[start] = tag
     return labels
+
+
+def _counted(row: Sequence[int]) -> list[int]:
+    return [label for label in row if label != IGNORED_LABEL]

@@ -8,7 +8,6 @@ from torch import nn
 from peftsearch.tasks.encoded import EncodedDataset
 from peftsearch.tasks.task import Example
 from peftsearch.tasks.task_format import TaskFormat
-from peftsearch.training.loss import row_losses
 from peftsearch.training.micro_batches import Batch
 
 
@@ -44,7 +43,7 @@ def losses(model: nn.Module, task_format: TaskFormat, encoded: EncodedDataset, *
     """
 
     def of_batch(batch: Batch) -> list[float]:
-        return row_losses(task_format, model(**batch).logits, batch["labels"]).tolist()
+        return task_format.row_losses(task_format.forward(model, batch), batch).tolist()
 
     return _for_each_row(model, task_format, encoded, of_batch, batch_size=batch_size)
 

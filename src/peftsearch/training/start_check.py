@@ -1,16 +1,11 @@
 """Notice a training that does not start: one whose validation loss is that of guessing."""
 
 import math
-from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from statistics import fmean, stdev
 
 from transformers import TrainerCallback
-
-from peftsearch.task_head import TOKENS
-from peftsearch.tasks.task_format import TaskFormat
-from peftsearch.training.micro_batches import IGNORED
 
 # Share of the steps after which a training must be better than guessing.
 SHARE = 1 / 5
@@ -90,43 +85,6 @@ class StartCheck(TrainerCallback):
 def check_step(num_steps: int) -> int:
     """The step after which a training of so many steps is checked."""
     return math.ceil(SHARE * num_steps)
-
-
-def guess_losses(task_format: TaskFormat, train: Sequence, validation: Sequence) -> list[float] | None:
-    """Compute the validation losses of a model that knows nothing but the labels of the training set.
-
-    Args:
-        task_format: tells classes from numbers.
-        train: labels of the training set; for tags those of the tokens of each row.
-        validation: labels of the validation split.
-
-    Returns:
-        for classes the negative logarithm of each label's share in training, with one added to every count, and both
-        with the weights of the classes; for tags the mean of that over the words of each row; for numbers the squared
-        differences from the mean; None for text-to-text.
-    """
-    num_labels = task_format.head.num_labels
-    if num_labels is None:
-        return None
-    if task_format.head.problem_type == "regression":
-        mean = fmean(train)
-        return [(label - mean) ** 2 for label in validation]
-    weights = task_format.class_weights or (1.0,) * num_labels
-    if task_format.head.task_type == TOKENS:
-        by_tag = _losses_by_class([tag for row in train for tag in _counted(row)], weights)
-        return [fmean(by_tag[tag] for tag in _counted(row)) for row in validation]
-    by_class = _losses_by_class(train, weights)
-    return [by_class[label] for label in validation]
-
-
-def _losses_by_class(train: Sequence[int], weights: Sequence[float]) -> list[float]:
-    counts = Counter(train)
-    total = sum(weights[label] * count for label, count in counts.items()) + len(weights)
-    return [-weight * math.log((weight * counts[label] + 1) / total) for label, weight in enumerate(weights)]
-
-
-def _counted(row: Sequence[int]) -> list[int]:
-    return [label for label in row if label != IGNORED]
 
 
 def beats_guessing(losses: Sequence[float], guesses: Sequence[float]) -> bool:

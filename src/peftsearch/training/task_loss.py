@@ -9,7 +9,6 @@ from torch import nn
 from peftsearch.tasks.encoded import EncodedDataset
 from peftsearch.tasks.task_format import TaskFormat
 from peftsearch.training.arguments import uses_bf16
-from peftsearch.training.loss import mean_loss
 from peftsearch.training.mean_gradients import ExampleLoss
 from peftsearch.training.micro_batches import Batch, num_items
 from peftsearch.training.settings import TrainingSettings
@@ -45,4 +44,4 @@ class TaskLoss(ExampleLoss):
         device = next(self.model.parameters()).device
         with torch.autocast(device.type, torch.bfloat16, enabled=uses_bf16(self.settings.bf16)):
             batch = {name: tensor.to(device) for name, tensor in batch.items()}
-            return mean_loss(self.task_format, self.model(**batch), batch)
+            return self.task_format.mean_loss(self.task_format.forward(self.model, batch), batch)

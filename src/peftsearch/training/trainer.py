@@ -18,7 +18,6 @@ from peftsearch.training.batches import length_grouped
 from peftsearch.training.callbacks import JsonLog, ShowProgress
 from peftsearch.training.checkpoints import Checkpoints
 from peftsearch.training.log_file import LogFile
-from peftsearch.training.loss import mean_loss
 from peftsearch.training.micro_batches import MicroBatches, hold_gradients, num_items
 from peftsearch.training.parameter_groups import RatesByKind
 from peftsearch.training.resuming import ResumingTrainer
@@ -114,8 +113,8 @@ class TaskTrainer(RatesByKind, ResumingTrainer):
             return_outputs: whether to return the model's outputs too.
             num_items_in_batch: labels that count in all batches of the step; None for the mean of this one.
         """
-        outputs = model(**inputs)
-        loss = mean_loss(self.task_format, outputs, inputs)
+        outputs = self.task_format.forward(model, inputs)
+        loss = self.task_format.mean_loss(outputs, inputs)
         if num_items_in_batch is not None:
             # Processes take the mean of their gradients.
             loss = loss * (self.accelerator.num_processes * num_items(inputs) / num_items_in_batch)
