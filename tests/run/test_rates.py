@@ -4,6 +4,8 @@ import csv
 import json
 import random
 from contextlib import contextmanager
+from types import SimpleNamespace
+from typing import ClassVar
 
 import pytest
 
@@ -11,6 +13,7 @@ from peftsearch import search, train
 from peftsearch.files import write_json
 from peftsearch.run.experiment import Experiment
 from peftsearch.run.loss_record import read_rate_search
+from peftsearch.run.rate_choice import Halving
 from peftsearch.testing.stopping import counted, stopped_often
 from peftsearch.training.halving import survivors
 from peftsearch.training.head_probe import probe_head
@@ -41,8 +44,10 @@ def test_three_rates_start_and_one_ends_for_less_than_two_trainings(settings, mo
     assert found["cost"] == pytest.approx(STEPS / 12)
     announced = "0.003, 0.01, 0.03 start, and the worse ones leave after 2 and 3 of 12 steps: 1.42 of one training"
     assert announced in caplog.text
+    lowest: dict[float, float] = {}
     for end in found["rounds"]:
-        losses = {float(rate): loss for rate, loss in end["losses"].items()}
+        losses = {float(rate): min(loss, lowest.get(float(rate), loss)) for rate, loss in end["losses"].items()}
+        lowest |= losses
         assert [float(rate) for rate in end["kept"]] == list(survivors(losses, len(end["kept"])))
     assert f"{result.metrics['learning_rate']:g}" == found["rounds"][-1]["kept"][0]
     assert not (tmp_path / "run" / "training" / "rates").exists()
@@ -103,6 +108,41 @@ def test_a_search_and_its_baseline_each_find_their_rate(settings, tmp_path):
     search(**settings(training=AUTO, output=str(tmp_path / "run")))
     for name in ("training", "baseline"):
         assert read_rate_search(tmp_path / "run" / name / "rates.json").rounds
+
+
+class Scheduled:
+    """A training whose losses are given."""
+
+    LOSSES: ClassVar = {
+        (3e-3, 2): 0.62, (1e-2, 2): 0.60, (3e-2, 2): 0.65,
+        (1e-2, 3): 0.64, (3e-2, 3): 0.63,
+    }  # fmt: skip
+    experiment = SimpleNamespace(guess_loss=0.61)
+    has_failed = False
+
+    def __init__(self, rate: float, folder):
+        self.rate, self.folder = rate, folder
+
+    def run_until(self, step: int) -> list[float]:
+        return [self.LOSSES[self.rate, step]]
+
+    def discard_checkpoints(self) -> None:
+        pass
+
+    def run(self) -> str:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        done = self.folder / "trained.json"
+        if not done.exists():
+            done.write_text(f"{self.rate:g}")
+        return done.read_text()
+
+
+def test_a_rate_is_judged_by_its_lowest_loss_so_far(tmp_path):
+    # The highest rate fell back to guessing and stays there; the middle one goes up and down below it. A loss that was
+    # below that of guessing once is a start.
+    assert Halving((3e-3, 1e-2, 3e-2), 12).train(Scheduled, tmp_path / "training" / "seed-0") == "0.01"
+    last = read_rate_search(tmp_path / "training" / "rates.json").rounds[-1]
+    assert last.losses == {"0.01": 0.64, "0.03": 0.63} and last.kept == ("0.01",)
 
 
 # -- the head

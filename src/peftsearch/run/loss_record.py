@@ -35,6 +35,14 @@ class LossRecord:
         found = [end for end in self._search.rounds if end.step == step]
         return {float(rate): math.inf if loss is None else loss for end in found for rate, loss in end.losses.items()}
 
+    def lowest(self, step: int) -> dict[float, float]:
+        """Rate -> lowest loss up to a step, of the trainings that got there; infinite for one that broke down."""
+        rounds = [self.losses(end.step) for end in self._search.rounds if end.step <= step]
+        return {
+            rate: min(losses[rate] for losses in rounds if rate in losses) if math.isfinite(loss) else math.inf
+            for rate, loss in self.losses(step).items()
+        }
+
     def measure(self, training: Training, step: int) -> float:
         """Train up to a step and record the loss; a loss that is recorded is read.
 

@@ -122,8 +122,9 @@ class Halving(RateChoice):
         rounds, record, going = rounds_of(self.num_steps), LossRecord(path, self.cost), self.rates
         logger.info("Finding the learning rate: %s.", self.describe())
         for end in rounds:
-            losses = {rate: record.measure(trainings[rate], end.step) for rate in going}
-            kept = survivors(losses, end.keep)
+            for rate in going:
+                record.measure(trainings[rate], end.step)
+            kept = survivors(record.lowest(end.step), end.keep)
             record.close(end.step, kept)
             for rate in set(going) - set(kept):
                 trainings[rate].discard_checkpoints()
@@ -134,7 +135,7 @@ class Halving(RateChoice):
 
     def _check_start(self, training: Training, record: LossRecord, step: int) -> None:
         """Start the last training again at another rate if it is no better than guessing."""
-        loss, guess = record.losses(step).get(training.rate, math.inf), training.experiment.guess_loss
+        loss, guess = record.lowest(step).get(training.rate, math.inf), training.experiment.guess_loss
         if math.isfinite(loss) and guess is not None and not loss < guess and not training.has_failed:
             # First, since the cost is set anew and not added to: a kill between the two does not lose it.
             record.set_cost(self.cost + step / self.num_steps)

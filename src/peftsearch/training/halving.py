@@ -2,7 +2,9 @@
 
 Source: Jamieson and Talwalkar 2016, "Non-stochastic Best Arm Identification and Hyperparameter Optimization",
 algorithm 1. Ours: two rounds at fixed shares of the steps; a survivor goes on from where it stands, so that no step is
-paid twice; the neighbour above the best rate survives the first round too (docs/results.md says why).
+paid twice; the neighbour above the best rate survives the first round too (docs/results.md says why); a rate is judged
+by its lowest loss so far, so that a training that has fallen back to guessing, and stays there, does not pass one
+whose loss goes up and down below it.
 """
 
 import math
@@ -42,7 +44,7 @@ def survivors(losses: Mapping[float, float], keep: int) -> tuple[float, ...]:
     Early losses flatter low rates, since the schedule has not lowered the high ones yet.
 
     Args:
-        losses: rate -> mean loss on validation; infinite for a training that broke down.
+        losses: rate -> lowest mean loss on validation so far; infinite for a training that broke down.
         keep: how many.
     """
     rates = sorted(rate for rate in losses if math.isfinite(losses[rate])) or sorted(losses)
