@@ -12,7 +12,7 @@ from peftsearch.tasks.quoting import quote
         ("x\x00y\x1b[31m", "x\ufffdy\ufffd[31m"),
         ("a\u202eb\ud800c", "a\ufffdb\ufffdc"),
         # Joined emoji and Persian words need their joiners.
-        ("👩\u200d💻 می\u200cخواهم", "👩\u200d💻 می\u200cخواهم"),
+        ("👩\u200d💻 \u0645\u06cc\u200c\u062e", "👩\u200d💻 \u0645\u06cc\u200c\u062e"),
         ("", ""),
     ],
 )

@@ -12,8 +12,8 @@ _REPLACEMENT = "\ufffd"
 def quote(text: str, *, longest: int = _LONGEST) -> str:
     """Shorten a text for a cell of a table; whoever writes HTML or Markdown still escapes it.
 
-    White space of all sorts becomes single spaces. Control characters, halves of surrogate pairs and marks that turn the
-    direction of the text become U+FFFD.
+    White space of all sorts becomes single spaces. Control characters, halves of surrogate pairs and marks that turn
+    the direction of the text become U+FFFD.
 
     Args:
         text: any.
