@@ -114,6 +114,17 @@ class TaskFormat(ABC):
         """
         return None
 
+    def first_outputs(self, train: Sequence) -> list[float]:
+        """The outputs that a fresh head starts near, whatever it reads; empty where they do not matter.
+
+        They matter where one label is far more frequent than all others, as among tags: a head that starts with equal
+        shares is worse than guessing for most of a short training.
+
+        Args:
+            train: labels of the encoded training set.
+        """
+        return []
+
     def describe_errors(self, predictions: Sequence[Prediction], examples: Sequence[Example]) -> ErrorReport:
         """Say where predictions are wrong, for the page of a run and its model card; empty where nothing is said.
 

@@ -99,8 +99,16 @@ class WordTagFormat(TaskFormat):
 
     def guess_losses(self, train: Sequence, validation: Sequence) -> list[float]:
         """Losses of guessing each tag by its share among the words in training, their mean over each row's words."""
-        by_tag = guess_classes([tag for row in train for tag in _counted(row)], (1.0,) * len(self.task.labels))
+        by_tag = self._guesses(train)
         return [fmean(by_tag[tag] for tag in _counted(row)) for row in validation]
+
+    def first_outputs(self, train: Sequence) -> list[float]:
+        """The logarithms of the tags' shares among the words in training."""
+        return [-loss for loss in self._guesses(train)]
+
+    def _guesses(self, train: Sequence) -> list[float]:
+        """The loss of each tag, guessed by its share among the words in training."""
+        return guess_classes([tag for row in train for tag in _counted(row)], (1.0,) * len(self.task.labels))
 
 
 def _at_starts(tags: Sequence[int], starts: Sequence[int], length: int) -> list[int]:
