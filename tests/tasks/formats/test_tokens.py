@@ -81,7 +81,7 @@ def test_tags_without_spans_are_scored_by_words(tmp_path, caplog):
     task = load(write(tmp_path / "pos.jsonl", rows))
     # Without O, the most frequent tag comes first.
     assert task.labels == ("X", "V") and task.metrics == ("token_accuracy",)
-    assert "mark no spans (BIO, IOB1, IOBES), so each word's tag counts by itself" in caplog.text
+    assert "mark no spans (BIO, IOB1, IOBES, BILOU, BMES), so each word's tag counts by itself" in caplog.text
     with pytest.raises(DataError, match="'entity_f1' counts spans, but the tags of pos mark none: 'X', 'V'"):
         load(str(tmp_path / "pos.jsonl"), metric="entity_f1")
 
