@@ -16,6 +16,8 @@ _PARTS = 5
 _FULL = 0.65
 # Characters of a name beside a drawing.
 _NAME = 18
+# Longer ones are turned below a drawing.
+_SHORT = 4
 
 
 def error_section(record: ErrorRecord) -> Section | None:
@@ -70,7 +72,8 @@ def _matrix_chart(matrix: CountMatrix) -> Chart:
             axis.add_patch(Rectangle((x, y), 1, 1, **shade))
             axis.text(x + 0.5, y + 0.5, f"{count}", ha="center", va="center", fontsize=7)
     places, names = [i + 0.5 for i in range(number)], [_shorten(name) for name in matrix.labels]
-    axis.set_xticks(places, names, rotation=45 if max(map(len, names)) > 4 else 0, ha="right", rotation_mode="anchor")
+    turned = {"rotation": 45, "ha": "right", "rotation_mode": "anchor"}
+    axis.set_xticks(places, names, **(turned if max(map(len, names)) > _SHORT else {}))
     axis.set_yticks(places, names)
     axis.tick_params(length=0, labelsize=8)
     axis.set(xlim=(0, number), ylim=(number, 0), xlabel="predicted", ylabel="true")
