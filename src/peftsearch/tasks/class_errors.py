@@ -1,7 +1,7 @@
 """Where predicted classes are wrong: which are confused, the scores of each, and the surest mistakes."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from peftsearch.tasks.error_report import CountMatrix, ErrorReport, ErrorTable
@@ -63,8 +63,9 @@ def _label_scores(found: Sequence[int], true: Sequence[int], names: Sequence[str
     """Precision, recall and F1 of each label; of many the lowest, among those that there are."""
     from sklearn.metrics import precision_recall_fscore_support
 
-    measured: Any = precision_recall_fscore_support(true, found, labels=range(len(names)), zero_division=0)
-    rows = list(zip(names, *(column.tolist() for column in measured), strict=True))
+    measure: Callable[..., Any] = precision_recall_fscore_support
+    columns = measure(true, found, labels=range(len(names)), zero_division=0)
+    rows = list(zip(names, *(column.tolist() for column in columns), strict=True))
     caption = "Scores of each label, in percent"
     if len(names) > _FEW:
         rows = sorted((row for row in rows if row[4]), key=lambda row: row[3])[:_WORST]
