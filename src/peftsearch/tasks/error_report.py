@@ -53,7 +53,7 @@ class ErrorReport:
     """What is known of the errors; all parts may be empty.
 
     Args:
-        text: sentences.
+        text: sentences, without anything of the data, so that they may be published.
         matrix: of labels; None for tasks without, or with too many to draw.
         numbers: of a regression; None for other tasks.
         tables: without anything of the data but names of labels, so that they may be published.
