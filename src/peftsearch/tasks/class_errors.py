@@ -60,7 +60,7 @@ def label_errors(
 
 
 def _label_scores(found: Sequence[int], true: Sequence[int], names: Sequence[str], what: str) -> ErrorTable:
-    """Precision, recall and F1 of each label; of many the lowest, among those that there are."""
+    """Precision, recall and F1 of each label; of many the lowest, those of more examples first."""
     from sklearn.metrics import precision_recall_fscore_support
 
     measure: Callable[..., Any] = precision_recall_fscore_support
@@ -68,7 +68,7 @@ def _label_scores(found: Sequence[int], true: Sequence[int], names: Sequence[str
     rows = list(zip(names, *(column.tolist() for column in columns), strict=True))
     caption = "Scores of each label, in percent"
     if len(names) > _FEW:
-        rows = sorted((row for row in rows if row[4]), key=lambda row: row[3])[:_WORST]
+        rows = sorted((row for row in rows if row[4]), key=lambda row: (row[3], -row[4]))[:_WORST]
         caption = f"The {len(rows)} labels of {len(names)} with the lowest F1, in percent"
     return ErrorTable(caption, ("label", what, "precision", "recall", "F1"), tuple(_score_row(*row) for row in rows))
 
