@@ -8,7 +8,9 @@ import yaml
 from finished_run import results, score, uniform, write_results
 
 from peftsearch.report.results import LadderStep, RandomBaseline, Results, SplitRecord
+from peftsearch.report.run.error_record import ErrorRecord
 from peftsearch.space import Choice, Configuration
+from peftsearch.tasks.error_report import CountMatrix, ErrorReport, ErrorTable, NumberPairs
 
 EVIL = "<script>document.documentElement.dataset.evil = '$x'</script><img src=x onerror=document.write('$x')>"
 
@@ -77,10 +79,24 @@ def write_unfinished(folder: Path) -> Path:
     return folder
 
 
+def sample_errors() -> ErrorRecord:
+    """Errors of all sorts, which no task has together, in labels and texts with evil names."""
+    quotes = ErrorTable("mistakes", ("example", "true", "text"), (("7", EVIL, f"a secret text {EVIL} `|` ![x](y)"),))
+    errors = ErrorReport(
+        ("Said.",),
+        CountMatrix(("good", EVIL), ((3, 1), (0, 6))),
+        NumberPairs(tuple(map(float, range(10))), tuple(i + 0.5 for i in range(10))),
+        (ErrorTable("of each label", ("label", "F1"), (("good", "85.71"), (EVIL, "92.31"))),),
+        (quotes,),
+    )
+    return ErrorRecord("searched", 0, 10, errors)
+
+
 def write_finished(folder: Path, **changes) -> Path:
     """A finished search by gates that also has trials, which no method has together."""
     write_unfinished(folder)
     write_results(folder, sample_results(**changes))
+    sample_errors().write(folder)
     trials = [
         {"trial": i, "parameters": 300 + 100 * i, "score": value, "error": None}
         for i, value in enumerate((50.0, 60.0, None, 55.0))

@@ -84,6 +84,7 @@ def test_every_figure_is_there_as_svg_and_png(written):
     assert {
         "map", "kinds", "layers-encoder", "scores", "search-size", "search-modules", "search-importance",
         "search-loss", "search-stability", "trials", "trials-best", "training-loss", "training-validation",
+        "errors-matrix", "errors-numbers",
     } == names  # fmt: skip
     svg = ElementTree.parse(written / "figures" / "map.svg")
     texts = {"".join(element.itertext()).strip() for element in svg.iter() if element.tag.endswith("text")}
@@ -92,7 +93,7 @@ def test_every_figure_is_there_as_svg_and_png(written):
 
 def test_every_figure_has_its_numbers_as_a_table(text):
     figures = re.findall(r"<figure.*?</figure>", text, re.DOTALL)
-    assert len(figures) == 12 and all("<table>" in figure and "<td>" in figure for figure in figures)
+    assert len(figures) == 14 and all("<table>" in figure and "<td>" in figure for figure in figures)
 
 
 def test_ids_are_unique_in_the_page(text):

@@ -1,5 +1,6 @@
 """Pushing to a hub on loopback, and what is said before a run starts that could not be pushed."""
 
+import json
 import os
 import subprocess
 import sys
@@ -50,6 +51,13 @@ def test_a_run_is_on_the_hub_when_it_is_finished(hub, quick):
     assert hub.files.keys() == beside | plain | {path.name for path in adapter.iterdir()}
     assert 'PeftModel.from_pretrained(base, "me/mine", subfolder="lora")' in hub.files["README.md"].decode()
     assert 'PeftModel.from_pretrained(base, "me/mine")' in hub.files["README.md"].decode()
+    # The page in the run folder quotes mistakes, the one on the hub does not.
+    (mistakes,) = json.loads((result.folder / "errors.json").read_text())["errors"]["quotes"]
+    assert mistakes["caption"] in (result.folder / "report.html").read_text()
+    assert mistakes["caption"] not in hub.files["report.html"].decode()
+    assert "Confusion matrix" in hub.files["report.html"].decode()
+    uploaded = b"".join(hub.files.values()).decode(errors="ignore")
+    assert mistakes["rows"] and not any(row[-1] in uploaded for row in mistakes["rows"])
     written = [path for path in result.folder.rglob("*") if path.is_file()]
     assert not any(TOKEN.encode() in path.read_bytes() for path in written), "the token stays out of the run"
 

@@ -77,7 +77,7 @@ def test_it_learns_and_scores_as_seqeval_does(found, rows):
         "token_accuracy",
     }
     answered = predict(found.folder, [{"tokens": row["tokens"]} for row in rows]).rows
-    predicted = [row["tags"] for row in answered]
+    predicted = [row["prediction"] for row in answered]
     assert [len(tags) for tags in predicted] == [len(row["tokens"]) for row in rows]
     gold = [row["tags"] for row in rows]
     assert test["value"] == pytest.approx(100 * f1_score(gold, predicted)) and test["value"] > 20
@@ -99,7 +99,7 @@ def plain_tags(model, tokenizer, words):
 
 def test_plain_peft_and_the_merged_checkpoint_give_the_same_tags(found, rows, model, tmp_path):
     tokenizer = AutoTokenizer.from_pretrained(model)
-    expected = [row["tags"] for row in predict(found.folder, [{"tokens": row["tokens"]} for row in rows]).rows]
+    expected = [row["prediction"] for row in predict(found.folder, [{"tokens": row["tokens"]} for row in rows]).rows]
     names = dict(enumerate(TAGS))
     base = AutoModelForTokenClassification.from_pretrained(model, num_labels=len(TAGS), id2label=names)
     run_export(found.folder, format="lora", output=tmp_path / "lora")
@@ -132,22 +132,36 @@ def test_predictions_are_lists_in_jsonl_and_joined_in_csv(found, tmp_path, capsy
     assert main(["predict", str(found.folder), "--data", str(data), "--output", str(tmp_path / "out.jsonl")]) == 0
     rows = [json.loads(line) for line in (tmp_path / "out.jsonl").read_text().splitlines()]
     assert [row["tokens"] for row in rows] == [["the", "xa"], ["qa", "qo", "was"]]
-    assert all(len(row["tags"]) == len(row["tokens"]) and set(row["tags"]) <= set(TAGS) for row in rows)
+    assert all(len(row["prediction"]) == len(row["tokens"]) and set(row["prediction"]) <= set(TAGS) for row in rows)
     assert main(["predict", str(found.folder), "--data", str(data), "--output", str(tmp_path / "out.csv")]) == 0
     lines = (tmp_path / "out.csv").read_text().splitlines()
-    assert lines == ["tokens,tags", *(f"{' '.join(row['tokens'])},{' '.join(row['tags'])}" for row in rows)]
+    assert lines == [
+        "tokens,prediction",
+        *(f"{' '.join(row['tokens'])},{' '.join(row['prediction'])}" for row in rows),
+    ]
 
 
 def test_words_beyond_the_limit_are_outside(found):
     (row,) = predict(found.folder, [{"tokens": ["xa"] * 100}]).rows
-    assert len(row["tags"]) == 100 and set(row["tags"][60:]) == {"O"}
+    assert len(row["prediction"]) == 100 and set(row["prediction"][60:]) == {"O"}
 
 
 def test_what_cannot_be_predicted_is_refused(found):
     with pytest.raises(errors.DataError, match="tokens in column 'tokens' are 'xa qa' in row 1 of the data, but must"):
         predict(found.folder, [{"tokens": "xa qa"}])
-    with pytest.raises(errors.DataError, match="has a column 'tags', which the predictions would replace"):
-        predict(found.folder, [{"tokens": ["xa"], "tags": ["O"]}])
+    with pytest.raises(errors.DataError, match="has a column 'prediction', which the predictions would replace"):
+        predict(found.folder, [{"tokens": ["xa"], "prediction": ["O"]}])
+
+
+def test_tags_that_are_there_stay_beside_the_predictions(found, rows, tmp_path):
+    answered = predict(found.folder, rows).rows
+    assert [(row["tokens"], row["tags"]) for row in answered] == [(row["tokens"], row["tags"]) for row in rows]
+    bare = predict(found.folder, [{"tokens": row["tokens"]} for row in rows]).rows
+    assert [row["prediction"] for row in answered] == [row["prediction"] for row in bare]
+    data = tmp_path / "gold.conll"
+    data.write_text("the O\nxa B-name\n")
+    (row,) = predict(found.folder, data).rows
+    assert row["tags"] == ["O", "B-name"] and len(row["prediction"]) == 2
 
 
 def test_a_dry_run_names_the_tags(names, settings):

@@ -52,3 +52,12 @@ def test_words_that_were_not_read_have_the_first_tag():
     assert complete_tags([[3, 1], [1, 0]], GOLD) == [[3, 1, 0, 0], [1, 0]]
     with pytest.raises(DataError, match="1 rows of predictions for 2 examples can't be scored"):
         complete_tags([[1]], GOLD)
+
+
+def test_spans_of_bilou_count_as_those_of_bio():
+    labels = ("O", "B-city", "L-city", "U-name", "I-city")
+    # The spans of GOLD and FOUND; the end of the first city is missed, so that its B- stands alone.
+    gold, found = [example(3, 0, 1, 2), example(1, 2)], [[3, 0, 1, 0], [1, 2]]
+    task = Task("a", Goal.TAGS, labels, METRICS[0], METRICS[0], {}, "", 8, other_metrics=METRICS[1:])
+    assert score_task(task, found, gold)["entity_f1"] == pytest.approx(100 * 2 / 3)
+    assert score_entities(found, gold, labels)["city"] == EntityScore(50.0, 50.0, 50.0, 2)

@@ -1,5 +1,6 @@
 """The converter of tags: labels, batches, predictions and losses, followed by hand."""
 
+import math
 from types import SimpleNamespace
 
 import pytest
@@ -72,3 +73,9 @@ def test_the_loss_of_a_row_is_the_mean_over_its_words(task_format):
     torch.testing.assert_close(
         task_format.row_losses(SimpleNamespace(logits=logits), batch), torch.stack([first, second])
     )
+
+
+def test_a_fresh_head_starts_near_the_logarithms_of_the_shares(task_format):
+    encoded = task_format.encode([example("in Oslo we are", 0, 1, 0, 0), example("a", 0)])
+    # 4 words of 5 are O, with one added to every count 5 of 7.
+    assert task_format.first_outputs(encoded.labels) == pytest.approx([math.log(5 / 7), math.log(2 / 7)])

@@ -2,6 +2,7 @@
 
 import io
 import re
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -63,7 +64,9 @@ _ID = re.compile(r'(\bid="|url\(#|href="#)')
 @contextmanager
 def chart_style() -> Iterator[None]:
     """Set matplotlib's style; draw and save charts inside of the context."""
-    with matplotlib.rc_context(_STYLE):
+    with matplotlib.rc_context(_STYLE), warnings.catch_warnings():
+        # Labels of the data may be of any script. A page has the reader's fonts; only PNGs show boxes.
+        warnings.filterwarnings("ignore", message="Glyph .* missing from font")
         yield
 
 

@@ -22,12 +22,14 @@ class TextTable:
         header: names of the columns.
         rows: as long as the header.
         links: for each row, a relative address that its name leads to; empty for none.
+        has_texts: whether cells hold texts of the data, which are wrapped.
     """
 
     caption: str
     header: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
     links: tuple[str, ...] = ()
+    has_texts: bool = False
 
 
 @dataclass(frozen=True)

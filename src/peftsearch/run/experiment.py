@@ -22,6 +22,7 @@ from peftsearch.models.max_length import max_length_of
 from peftsearch.modules.attach import attach
 from peftsearch.modules.costs import cost_at
 from peftsearch.run.config import RunConfig
+from peftsearch.run.first_bias import start_at_shares
 from peftsearch.run.head_start import ProbedHeads
 from peftsearch.run.target_units import start_at_mean
 from peftsearch.space import Budget, Configuration, Preset, SearchSpace, Site
@@ -147,6 +148,7 @@ class Experiment:
         """
         loaded = self.load_model(seed)
         start_at_mean(loaded.model, self.task_format, self.train.encoded, seed=seed)
+        start_at_shares(loaded.model, self.task_format, self.train.encoded)
         if loaded.head and self.training.head_start == "probe":
             self.probed_heads.load_into(loaded, seed)
         return loaded

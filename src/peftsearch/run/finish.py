@@ -7,6 +7,7 @@ from pathlib import Path
 from peftsearch.errors import RunFolderError
 from peftsearch.files import new_folder, write_json
 from peftsearch.report.results import Results, Verified
+from peftsearch.report.run.error_record import ErrorRecord
 from peftsearch.report.run.html import write_page_of
 from peftsearch.report.run.model_card import write_card
 from peftsearch.report.run.record import collect
@@ -53,6 +54,8 @@ def finish(config: RunConfig, experiment: Experiment, handed: Candidate, *, resu
     without_lora = [f"lora/ was not written. {refused}"] if refused else []
     notes = (*results.notes, *start_notes(folder), *stop_notes(folder), *without_lora)
     results = replace(results, verdict=verdict(results), verified=verified, notes=notes)
+    seed, examples = trained.runs[best].seed, len(experiment.test.examples)
+    ErrorRecord(handed.name, seed, examples, trained.proofs[best].errors).write(folder)
     record = replace(collect(folder), results=results)
     write_card(record, target)
     write_page_of(record)

@@ -9,6 +9,7 @@ from huggingface_hub.utils import validate_repo_id
 
 from peftsearch.errors import HubError, RunFolderError
 from peftsearch.modules.adapter_card import CARD
+from peftsearch.report.run.html import published_page
 from peftsearch.report.run.model_card import make_run_card
 from peftsearch.report.run.record import RunRecord, collect
 from peftsearch.report.run.usage import usage_of
@@ -16,7 +17,7 @@ from peftsearch.run.config import RunConfig
 from peftsearch.run.saved_model import SavedModel
 
 # Uploaded beside the adapter, which lies at the top where peft looks for it.
-_BESIDE = ("results.json", "report.html")
+_RESULTS, _REPORT = "results.json", "report.html"
 
 
 # Answers of the hub, a network that does not answer, files that cannot be read, a card that the hub finds invalid.
@@ -120,11 +121,13 @@ def _operations(record: RunRecord, repository: str) -> list[CommitOperationAdd]:
     folder = record.folder / SavedModel.read(record.folder).saved_as
     card = make_run_card(record, usage=usage_of(record, folder, place=repository))
     saved = _files(folder, below=folder)
-    beside = _files(record.folder / "lora", below=record.folder) | {name: record.folder / name for name in _BESIDE}
+    beside = _files(record.folder / "lora", below=record.folder) | {_RESULTS: record.folder / _RESULTS}
     contents = {
         **saved,
         **beside,
         CARD: str(card).encode(),
+        # The page in the run folder quotes the data.
+        _REPORT: published_page(record).encode(),
         "configuration.json": record.handed_over.to_json().encode(),
     }
     inside = record.folder.resolve()

@@ -19,9 +19,9 @@ from peftsearch.run.experiment import Experiment
 from peftsearch.run.folder import read_json
 from peftsearch.run.origin import Places
 from peftsearch.run.saved_model import SavedModel
-from peftsearch.tasks.format_entry import format_of_goal
+from peftsearch.tasks.format_entry import format_of_goal, readers_of
 from peftsearch.tasks.reading import TaskReading
-from peftsearch.tasks.tables import Row, read_table, require_columns
+from peftsearch.tasks.tables import Reader, Row, read_table, require_columns
 from peftsearch.tasks.task import Example, Goal
 from peftsearch.tasks.task_format import TaskFormat, make_task_format
 from peftsearch.tasks.text_files import TextReading
@@ -121,7 +121,8 @@ def run_predict(request: PredictionRequest) -> Predictions:
     run = request.run
     saved, config = SavedModel.read(run, model=request.model), read_config(run / "config.yaml")
     reading = read_reading(run, model=request.model)
-    rows, name = _rows_of(request.data, TextReading(config.delimiter, config.encoding))
+    readers = readers_of(format_of_goal(Goal(reading.goal)).name)
+    rows, name = _rows_of(request.data, TextReading(config.delimiter, config.encoding), readers)
     examples = _examples(rows, reading, text=request.text, source=name)
     _check_columns(rows, reading, source=name)
     is_text = saved.num_labels is None
@@ -163,9 +164,11 @@ def read_reading(run: Path, *, model: str = "") -> TaskReading:
         raise RunFolderError(f"'{run / 'results.json'}' does not say how its task is read: {error}.") from error
 
 
-def _rows_of(data: Path | Sequence[Mapping[str, Any]], files: TextReading) -> tuple[Sequence[Row], str]:
+def _rows_of(
+    data: Path | Sequence[Mapping[str, Any]], files: TextReading, readers: Mapping[str, Reader]
+) -> tuple[Sequence[Row], str]:
     if isinstance(data, Path):
-        return read_table(data, files), data.name
+        return read_table(data, files, readers), data.name
     if not data:
         raise DataError("There are no rows to predict: give at least one, a mapping of columns to values.")
     return data, "the data"

@@ -1,7 +1,7 @@
 """Prove a saved result: reload it from disk, count it against the budget and score it."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -13,6 +13,7 @@ from peftsearch.run.experiment import Experiment
 from peftsearch.run.saved_model import SavedModel
 from peftsearch.tasks.constant import describe_constant
 from peftsearch.tasks.encoded import EncodedSplit
+from peftsearch.tasks.error_report import ErrorReport
 from peftsearch.tasks.metric_registry import METRICS
 from peftsearch.tasks.tag_scores import EntityScore, score_entities
 from peftsearch.tasks.task import Goal
@@ -35,6 +36,7 @@ class Proof:
         test: metrics on the test split, computed here and nowhere else.
         notes: sentences for the user about the predictions.
         by_entity: of tags that mark spans, type -> its scores on the test split; empty for other tasks.
+        errors: where the predictions of the test split are wrong.
     """
 
     parameters: int
@@ -42,6 +44,7 @@ class Proof:
     test: dict[str, float]
     notes: tuple[str, ...] = ()
     by_entity: Mapping[str, EntityScore] = field(default_factory=dict)
+    errors: ErrorReport = field(default_factory=ErrorReport)
 
 
 def prove(
@@ -72,7 +75,9 @@ def prove(
             f"{write_score(metric, before)} in training. The saved files do not hold the trained model."
         )
     test = _Scored.of(model, experiment, "test")
-    return Proof(parameters, validation, test.metrics, test.notes, test.by_entity)
+    task_format = experiment.task_format.of_saved_models()
+    errors = task_format.describe_errors(test.predictions, experiment.test.examples)
+    return Proof(parameters, validation, test.metrics, test.notes, test.by_entity, errors)
 
 
 def score(model: nn.Module, experiment: Experiment, split: str) -> dict[str, float]:
@@ -91,9 +96,10 @@ def score(model: nn.Module, experiment: Experiment, split: str) -> dict[str, flo
 
 @dataclass(frozen=True)
 class _Scored:
-    """Metrics of a saved model on a split, sentences for the user about its predictions, and scores by entity."""
+    """Metrics and predictions of a saved model on a split, sentences about them for the user, and scores by entity."""
 
     metrics: dict[str, float]
+    predictions: Sequence
     notes: tuple[str, ...] = ()
     by_entity: Mapping[str, EntityScore] = field(default_factory=dict)
 
@@ -106,8 +112,8 @@ class _Scored:
         metrics = task_format.score(predictions, data.examples)
         if experiment.task.goal is Goal.TAGS:
             by_entity = score_entities(predictions, data.examples, experiment.task.labels)
-            return cls(metrics, by_entity=by_entity)
+            return cls(metrics, predictions, by_entity=by_entity)
         if experiment.task.goal is not Goal.REGRESSION:
-            return cls(metrics)
+            return cls(metrics, predictions)
         note = describe_constant(predictions, [example.number for example in data.examples], what=split)
-        return cls(metrics, (note,) if note else ())
+        return cls(metrics, predictions, (note,) if note else ())

@@ -11,9 +11,13 @@ from transformers import PreTrainedTokenizerBase
 
 from peftsearch.errors import DataError
 from peftsearch.task_head import SEQUENCE, TaskHead
+from peftsearch.tasks.answer_errors import answer_errors
+from peftsearch.tasks.class_errors import class_errors
 from peftsearch.tasks.encoded import EncodedDataset, pad_inputs, tokenise
+from peftsearch.tasks.error_report import ErrorReport
 from peftsearch.tasks.guessing import guess_classes, guess_numbers
 from peftsearch.tasks.metric_registry import score_task
+from peftsearch.tasks.number_errors import number_errors
 from peftsearch.tasks.target_scale import AS_GIVEN, TargetScale
 from peftsearch.tasks.task import TRAIN, Example, Goal, Task
 from peftsearch.tasks.task_format import TaskFormat
@@ -115,6 +119,14 @@ class ClassificationFormat(TaskFormat):
         if self.task.goal is Goal.ANSWER:
             predictions = _choose_candidates(predictions, examples)
         return score_task(self.task, predictions, examples)
+
+    def describe_errors(self, predictions: Sequence, examples: Sequence[Example]) -> ErrorReport:
+        """Describe confused classes, numbers that are far off, or wrong answers."""
+        if self.task.goal is Goal.CLASSIFICATION:
+            return class_errors(predictions, examples, self.task.labels)
+        if self._is_regression:
+            return number_errors(predictions, examples)
+        return answer_errors(_choose_candidates(predictions, examples), examples)
 
     def mean_loss(self, outputs: Any, batch: Mapping[str, Tensor]) -> Tensor:
         """The mean loss of a batch: the model's own, in which each example counts as much as its class weighs.

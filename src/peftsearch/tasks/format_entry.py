@@ -3,13 +3,13 @@
 Torch is not imported here, so that `peftsearch list task_formats` is quick.
 """
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from peftsearch.registry import Registry
 from peftsearch.tasks.reading import Fields, TaskReading
-from peftsearch.tasks.tables import Row, Table
+from peftsearch.tasks.tables import READERS, Reader, Row, Table
 from peftsearch.tasks.task import Example, Goal, Task, TaskRequest
 
 if TYPE_CHECKING:
@@ -54,6 +54,7 @@ class TaskFormatEntry:
             label and its column, and the row in words for errors.
         answer_columns: names the columns that predictions add to a row.
         answer: makes these columns of a prediction for an example.
+        readers: of files with further extensions, which tell the format only where it is asked for by name.
     """
 
     name: str
@@ -65,6 +66,7 @@ class TaskFormatEntry:
     read_fields: Callable[[Row, Sequence[tuple[str, str]], str], Fields]
     answer_columns: Callable[[TaskReading], tuple[str, ...]]
     answer: Callable[[Any, Example, TaskReading], dict[str, Any]]
+    readers: Mapping[str, Reader] = field(default_factory=dict)
 
 
 TASK_FORMATS: Registry[TaskFormatEntry] = Registry(
@@ -84,6 +86,20 @@ def register_task_format(entry: TaskFormatEntry) -> TaskFormatEntry:
 def format_of_goal(goal: Goal) -> TaskFormatEntry:
     """The format that reads tasks with a goal."""
     return next(TASK_FORMATS[name] for name in TASK_FORMATS if goal in TASK_FORMATS[name].goals)
+
+
+def readers_of(task_format: str) -> Mapping[str, Reader]:
+    """The readers of files by their extension, with those of a format that is asked for by name.
+
+    Raises:
+        UnknownNameError: for a format that is not registered.
+    """
+    return READERS if task_format == AUTO else {**READERS, **TASK_FORMATS[task_format].readers}
+
+
+def formats_with(extension: str) -> list[str]:
+    """Names of the formats that read files of an extension where they are asked for."""
+    return [name for name in TASK_FORMATS if extension in TASK_FORMATS[name].readers]
 
 
 def choose_format(tables: Sequence[Table], request: TaskRequest) -> tuple[TaskFormatEntry, str]:

@@ -15,6 +15,7 @@ from peftsearch.tasks.separated import hint_of_delimiter, read_csv, read_tsv
 from peftsearch.tasks.text_files import UTF_8, TextReading, is_compressed
 
 Row = Mapping[str, Any]
+Reader = Callable[[Path, TextReading], Sequence[Row]]
 AS_USUAL = TextReading()
 
 
@@ -43,29 +44,31 @@ class Table:
         return [f"row {number} of {self.name}" for number in self.numbers]
 
 
-def read_table(path: Path, reading: TextReading = AS_USUAL) -> list[Row]:
+def read_table(path: Path, reading: TextReading = AS_USUAL, readers: Mapping[str, Reader] | None = None) -> list[Row]:
     """Read a csv, tsv, json, jsonl, conll or parquet file; all but parquet may be compressed, as in "train.csv.gz".
 
     Args:
         path: a file whose extension tells its format.
         reading: delimiter and encoding of a text file.
+        readers: by extension, where a task format has further ones; None for those of every format.
 
     Raises:
         DataError: for a missing, empty or unreadable file, another extension, or a delimiter or encoding that the
             format does not have.
     """
-    suffix = format_of(path)
+    known = READERS if readers is None else readers
+    suffix = format_of(path, known)
     if suffix is None:
         shown = "".join(path.suffixes[-2:]) if is_compressed(path) else path.suffix
         raise DataError(
-            f"Unknown extension '{shown.lower()}' of '{path}'. Known: {', '.join(READERS)}, and all but .parquet with "
+            f"Unknown extension '{shown.lower()}' of '{path}'. Known: {', '.join(known)}, and all but .parquet with "
             ".gz. Convert the file."
         )
     _check_reading(path, suffix, reading)
     if not path.is_file():
         raise DataError(f"There is no file '{path}'. Check the path.")
     try:
-        rows = list(READERS[suffix](path, reading))
+        rows = list(known[suffix](path, reading))
     except UnicodeError as error:
         raise DataError(reading.describe(path, error)) from error
     except (OSError, ValueError, RecursionError, EOFError, zlib.error) as error:
@@ -75,16 +78,26 @@ def read_table(path: Path, reading: TextReading = AS_USUAL) -> list[Row]:
     return rows
 
 
-def format_of(path: Path) -> str | None:
-    """The extension that tells a file's format, in lower case and without .gz; None for one that can't be read."""
-    is_packed = is_compressed(path)
-    suffix = (Path(path.stem) if is_packed else path).suffix.lower()
-    return suffix if suffix in READERS and not (is_packed and suffix == _PARQUET) else None
+def extension_of(path: Path) -> str:
+    """The extension of a file in lower case, without .gz."""
+    return (Path(path.stem) if is_compressed(path) else path).suffix.lower()
+
+
+def format_of(path: Path, readers: Mapping[str, Reader] | None = None) -> str | None:
+    """The extension that tells a file's format; None for one that can't be read.
+
+    Args:
+        path: of the file.
+        readers: as for `read_table`.
+    """
+    suffix = extension_of(path)
+    is_known = suffix in (READERS if readers is None else readers)
+    return suffix if is_known and not (is_compressed(path) and suffix == _PARQUET) else None
 
 
 def _check_reading(path: Path, suffix: str, reading: TextReading) -> None:
     """Refuse settings that would be without effect."""
-    if reading.delimiter and suffix not in (".csv", ".tsv", CONLL):
+    if reading.delimiter and suffix in _WITHOUT_DELIMITER:
         raise DataError(f"'{path}' has no delimiter, but delimiter is {reading.delimiter!r}. Leave --delimiter out.")
     if reading.encoding != UTF_8 and suffix == _PARQUET:
         raise DataError(f"'{path}' knows its encoding, but encoding is '{reading.encoding}'. Leave --encoding out.")
@@ -196,12 +209,13 @@ def _refuse_twice(names: Sequence[str], what: str) -> None:
         raise ValueError(f"the {what} '{twice}' is there twice. Rename or remove one of them.")
 
 
-_PARQUET, CONLL = ".parquet", ".conll"
-READERS: Mapping[str, Callable[[Path, TextReading], Sequence[Row]]] = {
+_PARQUET = ".parquet"
+_WITHOUT_DELIMITER = (".json", ".jsonl", _PARQUET)
+READERS: Mapping[str, Reader] = {
     ".csv": read_csv,
     ".tsv": read_tsv,
     ".json": _read_json,
     ".jsonl": _read_jsonl,
-    CONLL: read_conll,
+    ".conll": read_conll,
     _PARQUET: _read_parquet,
 }

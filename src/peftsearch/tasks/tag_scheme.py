@@ -1,25 +1,47 @@
-"""How tags mark spans: which of BIO, IOB1 and IOBES a table's tags are, or that they mark none."""
+"""How tags mark spans: which of BIO, IOB1, IOBES, BILOU and BMES a table's tags are, or that they mark none."""
 
 import logging
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Sequence, Set
 from dataclasses import dataclass
+
+from peftsearch.tasks.splits import shorten
 
 logger = logging.getLogger(__name__)
 
 OUTSIDE = "O"
-_MARKED = re.compile(r"([BIES])-(.+)", re.DOTALL)
+_MARKED = re.compile(r"([BIESLUMW])-(.+)", re.DOTALL)
 _MEANINGS = {
     "BIO": "B- begins each span",
     "IOB1": "I- begins a span, and B- only one right after another of its type",
     "IOBES": "B- begins a span, E- ends it, and S- is one of a single word",
+    "BILOU": "B- begins a span, L- ends it, and U- is one of a single word",
+    "BMES": "B- begins a span, M- goes on with it, E- ends it, and S- or W- is one of a single word",
 }
+# Schemes that have a mark for the end, with their marks; the first that has all marks of the tags is theirs.
+_WITH_ENDS = {"IOBES": "BIES", "BILOU": "BILU", "BMES": "BMESW"}
+# Marks of other schemes as those of IOBES, which seqeval reads.
+_AS_IOBES = {"L": "E", "U": "S", "M": "I", "W": "S"}
+# What looks like a mark before or after a type.
+_LOOKS_MARKED = re.compile(r"[BIESLUMW][-_].+|.+[-_][BIESLUMW]", re.DOTALL)
 
 
 def has_spans(tags: Iterable[str]) -> bool:
-    """Whether tags mark spans: each is O, or B-, I-, E- or S- and a type, and there is at least one type."""
-    marked = [tag for tag in tags if tag != OUTSIDE]
-    return bool(marked) and all(_MARKED.fullmatch(tag) for tag in marked)
+    """Whether tags mark spans: each is O, or a mark of one scheme, "-" and a type, and there is at least one type."""
+    return _marks_of(tags) is not None
+
+
+def _marks_of(tags: Iterable[str]) -> set[str] | None:
+    """The marks of tags that mark spans by a known scheme; None for others."""
+    found = [_MARKED.fullmatch(tag) for tag in tags if tag != OUTSIDE]
+    marks = {match[1] for match in found if match}
+    is_known = any(marks <= set(known) for known in _WITH_ENDS.values())
+    return marks if found and all(found) and is_known else None
+
+
+def as_iobes(tag: str) -> str:
+    """A tag of any known scheme with the marks of IOBES."""
+    return _AS_IOBES.get(tag[0], tag[0]) + tag[1:] if _MARKED.fullmatch(tag) else tag
 
 
 def by_type(tag: str) -> tuple[str, str]:
@@ -43,14 +65,14 @@ def scheme_of(rows: Sequence[Sequence[str]]) -> str:
         rows: the tags of each row.
 
     Returns:
-        "BIO", "IOB1" or "IOBES"; "" where the tags mark no spans. Where some spans begin with B- and some with I-, the
-        tags are BIO.
+        "BIO", "IOB1", "IOBES", "BILOU" or "BMES"; "" where the tags mark no spans. Where some spans begin with B- and
+        some with I-, the tags are BIO.
     """
-    tags = {tag for row in rows for tag in row}
-    if not has_spans(tags):
+    marks = _marks_of({tag for row in rows for tag in row})
+    if marks is None:
         return ""
-    if any(tag.startswith(("E-", "S-")) for tag in tags):
-        return "IOBES"
+    if not marks <= set("BI"):
+        return next(scheme for scheme, known in _WITH_ENDS.items() if marks <= set(known))
     found = _beginnings(rows)
     return "IOB1" if found.with_i and not found.with_b else "BIO"
 
@@ -64,7 +86,7 @@ def tell_scheme(rows: Sequence[Sequence[str]], *, source: str) -> None:
     """
     scheme = scheme_of(rows)
     if not scheme:
-        logger.info("The tags of %s mark no spans (BIO, IOB1, IOBES), so each word's tag counts by itself.", source)
+        _tell_no_spans({tag for row in rows for tag in row}, source)
         return
     logger.info("The tags of %s are %s: %s.", source, scheme, _MEANINGS[scheme])
     found = _beginnings(rows)
@@ -74,6 +96,21 @@ def tell_scheme(rows: Sequence[Sequence[str]], *, source: str) -> None:
             found.with_i,
             found.with_i + found.with_b,
             source,
+        )
+
+
+def _tell_no_spans(tags: Set[str], source: str) -> None:
+    """Say that words count by themselves; warn where the tags look like spans of a scheme that is not known."""
+    logger.info(
+        "The tags of %s mark no spans (%s), so each word's tag counts by itself.", source, ", ".join(_MEANINGS)
+    )
+    others = sorted(tags - {OUTSIDE})
+    if OUTSIDE in tags and others and all(_LOOKS_MARKED.fullmatch(tag) for tag in others):
+        logger.warning(
+            "The tags of %s look as if they marked spans, but by none of the schemes that are known: %s. If they do, "
+            "write them as B-TYPE and I-TYPE, so that whole spans are scored.",
+            source,
+            shorten(others),
         )
 
 

@@ -6,7 +6,7 @@ from statistics import fmean
 from typing import Any
 
 from peftsearch.errors import DataError
-from peftsearch.tasks.tag_scheme import has_spans
+from peftsearch.tasks.tag_scheme import as_iobes, has_spans
 from peftsearch.tasks.task import Example
 
 # What a word counts as that is beyond the limit: the first tag of a task.
@@ -102,7 +102,19 @@ def entity_recall(predictions: Tags, targets: Tags) -> float:
 
 
 def _of_spans(score: Callable[..., Any], predictions: Tags, targets: Tags) -> float:
-    return 100 * float(score(targets, predictions, zero_division=0))
+    return 100 * float(score(_readable(targets), _readable(predictions), zero_division=0))
+
+
+def _readable(rows: Tags) -> list[list[str]]:
+    """Tags with the marks that seqeval reads."""
+    return [[as_iobes(tag) for tag in row] for row in rows]
+
+
+def spans_of(tags: Sequence[str]) -> list[tuple[str, int, int]]:
+    """The spans of a row, as seqeval finds them: type, and places of the first and the last word."""
+    from seqeval.metrics.sequence_labeling import get_entities
+
+    return get_entities([as_iobes(tag) for tag in tags])
 
 
 def token_accuracy(predictions: Tags, targets: Tags) -> float:
@@ -131,7 +143,7 @@ def score_entities(
     targets = name_tags([example.tags for example in examples], labels)
     found = name_tags(complete_tags(predictions, examples), labels)
     make_report: Callable[..., Any] = metrics.classification_report
-    report = make_report(targets, found, output_dict=True, zero_division=0)
+    report = make_report(_readable(targets), _readable(found), output_dict=True, zero_division=0)
     return {name: _as_score(row) for name, row in report.items() if name not in _OVER_TYPES}
 
 

@@ -10,6 +10,7 @@ from transformers import PreTrainedTokenizerBase
 from peftsearch.errors import DataError
 from peftsearch.task_head import TaskHead
 from peftsearch.tasks.encoded import EncodedDataset
+from peftsearch.tasks.error_report import ErrorReport
 from peftsearch.tasks.format_entry import FormatRequest, format_of_goal
 from peftsearch.tasks.target_scale import AS_GIVEN, TargetScale
 from peftsearch.tasks.task import Example, Task
@@ -112,6 +113,26 @@ class TaskFormat(ABC):
             the loss of each row of the validation split.
         """
         return None
+
+    def first_outputs(self, train: Sequence) -> list[float]:
+        """The outputs that a fresh head starts near, whatever it reads; empty where they do not matter.
+
+        They matter where one label is far more frequent than all others, as among tags: a head that starts with equal
+        shares is worse than guessing for most of a short training.
+
+        Args:
+            train: labels of the encoded training set.
+        """
+        return []
+
+    def describe_errors(self, predictions: Sequence[Prediction], examples: Sequence[Example]) -> ErrorReport:
+        """Say where predictions are wrong, for the page of a run and its model card; empty where nothing is said.
+
+        Args:
+            predictions: one for each row of `encode(examples)`, in their order.
+            examples: of one split.
+        """
+        return ErrorReport()
 
     def standardised(self, *, has_bias: bool) -> "TaskFormat":
         """The format for trainings, whose models see the targets of a regression with mean 0 and deviation 1.

@@ -15,10 +15,14 @@ from transformers.modeling_outputs import BaseModelOutput
 
 from peftsearch.errors import DataError
 from peftsearch.task_head import TEXT_TO_TEXT, TaskHead
+from peftsearch.tasks.answer_errors import answer_errors
 from peftsearch.tasks.cells import as_number
+from peftsearch.tasks.class_errors import class_errors
 from peftsearch.tasks.classification import class_probabilities
 from peftsearch.tasks.encoded import IGNORED_LABEL, EncodedDataset, pad_inputs, pad_rows, tokenise
+from peftsearch.tasks.error_report import ErrorReport
 from peftsearch.tasks.metric_registry import score_task
+from peftsearch.tasks.number_errors import number_errors
 from peftsearch.tasks.task import TRAIN, Example, Goal, Task
 from peftsearch.tasks.task_format import TaskFormat
 from peftsearch.tasks.token_losses import mean_over_tokens
@@ -137,6 +141,17 @@ class TextToTextFormat(TaskFormat):
     def score(self, predictions: Sequence, examples: Sequence[Example]) -> dict[str, float]:
         """Compute every metric of the task."""
         return score_task(self.task, predictions, [e for e in examples for _ in target_texts(self.task, e)])
+
+    def describe_errors(self, predictions: Sequence, examples: Sequence[Example]) -> ErrorReport:
+        """Describe confused classes, numbers that are far off, or wrong answers."""
+        if self.task.goal is Goal.CLASSIFICATION:
+            return class_errors(predictions, examples, self.task.labels)
+        if self.task.goal is Goal.REGRESSION:
+            return number_errors(predictions, examples)
+        # All rows of an example have the same source, and so the same answer.
+        found = iter(predictions)
+        answers = [[next(found) for _ in target_texts(self.task, example)][0] for example in examples]
+        return answer_errors(answers, examples)
 
     def row_losses(self, outputs: Any, batch: Mapping[str, Tensor]) -> Tensor:
         """The negative log-likelihood of each target, its mean over the tokens; see `mean_over_tokens`."""

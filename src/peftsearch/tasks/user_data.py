@@ -19,7 +19,9 @@ def load_user_data(request: TaskRequest) -> Task:
     Raises:
         DataError: for data that is missing, unreadable or does not fit a task.
     """
-    name, tables = read_tables(str(request.data), TextReading(request.delimiter, request.encoding))
+    name, tables = read_tables(
+        str(request.data), TextReading(request.delimiter, request.encoding), task_format=request.task_format
+    )
     entry, reason = choose_format(tables, request)
     logger.info(reason)
     return entry.load(name, tables, request)

@@ -2,11 +2,12 @@
 
 import logging
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from peftsearch.errors import DataError
-from peftsearch.tasks.tables import Table, format_of, read_hub, read_table
+from peftsearch.tasks.format_entry import AUTO, formats_with, readers_of
+from peftsearch.tasks.tables import Reader, Table, extension_of, format_of, read_hub, read_table
 from peftsearch.tasks.task import TEST, TRAIN, VALIDATION
 from peftsearch.tasks.text_files import TextReading, is_compressed
 
@@ -15,15 +16,17 @@ logger = logging.getLogger(__name__)
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+|[\w-]+")
 
 
-def read_tables(data: str, reading: TextReading) -> tuple[str, list[Table]]:
+def read_tables(data: str, reading: TextReading, *, task_format: str = AUTO) -> tuple[str, list[Table]]:
     """Read the task's name and its one to three tables: train, validation, test.
 
     Args:
         data: files or a hub id, as in `TaskRequest`.
         reading: of text files.
+        task_format: as the user asks for it, which may read further files.
 
     Raises:
         DataError: for data that is missing or unreadable.
+        UnknownNameError: for a format that is not registered.
     """
     parts = [part.strip() for part in data.split(",") if part.strip()]
     if not 1 <= len(parts) <= 3:
@@ -34,7 +37,10 @@ def read_tables(data: str, reading: TextReading) -> tuple[str, list[Table]]:
     paths = [Path(part).expanduser() for part in parts]
     stem = Path(paths[0].stem).stem if is_compressed(paths[0]) else paths[0].stem
     name = paths[0].resolve().parent.name if stem == TRAIN else stem
-    tables = [Table(path.name, read_table(path, reading)) for path in paths]
+    readers = readers_of(task_format)
+    for path in paths:
+        _refuse_extension(path, readers)
+    tables = [Table(path.name, read_table(path, reading, readers)) for path in paths]
     logger.info("Read %s.", ", ".join(f"{len(table.rows):,} rows of {table.name}" for table in tables))
     return name, tables
 
@@ -44,6 +50,17 @@ def _refuse_reading(name: str, reading: TextReading) -> None:
         raise DataError(
             f"'{name}' is a data set of the hub, which knows its delimiter and encoding. Leave --delimiter and "
             "--encoding out, or name a file that is there."
+        )
+
+
+def _refuse_extension(path: Path, readers: Mapping[str, Reader]) -> None:
+    """Refuse a file that only a format reads which was not asked for."""
+    extension = extension_of(path)
+    names = formats_with(extension) if extension not in readers else []
+    if names:
+        raise DataError(
+            f"The extension '{extension}' of '{path}' does not tell what the file holds. Give --task_format "
+            f"{' or '.join(names)}, or convert the file: {', '.join(readers)}."
         )
 
 
@@ -66,6 +83,7 @@ def _is_hub_id(name: str) -> bool:
     return (
         not path.exists()
         and format_of(path) is None
+        and not formats_with(extension_of(path))
         and not is_compressed(path)
         and _HUB_ID.fullmatch(name) is not None
     )

@@ -12,8 +12,10 @@ from peftsearch.errors import DivergedError
 from peftsearch.task_head import TOKENS, TaskHead
 from peftsearch.tasks.encoded import IGNORED_LABEL, EncodedDataset, pad_inputs, pad_rows
 from peftsearch.tasks.encoded_words import check_word_ids, tokenise_words
+from peftsearch.tasks.error_report import ErrorReport
 from peftsearch.tasks.guessing import guess_classes
 from peftsearch.tasks.metric_registry import score_task
+from peftsearch.tasks.tag_errors import tag_errors
 from peftsearch.tasks.tag_scores import complete_tags
 from peftsearch.tasks.task import Example, Task
 from peftsearch.tasks.task_format import TaskFormat
@@ -93,14 +95,26 @@ class WordTagFormat(TaskFormat):
         """Compute every metric of the task over all words, those beyond the limit included."""
         return score_task(self.task, complete_tags(predictions, examples), examples)
 
+    def describe_errors(self, predictions: Sequence, examples: Sequence[Example]) -> ErrorReport:
+        """Describe spans that were missed, mistaken or invented, or confused tags where there are no spans."""
+        return tag_errors(predictions, examples, self.task.labels)
+
     def row_losses(self, outputs: Any, batch: Mapping[str, Tensor]) -> Tensor:
         """The negative log-likelihood of each row, its mean over the words; see `mean_over_tokens`."""
         return mean_over_tokens(outputs.logits, batch["labels"])
 
     def guess_losses(self, train: Sequence, validation: Sequence) -> list[float]:
         """Losses of guessing each tag by its share among the words in training, their mean over each row's words."""
-        by_tag = guess_classes([tag for row in train for tag in _counted(row)], (1.0,) * len(self.task.labels))
+        by_tag = self._guesses(train)
         return [fmean(by_tag[tag] for tag in _counted(row)) for row in validation]
+
+    def first_outputs(self, train: Sequence) -> list[float]:
+        """The logarithms of the tags' shares among the words in training."""
+        return [-loss for loss in self._guesses(train)]
+
+    def _guesses(self, train: Sequence) -> list[float]:
+        """The loss of each tag, guessed by its share among the words in training."""
+        return guess_classes([tag for row in train for tag in _counted(row)], (1.0,) * len(self.task.labels))
 
 
 def _at_starts(tags: Sequence[int], starts: Sequence[int], length: int) -> list[int]:

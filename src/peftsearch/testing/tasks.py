@@ -3,18 +3,24 @@
 Tags are not for models that write texts, and are refused there.
 """
 
+import json
 from collections.abc import Sequence
+from dataclasses import asdict
 from typing import Any
 
 import pytest
 
 from peftsearch.errors import DataError
+from peftsearch.report.document import read_as
 from peftsearch.tasks.encoded import IGNORED_LABEL
+from peftsearch.tasks.error_report import ErrorReport
 from peftsearch.tasks.metric_registry import METRICS
 from peftsearch.tasks.task import Example, Goal, Task
 from peftsearch.tasks.task_format import make_task_format
 from peftsearch.testing.tiny_models import tiny_tokenizer
 
+# Characters of a text that is no name of a label.
+_LONG = 30
 # STS-B's strings are rounded to 0.1.
 _TOLERANCE = {False: 1e-9, True: 0.5}
 
@@ -55,6 +61,20 @@ class TaskTests:
         scores = task_format.score(gold, examples)
         assert scores == {name: pytest.approx(METRICS[name].perfect, abs=tolerance) for name in task.metrics}
 
+    def test_errors_are_kept_in_json_and_what_is_published_quotes_nothing(self, task):
+        task_format = make_task_format(
+            task, tokenizer=tiny_tokenizer(), is_encoder_decoder=False, max_length=task.max_length
+        )
+        examples = _mixed(task.splits["test"])
+        encoded = task_format.encode(examples)
+        gold = _numbers([row["labels"] for row in encoded], task.goal)
+        for predictions in (gold, _mistaken(gold, task.goal)):
+            errors = task_format.describe_errors(predictions, examples)
+            assert read_as(ErrorReport, json.loads(json.dumps(asdict(errors)))) == errors
+            published = repr(errors.without_data())
+            texts = [text for example in examples for _, text in example.fields if len(text) > _LONG]
+            assert not any(text[:_LONG] in published for text in texts)
+
     def test_records_and_metrics_are_complete(self, task):
         record = task.split_record()
         assert set(record["sizes"]) == set(record["sha256"]) == {"train", "validation", "test"}
@@ -71,6 +91,11 @@ def _mixed(examples: Sequence[Example]) -> list[Example]:
     """A few examples with at least two different targets."""
     other = next(example for example in examples if example.target != examples[0].target)
     return [*examples[:6], other]
+
+
+def _mistaken(gold: list[Any], goal: Goal) -> list[Any]:
+    """Predictions of which some are wrong: those of other rows, or other tags."""
+    return [[1 - min(tag, 1) for tag in row] for row in gold] if goal is Goal.TAGS else [*gold[1:], gold[0]]
 
 
 def _numbers(labels: list[Any], goal: Goal) -> list[Any]:

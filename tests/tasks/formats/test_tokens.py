@@ -1,5 +1,6 @@
 """The user's words and tags: read exactly or refused with their row, split, and told what they are."""
 
+import gzip
 import json
 import logging
 from collections import Counter
@@ -11,6 +12,7 @@ import pytest
 from peftsearch.errors import DataError, UnknownNameError
 from peftsearch.tasks import TaskRequest, load_task
 from peftsearch.tasks.task import Goal
+from peftsearch.tasks.user_tables import data_files
 
 CITY = {"tokens": ["in", "Oslo"], "tags": ["O", "B-city"]}
 NAME = {"tokens": ["Ida", "was", "here"], "tags": ["B-name", "O", "O"]}
@@ -81,7 +83,7 @@ def test_tags_without_spans_are_scored_by_words(tmp_path, caplog):
     task = load(write(tmp_path / "pos.jsonl", rows))
     # Without O, the most frequent tag comes first.
     assert task.labels == ("X", "V") and task.metrics == ("token_accuracy",)
-    assert "mark no spans (BIO, IOB1, IOBES), so each word's tag counts by itself" in caplog.text
+    assert "mark no spans (BIO, IOB1, IOBES, BILOU, BMES), so each word's tag counts by itself" in caplog.text
     with pytest.raises(DataError, match="'entity_f1' counts spans, but the tags of pos mark none: 'X', 'V'"):
         load(str(tmp_path / "pos.jsonl"), metric="entity_f1")
 
@@ -152,3 +154,23 @@ def test_files_that_hold_no_lists_say_which_do(tmp_path):
     path.write_text("tokens,tags\na b,O O\n")
     with pytest.raises(DataError, match="must be a list. Files of lists are jsonl, json, parquet and conll"):
         load(str(path), task_format="tokens")
+
+
+@pytest.mark.parametrize("name", ["names.txt", "names.iob", "names.iob2", "names.bio", "names.txt.gz"])
+def test_conll_files_by_other_names_are_read_where_the_format_is_asked_for(tmp_path, name):
+    text = "Ida B-name\nruns O\n\nhe O\n\n" * 10
+    path = tmp_path / name
+    path.write_bytes(gzip.compress(text.encode()) if path.suffix == ".gz" else text.encode())
+    task = load(str(path), task_format="tokens")
+    assert task.goal is Goal.TAGS and task.labels == ("O", "B-name") and task.name == "names"
+    with pytest.raises(DataError, match=r"The extension '\.\w+2?' of '.*' does not tell .*Give --task_format tokens"):
+        load(str(path))
+
+
+def test_a_missing_file_of_such_a_name_is_no_data_set_of_the_hub(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(DataError, match="There is no file 'data/train.txt'"):
+        load("data/train.txt", task_format="tokens")
+    assert data_files("data/train.txt") == ["data/train.txt"]
+    with pytest.raises(UnknownNameError, match="Did you mean 'tokens'"):
+        load("data/train.txt", task_format="token")

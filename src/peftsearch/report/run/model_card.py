@@ -10,6 +10,7 @@ from jinja2 import Environment
 
 from peftsearch.modules.adapter_card import CARD, Origin, escape, make_card, save_card
 from peftsearch.report.results import HandBaseline, RandomBaseline, Results, UniformBaseline
+from peftsearch.report.run.error_section import describe_errors, tables_to_publish
 from peftsearch.report.run.places import table_of_places
 from peftsearch.report.run.record import RunRecord
 from peftsearch.report.run.summary import size_rows
@@ -136,6 +137,8 @@ def _body(record: RunRecord, origin: Origin, usage: Usage) -> str:
         usage=usage,
         rows=_rows(results),
         places=table_of_places(record.handed_over),
+        errors=tables_to_publish(record.errors) if record.errors else (),
+        predicted=describe_errors(record.errors) if record.errors else "",
         scored=_scored(found),
         unit=_unit(results.metric),
         # Equal runs write equal cards, and no two take the same time.

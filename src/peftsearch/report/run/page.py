@@ -3,6 +3,7 @@
 from peftsearch.report.one_standard_error import describe_choice
 from peftsearch.report.page import Page, Section, TextTable
 from peftsearch.report.results import LadderStep, Results, SeedScores
+from peftsearch.report.run.error_section import error_section
 from peftsearch.report.run.map_chart import size_charts
 from peftsearch.report.run.model_map import ModelMap, make_map, space_of
 from peftsearch.report.run.race_chart import race_charts
@@ -26,6 +27,7 @@ def make_run_page(record: RunRecord) -> Page:
     found, results = make_map(record), record.results
     sections = (
         _scores(results) if results else _progress(record),
+        error_section(record.errors) if results and record.errors else None,
         _map(found) if found else None,
         _search(record),
         _training(record),

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ import yaml
 from peftsearch.errors import RunFolderError
 from peftsearch.files import read_limited, read_rows
 from peftsearch.report.results import Results
+from peftsearch.report.run.error_record import ERRORS, ErrorRecord
 from peftsearch.searches.method import METHODS, MethodEntry
 from peftsearch.space import Configuration
 
@@ -41,6 +42,7 @@ class RunRecord:
         trained: `trained.json` of each finished training by the same name.
         settings: `config.yaml` as text.
         config: the same, parsed.
+        errors: `errors.json`; None where it is missing, as in runs of earlier versions.
     """
 
     folder: Path
@@ -57,6 +59,7 @@ class RunRecord:
     trained: dict[str, dict[str, Any]]
     settings: str
     config: dict[str, Any]
+    errors: ErrorRecord | None = None
 
     @property
     def is_finished(self) -> bool:
@@ -68,6 +71,12 @@ class RunRecord:
         """The configuration whose adapter lies in the run folder."""
         chosen = self.results.handed_over if self.results else None
         return self.by_hand.get(chosen.folder, self.configuration) if chosen else self.configuration
+
+    @property
+    def without_data(self) -> "RunRecord":
+        """The same without what quotes the data, to be published."""
+        errors = self.errors
+        return replace(self, errors=replace(errors, errors=errors.errors.without_data())) if errors else self
 
     @property
     def finished(self) -> Results:
@@ -120,6 +129,7 @@ def _read(run: Path) -> RunRecord:
         trained={_name(path, run): _document(path, {}) for path in trained},
         settings=settings,
         config=yaml.safe_load(settings) or {},
+        errors=ErrorRecord.from_dict(_document(run / ERRORS, None)) if (run / ERRORS).is_file() else None,
     )
 
 

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from peftsearch.errors import DataError
 from peftsearch.tasks.cells import read_text, show_cell
-from peftsearch.tasks.conll import TAGS, WORDS
+from peftsearch.tasks.conll import TAGS, WORDS, read_conll
+from peftsearch.tasks.conllu import read_conllu
 from peftsearch.tasks.drawn_splits import draw_splits
 from peftsearch.tasks.format_entry import AUTO, FormatRequest, TaskFormatEntry, register_task_format
 from peftsearch.tasks.gaps import without_gaps
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 _NAME = "tokens"
+# Column of the answer.
+_PREDICTION = "prediction"
 MAX_LENGTH = 256
 
 
@@ -200,7 +203,7 @@ def read_fields(row: Row, columns: Sequence[tuple[str, str]], where: str) -> Fie
 def answer(output: Any, example: Example, reading: TaskReading) -> dict[str, Any]:
     """The tag of each word; a word beyond the limit has the first one."""
     (tags,) = name_tags(complete_tags([output], [example]), reading.labels)
-    return {TAGS: tags}
+    return {_PREDICTION: tags}
 
 
 register_task_format(
@@ -212,7 +215,8 @@ register_task_format(
         load=load,
         make=make,
         read_fields=read_fields,
-        answer_columns=lambda reading: (TAGS,),
+        answer_columns=lambda reading: (_PREDICTION,),
         answer=answer,
+        readers={**dict.fromkeys((".txt", ".iob", ".iob2", ".bio"), read_conll), ".conllu": read_conllu},
     )
 )
