@@ -27,12 +27,20 @@ class EncodedDataset(Dataset):
         columns: name -> the token column, a list of tokens for each row.
         labels: the label of each row.
         num_truncated: rows that were longer than the limit.
+        num_truncated_targets: rows whose text to write was longer than its limit.
     """
 
-    def __init__(self, columns: Mapping[str, list[list[int]]], labels: Sequence, *, num_truncated: int = 0):
+    def __init__(
+        self,
+        columns: Mapping[str, list[list[int]]],
+        labels: Sequence,
+        *,
+        num_truncated: int = 0,
+        num_truncated_targets: int = 0,
+    ):
         self._columns = dict(columns)
         self._labels = list(labels)
-        self.num_truncated = num_truncated
+        self.num_truncated, self.num_truncated_targets = num_truncated, num_truncated_targets
 
     @property
     def lengths(self) -> list[int]:

@@ -203,9 +203,14 @@ def _seconds(seconds: float) -> str:
 
 
 def _data(results: Results) -> Section:
-    truncated = results.truncated_examples
-    rows = tuple((name, f"{size:,}", f"{truncated.get(name, 0):,}") for name, size in results.split.sizes.items())
-    table = TextTable("Splits", ("split", "examples", "truncated"), rows)
+    cut, of_targets = results.truncated_examples, results.truncated_targets
+    counts = [cut, of_targets] if of_targets else [cut]
+    header = ("split", "examples", "truncated", "truncated targets")[: 2 + len(counts)]
+    rows = tuple(
+        (name, f"{size:,}", *(f"{count.get(name, 0):,}" for count in counts))
+        for name, size in results.split.sizes.items()
+    )
+    table = TextTable("Splits", header, rows)
     return Section("data", "Data", (f"Split: {results.split.rule}.",), tables=(table,))
 
 
