@@ -10,7 +10,7 @@ from transformers import PreTrainedTokenizerBase
 
 from peftsearch.task_head import TEXT_TO_TEXT, TaskHead
 from peftsearch.tasks.decoder_texts import collate_pairs, score_targets, tokenise_targets, write_texts
-from peftsearch.tasks.encoded import EncodedDataset, TokenColumns, tokenise
+from peftsearch.tasks.encoded import EncodedDataset, tokenise, tokenise_again
 from peftsearch.tasks.metric_registry import score_task, score_texts
 from peftsearch.tasks.target_limits import TargetLimits
 from peftsearch.tasks.task import Example, Task
@@ -59,7 +59,8 @@ class TextWritingFormat(TaskFormat):
 
     def encode(self, examples: Sequence[Example]) -> EncodedDataset:
         """Tokenise sources and targets, one row an example."""
-        tokens = self._tokenise_sources(examples)
+        tokens = tokenise(self._sources(examples), None, tokenizer=self.tokenizer, max_length=self.max_length)
+        self.num_truncated += tokens.num_truncated
         texts, longest = self.wanted_texts(examples), self.limits.max_length
         targets = tokenise_targets(texts, tokenizer=self.tokenizer, max_length=longest)
         if targets.num_truncated:
@@ -74,11 +75,8 @@ class TextWritingFormat(TaskFormat):
             num_truncated_targets=targets.num_truncated,
         )
 
-    def _tokenise_sources(self, examples: Sequence[Example]) -> TokenColumns:
-        sources = [source_text(example) for example in examples]
-        tokens = tokenise(sources, None, tokenizer=self.tokenizer, max_length=self.max_length)
-        self.num_truncated += tokens.num_truncated
-        return tokens
+    def _sources(self, examples: Sequence[Example]) -> list[str]:
+        return [source_text(example) for example in examples]
 
     def collate(self, features: Sequence[Mapping[str, Any]]) -> dict[str, Tensor]:
         """Make a padded batch; see `collate_pairs`."""
@@ -114,7 +112,8 @@ class _AnsweringFormat(TextWritingFormat):
 
     def encode(self, examples: Sequence[Example]) -> EncodedDataset:
         """Tokenise sources; there are no labels."""
-        tokens = self._tokenise_sources(examples)
+        tokens = tokenise_again(self._sources(examples), None, tokenizer=self.tokenizer, max_length=self.max_length)
+        self.num_truncated += tokens.num_truncated
         return EncodedDataset(tokens.columns, [()] * len(examples), num_truncated=tokens.num_truncated)
 
     def predict(self, model: nn.Module, batch: Mapping[str, Tensor]) -> Sequence[Prediction]:
