@@ -82,7 +82,7 @@ def _load_task(settings: RunConfig) -> Task:
 
 
 def _check_metrics(tasks: Mapping[str, Task]) -> None:
-    """Refuse to average errors in the units of their labels with anything else.
+    """Refuse to average losses, and errors in the units of their labels, with anything else.
 
     Raises:
         DataError: if there are several tasks, and one is scored by such an error.
@@ -92,8 +92,8 @@ def _check_metrics(tasks: Mapping[str, Task]) -> None:
     if errors and len(tasks) > 1:
         shown = ", ".join(errors)
         raise DataError(
-            f"A comparison averages the scores of its {len(tasks)} tasks, but {shown} is in the unit of its labels. "
-            "Give the task a metric in percent, such as `metric: pearson,rmse`, or compare on it alone."
+            f"A comparison averages the scores of its {len(tasks)} tasks, but {shown} is in a unit of its own. Give "
+            "the task a metric in percent, such as `metric: pearson,rmse` or `metric: chrf`, or compare on it alone."
         )
 
 
