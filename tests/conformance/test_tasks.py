@@ -21,6 +21,15 @@ class TestTasks(TaskTests):
             pytest.skip(str(error)) if request.param == "demo" else pytest.fail(str(error))
 
 
+class TestTextToText(TaskTests):
+    @pytest.fixture
+    def task(self, tmp_path):
+        rows = [{"source": f"{i} and 1", "target": f"makes {i + 1}"} for i in range(30)]
+        path = tmp_path / "sums.jsonl"
+        path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+        return load_task(TaskRequest(data=str(path), metric="loss,final_number"))
+
+
 class TestTokens(TaskTests):
     @pytest.fixture
     def task(self, tmp_path):

@@ -16,6 +16,7 @@ from peftsearch.report.comparison.page import write_comparison
 from peftsearch.report.comparison.table import Comparison, ComparisonFacts
 from peftsearch.report.comparison.text import as_csv, as_markdown, as_text
 from peftsearch.run.config import RunConfig
+from peftsearch.run.data_request import request_of
 from peftsearch.run.folder import alone_in, make_run_folder, read_json
 from peftsearch.run.plan import Plan, plan
 from peftsearch.searches.method import METHODS
@@ -23,7 +24,7 @@ from peftsearch.space.presets import DEFAULT_SPACE
 from peftsearch.tasks.class_weights import balanced_weights
 from peftsearch.tasks.load import load_task
 from peftsearch.tasks.metric_registry import METRICS
-from peftsearch.tasks.task import Task, TaskRequest
+from peftsearch.tasks.task import Task
 from peftsearch.training.trackers import check_tracker
 from peftsearch.training.workers import import_ray
 
@@ -77,11 +78,11 @@ class ValidatedComparison:
 
 
 def _load_task(settings: RunConfig) -> Task:
-    return load_task(TaskRequest(**{name: getattr(settings, name) for name in TaskRequest.__dataclass_fields__}))
+    return load_task(request_of(settings))
 
 
 def _check_metrics(tasks: Mapping[str, Task]) -> None:
-    """Refuse to average errors in the units of their labels with anything else.
+    """Refuse to average losses, and errors in the units of their labels, with anything else.
 
     Raises:
         DataError: if there are several tasks, and one is scored by such an error.
@@ -91,8 +92,8 @@ def _check_metrics(tasks: Mapping[str, Task]) -> None:
     if errors and len(tasks) > 1:
         shown = ", ".join(errors)
         raise DataError(
-            f"A comparison averages the scores of its {len(tasks)} tasks, but {shown} is in the unit of its labels. "
-            "Give the task a metric in percent, such as `metric: pearson,rmse`, or compare on it alone."
+            f"A comparison averages the scores of its {len(tasks)} tasks, but {shown} is in a unit of its own. Give "
+            "the task a metric in percent, such as `metric: pearson,rmse` or `metric: chrf`, or compare on it alone."
         )
 
 

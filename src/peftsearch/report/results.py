@@ -342,6 +342,7 @@ class Results:
         baselines: the other manual methods that were trained.
         random_baseline: None if not trained.
         truncated_examples: name of the split -> examples that were cut to the longest length.
+        truncated_targets: name of the split -> texts to write that were cut; empty for tasks without them.
         ladder: one step for each budget, ascending.
         ladder_choice: None for a single step, or scores without a standard error.
         pareto: empty if the front was not trained.
@@ -385,6 +386,7 @@ class Results:
     baselines: tuple[HandBaseline, ...] = ()
     random_baseline: RandomBaseline | None = None
     truncated_examples: dict[str, int] = field(default_factory=dict)
+    truncated_targets: dict[str, int] = field(default_factory=dict)
     ladder: tuple[LadderStep, ...] = ()
     ladder_choice: LadderChoice | None = None
     pareto: tuple[FrontEntry, ...] = ()
@@ -443,9 +445,13 @@ class Results:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data for JSON."""
-        return json.loads(json.dumps(asdict(self, dict_factory=_without_entities)))
+        return json.loads(json.dumps(asdict(self, dict_factory=_of_own_task)))
 
 
-def _without_entities(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """The fields of a record but for scores by entity where there are none: other tasks keep their form."""
-    return dict(pair for pair in pairs if pair != ("by_entity", {}))
+# Fields that only some tasks have, as they are for all others.
+_OF_SOME_TASKS: tuple[tuple[str, Any], ...] = (("by_entity", {}), ("truncated_targets", {}), ("max_new_tokens", 0))
+
+
+def _of_own_task(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """The fields of a record but for those that only other tasks have."""
+    return dict(pair for pair in pairs if pair not in _OF_SOME_TASKS)

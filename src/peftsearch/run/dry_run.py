@@ -81,11 +81,14 @@ def _describe(config: RunConfig, experiment: Experiment) -> str:
 
 def _describe_labels(experiment: Experiment) -> str:
     """The classes or the range of the numbers, so that a column that was misread is seen."""
-    task, scale = experiment.task, experiment.task_format.scale
+    task, scale, limit = experiment.task, experiment.task_format.scale, experiment.task_format.max_new_tokens
     if task.goal is Goal.CLASSIFICATION:
         return f"{len(task.labels)} classes: {shorten(task.labels)}"
     if task.goal is Goal.TAGS:
         return f"{len(task.labels)} tags: {shorten(task.labels)}"
+    if task.goal is Goal.TEXT:
+        words = [len(example.text.split()) for split in task.splits.values() for example in split]
+        return f"texts of {min(words):,} to {max(words):,} words, written with up to {limit} tokens"
     if task.goal is Goal.ANSWER:
         return "free answers"
     numbers = [example.number for split in task.splits.values() for example in split]

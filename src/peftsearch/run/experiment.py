@@ -22,8 +22,10 @@ from peftsearch.models.max_length import max_length_of
 from peftsearch.modules.attach import attach
 from peftsearch.modules.costs import cost_at
 from peftsearch.run.config import RunConfig
+from peftsearch.run.data_request import request_of
 from peftsearch.run.first_bias import start_at_shares
 from peftsearch.run.head_start import ProbedHeads
+from peftsearch.run.target_length import check_limits, find_limits
 from peftsearch.run.target_units import start_at_mean
 from peftsearch.space import Budget, Configuration, Preset, SearchSpace, Site
 from peftsearch.space.encoding import ENCODINGS, Encoding
@@ -31,7 +33,7 @@ from peftsearch.tasks.class_weights import balanced_weights
 from peftsearch.tasks.encoded import EncodedSplit
 from peftsearch.tasks.load import load_task
 from peftsearch.tasks.reading import TaskReading
-from peftsearch.tasks.task import Example, Task, TaskRequest
+from peftsearch.tasks.task import Example, Task
 from peftsearch.tasks.task_format import TaskFormat, make_task_format
 from peftsearch.training.halving import candidate_rates, rate_of_search
 from peftsearch.training.settings import AUTO, TrainingSettings, planned_steps
@@ -77,7 +79,7 @@ class Experiment:
         Raises:
             PeftSearchError: for data, a model or a tokenizer that cannot be used.
         """
-        task = load_task(TaskRequest(**{name: getattr(config, name) for name in TaskRequest.__dataclass_fields__}))
+        task = load_task(request_of(config))
         return cls(
             model=config.model,
             task=task,
@@ -196,7 +198,12 @@ class Experiment:
     def reading(self) -> TaskReading:
         """How rows of the task are read, for predictions without its data."""
         task_format = self.task_format
-        return TaskReading.of(self.task, max_length=task_format.max_length, choices=task_format.choices)
+        return TaskReading.of(
+            self.task,
+            max_length=task_format.max_length,
+            choices=task_format.choices,
+            max_new_tokens=task_format.max_new_tokens,
+        )
 
     @cached_property
     def _sketch(self) -> TaskModel:
@@ -288,8 +295,16 @@ class Experiment:
 
     def num_truncated(self) -> dict[str, int]:
         """Name of each split -> its examples that were cut to the longest length."""
-        splits = {"train": self.train, "validation": self.validation, "test": self.test}
-        return {name: split.encoded.num_truncated for name, split in splits.items()}
+        return {name: split.encoded.num_truncated for name, split in self._encoded_splits().items()}
+
+    def num_truncated_targets(self) -> dict[str, int]:
+        """Name of each split -> its texts to write that were cut; none for tasks without them."""
+        if not self.task_format.max_new_tokens:
+            return {}
+        return {name: split.encoded.num_truncated_targets for name, split in self._encoded_splits().items()}
+
+    def _encoded_splits(self) -> dict[str, EncodedSplit]:
+        return {"train": self.train, "validation": self.validation, "test": self.test}
 
     def _encoded(self, split: str) -> EncodedSplit:
         return self._encode(tuple(self.task.splits[split]))
@@ -301,11 +316,14 @@ class Experiment:
 def _format_for(config: RunConfig, task: Task) -> TaskFormat:
     model_config = load_config(config.model)
     tokenizer = load_tokenizer(config.model)
-    limits = [config.training.max_seq_length or task.max_length, max_length_of(model_config, tokenizer)]
-    return make_task_format(
+    longest = max_length_of(model_config, tokenizer)
+    task_format = make_task_format(
         task,
         tokenizer=tokenizer,
         is_encoder_decoder=bool(model_config.is_encoder_decoder),
-        max_length=min(limits),
+        max_length=min(config.training.max_seq_length or task.max_length, longest),
         class_weights=balanced_weights(task) if config.training.class_weights == "balanced" else (),
+        limits=find_limits(config.training, longest),
     )
+    check_limits(config.training, task_format)
+    return task_format

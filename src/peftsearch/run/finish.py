@@ -17,6 +17,7 @@ from peftsearch.run.config import RunConfig
 from peftsearch.run.experiment import Experiment
 from peftsearch.run.export import export_lora_beside
 from peftsearch.run.hub import push_if_asked
+from peftsearch.run.samples import sample_texts
 from peftsearch.run.saved_model import SavedModel
 from peftsearch.run.training import start_notes, stop_notes
 from peftsearch.run.verify import verify
@@ -56,6 +57,8 @@ def finish(config: RunConfig, experiment: Experiment, handed: Candidate, *, resu
     results = replace(results, verdict=verdict(results), verified=verified, notes=notes)
     seed, examples = trained.runs[best].seed, len(experiment.test.examples)
     ErrorRecord(handed.name, seed, examples, trained.proofs[best].errors).write(folder)
+    if samples := sample_texts(experiment, saved, folder, of=handed):
+        samples.write(folder)
     record = replace(collect(folder), results=results)
     write_card(record, target)
     write_page_of(record)

@@ -25,7 +25,7 @@ from peftsearch.tasks.metric_registry import METRICS
 from peftsearch.training import stop_signals
 from peftsearch.training.arguments import Phase
 from peftsearch.training.checkpoints import Checkpoints
-from peftsearch.training.evaluation import evaluate
+from peftsearch.training.evaluation import evaluate_for
 
 
 def search_with_inherited_weights(experiment: Experiment, request: SearchRequest, folder: Path) -> SearchResult:
@@ -96,15 +96,9 @@ class InheritedScorer:
 
     def __call__(self, proposal: Proposal, number: int) -> float:
         """Score a proposal: the selection metric, of which the larger is better."""
-        model, split = self.supernet.model, self.validation
+        model, split, metric = self.supernet.model, self.validation, self.experiment.task.selection_metric
+        batch_size = self.experiment.training.per_device_eval_batch_size
         gates = configuration_gates(self.supernet.live, proposal.configuration, self.widths, model.device)
         with self.supernet.gated(gates):
-            found = evaluate(
-                model,
-                self.experiment.task_format,
-                split.examples,
-                split.encoded,
-                batch_size=self.experiment.training.per_device_eval_batch_size,
-            )
-        metric = self.experiment.task.selection_metric
+            found = evaluate_for(metric, model, self.experiment.task_format, split, batch_size=batch_size)
         return METRICS[metric].merit(found[metric])

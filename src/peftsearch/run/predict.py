@@ -22,6 +22,7 @@ from peftsearch.run.saved_model import SavedModel
 from peftsearch.tasks.format_entry import format_of_goal, readers_of
 from peftsearch.tasks.reading import TaskReading
 from peftsearch.tasks.tables import Reader, Row, read_table, require_columns
+from peftsearch.tasks.target_limits import TargetLimits
 from peftsearch.tasks.task import Example, Goal
 from peftsearch.tasks.task_format import TaskFormat, make_task_format
 from peftsearch.tasks.text_files import TextReading
@@ -133,7 +134,8 @@ def run_predict(request: PredictionRequest) -> Predictions:
         tokenizer=load_tokenizer(saved.model),
         is_encoder_decoder=is_text,
         max_length=reading.max_length,
-    )
+        limits=TargetLimits(max_new_tokens=reading.max_new_tokens),
+    ).answering()
     model = saved.load(run)[0].to(PartialState().device)
     batch_size = request.batch_size or config.training.per_device_eval_batch_size
     outputs = _outputs(model, task_format, examples, batch_size=batch_size)

@@ -17,7 +17,7 @@ from peftsearch.tasks.error_report import ErrorReport
 from peftsearch.tasks.metric_registry import METRICS
 from peftsearch.tasks.tag_scores import EntityScore, score_entities
 from peftsearch.tasks.task import Goal
-from peftsearch.training.evaluation import predict
+from peftsearch.training.evaluation import evaluate_for, predict, score_written
 from peftsearch.training.fine_tuning import TrainingResult
 
 logger = logging.getLogger(__name__)
@@ -32,7 +32,7 @@ class Proof:
 
     Args:
         parameters: trained parameters, task head excluded.
-        validation: metrics on the validation split.
+        validation: metrics on the validation split, of which those of written texts only where one of them selects.
         test: metrics on the test split, computed here and nowhere else.
         notes: sentences for the user about the predictions.
         by_entity: of tags that mark spans, type -> its scores on the test split; empty for other tasks.
@@ -66,7 +66,7 @@ def prove(
     model, parameters = saved.load(folder)
     if budget is not None and parameters > budget:
         raise BudgetError(f"The adapter in '{folder}' has {parameters:,} parameters, above the budget of {budget:,}.")
-    validation = _Scored.of(model, experiment, "validation").metrics
+    validation = score_validation(model, experiment)
     metric = experiment.task.selection_metric
     found, before = validation[metric], trained.validation[metric]
     if not abs(found - before) <= METRICS[metric].tolerance(before, percent=SCORE_TOLERANCE):
@@ -78,6 +78,18 @@ def prove(
     task_format = experiment.task_format.of_saved_models()
     errors = task_format.describe_errors(test.predictions, experiment.test.examples)
     return Proof(parameters, validation, test.metrics, test.notes, test.by_entity, errors)
+
+
+def score_validation(model: nn.Module, experiment: Experiment) -> dict[str, float]:
+    """Compute on the validation split the metric that selects, and all others that take no longer.
+
+    Args:
+        model: as it was saved.
+        experiment: gives data and metrics.
+    """
+    metric, task_format = experiment.task.selection_metric, experiment.task_format.of_saved_models()
+    batch_size = experiment.training.per_device_eval_batch_size
+    return evaluate_for(metric, model, task_format, experiment.validation, batch_size=batch_size)
 
 
 def score(model: nn.Module, experiment: Experiment, split: str) -> dict[str, float]:
@@ -110,6 +122,7 @@ class _Scored:
         batch_size = experiment.training.per_device_eval_batch_size
         predictions = predict(model, task_format, data.encoded, batch_size=batch_size)
         metrics = task_format.score(predictions, data.examples)
+        metrics |= score_written(model, task_format, data.examples, batch_size=batch_size)
         if experiment.task.goal is Goal.TAGS:
             by_entity = score_entities(predictions, data.examples, experiment.task.labels)
             return cls(metrics, predictions, by_entity=by_entity)

@@ -65,6 +65,7 @@ def make_results(config: RunConfig, experiment: Experiment, trained: TrainedConf
         search_cost=None,
         baseline=None,
         truncated_examples=experiment.num_truncated(),
+        truncated_targets=experiment.num_truncated_targets(),
         notes=(
             *experiment.head_notes,
             *recipe.notes,

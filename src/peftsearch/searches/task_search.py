@@ -12,12 +12,12 @@ from peftsearch.searches.gate_search import GateSearch
 from peftsearch.searches.importance_log import ImportanceLog
 from peftsearch.space import Placement
 from peftsearch.supernet.supernet import Supernet
-from peftsearch.tasks.encoded import EncodedDataset, EncodedSplit
+from peftsearch.tasks.encoded import EncodedSplit
 from peftsearch.tasks.metric_registry import METRICS
 from peftsearch.tasks.task_format import TaskFormat
 from peftsearch.training.arguments import Phase
 from peftsearch.training.batches import RepeatableBatches, length_grouped
-from peftsearch.training.evaluation import evaluate
+from peftsearch.training.evaluation import evaluate_for
 from peftsearch.training.log_file import LogFile
 from peftsearch.training.micro_batches import Batch, MicroBatches
 from peftsearch.training.pytree import PyTree
@@ -92,16 +92,11 @@ class TaskHost(SearchHost[SupernetTrainer]):
         return trainer.micro_batches
 
     def score(self, trainer: SupernetTrainer) -> float:
-        """Compute the selecting metric on the validation split, turned so that larger is better; log every metric."""
+        """Compute the selecting metric on the validation split, turned so that larger is better; log all others."""
         data = self.data
-        assert trainer.model is not None and isinstance(data.validation.encoded, EncodedDataset)
-        found = evaluate(
-            trainer.model,
-            data.task_format,
-            data.validation.examples,
-            data.validation.encoded,
-            batch_size=trainer.args.per_device_eval_batch_size,
-        )
+        assert trainer.model is not None
+        batch_size = trainer.args.per_device_eval_batch_size
+        found = evaluate_for(data.metric, trainer.model, data.task_format, data.validation, batch_size=batch_size)
         trainer.log({f"validation_{name}": value for name, value in found.items()})
         return METRICS[data.metric].merit(found[data.metric])
 

@@ -27,12 +27,20 @@ class EncodedDataset(Dataset):
         columns: name -> the token column, a list of tokens for each row.
         labels: the label of each row.
         num_truncated: rows that were longer than the limit.
+        num_truncated_targets: rows whose text to write was longer than its limit.
     """
 
-    def __init__(self, columns: Mapping[str, list[list[int]]], labels: Sequence, *, num_truncated: int = 0):
+    def __init__(
+        self,
+        columns: Mapping[str, list[list[int]]],
+        labels: Sequence,
+        *,
+        num_truncated: int = 0,
+        num_truncated_targets: int = 0,
+    ):
         self._columns = dict(columns)
         self._labels = list(labels)
-        self.num_truncated = num_truncated
+        self.num_truncated, self.num_truncated_targets = num_truncated, num_truncated_targets
 
     @property
     def lengths(self) -> list[int]:
@@ -74,7 +82,24 @@ def tokenise(
     tokenizer: PreTrainedTokenizerBase,
     max_length: int,
 ) -> TokenColumns:
-    """Tokenise all texts in one call, truncate them, and warn of how many were truncated.
+    """Tokenise all texts in one call, truncate them, and warn of how many were truncated; see `tokenise_again`."""
+    tokens = tokenise_again(texts, pairs, tokenizer=tokenizer, max_length=max_length)
+    if tokens.num_truncated:
+        logger.warning(
+            "%d of %d examples were longer than %d tokens and were truncated.",
+            *(tokens.num_truncated, len(texts), max_length),
+        )
+    return tokens
+
+
+def tokenise_again(
+    texts: Sequence[str],
+    pairs: Sequence[str] | None,
+    *,
+    tokenizer: PreTrainedTokenizerBase,
+    max_length: int,
+) -> TokenColumns:
+    """Tokenise all texts in one call and truncate them, of which the user has been told or will be.
 
     Args:
         texts: first text of each row.
@@ -98,10 +123,6 @@ def tokenise(
         ) from error
     columns = {name: encoded[name] for name in tokenizer.model_input_names if name in encoded}
     num_truncated = _count_longer(texts, pairs, columns["input_ids"], tokenizer=tokenizer, max_length=max_length)
-    if num_truncated:
-        logger.warning(
-            "%d of %d examples were longer than %d tokens and were truncated.", num_truncated, len(texts), max_length
-        )
     return TokenColumns(columns, num_truncated)
 
 

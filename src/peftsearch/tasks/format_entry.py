@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from peftsearch.registry import Registry
 from peftsearch.tasks.reading import Fields, TaskReading
 from peftsearch.tasks.tables import READERS, Reader, Row, Table
+from peftsearch.tasks.target_limits import DEFAULT_LIMITS, TargetLimits
 from peftsearch.tasks.task import Example, Goal, Task, TaskRequest
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ class FormatRequest:
         is_encoder_decoder: as the model's configuration says.
         max_length: tokens kept of a row.
         class_weights: of each class in the loss; empty where all examples count alike.
+        limits: of texts that the model learns and writes.
     """
 
     task: Task
@@ -37,6 +39,7 @@ class FormatRequest:
     is_encoder_decoder: bool
     max_length: int
     class_weights: tuple[float, ...] = ()
+    limits: TargetLimits = DEFAULT_LIMITS
 
 
 @dataclass(frozen=True)
@@ -105,9 +108,12 @@ def formats_with(extension: str) -> list[str]:
 def choose_format(tables: Sequence[Table], request: TaskRequest) -> tuple[TaskFormatEntry, str]:
     """Choose the format of the user's data, and say why in a sentence.
 
+    The columns decide, and the kind of the model where formats for several kinds share columns: an encoder-decoder
+    writes the completion of a prompt (`text_to_text`), and a decoder goes on with the prompt.
+
     Args:
         tables: as they were read.
-        request: its `task_format` and columns.
+        request: its `task_format`, its columns and the kind of the model.
 
     Raises:
         UnknownNameError: for a format that is not registered.

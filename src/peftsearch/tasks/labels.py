@@ -129,8 +129,8 @@ def _check_number(classes: Collection[str], train: Table, label: str) -> None:
         raise DataError(
             f"The label column '{label}' of {train.name} has {len(classes)} different values in {rows} rows, for "
             f"example {shorten(sorted(classes)[:3])}, but classes must repeat. Name another column in --label. If "
-            "they are numbers to predict, give --goal regression; free text as an answer is trained in your own "
-            "Trainer, see SearchTrainer in docs/python.md."
+            "they are numbers to predict, give --goal regression; texts that a model is to write are read with "
+            "--task_format text_to_text."
         )
     if rows < _ROWS_PER_CLASS * len(classes):
         logger.warning(

@@ -1,10 +1,12 @@
 """The metrics of the user's own data: the one that selects, and those that are reported beside it."""
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from peftsearch.errors import DataError, UnknownNameError
+from peftsearch.tasks.generation_scores import find_final_number, has_rouge_words
 from peftsearch.tasks.metric_registry import METRICS, Metric
+from peftsearch.tasks.quoting import quote
 from peftsearch.tasks.splits import shorten
 from peftsearch.tasks.tag_scheme import has_spans
 from peftsearch.tasks.task import TEST, VALIDATION, Example, Goal
@@ -16,14 +18,21 @@ _DEFAULTS: Mapping[Goal, tuple[str, ...]] = {
     Goal.CLASSIFICATION: ("accuracy", "macro_f1"),
     Goal.REGRESSION: ("pearson", "spearman", "rmse", "mae"),
     Goal.TAGS: ("entity_f1", "entity_precision", "entity_recall", "token_accuracy"),
+    Goal.TEXT: ("loss", "perplexity", "next_token_accuracy", "exact_text", "rouge_l", "chrf"),
 }
 _SHORT = {"matthews": "matthews_correlation"}
-_KINDS = {Goal.CLASSIFICATION: "classes", Goal.REGRESSION: "numbers", Goal.TAGS: "tags"}
+_KINDS = {Goal.CLASSIFICATION: "classes", Goal.REGRESSION: "numbers", Goal.TAGS: "tags", Goal.TEXT: "texts"}
 # How labels are written that a metric fits.
 _HINTS = {
     Goal.CLASSIFICATION: "For classes, write the labels as text or integers.",
     Goal.REGRESSION: "For a regression, write the labels with a decimal point (3.0).",
     Goal.TAGS: "Tags are a list in each row, one for each token.",
+    Goal.TEXT: "For texts that a model writes, give --task_format text_to_text.",
+}
+# Metrics of texts that not every text has -> what they read, and what to do where a text has none.
+_READ: Mapping[str, tuple[Callable[[str], bool], str]] = {
+    "final_number": (lambda text: find_final_number(text) is not None, "needs a number in every target"),
+    "rouge_l": (has_rouge_words, "counts words of the letters a to z and digits alone"),
 }
 
 
@@ -47,9 +56,9 @@ def choose_metrics(
     """Choose the metrics of a task: the one that selects first, then all others that are reported.
 
     Args:
-        text: as for `read_metrics`; empty for accuracy, Pearson's correlation, or F1 of spans (accuracy of words where
-            tags mark none).
-        goal: of the task, which predicts classes, numbers or tags.
+        text: as for `read_metrics`; empty for accuracy, Pearson's correlation, F1 of spans (accuracy of words where
+            tags mark none), or the loss of texts.
+        goal: of the task, which predicts classes, numbers, tags or texts.
         labels: names of the classes or tags; empty for numbers.
         rows: "train", "validation" and "test" -> the examples.
         source: the data in words, for errors.
@@ -63,18 +72,34 @@ def choose_metrics(
         _check_fit(METRICS[name], goal=goal, labels=labels, source=source)
         if METRICS[name].needs_every_class:
             _check_classes(METRICS[name], labels=labels, rows=rows, source=source)
+        if unread := _find_unread(name, rows):
+            raise DataError(
+                f"The metric '{name}' {_READ[name][1]}, but a target of {source} is '{quote(unread)}'. Take another "
+                f"of {', '.join(_DEFAULTS[Goal.TEXT])}."
+            )
         if METRICS[name].num_classes == 2:
             logger.info("%s is that of the class '%s'; the other class is '%s'.", name, labels[1], labels[0])
     defined = [name for name in _DEFAULTS[goal] if not METRICS[name].needs_spans or has_spans(labels)]
-    return tuple(dict.fromkeys((*asked, *defined)))
+    unread = {name: text for name in defined if (text := _find_unread(name, rows))}
+    for name, text in unread.items():
+        logger.info("%s is left out: it %s, but a target of %s is '%s'.", name, _READ[name][1], source, quote(text))
+    return tuple(dict.fromkeys((*asked, *(name for name in defined if name not in unread))))
+
+
+def _find_unread(name: str, rows: Mapping[str, Sequence[Example]]) -> str:
+    """The first held-out target that a metric of texts cannot read; "" if there is none."""
+    if name not in _READ:
+        return ""
+    reads = _READ[name][0]
+    return next((row.text for split in (VALIDATION, TEST) for row in rows[split] if not reads(row.text)), "")
 
 
 def _check_fit(metric: Metric, *, goal: Goal, labels: Sequence[str], source: str) -> None:
-    fitting = [one.name for one in METRICS.values() if one.is_offered and one.goal is goal]
-    if metric.goal is not goal:
+    fitting = [one.name for one in METRICS.values() if one.is_offered and goal in one.goals]
+    if goal not in metric.goals:
         raise DataError(
-            f"The metric '{metric.name}' is one of {_KINDS[metric.goal]}, but the labels of {source} are "
-            f"{_KINDS[goal]}. Metrics of {_KINDS[goal]}: {', '.join(fitting)}. {_HINTS[metric.goal]}"
+            f"The metric '{metric.name}' is one of {_KINDS[metric.goals[0]]}, but the labels of {source} are "
+            f"{_KINDS[goal]}. Metrics of {_KINDS[goal]}: {', '.join(fitting)}. {_HINTS[metric.goals[0]]}"
         )
     if metric.needs_spans and not has_spans(labels):
         raise DataError(

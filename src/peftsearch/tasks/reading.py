@@ -13,12 +13,13 @@ class TaskReading:
     """What a finished run notes of its task, so that its data is not needed again.
 
     Args:
-        goal: "classification", "regression", "answer" or "tags".
+        goal: "classification", "regression", "answer", "tags" or "text".
         fields: labels of the fields of an example, such as "sentence1:"; of tags the one that all words have.
         labels: names of the classes or tags; empty for other goals.
         prefix: first words of the source of a text-to-text model; may be empty.
         max_length: tokens kept of a row.
         numbers: that a text-to-text model of a regression chooses among; empty for others.
+        max_new_tokens: tokens of a text that the model writes; 0 for tasks without texts to write.
     """
 
     goal: str
@@ -27,21 +28,23 @@ class TaskReading:
     prefix: str
     max_length: int
     numbers: tuple[float, ...] = ()
+    max_new_tokens: int = 0
 
     @classmethod
-    def of(cls, task: Task, *, max_length: int, choices: tuple[str, ...]) -> "TaskReading":
+    def of(cls, task: Task, *, max_length: int, choices: tuple[str, ...], max_new_tokens: int = 0) -> "TaskReading":
         """Note how a task is read.
 
         Args:
             task: with its training split.
             max_length: tokens kept of a row.
             choices: that the task format compares.
+            max_new_tokens: of a text that the model writes.
         """
         first = task.splits[TRAIN][0]
         numbers = tuple(map(float, choices)) if task.goal is Goal.REGRESSION else ()
         labels = tuple(label for label, _ in first.fields)
         fields = labels[:1] if task.goal is Goal.TAGS else labels
-        return cls(task.goal.value, fields, task.labels, task.prefix, max_length, numbers)
+        return cls(task.goal.value, fields, task.labels, task.prefix, max_length, numbers, max_new_tokens)
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -69,5 +72,6 @@ class TaskReading:
             Goal.REGRESSION: 0.0,
             Goal.ANSWER: ("",),
             Goal.TAGS: (0,) * len(fields),
+            Goal.TEXT: ("",),
         }
         return Example(fields, placeholders[Goal(self.goal)])

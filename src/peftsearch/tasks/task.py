@@ -15,12 +15,13 @@ TRAIN, VALIDATION, TEST = "train", "validation", "test"
 
 
 class Goal(StrEnum):
-    """The kind of a prediction: a class, a number, free text, or a class for each word."""
+    """The kind of a prediction: a class, a number, one of some answers, a class for each word, or a text."""
 
     CLASSIFICATION = "classification"
     REGRESSION = "regression"
     ANSWER = "answer"
     TAGS = "tags"
+    TEXT = "text"
 
 
 Target = int | float | tuple[str, ...] | tuple[int, ...]
@@ -33,7 +34,8 @@ class Example:
     Args:
         fields: pairs of a field's label, as text-to-text models read it ("sentence1:"), and its text; for `Goal.TAGS`
             a pair for each word.
-        target: a class index, a number, the gold answers, of which any is correct, or the class index of each word.
+        target: a class index, a number, the gold answers, of which any is correct, the class index of each word, or
+            the one text to write.
         group: name of the group that is scored together, such as all answers to one MultiRC question, or that stays in
             one split.
         candidates: answers to choose from; only for `Goal.ANSWER`.
@@ -46,15 +48,21 @@ class Example:
 
     @property
     def number(self) -> int | float:
-        """The target as a class index or a number; not for `Goal.ANSWER`."""
+        """The target as a class index or a number; only where it is one."""
         assert not isinstance(self.target, tuple)
         return self.target
 
     @property
     def answers(self) -> tuple[str, ...]:
-        """The gold answers; only for `Goal.ANSWER`."""
+        """The gold answers; only for `Goal.ANSWER`, and one for `Goal.TEXT`."""
         assert not isinstance(self.target, int | float)
         return tuple(map(str, self.target))
+
+    @property
+    def text(self) -> str:
+        """The text to write; only for `Goal.TEXT`."""
+        (text,) = self.answers
+        return text
 
     @property
     def words(self) -> tuple[str, ...]:
@@ -125,11 +133,11 @@ class TaskRequest:
         task: a registered task such as "glue/rte"; not together with `data`.
         data: "train.csv[,validation.csv[,test.csv]]" (csv, tsv, json, jsonl, parquet, conll; also .gz) or a Hugging
             Face hub id.
-        text: comma-separated text columns of user data; by default "text", or "tokens" for lists of words.
-        label: label column of user data; by default "label", or "tags" for lists of words.
+        text: comma-separated text columns of user data; by default those of the task format, such as "text".
+        label: label column of user data; by default that of the task format, such as "label".
         task_format: of user data, see `peftsearch list task_formats`; "auto" recognises it by the columns.
         metric: of user data, the metric that selects; further ones, after commas, are reported. By default accuracy
-            for classes, Pearson's correlation for numbers, and F1 of spans for tags.
+            for classes, Pearson's correlation for numbers, F1 of spans for tags, and the loss for texts.
         goal: whether the labels of user data are a "classification" or a "regression"; "auto" decides by how they are
             written.
         group: column of user data whose equal values stay on one side of drawn splits.
@@ -140,6 +148,7 @@ class TaskRequest:
         max_train_samples: training examples kept, chosen by the seed; 0 keeps all.
         max_eval_samples: validation and test examples kept of each, chosen by the seed; 0 keeps all.
         seed: of the splits and of the choice of training examples.
+        is_encoder_decoder: whether the model that the data is for is one, which some task formats go by.
     """
 
     task: str | None = None
@@ -157,6 +166,7 @@ class TaskRequest:
     max_train_samples: int = 0
     max_eval_samples: int = 0
     seed: int = 0
+    is_encoder_decoder: bool = False
 
 
 def _fingerprint(examples: Sequence[Example]) -> str:

@@ -12,11 +12,14 @@ from peftsearch.task_head import TaskHead
 from peftsearch.tasks.encoded import EncodedDataset
 from peftsearch.tasks.error_report import ErrorReport
 from peftsearch.tasks.format_entry import FormatRequest, format_of_goal
+from peftsearch.tasks.target_limits import DEFAULT_LIMITS, TargetLimits
 from peftsearch.tasks.target_scale import AS_GIVEN, TargetScale
 from peftsearch.tasks.task import Example, Task
+from peftsearch.tasks.token_scores import TokenScore
 
-# The probability of every class, a number (or the probability of a candidate), a text, or the tag of every word read.
-Prediction = Sequence[float] | float | str | Sequence[int]
+# The probability of every class, a number (or the probability of a candidate), a text, the tag of every word read, or
+# the score of the tokens of a row.
+Prediction = Sequence[float] | float | str | Sequence[int] | TokenScore
 
 
 class TaskFormat(ABC):
@@ -32,6 +35,7 @@ class TaskFormat(ABC):
         choices: texts of which the likeliest is the answer; empty where a head answers, or a text is generated.
         class_weights: the weight of each class in the loss; empty where all examples count alike.
         scale: of a regression's targets in training.
+        max_new_tokens: tokens of a text that the model writes; 0 for tasks without texts to write.
     """
 
     tokenizer: PreTrainedTokenizerBase
@@ -40,6 +44,7 @@ class TaskFormat(ABC):
     choices: tuple[str, ...] = ()
     class_weights: tuple[float, ...] = ()
     scale: TargetScale = AS_GIVEN
+    max_new_tokens: int = 0
 
     @property
     @abstractmethod
@@ -70,7 +75,7 @@ class TaskFormat(ABC):
 
     @abstractmethod
     def score(self, predictions: Sequence[Prediction], examples: Sequence[Example]) -> dict[str, float]:
-        """Compute every metric of the task, in percent or in the unit of the labels.
+        """Compute every metric of the task, in percent or in the unit of the labels; for those of texts `score_texts`.
 
         Args:
             predictions: one for each row of `encode(examples)`, in their order.
@@ -134,6 +139,19 @@ class TaskFormat(ABC):
         """
         return ErrorReport()
 
+    def wanted_texts(self, examples: Sequence[Example]) -> list[str]:
+        """The texts that a model should write, one for each example; none for tasks without texts to write."""
+        return []
+
+    def score_texts(self, texts: Sequence[str], examples: Sequence[Example]) -> dict[str, float]:
+        """Compute the metrics of the task that read what a model writes, in percent; none where no metric does.
+
+        Args:
+            texts: predictions of `answering()`, one for each example.
+            examples: of one split.
+        """
+        return {}
+
     def standardised(self, *, has_bias: bool) -> "TaskFormat":
         """The format for trainings, whose models see the targets of a regression with mean 0 and deviation 1.
 
@@ -143,6 +161,10 @@ class TaskFormat(ABC):
         Raises:
             DataError: for numbers that float32 cannot hold or tell apart.
         """
+        return self
+
+    def answering(self) -> "TaskFormat":
+        """The format for rows without labels, whose predictions are the answers that a user wants to see."""
         return self
 
     def of_saved_models(self) -> "TaskFormat":
@@ -157,6 +179,7 @@ def make_task_format(
     is_encoder_decoder: bool,
     max_length: int,
     class_weights: tuple[float, ...] = (),
+    limits: TargetLimits = DEFAULT_LIMITS,
 ) -> TaskFormat:
     """Make the converter of a task for a kind of model, as the format of its goal does.
 
@@ -166,11 +189,12 @@ def make_task_format(
         is_encoder_decoder: as the model's configuration says.
         max_length: tokens kept of a row, at least 4.
         class_weights: of each class in the loss; empty where all examples count alike.
+        limits: of texts that the model learns and writes.
 
     Raises:
         DataError: for a limit below 4 tokens, or a model or class weights that the format does not fit.
     """
     if max_length < 4:
         raise DataError(f"max_length is {max_length} tokens, but must be at least 4: special tokens need room too.")
-    request = FormatRequest(task, tokenizer, is_encoder_decoder, max_length, class_weights)
+    request = FormatRequest(task, tokenizer, is_encoder_decoder, max_length, class_weights, limits)
     return format_of_goal(task.goal).make(request)

@@ -1,4 +1,4 @@
-"""The task format of encoder-decoder models: text in, numeric label strings or free answers out."""
+"""The converter of labels as texts, for encoder-decoders: numeric strings or one of some answers."""
 
 import logging
 import math
@@ -19,7 +19,8 @@ from peftsearch.tasks.answer_errors import answer_errors
 from peftsearch.tasks.cells import as_number
 from peftsearch.tasks.class_errors import class_errors
 from peftsearch.tasks.classification import class_probabilities
-from peftsearch.tasks.encoded import IGNORED_LABEL, EncodedDataset, pad_inputs, pad_rows, tokenise
+from peftsearch.tasks.decoder_texts import collate_pairs, tokenise_targets, write_texts
+from peftsearch.tasks.encoded import IGNORED_LABEL, EncodedDataset, pad_rows, tokenise
 from peftsearch.tasks.error_report import ErrorReport
 from peftsearch.tasks.metric_registry import score_task
 from peftsearch.tasks.number_errors import number_errors
@@ -119,14 +120,8 @@ class TextToTextFormat(TaskFormat):
         return EncodedDataset(tokens.columns, labels, num_truncated=tokens.num_truncated)
 
     def collate(self, features: Sequence[Mapping[str, Any]]) -> dict[str, Tensor]:
-        """Make a padded batch.
-
-        Shape:
-            token columns: (batch, tokens); labels: (batch, target tokens), -100 after the end.
-        """
-        batch = pad_inputs(features, tokenizer=self.tokenizer, max_length=self.max_length)
-        rows = [feature["labels"] for feature in features]
-        return {**batch, "labels": pad_rows(rows, width=max(map(len, rows)), fill=IGNORED_LABEL)}
+        """Make a padded batch; see `collate_pairs`."""
+        return collate_pairs(features, tokenizer=self.tokenizer, max_length=self.max_length)
 
     def predict(self, model: nn.Module, batch: Mapping[str, Tensor]) -> list[list[float]] | list[float] | list[str]:
         """Predict the probability of every class or the likeliest number, or generate a number or answer."""
@@ -135,7 +130,7 @@ class TextToTextFormat(TaskFormat):
             if self.task.goal is Goal.CLASSIFICATION:
                 return class_probabilities(likelihoods)
             return [float(self.choices[i]) for i in likelihoods.argmax(-1).tolist()]
-        texts = self._generate(model, batch)
+        texts = write_texts(model, batch, tokenizer=self.tokenizer, max_new_tokens=_MAX_NEW_TOKENS)
         return texts if self.task.goal is Goal.ANSWER else [parse_number(text) for text in texts]
 
     def score(self, predictions: Sequence, examples: Sequence[Example]) -> dict[str, float]:
@@ -158,24 +153,7 @@ class TextToTextFormat(TaskFormat):
         return mean_over_tokens(outputs.logits, batch["labels"])
 
     def _target_ids(self, texts: Sequence[str]) -> list[list[int]]:
-        """Tokenise targets, each with an end token, which the decoder has to learn."""
-        if not texts:
-            return []
-        encoded = self.tokenizer(
-            text_target=list(texts), truncation=True, max_length=_MAX_TARGET_LENGTH, verbose=False
-        )["input_ids"]
-        end = self.tokenizer.eos_token_id
-        return [ids if not isinstance(end, int) or ids[-1:] == [end] else [*ids, end] for ids in encoded]
-
-    def _generate(self, model: Any, batch: Mapping[str, Tensor]) -> list[str]:
-        ids = model.generate(
-            input_ids=batch["input_ids"],
-            attention_mask=batch["attention_mask"],
-            max_new_tokens=_MAX_NEW_TOKENS,
-            do_sample=False,
-            num_beams=1,
-        )
-        return [text.strip() for text in self.tokenizer.batch_decode(ids, skip_special_tokens=True)]
+        return tokenise_targets(texts, tokenizer=self.tokenizer, max_length=_MAX_TARGET_LENGTH).ids
 
 
 def parse_number(text: str) -> float:

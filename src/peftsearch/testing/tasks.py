@@ -1,6 +1,6 @@
 """The contract of tasks: complete splits and metrics, and examples that models can read and answer, of both sorts.
 
-Tags are not for models that write texts, and are refused there.
+Tags are not for models that write texts, and texts to write for these alone; both are refused elsewhere.
 """
 
 import json
@@ -17,12 +17,15 @@ from peftsearch.tasks.error_report import ErrorReport
 from peftsearch.tasks.metric_registry import METRICS
 from peftsearch.tasks.task import Example, Goal, Task
 from peftsearch.tasks.task_format import make_task_format
+from peftsearch.tasks.token_scores import TokenScore
 from peftsearch.testing.tiny_models import tiny_tokenizer
 
 # Characters of a text that is no name of a label.
 _LONG = 30
 # STS-B's strings are rounded to 0.1.
 _TOLERANCE = {False: 1e-9, True: 0.5}
+# Goals of one sort of model -> whether it is the one that writes texts that refuses them.
+_REFUSED = {Goal.TAGS: True, Goal.TEXT: False}
 
 
 class TaskTests:
@@ -45,7 +48,7 @@ class TaskTests:
     @pytest.mark.parametrize("is_text", [False, True])
     def test_gold_predictions_score_100(self, task, is_text):
         tokenizer, length = tiny_tokenizer(), task.max_length
-        if is_text and task.goal is Goal.TAGS:
+        if _REFUSED.get(task.goal) is is_text:
             with pytest.raises(DataError, match="encoder-decoder"):
                 make_task_format(task, tokenizer=tokenizer, is_encoder_decoder=is_text, max_length=length)
             return
@@ -59,6 +62,8 @@ class TaskTests:
         gold = _read_back(labels, task.goal, tokenizer) if is_text else _numbers(labels, task.goal)
         tolerance = _TOLERANCE[is_text and task.goal is Goal.REGRESSION]
         scores = task_format.score(gold, examples)
+        if task_format.max_new_tokens:
+            scores |= task_format.score_texts(_texts_of(labels, tokenizer), examples)
         assert scores == {name: pytest.approx(METRICS[name].perfect, abs=tolerance) for name in task.metrics}
 
     def test_errors_are_kept_in_json_and_what_is_published_quotes_nothing(self, task):
@@ -111,7 +116,13 @@ def _certain(index: int, num_classes: int) -> list[float]:
     return [float(i == index) for i in range(num_classes)]
 
 
+def _texts_of(labels: Sequence[Sequence[int]], tokenizer: Any) -> list[str]:
+    return [tokenizer.decode(ids, skip_special_tokens=True).strip() for ids in labels]
+
+
 def _read_back(labels: list[list[int]], goal: Goal, tokenizer: Any) -> list[Any]:
     """Right predictions of a text-to-text model, read back from what it learns."""
-    texts = [tokenizer.decode(ids, skip_special_tokens=True).strip() for ids in labels]
+    texts = _texts_of(labels, tokenizer)
+    if goal is Goal.TEXT:
+        return [TokenScore(0.0, len(ids), len(ids)) for ids in labels]
     return list(texts) if goal is Goal.ANSWER else _numbers(list(map(float, texts)), goal)

@@ -10,7 +10,7 @@ from transformers import Trainer, TrainerCallback
 from peftsearch.tasks.encoded import EncodedSplit
 from peftsearch.tasks.metric_registry import METRICS
 from peftsearch.tasks.task_format import TaskFormat
-from peftsearch.training.evaluation import evaluate
+from peftsearch.training.evaluation import evaluate_for
 from peftsearch.training.log_file import LogFile
 from peftsearch.training.progress import Progress, open_progress
 from peftsearch.training.pytree import PyTree
@@ -118,13 +118,8 @@ class KeepBest(TrainerCallback):
         self._weights: dict[str, torch.Tensor] = {}
 
     def on_epoch_end(self, args, state, control, *, model: nn.Module, **_) -> None:
-        found = evaluate(
-            model,
-            self.task_format,
-            self.validation.examples,
-            self.validation.encoded,
-            batch_size=args.per_device_eval_batch_size,
-        )
+        batch_size = args.per_device_eval_batch_size
+        found = evaluate_for(self.metric, model, self.task_format, self.validation, batch_size=batch_size)
         self.trainer.log({f"validation_{name}": value for name, value in found.items()})
         if state.global_step < self.select_after_step:
             return

@@ -5,7 +5,8 @@ from collections.abc import Callable, Iterator, Sequence
 import torch
 from torch import nn
 
-from peftsearch.tasks.encoded import EncodedDataset
+from peftsearch.tasks.encoded import EncodedDataset, EncodedSplit
+from peftsearch.tasks.metric_registry import METRICS
 from peftsearch.tasks.task import Example
 from peftsearch.tasks.task_format import TaskFormat
 from peftsearch.training.micro_batches import Batch
@@ -97,21 +98,43 @@ def _for_each_row(
     return ordered
 
 
-def evaluate(
-    model: nn.Module,
-    task_format: TaskFormat,
-    examples: tuple[Example, ...],
-    encoded: EncodedDataset,
-    *,
-    batch_size: int,
+def evaluate_for(
+    metric: str, model: nn.Module, task_format: TaskFormat, split: EncodedSplit, *, batch_size: int
 ) -> dict[str, float]:
-    """Compute every metric of the task; see `TaskFormat.score` for their ranges.
+    """Compute the metric of the task that selects, and all others that take no longer; see `TaskFormat.score`.
+
+    Texts are written only where that metric reads them, since they take as many passes as they have tokens.
+
+    Args:
+        metric: its name.
+        model: on the device to use.
+        task_format: how the task is put to the model.
+        split: examples with their answers.
+        batch_size: examples.
+    """
+    found = task_format.score(predict(model, task_format, split.encoded, batch_size=batch_size), split.examples)
+    if METRICS[metric].needs_texts:
+        found |= score_written(model, task_format, split.examples, batch_size=batch_size)
+    return found
+
+
+def score_written(
+    model: nn.Module, task_format: TaskFormat, examples: Sequence[Example], *, batch_size: int
+) -> dict[str, float]:
+    """Let a model write a text for each example, and compute the metrics that read them; none for other tasks.
 
     Args:
         model: on the device to use.
         task_format: how the task is put to the model.
         examples: with their answers.
-        encoded: the same examples, encoded.
         batch_size: examples.
     """
-    return task_format.score(predict(model, task_format, encoded, batch_size=batch_size), examples)
+    if not task_format.max_new_tokens:
+        return {}
+    return task_format.score_texts(write(model, task_format, examples, batch_size=batch_size), examples)
+
+
+def write(model: nn.Module, task_format: TaskFormat, examples: Sequence[Example], *, batch_size: int) -> list[str]:
+    """Let a model write a text for each example; arguments as for `score_written`."""
+    answering = task_format.answering()
+    return predict(model, answering, answering.encode(examples), batch_size=batch_size)

@@ -56,6 +56,9 @@ class TrainingSettings(Settings):
         weight_decay: decoupled weight decay of AdamW.
         max_grad_norm: gradients are clipped to this norm.
         max_seq_length: tokens kept of an example; 0 takes the task's own limit, or the model's if that is smaller.
+        max_target_length: tokens kept of a text that the model learns to write, its end included; 0 takes 128, or the
+            model's limit if that is smaller.
+        max_new_tokens: tokens of a text that the model writes; 0 takes as many as of one that it learns.
         bf16: "auto" uses bfloat16 where the device has it natively (GPUs); "true" or "false" decide.
         gradient_checkpointing: trade time for memory.
         save_steps: optimizer steps between two checkpoints, from which --resume goes on; 0 saves only when stopped.
@@ -80,6 +83,8 @@ class TrainingSettings(Settings):
     weight_decay: float = limited(1e-4, at_least(0))
     max_grad_norm: float = limited(2.0, at_least(0))
     max_seq_length: int = limited(0, at_least(0))
+    max_target_length: int = limited(0, at_least(0))
+    max_new_tokens: int = limited(0, at_least(0))
     bf16: str = limited("auto", one_of("auto", "true", "false"))
     gradient_checkpointing: bool = False
     save_steps: int = limited(50, at_least(0))

@@ -20,6 +20,7 @@ from peftsearch.report.wording import write_score
 from peftsearch.task_head import TOKENS
 from peftsearch.tasks.benchmark import HUB_NAMES
 from peftsearch.tasks.metric_registry import METRICS
+from peftsearch.tasks.task import Goal
 
 # Our metrics -> the hub's names; the others have none there.
 _HUB_METRICS = {
@@ -37,6 +38,12 @@ _HUB_METRICS = {
     "entity_precision": "precision",
     "entity_recall": "recall",
     "token_accuracy": "accuracy",
+    "perplexity": "perplexity",
+    "next_token_accuracy": "accuracy",
+    "exact_text": "exact_match",
+    "final_number": "exact_match",
+    "rouge_l": "rouge",
+    "chrf": "chrf",
 }
 _NAMES = {"peft": "PEFT", "peftsearch": "peftsearch", "python": "Python", "torch": "PyTorch"}
 
@@ -107,6 +114,8 @@ def _eval_results(results: Results) -> list[EvalResult]:
 
 def _hub_task(results: Results) -> str:
     """The hub's name of the task, in its lists of models and of scores."""
+    if results.reading and results.reading.goal == Goal.TEXT:
+        return "text2text-generation"
     return "token-classification" if results.saved.task_type == TOKENS else "text-classification"
 
 
@@ -140,6 +149,7 @@ def _body(record: RunRecord, origin: Origin, usage: Usage) -> str:
         errors=tables_to_publish(record.errors) if record.errors else (),
         predicted=describe_errors(record.errors) if record.errors else "",
         scored=_scored(found),
+        further=_further(results),
         unit=_unit(results.metric),
         # Equal runs write equal cards, and no two take the same time.
         verdict=verdict(replace(found, search_cost=None)),
@@ -169,6 +179,12 @@ def _scored(found: Results) -> list[tuple[str, Results | UniformBaseline | HandB
     drawn = [("random configuration", found.random_baseline)] if found.random_baseline else []
     others = [*searched, *by_hand, *drawn]
     return [("this", results), *((f"{name}, {one.parameters:,} parameters", one) for name, one in others)]
+
+
+def _further(results: Results) -> list[tuple[str, str]]:
+    """The other metrics on the test split, means over seeds."""
+    others = [name for name in results.test.all if name != results.metric]
+    return [(_unit(name), write_score(name, results.test.all[name])) for name in others]
 
 
 def _unit(metric: str) -> str:

@@ -8,6 +8,7 @@ from peftsearch.report.run.map_chart import size_charts
 from peftsearch.report.run.model_map import ModelMap, make_map, space_of
 from peftsearch.report.run.race_chart import race_charts
 from peftsearch.report.run.record import RunRecord
+from peftsearch.report.run.sample_section import sample_section
 from peftsearch.report.run.score_charts import TrainedEntry, entries, score_chart, training_charts
 from peftsearch.report.run.search_charts import search_charts, trial_charts
 from peftsearch.report.verdict import Payoff, Verdict, gain_text, judge
@@ -27,6 +28,7 @@ def make_run_page(record: RunRecord) -> Page:
     found, results = make_map(record), record.results
     sections = (
         _scores(results) if results else _progress(record),
+        sample_section(record.samples) if results and record.samples else None,
         error_section(record.errors) if results and record.errors else None,
         _map(found) if found else None,
         _search(record),
@@ -102,7 +104,7 @@ def _scores(results: Results) -> Section:
         "Did it pay off?" if results.space else "Scores",
         tuple(text),
         charts=(chart,) if chart else (),
-        tables=tuple(found for found in (table, ladder, _by_entity(results)) if found),
+        tables=tuple(found for found in (table, ladder, _by_entity(results), _further(results)) if found),
     )
 
 
@@ -119,6 +121,20 @@ def _by_entity(results: Results) -> TextTable | None:
         values = (score.precision, score.recall, score.f1, *(other.f1 if other else 0.0 for other in compared))
         rows.append((name, f"{score.spans:,}", *(f"{value:.2f}" for value in values)))
     return TextTable("Scores by type of entity on the test split, in percent", header, tuple(rows))
+
+
+def _further(results: Results) -> TextTable | None:
+    """The other metrics on the test split, of everything that was trained; None where there are none."""
+    found = entries(results)
+    names = [name for name in results.test.all if name != results.metric]
+    rows = tuple((with_direction(name), *(_metric(entry, name) for entry in found)) for name in names)
+    header = ("metric", *(entry.name for entry in found))
+    return TextTable("Other metrics on the test split, means over seeds", header, rows) if rows else None
+
+
+def _metric(entry: TrainedEntry, name: str) -> str:
+    """A metric of an entry on the test split; empty where an earlier version did not note it."""
+    return write_score(name, entry.test.all[name]) if name in entry.test.all else ""
 
 
 def _entry(entry: TrainedEntry) -> tuple[str, ...]:
@@ -203,9 +219,14 @@ def _seconds(seconds: float) -> str:
 
 
 def _data(results: Results) -> Section:
-    truncated = results.truncated_examples
-    rows = tuple((name, f"{size:,}", f"{truncated.get(name, 0):,}") for name, size in results.split.sizes.items())
-    table = TextTable("Splits", ("split", "examples", "truncated"), rows)
+    cut, of_targets = results.truncated_examples, results.truncated_targets
+    counts = [cut, of_targets] if of_targets else [cut]
+    header = ("split", "examples", "truncated", "truncated targets")[: 2 + len(counts)]
+    rows = tuple(
+        (name, f"{size:,}", *(f"{count.get(name, 0):,}" for count in counts))
+        for name, size in results.split.sizes.items()
+    )
+    table = TextTable("Splits", header, rows)
     return Section("data", "Data", (f"Split: {results.split.rule}.",), tables=(table,))
 
 

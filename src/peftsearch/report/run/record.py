@@ -12,6 +12,7 @@ from peftsearch.errors import RunFolderError
 from peftsearch.files import read_limited, read_rows
 from peftsearch.report.results import Results
 from peftsearch.report.run.error_record import ERRORS, ErrorRecord
+from peftsearch.report.run.sample_record import SAMPLES, SampleRecord
 from peftsearch.searches.method import METHODS, MethodEntry
 from peftsearch.space import Configuration
 
@@ -43,6 +44,7 @@ class RunRecord:
         settings: `config.yaml` as text.
         config: the same, parsed.
         errors: `errors.json`; None where it is missing, as in runs of earlier versions.
+        samples: `samples.json`; None for tasks without texts to write.
     """
 
     folder: Path
@@ -60,6 +62,7 @@ class RunRecord:
     settings: str
     config: dict[str, Any]
     errors: ErrorRecord | None = None
+    samples: SampleRecord | None = None
 
     @property
     def is_finished(self) -> bool:
@@ -75,8 +78,8 @@ class RunRecord:
     @property
     def without_data(self) -> "RunRecord":
         """The same without what quotes the data, to be published."""
-        errors = self.errors
-        return replace(self, errors=replace(errors, errors=errors.errors.without_data())) if errors else self
+        errors = replace(self.errors, errors=self.errors.errors.without_data()) if self.errors else None
+        return replace(self, errors=errors, samples=None)
 
     @property
     def finished(self) -> Results:
@@ -130,6 +133,7 @@ def _read(run: Path) -> RunRecord:
         settings=settings,
         config=yaml.safe_load(settings) or {},
         errors=ErrorRecord.from_dict(_document(run / ERRORS, None)) if (run / ERRORS).is_file() else None,
+        samples=SampleRecord.from_dict(_document(run / SAMPLES, None)) if (run / SAMPLES).is_file() else None,
     )
 
 

@@ -6,7 +6,8 @@ from peftsearch.report.one_standard_error import describe_choice
 from peftsearch.report.results import HandBaseline, LadderStep, RandomBaseline, Results, SeedScores, UniformBaseline
 from peftsearch.report.run.record import collect
 from peftsearch.report.verdict import verdict
-from peftsearch.report.wording import count_kinds
+from peftsearch.report.wording import count_kinds, in_words, write_score
+from peftsearch.tasks.metric_registry import METRICS
 
 
 def summary_rows(results: Results) -> list[tuple[str, str]]:
@@ -20,7 +21,7 @@ def summary_rows(results: Results) -> list[tuple[str, str]]:
         *size_rows(results),
         (f"validation {results.metric}", _score(results.validation)),
         (f"test {results.metric}", _score(results.test)),
-        *_error_rows(results.test),
+        *_further_rows(results.test),
         *((f"{name}, test", _baseline(found)) for name, found in [*by_hand, *drawn]),
         *([("handed over", f"{handed.name}: {handed.parameters:,} parameters")] if handed else []),
         *_ladder_rows(results),
@@ -28,10 +29,18 @@ def summary_rows(results: Results) -> list[tuple[str, str]]:
     ]
 
 
-def _error_rows(test: SeedScores) -> list[tuple[str, str]]:
-    """Errors of a regression in the unit of its labels."""
+def _further_rows(test: SeedScores) -> list[tuple[str, str]]:
+    """Errors of a regression in the unit of its labels, and scores of written texts."""
     errors = [f"{name.upper()} {test.all[name]:,.4g}" for name in ("rmse", "mae") if name in test.all]
-    return [("test errors, in the labels' unit", ", ".join(errors))] if errors else []
+    texts = [f"{in_words(name)} {write_score(name, value)}" for name, value in test.all.items() if _reads_texts(name)]
+    return [
+        *([("test errors, in the labels' unit", ", ".join(errors))] if errors else []),
+        *([("written texts, test", ", ".join(texts))] if texts else []),
+    ]
+
+
+def _reads_texts(name: str) -> bool:
+    return name in METRICS and METRICS[name].needs_texts
 
 
 def _ladder_rows(results: Results) -> list[tuple[str, str]]:

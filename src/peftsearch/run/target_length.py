@@ -1,0 +1,40 @@
+"""How long the texts are that the model of a run learns and writes."""
+
+from peftsearch.errors import DataError
+from peftsearch.tasks.target_limits import DEFAULT_MAX_TARGET_LENGTH, TargetLimits
+from peftsearch.tasks.task_format import TaskFormat
+from peftsearch.training.settings import TrainingSettings
+
+_SETTINGS = ("max_target_length", "max_new_tokens")
+
+
+def find_limits(settings: TrainingSettings, longest: int) -> TargetLimits:
+    """The limits of texts that a model learns and writes: as asked, or as far as the model goes.
+
+    Args:
+        settings: of the training.
+        longest: tokens that the model takes.
+
+    Raises:
+        DataError: for more tokens than the model takes.
+    """
+    for name in _SETTINGS:
+        asked = getattr(settings, name)
+        if asked > longest:
+            raise DataError(f"training.{name} is {asked}, but the model takes at most {longest} tokens. Lower it.")
+    length = settings.max_target_length or min(DEFAULT_MAX_TARGET_LENGTH, longest)
+    return TargetLimits(length, settings.max_new_tokens or length)
+
+
+def check_limits(settings: TrainingSettings, task_format: TaskFormat) -> None:
+    """Refuse limits of texts for a task without texts to write.
+
+    Raises:
+        DataError: naming the first one that is given.
+    """
+    given = [name for name in _SETTINGS if getattr(settings, name)]
+    if given and not task_format.max_new_tokens:
+        raise DataError(
+            f"training.{given[0]} is {getattr(settings, given[0])}, but the task has no texts to write: its model "
+            f"chooses among labels. Leave --training.{given[0]} out."
+        )
