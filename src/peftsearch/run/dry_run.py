@@ -86,6 +86,10 @@ def _describe_labels(experiment: Experiment) -> str:
         return f"{len(task.labels)} classes: {shorten(task.labels)}"
     if task.goal is Goal.TAGS:
         return f"{len(task.labels)} tags: {shorten(task.labels)}"
+    if task.goal is Goal.LABELS:
+        return f"{len(task.labels)} labels, any number a text: {shorten(task.labels)}"
+    if task.goal is Goal.SPANS:
+        return "spans of a context"
     if task.goal is Goal.ANSWER:
         return "free answers"
     numbers = [example.number for split in task.splits.values() for example in split]

@@ -23,9 +23,11 @@ from peftsearch.modules.attach import attach
 from peftsearch.modules.costs import cost_at
 from peftsearch.run.config import RunConfig
 from peftsearch.run.head_start import ProbedHeads
+from peftsearch.run.label_start import start_at_shares
 from peftsearch.run.target_units import start_at_mean
 from peftsearch.space import Budget, Configuration, Preset, SearchSpace, Site
 from peftsearch.space.encoding import ENCODINGS, Encoding
+from peftsearch.task_head import wrapped_as
 from peftsearch.tasks.class_weights import balanced_weights
 from peftsearch.tasks.encoded import EncodedSplit
 from peftsearch.tasks.load import load_task
@@ -147,6 +149,7 @@ class Experiment:
         """
         loaded = self.load_model(seed)
         start_at_mean(loaded.model, self.task_format, self.train.encoded, seed=seed)
+        start_at_shares(loaded.model, self.task_format, self.train.encoded)
         if loaded.head and self.training.head_start == "probe":
             self.probed_heads.load_into(loaded, seed)
         return loaded
@@ -154,7 +157,11 @@ class Experiment:
     def attach(self, loaded: TaskModel, configuration: Configuration) -> PeftModel:
         """Attach a configuration's modules to a loaded model, in place, and freeze all the rest but its head."""
         return attach(
-            loaded.model, configuration, sites=self.sites, head=loaded.head, task_type=self.task_format.head.task_type
+            loaded.model,
+            configuration,
+            sites=self.sites,
+            head=loaded.head,
+            task_type=wrapped_as(self.task_format.head.task_type),
         )
 
     @cached_property

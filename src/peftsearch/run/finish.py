@@ -17,6 +17,7 @@ from peftsearch.run.experiment import Experiment
 from peftsearch.run.export import export_lora_beside
 from peftsearch.run.hub import push_if_asked
 from peftsearch.run.saved_model import SavedModel
+from peftsearch.run.threshold import with_threshold
 from peftsearch.run.training import start_notes, stop_notes
 from peftsearch.run.verify import verify
 
@@ -53,6 +54,7 @@ def finish(config: RunConfig, experiment: Experiment, handed: Candidate, *, resu
     without_lora = [f"lora/ was not written. {refused}"] if refused else []
     notes = (*results.notes, *start_notes(folder), *stop_notes(folder), *without_lora)
     results = replace(results, verdict=verdict(results), verified=verified, notes=notes)
+    results = with_threshold(results, trained.proofs[best].threshold)
     record = replace(collect(folder), results=results)
     write_card(record, target)
     write_page_of(record)

@@ -135,7 +135,7 @@ def run_predict(request: PredictionRequest) -> Predictions:
     )
     model = saved.load(run)[0].to(PartialState().device)
     batch_size = request.batch_size or config.training.per_device_eval_batch_size
-    outputs = _outputs(model, task_format, examples, batch_size=batch_size)
+    outputs = task_format.of_examples(_outputs(model, task_format, examples, batch_size=batch_size), examples)
     answer = format_of_goal(Goal(reading.goal)).answer
     answered = [
         {**row, **answer(output, example, reading)}
@@ -197,7 +197,7 @@ def _check_columns(rows: Sequence[Row], reading: TaskReading, *, source: str) ->
 def _outputs(model: nn.Module, task_format: TaskFormat, examples: Sequence[Example], *, batch_size: int) -> list:
     """Predict every example, in their order, and show how far it is."""
     encoded = task_format.encode(examples)
-    progress = open_progress("predict", unit="row", total=len(examples))
+    progress = open_progress("predict", unit="row", total=len(encoded))
     try:
         return predict(model, task_format, encoded, batch_size=batch_size, done=progress.update)
     finally:

@@ -1,7 +1,7 @@
 """Prove a saved result: reload it from disk, count it against the budget and score it."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -15,7 +15,8 @@ from peftsearch.tasks.constant import describe_constant
 from peftsearch.tasks.encoded import EncodedSplit
 from peftsearch.tasks.metric_registry import METRICS
 from peftsearch.tasks.tag_scores import EntityScore, score_entities
-from peftsearch.tasks.task import Goal
+from peftsearch.tasks.task import Example, Goal
+from peftsearch.tasks.task_format import TaskFormat
 from peftsearch.training.evaluation import predict
 from peftsearch.training.fine_tuning import TrainingResult
 
@@ -35,6 +36,7 @@ class Proof:
         test: metrics on the test split, computed here and nowhere else.
         notes: sentences for the user about the predictions.
         by_entity: of tags that mark spans, type -> its scores on the test split; empty for other tasks.
+        threshold: least probability that gives one of several labels, chosen on the validation split; None for others.
     """
 
     parameters: int
@@ -42,6 +44,7 @@ class Proof:
     test: dict[str, float]
     notes: tuple[str, ...] = ()
     by_entity: Mapping[str, EntityScore] = field(default_factory=dict)
+    threshold: float | None = None
 
 
 def prove(
@@ -63,7 +66,8 @@ def prove(
     model, parameters = saved.load(folder)
     if budget is not None and parameters > budget:
         raise BudgetError(f"The adapter in '{folder}' has {parameters:,} parameters, above the budget of {budget:,}.")
-    validation = _Scored.of(model, experiment, "validation").metrics
+    fitted = _Scored.of_validation(model, experiment)
+    validation = fitted.metrics
     metric = experiment.task.selection_metric
     found, before = validation[metric], trained.validation[metric]
     if not abs(found - before) <= METRICS[metric].tolerance(before, percent=SCORE_TOLERANCE):
@@ -71,19 +75,30 @@ def prove(
             f"The adapter in '{folder}' scores {write_score(metric, found)} {metric} after reloading, but scored "
             f"{write_score(metric, before)} in training. The saved files do not hold the trained model."
         )
-    test = _Scored.of(model, experiment, "test")
-    return Proof(parameters, validation, test.metrics, test.notes, test.by_entity)
+    test = _Scored.of(model, experiment, "test", threshold=fitted.threshold)
+    return Proof(parameters, validation, test.metrics, test.notes, test.by_entity, fitted.threshold)
 
 
-def score(model: nn.Module, experiment: Experiment, split: str) -> dict[str, float]:
+def score_validation(model: nn.Module, experiment: Experiment) -> dict[str, float]:
+    """Compute every metric of the task on the validation split, which chooses the threshold of several labels.
+
+    Args:
+        model: as it was saved.
+        experiment: gives data and metrics.
+    """
+    return _Scored.of_validation(model, experiment).metrics
+
+
+def score(model: nn.Module, experiment: Experiment, split: str, *, threshold: float | None) -> dict[str, float]:
     """Compute every metric of the task on a split, in percent or in the unit of the labels, and log what is odd.
 
     Args:
         model: as it was saved.
         experiment: gives data and metrics.
         split: "train", "validation" or "test".
+        threshold: of several labels, as the run noted it; None for other tasks.
     """
-    found = _Scored.of(model, experiment, split)
+    found = _Scored.of(model, experiment, split, threshold=threshold)
     for note in found.notes:
         logger.warning(note)
     return found.metrics
@@ -96,18 +111,30 @@ class _Scored:
     metrics: dict[str, float]
     notes: tuple[str, ...] = ()
     by_entity: Mapping[str, EntityScore] = field(default_factory=dict)
+    threshold: float | None = None
 
     @classmethod
-    def of(cls, model: nn.Module, experiment: Experiment, split: str) -> "_Scored":
-        data: EncodedSplit = getattr(experiment, split)
-        task_format = experiment.task_format.of_saved_models()
-        batch_size = experiment.training.per_device_eval_batch_size
-        predictions = predict(model, task_format, data.encoded, batch_size=batch_size)
-        metrics = task_format.score(predictions, data.examples)
+    def of_validation(cls, model: nn.Module, experiment: Experiment) -> "_Scored":
+        task_format, examples = experiment.task_format.of_saved_models(), experiment.validation.examples
+        predictions = _predict(model, task_format, experiment, "validation")
+        fitted = task_format.fitted(predictions, examples)
+        return cls(fitted.score(predictions, examples), threshold=fitted.threshold)
+
+    @classmethod
+    def of(cls, model: nn.Module, experiment: Experiment, split: str, *, threshold: float | None) -> "_Scored":
+        task_format = experiment.task_format.of_saved_models().at_threshold(threshold)
+        examples: Sequence[Example] = getattr(experiment, split).examples
+        predictions = _predict(model, task_format, experiment, split)
+        metrics = task_format.score(predictions, examples)
         if experiment.task.goal is Goal.TAGS:
-            by_entity = score_entities(predictions, data.examples, experiment.task.labels)
+            by_entity = score_entities(predictions, examples, experiment.task.labels)
             return cls(metrics, by_entity=by_entity)
         if experiment.task.goal is not Goal.REGRESSION:
             return cls(metrics)
-        note = describe_constant(predictions, [example.number for example in data.examples], what=split)
+        note = describe_constant(predictions, [example.number for example in examples], what=split)
         return cls(metrics, (note,) if note else ())
+
+
+def _predict(model: nn.Module, task_format: TaskFormat, experiment: Experiment, split: str) -> list:
+    data: EncodedSplit = getattr(experiment, split)
+    return predict(model, task_format, data.encoded, batch_size=experiment.training.per_device_eval_batch_size)

@@ -14,7 +14,7 @@ import torch
 from peftsearch.errors import TrainingError
 from peftsearch.run.config import read_config
 from peftsearch.run.experiment import Experiment
-from peftsearch.run.proof import Proof, score
+from peftsearch.run.proof import Proof, score_validation
 from peftsearch.run.saved_model import SavedModel
 from peftsearch.tasks.metric_registry import METRICS
 
@@ -84,7 +84,7 @@ def main() -> None:
     folder = Path(sys.argv[1])
     model, parameters = SavedModel(**json.load(sys.stdin)).load(folder)
     experiment = Experiment.open(read_config(folder / "config.yaml"))
-    validation = score(model, experiment, "validation")
+    validation = score_validation(model, experiment)
     print(json.dumps({"parameters": parameters, "validation": validation}))
 
 

@@ -16,14 +16,26 @@ _DEFAULTS: Mapping[Goal, tuple[str, ...]] = {
     Goal.CLASSIFICATION: ("accuracy", "macro_f1"),
     Goal.REGRESSION: ("pearson", "spearman", "rmse", "mae"),
     Goal.TAGS: ("entity_f1", "entity_precision", "entity_recall", "token_accuracy"),
+    Goal.LABELS: ("label_micro_f1", "label_macro_f1", "mean_average_precision", "subset_accuracy"),
+    Goal.SPANS: ("span_f1", "span_exact_match"),
 }
 _SHORT = {"matthews": "matthews_correlation"}
-_KINDS = {Goal.CLASSIFICATION: "classes", Goal.REGRESSION: "numbers", Goal.TAGS: "tags"}
+# What tasks predict, in words.
+KINDS = {
+    Goal.CLASSIFICATION: "classes",
+    Goal.REGRESSION: "numbers",
+    Goal.ANSWER: "answers",
+    Goal.TAGS: "tags",
+    Goal.LABELS: "several labels",
+    Goal.SPANS: "spans",
+}
 # How labels are written that a metric fits.
 _HINTS = {
     Goal.CLASSIFICATION: "For classes, write the labels as text or integers.",
     Goal.REGRESSION: "For a regression, write the labels with a decimal point (3.0).",
     Goal.TAGS: "Tags are a list in each row, one for each token.",
+    Goal.LABELS: "For classes, give each row one label.",
+    Goal.SPANS: "Answers are spans of a context.",
 }
 
 
@@ -47,10 +59,10 @@ def choose_metrics(
     """Choose the metrics of a task: the one that selects first, then all others that are reported.
 
     Args:
-        text: as for `read_metrics`; empty for accuracy, Pearson's correlation, or F1 of spans (accuracy of words where
-            tags mark none).
-        goal: of the task, which predicts classes, numbers or tags.
-        labels: names of the classes or tags; empty for numbers.
+        text: as for `read_metrics`; empty for accuracy, Pearson's correlation, F1 of spans (accuracy of words where
+            tags mark none), micro F1 of several labels, or SQuAD's F1.
+        goal: of the task, which the user's data has.
+        labels: names of the classes, tags or labels; empty for numbers.
         rows: "train", "validation" and "test" -> the examples.
         source: the data in words, for errors.
 
@@ -73,8 +85,8 @@ def _check_fit(metric: Metric, *, goal: Goal, labels: Sequence[str], source: str
     fitting = [one.name for one in METRICS.values() if one.is_offered and one.goal is goal]
     if metric.goal is not goal:
         raise DataError(
-            f"The metric '{metric.name}' is one of {_KINDS[metric.goal]}, but the labels of {source} are "
-            f"{_KINDS[goal]}. Metrics of {_KINDS[goal]}: {', '.join(fitting)}. {_HINTS[metric.goal]}"
+            f"The metric '{metric.name}' is one of {KINDS[metric.goal]}, but the labels of {source} are "
+            f"{KINDS[goal]}. Metrics of {KINDS[goal]}: {', '.join(fitting)}. {_HINTS[metric.goal]}"
         )
     if metric.needs_spans and not has_spans(labels):
         raise DataError(

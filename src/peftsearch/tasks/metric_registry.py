@@ -5,11 +5,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from peftsearch.errors import DataError, DivergedError
-from peftsearch.tasks import metrics, tag_scores
+from peftsearch.tasks import label_set_scores, metrics, tag_scores
 from peftsearch.tasks.metrics import MetricInputs
 from peftsearch.tasks.task import Example, Goal, Task
 
 _CLASSES, _NUMBERS, _ANSWERS, _TAGS = Goal.CLASSIFICATION, Goal.REGRESSION, Goal.ANSWER, Goal.TAGS
+_LABELS, _SPANS = Goal.LABELS, Goal.SPANS
 
 
 @dataclass(frozen=True)
@@ -142,6 +143,17 @@ METRICS: Mapping[str, Metric] = {
         Metric("entity_precision", "entity precision", _TAGS, _paired(tag_scores.entity_precision), needs_spans=True),
         Metric("entity_recall", "entity recall", _TAGS, _paired(tag_scores.entity_recall), needs_spans=True),
         Metric("token_accuracy", "token accuracy", _TAGS, _paired(tag_scores.token_accuracy)),
+        Metric("label_micro_f1", "micro F1", _LABELS, _paired(label_set_scores.micro_f1)),
+        Metric("label_macro_f1", "macro F1", _LABELS, _paired(label_set_scores.macro_f1)),
+        Metric(
+            "mean_average_precision",
+            "mean average precision",
+            _LABELS,
+            lambda inputs: label_set_scores.mean_average_precision(inputs.probabilities, inputs.targets),
+        ),
+        Metric("subset_accuracy", "subset accuracy", _LABELS, _paired(metrics.accuracy)),
+        Metric("span_f1", "answer F1", _SPANS, _paired(metrics.token_f1)),
+        Metric("span_exact_match", "answer exact match", _SPANS, _paired(metrics.exact_match)),
     )
 }
 

@@ -105,13 +105,16 @@ def evaluate(
     *,
     batch_size: int,
 ) -> dict[str, float]:
-    """Compute every metric of the task; see `TaskFormat.score` for their ranges.
+    """Compute every metric of the task on validation; see `TaskFormat.score` for their ranges.
+
+    What predictions of the validation split choose, such as a threshold, is chosen first.
 
     Args:
         model: on the device to use.
         task_format: how the task is put to the model.
-        examples: with their answers.
+        examples: of the validation split, with their answers.
         encoded: the same examples, encoded.
         batch_size: examples.
     """
-    return task_format.score(predict(model, task_format, encoded, batch_size=batch_size), examples)
+    predictions = predict(model, task_format, encoded, batch_size=batch_size)
+    return task_format.fitted(predictions, examples).score(predictions, examples)
