@@ -5,7 +5,7 @@ from functools import partial
 
 from peftsearch.errors import DataError
 from peftsearch.tasks.cells import as_number, read_text, read_value, show_cell
-from peftsearch.tasks.tables import Row
+from peftsearch.tasks.tables import Row, is_null
 
 # Labels of a row as they are written: names, or whole numbers that stand for names.
 Labels = tuple[str | int, ...]
@@ -59,7 +59,9 @@ def _read_flags(columns: Sequence[str], row: Row, where: str) -> Labels:
 
 
 def _read_separated(column: str, separator: str, row: Row, where: str) -> Labels:
-    value = read_value(row, column, what="label", where=where)
+    value = row.get(column)
+    if is_null(value):
+        return ()
     if isinstance(value, list | tuple):
         raise DataError(
             f"The labels in column '{column}' are a list in {where}: {show_cell(value)}, but label_separator is "

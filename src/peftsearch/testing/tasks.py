@@ -1,9 +1,9 @@
 """The contract of tasks: complete splits and metrics, and examples that models can read and answer, of both sorts.
 
-Tags are not for models that write texts, and are refused there.
+Tags, several labels and spans are not for models that write texts, and are refused there.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pytest
@@ -11,6 +11,7 @@ import pytest
 from peftsearch.errors import DataError
 from peftsearch.tasks.encoded import IGNORED_LABEL
 from peftsearch.tasks.metric_registry import METRICS
+from peftsearch.tasks.span_choice import WindowSpans
 from peftsearch.tasks.task import Example, Goal, Task
 from peftsearch.tasks.task_format import make_task_format
 from peftsearch.testing.tiny_models import tiny_tokenizer
@@ -39,7 +40,7 @@ class TaskTests:
     @pytest.mark.parametrize("is_text", [False, True])
     def test_gold_predictions_score_100(self, task, is_text):
         tokenizer, length = tiny_tokenizer(), task.max_length
-        if is_text and task.goal is Goal.TAGS:
+        if is_text and task.goal in (Goal.TAGS, Goal.LABELS, Goal.SPANS):
             with pytest.raises(DataError, match="encoder-decoder"):
                 make_task_format(task, tokenizer=tokenizer, is_encoder_decoder=is_text, max_length=length)
             return
@@ -50,7 +51,7 @@ class TaskTests:
         assert batch["input_ids"].shape == batch["attention_mask"].shape
         assert len(batch["labels"]) == len(encoded)
         labels: list[Any] = [row["labels"] for row in encoded]
-        gold = _read_back(labels, task.goal, tokenizer) if is_text else _numbers(labels, task.goal)
+        gold = _read_back(labels, task.goal, tokenizer) if is_text else _gold(list(encoded), task.goal)
         tolerance = _TOLERANCE[is_text and task.goal is Goal.REGRESSION]
         scores = task_format.score(gold, examples)
         assert scores == {name: pytest.approx(METRICS[name].perfect, abs=tolerance) for name in task.metrics}
@@ -73,9 +74,25 @@ def _mixed(examples: Sequence[Example]) -> list[Example]:
     return [*examples[:6], other]
 
 
+def _gold(rows: Sequence[Mapping[str, Any]], goal: Goal) -> list[Any]:
+    """Right predictions of a model with a head."""
+    if goal is Goal.SPANS:
+        return [_right_span(row) for row in rows]
+    return _numbers([row["labels"] for row in rows], goal)
+
+
+def _right_span(row: Mapping[str, Any]) -> WindowSpans:
+    (first, last), (window, no_answer) = row["labels"], row["place"]
+    if first == last == no_answer:
+        return WindowSpans(window, (), (), 1.0)
+    return WindowSpans(window, ((row["char_starts"][first], row["char_ends"][last]),), (1.0,), 0.0)
+
+
 def _numbers(labels: list[Any], goal: Goal) -> list[Any]:
     if goal is Goal.TAGS:
         return [[tag for tag in row if tag != IGNORED_LABEL] for row in labels]
+    if goal is Goal.LABELS:
+        return [[float(flag) for flag in row] for row in labels]
     if goal is Goal.CLASSIFICATION:
         return [_certain(int(label), int(max(labels)) + 1) for label in labels]
     return [float(label) for label in labels]

@@ -105,10 +105,9 @@ def load(name: str, tables: Sequence[Table], request: TaskRequest) -> Task:
     columns = _Columns.of(request)
     for table in tables:
         require_columns(table.rows, (*columns.text, *columns.labels, *columns.grouping), source=table.name)
-    # An empty list or text means no label; only a cell without a value is a gap.
-    tables = without_gaps(
-        tables, text=(*columns.text, *columns.labels), needed=columns.grouping, drop=request.drop_missing
-    )
+    # An empty list means no label, and so does an empty cell, which csv files have for an empty text.
+    lists = () if columns.separator else columns.labels
+    tables = without_gaps(tables, text=(*columns.text, *lists), needed=columns.grouping, drop=request.drop_missing)
     read = [_read_rows(table, columns) for table in tables]
     labels = columns.labels if len(columns.labels) > 1 else _find_labels(read, tables)
     parts = [_to_examples(rows, labels) for rows in read]
@@ -182,7 +181,8 @@ def _find_labels(read: Sequence[Sequence[_LabelledRow]], tables: Sequence[Table]
                 f"The label '{unseen[0]}' in {row.where} is none of {tables[0].name}. Training labels: "
                 f"{shorten(sorted(counts))}. Add training rows with this label, or remove it from its rows."
             )
-    return tuple(sorted(counts))
+    are_numbers = all(label.isascii() and label.isdigit() for label in counts)
+    return tuple(sorted(counts, key=lambda label: (int(label) if are_numbers else 0, label)))
 
 
 def _to_examples(rows: Sequence[_LabelledRow], labels: Sequence[str]) -> list[Example]:
@@ -225,7 +225,7 @@ def make(request: FormatRequest) -> "TaskFormat":
     Raises:
         DataError: for an encoder-decoder, or class weights.
     """
-    from peftsearch.tasks.several_labels import SeveralLabelsFormat
+    from peftsearch.tasks.multi_label import SeveralLabelsFormat
 
     if request.is_encoder_decoder:
         raise DataError(
