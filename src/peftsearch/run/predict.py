@@ -37,8 +37,8 @@ class Predictions:
     """The answers for some rows, in the order of the rows.
 
     Args:
-        rows: the columns that were read, then "prediction" (a class, a number or a text) and, for classes,
-            "probability_" and the name of each class.
+        rows: the columns that were read, then "prediction" (a class, a number, a text, or a list of labels) and, for
+            classes and labels, "probability_" and the name of each, or "probability" of an answer in a context.
         num_truncated: rows that were longer than the model's limit and were read in part.
     """
 
