@@ -49,7 +49,7 @@ CONSOLE = [text.removeprefix("$ peftsearch ").split("\n", 1) for _, text in bloc
 
 
 def test_the_page_on_data_shows_a_good_run_and_errors():
-    assert len(CONSOLE) == 8
+    assert len(CONSOLE) == 9
 
 
 @pytest.mark.parametrize("command,shown", CONSOLE, ids=[shown.split(":")[-1][:40].strip() for _, shown in CONSOLE])

@@ -4,7 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 # Names of tasks as peft has them.
-SEQUENCE, TOKENS, TEXT_TO_TEXT = "SEQ_CLS", "TOKEN_CLS", "SEQ_2_SEQ_LM"
+SEQUENCE, TOKENS, SPANS, TEXT_TO_TEXT = "SEQ_CLS", "TOKEN_CLS", "QUESTION_ANS", "SEQ_2_SEQ_LM"
+# Problem type of several labels a text, as transformers has it.
+SEVERAL = "multi_label_classification"
 
 
 @dataclass(frozen=True)
@@ -12,8 +14,9 @@ class TaskHead:
     """The head that a task needs.
 
     Args:
-        task_type: as peft names the task: "SEQ_CLS" for one class or number a text, "TOKEN_CLS" for one class a token,
-            "SEQ_2_SEQ_LM" for text to text, which has no head of its own.
+        task_type: as peft names the task: "SEQ_CLS" for classes, labels or a number a text, "TOKEN_CLS" for one class
+            a token, "QUESTION_ANS" for a span of a context, "SEQ_2_SEQ_LM" for text to text, which has no head of its
+            own.
         num_labels: outputs of the head; None without one.
         problem_type: of the model's configuration; None leaves the choice to the model.
         labels: names of the classes, for the configuration (id2label); empty for those of transformers.
@@ -31,3 +34,15 @@ class TaskHead:
         """The head with one class or number a text; for no labels, that of text to text."""
         task_type = TEXT_TO_TEXT if num_labels is None else SEQUENCE
         return cls(task_type, num_labels, problem_type, tuple(labels))
+
+
+def wrapped_as(task_type: str | None) -> str | None:
+    """The task type by which peft wraps a model: its own, but none for spans.
+
+    peft's wrapper for question answering (0.19 at least) drops `token_type_ids`, by which encoders tell the question
+    from its context, so that merged weights would read their inputs otherwise; its plain wrapper hands all on.
+
+    Args:
+        task_type: as peft names the task; None where it has no name.
+    """
+    return None if task_type == SPANS else task_type

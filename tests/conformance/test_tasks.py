@@ -37,3 +37,30 @@ class TestTokens(TaskTests):
         path = tmp_path / "cities.jsonl"
         path.write_text("".join(json.dumps(row) + "\n" for row in rows))
         return load_task(TaskRequest(data=str(path)))
+
+
+class TestSeveralLabels(TaskTests):
+    @pytest.fixture
+    def task(self, tmp_path):
+        sets = (["late", "rude"], ["late"], [])
+        rows = [{"text": f"no {i}", "label": sets[i % 3]} for i in range(60)]
+        path = tmp_path / "complaints.jsonl"
+        path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+        return load_task(TaskRequest(data=str(path)))
+
+
+class TestSpans(TaskTests):
+    @pytest.fixture
+    def task(self, tmp_path):
+        rows = [
+            {
+                "question": "Where?",
+                "context": f"{'far ' * (i % 40)}in Oslo",
+                "answer": "Oslo",
+                "answer_start": 4 * (i % 40) + 3,
+            }
+            for i in range(80)
+        ]
+        path = tmp_path / "places.jsonl"
+        path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+        return load_task(TaskRequest(data=str(path)))

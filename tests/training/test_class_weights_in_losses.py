@@ -80,9 +80,7 @@ def test_a_head_is_fitted_to_the_weighted_loss():
     model, given = TINY["bert"]().eval(), [batch()]
     with torch.no_grad():
         fresh = float(expected_loss(model, given[0]))
-    found = probe_head(
-        model, ("classifier",), train=given, validation=given, seed=0, loss=TwoClasses(WEIGHTS).mean_loss
-    )
+    found = probe_head(model, ("classifier",), train=given, validation=given, seed=0, task=TwoClasses(WEIGHTS))
     assert found.fresh_loss == pytest.approx(fresh, rel=1e-5)
     with torch.no_grad():
         assert found.loss == pytest.approx(float(expected_loss(model, given[0])), rel=1e-4)

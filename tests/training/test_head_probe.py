@@ -6,12 +6,12 @@ import pytest
 import torch
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import log_loss
-from transformers import AutoModelForTokenClassification
+from transformers import AutoModelForQuestionAnswering, AutoModelForTokenClassification
 
 from peftsearch.models.head import find_head
 from peftsearch.testing import TINY
 from peftsearch.testing.tiny_models import CONFIGS
-from peftsearch.training.head_probe import head_parameters, probe_head
+from peftsearch.training.head_probe import OwnLoss, head_parameters, probe_head
 
 CLASSIFIERS = [name for name, make in TINY.items() if not make().config.is_encoder_decoder]
 
@@ -128,3 +128,33 @@ def test_a_head_over_tokens_reads_them_all(family):
     assert found.reads == "all tokens"
     # Half of the words have each label, which the token itself decides.
     assert found.fresh_loss == pytest.approx(math.log(2), abs=0.2) and found.lowest_loss < 0.5
+
+
+class Spans(OwnLoss):
+    """Batches whose labels are a start and an end, beside a column that no model reads."""
+
+    def inputs(self, batch):
+        return {name: tensor for name, tensor in super().inputs(batch).items() if name != "place"}
+
+    def forward(self, model, batch):
+        start, end = batch["labels"].unbind(-1)
+        return model(**self.inputs(batch), start_positions=start, end_positions=end)
+
+
+@pytest.mark.parametrize("family", ["bert", "distilbert", "gpt2"])
+def test_heads_for_spans_are_fitted_over_all_tokens(family):
+    torch.manual_seed(0)
+    model, task = AutoModelForQuestionAnswering.from_config(CONFIGS[family]()).eval(), Spans()
+    given = []
+    for batch in batches(8, 0):
+        place = batch["labels"] + 1
+        batch["input_ids"][torch.arange(16), place] = 250
+        given.append(batch | {"labels": torch.stack([place, place], dim=1), "place": torch.zeros(16)})
+    with torch.no_grad():
+        fresh = sum(float(task.forward(model, batch).loss) for batch in given) / len(given)
+    found = probe_head(model, find_head(model), train=given, validation=given, seed=0, task=task)
+    assert found.reads == "all tokens"
+    assert found.fresh_loss == pytest.approx(fresh, abs=1e-4) and found.loss < fresh - 0.1
+    with torch.no_grad():
+        after = sum(float(task.forward(model, batch).loss) for batch in given) / len(given)
+    assert found.loss == pytest.approx(after, abs=1e-4)

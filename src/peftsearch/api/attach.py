@@ -15,6 +15,7 @@ from peftsearch.modules.attach import attach as attach_at
 from peftsearch.modules.tuner import PeftSearchModel
 from peftsearch.names import as_names
 from peftsearch.space import Configuration, Site
+from peftsearch.task_head import wrapped_as
 
 
 def attach(model: PreTrainedModel, configuration: Configuration, *, head: Sequence[str] | None = None) -> PeftModel:
@@ -41,7 +42,9 @@ def attach(model: PreTrainedModel, configuration: Configuration, *, head: Sequen
             "Configuration.load(file), or Configuration.of(choices)."
         )
     loaded = as_loaded(model, head)
-    return attach_at(model, configuration, sites=find_sites(model), head=loaded.head, task_type=task_type_of(model))
+    return attach_at(
+        model, configuration, sites=find_sites(model), head=loaded.head, task_type=wrapped_as(task_type_of(model))
+    )
 
 
 def as_loaded(model: object, head: Sequence[str] | None = None) -> TaskModel:
@@ -82,7 +85,7 @@ def temporarily_attached(
     model = loaded.model
     heads = {name: model.get_submodule(name) for name in loaded.head}
     was_trainable = [(parameter, parameter.requires_grad) for parameter in model.parameters()]
-    adapted = attach_at(model, configuration, sites=sites, head=loaded.head, task_type=task_type_of(model))
+    adapted = attach_at(model, configuration, sites=sites, head=loaded.head, task_type=wrapped_as(task_type_of(model)))
     try:
         yield adapted
     finally:

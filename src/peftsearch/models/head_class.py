@@ -8,6 +8,7 @@ from transformers import (
     AutoModelForCausalLM,
     AutoModelForImageClassification,
     AutoModelForMaskedLM,
+    AutoModelForQuestionAnswering,
     AutoModelForSeq2SeqLM,
     AutoModelForSequenceClassification,
     AutoModelForSpeechSeq2Seq,
@@ -16,16 +17,18 @@ from transformers import (
 )
 
 from peftsearch.errors import ModelError
-from peftsearch.task_head import SEQUENCE, TEXT_TO_TEXT, TOKENS
+from peftsearch.task_head import SEQUENCE, SPANS, TEXT_TO_TEXT, TOKENS
 
 _OF_TASKS = {
     SEQUENCE: AutoModelForSequenceClassification,
     TOKENS: AutoModelForTokenClassification,
+    SPANS: AutoModelForQuestionAnswering,
     TEXT_TO_TEXT: AutoModelForSeq2SeqLM,
 }
 _HEADS = {
     SEQUENCE: "head with labels",
     TOKENS: "head with a label for each token",
+    SPANS: "head for spans",
     TEXT_TO_TEXT: "head that writes text",
 }
 # In a Trainer of one's own, a model of any of these can be searched.

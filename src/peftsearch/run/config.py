@@ -28,6 +28,7 @@ from peftsearch.space.budget import Budget
 from peftsearch.space.presets import SPACES, Preset
 from peftsearch.tasks.format_entry import AUTO, TASK_FORMATS
 from peftsearch.tasks.metric_choice import read_metrics
+from peftsearch.tasks.span_rules import MAX_ANSWER_LENGTH
 from peftsearch.tasks.text_files import UTF_8
 from peftsearch.training.settings import HOW_TO_TRAIN, TrainingSettings
 
@@ -61,13 +62,19 @@ class RunConfig(Settings):
         text: text column(s) of `data`, comma-separated; by default text, tokens where a row is a list of words, or
             source where texts are written.
         label: label column of `data`; by default label, tags where a row is a list of words, or target where texts
-            are written.
+            are written. Several columns, comma-separated, hold a 0 or a 1 for each of several labels.
+        label_separator: what stands between several labels in a cell of `data`, such as ';'.
+        context_overlap: tokens that two windows of a long context share, where answers are spans of it; 0 for a third
+            of the longest length.
+        max_answer_length: tokens of the longest span that is given as an answer.
         task_format: of `data`, one of `peftsearch list task_formats`; auto recognises it by the columns, and says so.
         metric: of `data`, decides epochs, learning rates and what is handed over; others after commas are reported.
             accuracy (the default of classes), balanced_accuracy, macro_f1, f1, roc_auc, matthews; pearson (the default
             of numbers), spearman, r2, rmse, mae; entity_f1 (the default of tags that mark spans), entity_precision,
-            entity_recall, token_accuracy; loss (the default of texts to write), exact_text, final_number, rouge_l,
-            chrf, which are computed on the test split alone unless one of them decides.
+            entity_recall, token_accuracy; label_micro_f1 (the default of several labels), label_macro_f1,
+            mean_average_precision, subset_accuracy; span_f1 (the default of answers in a context), span_exact_match;
+            loss (the default of texts to write), exact_text, final_number, rouge_l, chrf, of which those after loss
+            are computed on the test split alone unless one of them decides.
         goal: whether the labels of `data` are a classification or a regression; auto takes decimal numbers for a
             regression.
         group: column of `data` whose equal values never stand on two sides of a drawn split.
@@ -113,6 +120,9 @@ class RunConfig(Settings):
     data: str | None = None
     text: str | None = None
     label: str | None = None
+    label_separator: str = ""
+    context_overlap: int = limited(0, at_least(0))
+    max_answer_length: int = limited(MAX_ANSWER_LENGTH, at_least(1))
     task_format: str = AUTO
     metric: str = ""
     goal: str = limited("auto", one_of("auto", "classification", "regression"))

@@ -3,6 +3,7 @@
 from peftsearch.run.checks import check_baselines, check_cost, check_is_search
 from peftsearch.run.choose_recipe import recipe_of
 from peftsearch.run.config import RunConfig
+from peftsearch.run.described_labels import describe_labels
 from peftsearch.run.experiment import Experiment
 from peftsearch.run.ladder import describe_ladder
 from peftsearch.run.outlook import describe_found, describe_trained
@@ -12,9 +13,6 @@ from peftsearch.run.rate_choice import choose_rates
 from peftsearch.run.search_request import SearchRequest
 from peftsearch.searches.method import METHODS, Driver
 from peftsearch.tasks.class_weights import describe_weights
-from peftsearch.tasks.splits import shorten
-from peftsearch.tasks.target_scale import AS_GIVEN
-from peftsearch.tasks.task import Goal
 
 
 def describe_search(config: RunConfig) -> str:
@@ -68,7 +66,7 @@ def _describe(config: RunConfig, experiment: Experiment) -> str:
     weights = experiment.task_format.class_weights
     lines = [
         f"task      {task.name}: {sizes}, metric {task.reported_metric}",
-        f"labels    {_describe_labels(experiment)}",
+        f"labels    {describe_labels(experiment.task, experiment.task_format)}",
         *([f"weights   {describe_weights(task.labels, weights)}"] if weights else []),
         f"model     {config.model}: {backbone:,} parameters, head {head:,}",
         f"space     {config.space_name}: {len(space.ranks)} modules, {space.cost(space.largest):,} parameters",
@@ -77,20 +75,3 @@ def _describe(config: RunConfig, experiment: Experiment) -> str:
         *(f"note      {note}" for note in experiment.site_notes),
     ]
     return "\n".join(lines)
-
-
-def _describe_labels(experiment: Experiment) -> str:
-    """The classes or the range of the numbers, so that a column that was misread is seen."""
-    task, scale, limit = experiment.task, experiment.task_format.scale, experiment.task_format.max_new_tokens
-    if task.goal is Goal.CLASSIFICATION:
-        return f"{len(task.labels)} classes: {shorten(task.labels)}"
-    if task.goal is Goal.TAGS:
-        return f"{len(task.labels)} tags: {shorten(task.labels)}"
-    if task.goal is Goal.TEXT:
-        words = [len(example.text.split()) for split in task.splits.values() for example in split]
-        return f"texts of {min(words):,} to {max(words):,} words, written with up to {limit} tokens"
-    if task.goal is Goal.ANSWER:
-        return "free answers"
-    numbers = [example.number for split in task.splits.values() for example in split]
-    unit = "" if scale == AS_GIVEN else f", trained as deviations of {scale.deviation:g} from {scale.mean:g}"
-    return f"numbers from {min(numbers):g} to {max(numbers):g}{unit}"

@@ -29,6 +29,7 @@ from peftsearch.run.target_length import check_limits, find_limits
 from peftsearch.run.target_units import start_at_mean
 from peftsearch.space import Budget, Configuration, Preset, SearchSpace, Site
 from peftsearch.space.encoding import ENCODINGS, Encoding
+from peftsearch.task_head import wrapped_as
 from peftsearch.tasks.class_weights import balanced_weights
 from peftsearch.tasks.encoded import EncodedSplit
 from peftsearch.tasks.load import load_task
@@ -158,7 +159,11 @@ class Experiment:
     def attach(self, loaded: TaskModel, configuration: Configuration) -> PeftModel:
         """Attach a configuration's modules to a loaded model, in place, and freeze all the rest but its head."""
         return attach(
-            loaded.model, configuration, sites=self.sites, head=loaded.head, task_type=self.task_format.head.task_type
+            loaded.model,
+            configuration,
+            sites=self.sites,
+            head=loaded.head,
+            task_type=wrapped_as(self.task_format.head.task_type),
         )
 
     @cached_property

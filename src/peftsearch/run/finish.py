@@ -19,6 +19,7 @@ from peftsearch.run.export import export_lora_beside
 from peftsearch.run.hub import push_if_asked
 from peftsearch.run.samples import sample_texts
 from peftsearch.run.saved_model import SavedModel
+from peftsearch.run.threshold import with_threshold
 from peftsearch.run.training import start_notes, stop_notes
 from peftsearch.run.verify import verify
 
@@ -55,6 +56,7 @@ def finish(config: RunConfig, experiment: Experiment, handed: Candidate, *, resu
     without_lora = [f"lora/ was not written. {refused}"] if refused else []
     notes = (*results.notes, *start_notes(folder), *stop_notes(folder), *without_lora)
     results = replace(results, verdict=verdict(results), verified=verified, notes=notes)
+    results = with_threshold(results, trained.proofs[best].threshold)
     seed, examples = trained.runs[best].seed, len(experiment.test.examples)
     ErrorRecord(handed.name, seed, examples, trained.proofs[best].errors).write(folder)
     if samples := sample_texts(experiment, saved, folder, of=handed):

@@ -84,7 +84,7 @@ class ProbedHeads:
             train=self._shuffled_batches(self.train, seed),
             validation=self._shuffled_batches(self.validation, seed),
             seed=seed,
-            loss=self.task_format.mean_loss,
+            task=self.task_format,
         )
         logger.info(_described(probe))
         if note := pooling_note(loaded.name, loaded.model.config, probe.reads):

@@ -100,5 +100,5 @@ class InheritedScorer:
         batch_size = self.experiment.training.per_device_eval_batch_size
         gates = configuration_gates(self.supernet.live, proposal.configuration, self.widths, model.device)
         with self.supernet.gated(gates):
-            found = evaluate_for(metric, model, self.experiment.task_format, split, batch_size=batch_size)
+            found = evaluate_for(metric, model, self.experiment.task_format, split, batch_size=batch_size).metrics
         return METRICS[metric].merit(found[metric])

@@ -39,6 +39,7 @@ from peftsearch.run.saved_model import SavedModel
 from peftsearch.run.search import search_configuration
 from peftsearch.run.search_request import SearchRequest
 from peftsearch.run.search_result import INHERITED, TRAINING
+from peftsearch.run.threshold import read_threshold
 from peftsearch.run.train import TrainingStage
 from peftsearch.tasks.class_weights import describe_weights
 
@@ -141,7 +142,7 @@ def run_evaluate(run: Path, split: str, places: Places = AS_NOTED) -> dict[str, 
         logger.warning(
             "The %s split has changed since the run in '%s': these are scores on other examples.", split, run
         )
-    return score(model, experiment, split)
+    return score(model, experiment, split, threshold=read_threshold(run))
 
 
 def load_run(run: Path, model: str = "") -> nn.Module:

@@ -38,8 +38,8 @@ class Predictions:
     """The answers for some rows, in the order of the rows.
 
     Args:
-        rows: the columns that were read, then "prediction" (a class, a number or a text) and, for classes,
-            "probability_" and the name of each class.
+        rows: the columns that were read, then "prediction" (a class, a number, a text, or a list of labels) and, for
+            classes and labels, "probability_" and the name of each, or "probability" of an answer in a context.
         num_truncated: rows that were longer than the model's limit and were read in part.
     """
 
@@ -138,7 +138,7 @@ def run_predict(request: PredictionRequest) -> Predictions:
     ).answering()
     model = saved.load(run)[0].to(PartialState().device)
     batch_size = request.batch_size or config.training.per_device_eval_batch_size
-    outputs = _outputs(model, task_format, examples, batch_size=batch_size)
+    outputs = task_format.of_examples(_outputs(model, task_format, examples, batch_size=batch_size), examples)
     answer = format_of_goal(Goal(reading.goal)).answer
     answered = [
         {**row, **answer(output, example, reading)}
@@ -202,7 +202,7 @@ def _check_columns(rows: Sequence[Row], reading: TaskReading, *, source: str) ->
 def _outputs(model: nn.Module, task_format: TaskFormat, examples: Sequence[Example], *, batch_size: int) -> list:
     """Predict every example, in their order, and show how far it is."""
     encoded = task_format.encode(examples)
-    progress = open_progress("predict", unit="row", total=len(examples))
+    progress = open_progress("predict", unit="row", total=len(encoded))
     try:
         return predict(model, task_format, encoded, batch_size=batch_size, done=progress.update)
     finally:

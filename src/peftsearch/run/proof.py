@@ -17,7 +17,7 @@ from peftsearch.tasks.error_report import ErrorReport
 from peftsearch.tasks.metric_registry import METRICS
 from peftsearch.tasks.tag_scores import EntityScore, score_entities
 from peftsearch.tasks.task import Goal
-from peftsearch.training.evaluation import evaluate_for, predict, score_written
+from peftsearch.training.evaluation import Evaluation, evaluate_for, predict, score_written
 from peftsearch.training.fine_tuning import TrainingResult
 
 logger = logging.getLogger(__name__)
@@ -37,6 +37,7 @@ class Proof:
         notes: sentences for the user about the predictions.
         by_entity: of tags that mark spans, type -> its scores on the test split; empty for other tasks.
         errors: where the predictions of the test split are wrong.
+        threshold: least probability that gives one of several labels, chosen on the validation split; None for others.
     """
 
     parameters: int
@@ -45,6 +46,7 @@ class Proof:
     notes: tuple[str, ...] = ()
     by_entity: Mapping[str, EntityScore] = field(default_factory=dict)
     errors: ErrorReport = field(default_factory=ErrorReport)
+    threshold: float | None = None
 
 
 def prove(
@@ -66,7 +68,8 @@ def prove(
     model, parameters = saved.load(folder)
     if budget is not None and parameters > budget:
         raise BudgetError(f"The adapter in '{folder}' has {parameters:,} parameters, above the budget of {budget:,}.")
-    validation = score_validation(model, experiment)
+    fitted = _validate(model, experiment)
+    validation = fitted.metrics
     metric = experiment.task.selection_metric
     found, before = validation[metric], trained.validation[metric]
     if not abs(found - before) <= METRICS[metric].tolerance(before, percent=SCORE_TOLERANCE):
@@ -74,10 +77,10 @@ def prove(
             f"The adapter in '{folder}' scores {write_score(metric, found)} {metric} after reloading, but scored "
             f"{write_score(metric, before)} in training. The saved files do not hold the trained model."
         )
-    test = _Scored.of(model, experiment, "test")
-    task_format = experiment.task_format.of_saved_models()
+    test = _Scored.of(model, experiment, "test", threshold=fitted.threshold)
+    task_format = experiment.task_format.of_saved_models().at_threshold(fitted.threshold)
     errors = task_format.describe_errors(test.predictions, experiment.test.examples)
-    return Proof(parameters, validation, test.metrics, test.notes, test.by_entity, errors)
+    return Proof(parameters, validation, test.metrics, test.notes, test.by_entity, errors, fitted.threshold)
 
 
 def score_validation(model: nn.Module, experiment: Experiment) -> dict[str, float]:
@@ -87,20 +90,25 @@ def score_validation(model: nn.Module, experiment: Experiment) -> dict[str, floa
         model: as it was saved.
         experiment: gives data and metrics.
     """
+    return _validate(model, experiment).metrics
+
+
+def _validate(model: nn.Module, experiment: Experiment) -> Evaluation:
     metric, task_format = experiment.task.selection_metric, experiment.task_format.of_saved_models()
     batch_size = experiment.training.per_device_eval_batch_size
     return evaluate_for(metric, model, task_format, experiment.validation, batch_size=batch_size)
 
 
-def score(model: nn.Module, experiment: Experiment, split: str) -> dict[str, float]:
+def score(model: nn.Module, experiment: Experiment, split: str, *, threshold: float | None) -> dict[str, float]:
     """Compute every metric of the task on a split, in percent or in the unit of the labels, and log what is odd.
 
     Args:
         model: as it was saved.
         experiment: gives data and metrics.
         split: "train", "validation" or "test".
+        threshold: of several labels, as the run noted it; None for other tasks.
     """
-    found = _Scored.of(model, experiment, split)
+    found = _Scored.of(model, experiment, split, threshold=threshold)
     for note in found.notes:
         logger.warning(note)
     return found.metrics
@@ -116,9 +124,9 @@ class _Scored:
     by_entity: Mapping[str, EntityScore] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, model: nn.Module, experiment: Experiment, split: str) -> "_Scored":
+    def of(cls, model: nn.Module, experiment: Experiment, split: str, *, threshold: float | None) -> "_Scored":
+        task_format = experiment.task_format.of_saved_models().at_threshold(threshold)
         data: EncodedSplit = getattr(experiment, split)
-        task_format = experiment.task_format.of_saved_models()
         batch_size = experiment.training.per_device_eval_batch_size
         predictions = predict(model, task_format, data.encoded, batch_size=batch_size)
         metrics = task_format.score(predictions, data.examples)

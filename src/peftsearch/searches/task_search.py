@@ -96,7 +96,9 @@ class TaskHost(SearchHost[SupernetTrainer]):
         data = self.data
         assert trainer.model is not None
         batch_size = trainer.args.per_device_eval_batch_size
-        found = evaluate_for(data.metric, trainer.model, data.task_format, data.validation, batch_size=batch_size)
+        found = evaluate_for(
+            data.metric, trainer.model, data.task_format, data.validation, batch_size=batch_size
+        ).metrics
         trainer.log({f"validation_{name}": value for name, value in found.items()})
         return METRICS[data.metric].merit(found[data.metric])
 

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from peftsearch.errors import DataError
+from peftsearch.tasks.metric_choice import KINDS
 from peftsearch.tasks.task import TRAIN, Goal, Task
 
 # As many weights are named; of more, the least and the largest.
@@ -19,7 +20,7 @@ def balanced_weights(task: Task) -> tuple[float, ...]:
         DataError: for a task that does not predict classes.
     """
     if task.goal is not Goal.CLASSIFICATION:
-        what = {Goal.REGRESSION: "numbers", Goal.ANSWER: "answers", Goal.TAGS: "tags", Goal.TEXT: "texts"}[task.goal]
+        what = KINDS[task.goal]
         raise DataError(
             f"training.class_weights is 'balanced', but {task.name} predicts {what}, which have no class weights. "
             "Leave it out, or set it to 'none'."

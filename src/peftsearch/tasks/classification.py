@@ -16,6 +16,7 @@ from peftsearch.tasks.class_errors import class_errors
 from peftsearch.tasks.encoded import EncodedDataset, pad_inputs, tokenise
 from peftsearch.tasks.error_report import ErrorReport
 from peftsearch.tasks.guessing import guess_classes, guess_numbers
+from peftsearch.tasks.joined_fields import join_fields
 from peftsearch.tasks.metric_registry import score_task
 from peftsearch.tasks.number_errors import number_errors
 from peftsearch.tasks.target_scale import AS_GIVEN, TargetScale
@@ -85,7 +86,7 @@ class ClassificationFormat(TaskFormat):
     def encode(self, examples: Sequence[Example]) -> EncodedDataset:
         """Tokenise examples: one row for each, or for each candidate of each."""
         rows = [row for example in examples for row in self._rows(example)]
-        texts, pairs = self._join_fields([row.fields for row in rows])
+        texts, pairs = join_fields([row.fields for row in rows], self.tokenizer)
         tokens = tokenise(texts, pairs, tokenizer=self.tokenizer, max_length=self.max_length)
         self.num_truncated += tokens.num_truncated
         labels = (
@@ -163,22 +164,6 @@ class ClassificationFormat(TaskFormat):
 
     def _rows(self, example: Example) -> list[Example]:
         return _expand_candidates(example) if self.task.goal is Goal.ANSWER else [example]
-
-    def _join_fields(self, rows: Sequence[tuple[tuple[str, str], ...]]) -> tuple[list[str], list[str] | None]:
-        """Make the first and second texts of all rows: the first field and all later ones; None for one field."""
-        texts = [fields[0][1] for fields in rows]
-        if not rows or len(rows[0]) == 1:
-            return texts, None
-        pairs = [" ".join(text for _, text in fields[1:]) for fields in rows]
-        num_single = self.tokenizer.num_special_tokens_to_add(pair=False)
-        num_pair = self.tokenizer.num_special_tokens_to_add(pair=True)
-        if self.tokenizer.sep_token is not None and num_pair > num_single:
-            return texts, pairs
-        # Tokenizers of decoders put nothing between two texts, so a line break does. Two texts are passed as a pair
-        # where the tokenizer takes pairs, because then truncation shortens the longer one and not always the second.
-        if num_pair >= num_single:
-            return texts, [f"\n{pair}" for pair in pairs]
-        return [f"{text}\n{pair}" for text, pair in zip(texts, pairs)], None
 
 
 def class_probabilities(logits: Tensor) -> list[list[float]]:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from peftsearch.errors import DataError
 from peftsearch.registry import Registry
 from peftsearch.tasks.reading import Fields, TaskReading
 from peftsearch.tasks.tables import READERS, Reader, Row, Table
@@ -58,6 +59,7 @@ class TaskFormatEntry:
         answer_columns: names the columns that predictions add to a row.
         answer: makes these columns of a prediction for an example.
         readers: of files with further extensions, which tell the format only where it is asked for by name.
+        settings: of a `TaskRequest` that this format alone reads.
     """
 
     name: str
@@ -70,6 +72,7 @@ class TaskFormatEntry:
     answer_columns: Callable[[TaskReading], tuple[str, ...]]
     answer: Callable[[Any, Example, TaskReading], dict[str, Any]]
     readers: Mapping[str, Reader] = field(default_factory=dict)
+    settings: tuple[str, ...] = ()
 
 
 TASK_FORMATS: Registry[TaskFormatEntry] = Registry(
@@ -124,3 +127,23 @@ def choose_format(tables: Sequence[Table], request: TaskRequest) -> tuple[TaskFo
         if reason := TASK_FORMATS[name].recognise(tables, request):
             return TASK_FORMATS[name], f"The task format is {name}, since {reason}; --task_format decides otherwise."
     return TASK_FORMATS[DEFAULT_FORMAT], f"The task format is {DEFAULT_FORMAT}, unless --task_format."
+
+
+def check_settings(entry: TaskFormatEntry, request: TaskRequest) -> None:
+    """Refuse settings of other formats, which this one would pass over.
+
+    Args:
+        entry: the format that reads the data.
+        request: with all settings.
+
+    Raises:
+        DataError: naming the first one, and the format that reads it.
+    """
+    for other in (TASK_FORMATS[name] for name in TASK_FORMATS):
+        for name in (name for name in other.settings if name not in entry.settings):
+            value = getattr(request, name)
+            if value != TaskRequest.__dataclass_fields__[name].default:
+                raise DataError(
+                    f"{name} is {value!r}, but the task format is {entry.name}, which does not read it. Leave "
+                    f"--{name} out, or give --task_format {other.name}."
+                )

@@ -26,7 +26,10 @@ class TaskEntry:
 
 
 # Settings of a request that say how the user's own data is read.
-_OF_DATA = ("task_format", "goal", "group", "drop_missing", "delimiter", "encoding")
+_OF_DATA = (
+    *("task_format", "label_separator", "context_overlap", "max_answer_length"),
+    *("goal", "group", "drop_missing", "delimiter", "encoding"),
+)
 
 TASKS: Registry[TaskEntry] = Registry("task", package="peftsearch.tasks.builtin", group="peftsearch.tasks")
 

@@ -19,15 +19,28 @@ _DEFAULTS: Mapping[Goal, tuple[str, ...]] = {
     Goal.REGRESSION: ("pearson", "spearman", "rmse", "mae"),
     Goal.TAGS: ("entity_f1", "entity_precision", "entity_recall", "token_accuracy"),
     Goal.TEXT: ("loss", "perplexity", "next_token_accuracy", "exact_text", "rouge_l", "chrf"),
+    Goal.LABELS: ("label_micro_f1", "label_macro_f1", "mean_average_precision", "subset_accuracy"),
+    Goal.SPANS: ("span_f1", "span_exact_match"),
 }
 _SHORT = {"matthews": "matthews_correlation"}
-_KINDS = {Goal.CLASSIFICATION: "classes", Goal.REGRESSION: "numbers", Goal.TAGS: "tags", Goal.TEXT: "texts"}
+# What tasks predict, in words.
+KINDS = {
+    Goal.CLASSIFICATION: "classes",
+    Goal.REGRESSION: "numbers",
+    Goal.ANSWER: "answers",
+    Goal.TAGS: "tags",
+    Goal.TEXT: "texts",
+    Goal.LABELS: "several labels",
+    Goal.SPANS: "spans",
+}
 # How labels are written that a metric fits.
 _HINTS = {
     Goal.CLASSIFICATION: "For classes, write the labels as text or integers.",
     Goal.REGRESSION: "For a regression, write the labels with a decimal point (3.0).",
     Goal.TAGS: "Tags are a list in each row, one for each token.",
     Goal.TEXT: "For texts that a model writes, give --task_format text_to_text.",
+    Goal.LABELS: "For classes, give each row one label.",
+    Goal.SPANS: "Answers are spans of a context.",
 }
 # Metrics of texts that not every text has -> what they read, and what to do where a text has none.
 _READ: Mapping[str, tuple[Callable[[str], bool], str]] = {
@@ -57,9 +70,9 @@ def choose_metrics(
 
     Args:
         text: as for `read_metrics`; empty for accuracy, Pearson's correlation, F1 of spans (accuracy of words where
-            tags mark none), or the loss of texts.
-        goal: of the task, which predicts classes, numbers, tags or texts.
-        labels: names of the classes or tags; empty for numbers.
+            tags mark none), micro F1 of several labels, SQuAD's F1, or the loss of texts.
+        goal: of the task, which the user's data has.
+        labels: names of the classes, tags or labels; empty for numbers, spans and texts.
         rows: "train", "validation" and "test" -> the examples.
         source: the data in words, for errors.
 
@@ -98,8 +111,8 @@ def _check_fit(metric: Metric, *, goal: Goal, labels: Sequence[str], source: str
     fitting = [one.name for one in METRICS.values() if one.is_offered and goal in one.goals]
     if goal not in metric.goals:
         raise DataError(
-            f"The metric '{metric.name}' is one of {_KINDS[metric.goals[0]]}, but the labels of {source} are "
-            f"{_KINDS[goal]}. Metrics of {_KINDS[goal]}: {', '.join(fitting)}. {_HINTS[metric.goals[0]]}"
+            f"The metric '{metric.name}' is one of {KINDS[metric.goals[0]]}, but the labels of {source} are "
+            f"{KINDS[goal]}. Metrics of {KINDS[goal]}: {', '.join(fitting)}. {_HINTS[metric.goals[0]]}"
         )
     if metric.needs_spans and not has_spans(labels):
         raise DataError(

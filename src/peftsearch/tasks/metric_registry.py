@@ -5,12 +5,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from peftsearch.errors import DataError, DivergedError
-from peftsearch.tasks import generation_scores, metrics, tag_scores, token_scores
+from peftsearch.tasks import generation_scores, label_set_scores, metrics, tag_scores, token_scores
 from peftsearch.tasks.metrics import MetricInputs
 from peftsearch.tasks.task import Example, Goal, Task
 
 _CLASSES, _NUMBERS, _ANSWERS, _TAGS = (Goal.CLASSIFICATION,), (Goal.REGRESSION,), (Goal.ANSWER,), (Goal.TAGS,)
-_TEXTS = (Goal.TEXT,)
+_TEXTS, _LABELS, _SPANS = (Goal.TEXT,), (Goal.LABELS,), (Goal.SPANS,)
 
 
 @dataclass(frozen=True)
@@ -167,6 +167,17 @@ METRICS: Mapping[str, Metric] = {
         Metric("final_number", "final number", _TEXTS, _paired(generation_scores.final_number), needs_texts=True),
         Metric("rouge_l", "ROUGE-L", _TEXTS, _paired(generation_scores.rouge_l), needs_texts=True),
         Metric("chrf", "chrF", _TEXTS, _paired(generation_scores.chrf), needs_texts=True),
+        Metric("label_micro_f1", "micro F1", _LABELS, _paired(label_set_scores.micro_f1)),
+        Metric("label_macro_f1", "macro F1", _LABELS, _paired(label_set_scores.macro_f1)),
+        Metric(
+            "mean_average_precision",
+            "mean average precision",
+            _LABELS,
+            lambda inputs: label_set_scores.mean_average_precision(inputs.probabilities, inputs.targets),
+        ),
+        Metric("subset_accuracy", "subset accuracy", _LABELS, _paired(metrics.accuracy)),
+        Metric("span_f1", "answer F1", _SPANS, _paired(metrics.token_f1)),
+        Metric("span_exact_match", "answer exact match", _SPANS, _paired(metrics.exact_match)),
     )
 }
 

@@ -14,11 +14,12 @@ class MetricInputs:
     """Everything that a metric may read.
 
     Args:
-        predictions: class indices (-1 for an invalid prediction), numbers, texts, or lists of tags.
-        targets: class indices, numbers, tuples of gold answers, or lists of tags, one for each prediction.
+        predictions: class indices (-1 for an invalid prediction), numbers, texts, lists of tags, or rows with a 0 or a
+            1 for each of several labels.
+        targets: class indices, numbers, tuples of gold answers, lists of tags, or such rows, one for each prediction.
         groups: name of each example's group, for metrics over groups; empty for none.
         num_classes: number of classes; 0 where none are predicted.
-        probabilities: of every class, a row for each prediction; empty where no classes are predicted.
+        probabilities: of every class or label, a row for each prediction; empty where none are predicted.
     """
 
     predictions: Sequence

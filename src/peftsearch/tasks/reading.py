@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from peftsearch.tasks.span_rules import SpanRules
 from peftsearch.tasks.task import TEST, TRAIN, VALIDATION, Example, Goal, Task
 
 # Pairs of a field's label and its text.
@@ -13,13 +14,16 @@ class TaskReading:
     """What a finished run notes of its task, so that its data is not needed again.
 
     Args:
-        goal: "classification", "regression", "answer", "tags" or "text".
+        goal: "classification", "regression", "answer", "tags", "text", "labels" or "spans".
         fields: labels of the fields of an example, such as "sentence1:"; of tags the one that all words have.
-        labels: names of the classes or tags; empty for other goals.
+        labels: names of the classes, tags or labels; empty for other goals.
         prefix: first words of the source of a text-to-text model; may be empty.
         max_length: tokens kept of a row.
         numbers: that a text-to-text model of a regression chooses among; empty for others.
         max_new_tokens: tokens of a text that the model writes; 0 for tasks without texts to write.
+        label_separator: between several labels in a text; empty where they came otherwise.
+        threshold: least probability that gives one of several labels; None for other goals.
+        span_rules: how answers are looked for in a context; None for other goals.
     """
 
     goal: str
@@ -29,6 +33,9 @@ class TaskReading:
     max_length: int
     numbers: tuple[float, ...] = ()
     max_new_tokens: int = 0
+    label_separator: str = ""
+    threshold: float | None = None
+    span_rules: SpanRules | None = None
 
     @classmethod
     def of(cls, task: Task, *, max_length: int, choices: tuple[str, ...], max_new_tokens: int = 0) -> "TaskReading":
@@ -44,7 +51,11 @@ class TaskReading:
         numbers = tuple(map(float, choices)) if task.goal is Goal.REGRESSION else ()
         labels = tuple(label for label, _ in first.fields)
         fields = labels[:1] if task.goal is Goal.TAGS else labels
-        return cls(task.goal.value, fields, task.labels, task.prefix, max_length, numbers, max_new_tokens)
+        return cls(
+            *(task.goal.value, fields, task.labels, task.prefix, max_length, numbers, max_new_tokens),
+            label_separator=task.label_separator,
+            span_rules=task.span_rules,
+        )
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -59,7 +70,11 @@ class TaskReading:
         """
         numbers = tuple(Example((), number) for number in self.numbers)
         splits = {TRAIN: numbers, VALIDATION: (), TEST: ()}
-        return Task(name, Goal(self.goal), self.labels, "", "", splits, "none", self.max_length, prefix=self.prefix)
+        return Task(
+            *(name, Goal(self.goal), self.labels, "", "", splits, "none", self.max_length),
+            prefix=self.prefix,
+            span_rules=self.span_rules,
+        )
 
     def example(self, fields: Fields) -> Example:
         """An example without a label.
@@ -73,5 +88,7 @@ class TaskReading:
             Goal.ANSWER: ("",),
             Goal.TAGS: (0,) * len(fields),
             Goal.TEXT: ("",),
+            Goal.LABELS: (),
+            Goal.SPANS: (),
         }
         return Example(fields, placeholders[Goal(self.goal)])

@@ -8,23 +8,27 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Any
 
+from peftsearch.tasks.span_rules import MAX_ANSWER_LENGTH, SpanRules
 from peftsearch.tasks.text_files import UTF_8
 
 TRAIN, VALIDATION, TEST = "train", "validation", "test"
 
 
 class Goal(StrEnum):
-    """The kind of a prediction: a class, a number, one of some answers, a class for each word, or a text."""
+    """What is predicted: a class, a number, one of some answers, a class a word, a text, several labels, or a span."""
 
     CLASSIFICATION = "classification"
     REGRESSION = "regression"
     ANSWER = "answer"
     TAGS = "tags"
     TEXT = "text"
+    LABELS = "labels"
+    SPANS = "spans"
 
 
-Target = int | float | tuple[str, ...] | tuple[int, ...]
+Target = int | float | tuple[str, ...] | tuple[int, ...] | tuple[tuple[int, int], ...]
 
 
 @dataclass(frozen=True)
@@ -34,8 +38,9 @@ class Example:
     Args:
         fields: pairs of a field's label, as text-to-text models read it ("sentence1:"), and its text; for `Goal.TAGS`
             a pair for each word.
-        target: a class index, a number, the gold answers, of which any is correct, the class index of each word, or
-            the one text to write.
+        target: a class index, a number, the gold answers, of which any is correct, the class index of each word, the
+            one text to write, the indices of an example's labels, ascending, or the spans of the gold answers in the
+            second field, each with its first character and the one after it.
         group: name of the group that is scored together, such as all answers to one MultiRC question, or that stays in
             one split.
         candidates: answers to choose from; only for `Goal.ANSWER`.
@@ -72,8 +77,25 @@ class Example:
     @property
     def tags(self) -> tuple[int, ...]:
         """The class index of each word; only for `Goal.TAGS`."""
+        return self._integers
+
+    @property
+    def spans(self) -> tuple[tuple[int, int], ...]:
+        """The characters of each gold answer in the second field; none without an answer; only for `Goal.SPANS`."""
         assert not isinstance(self.target, int | float)
-        return tuple(map(int, self.target))
+        pairs: Any = self.target
+        return tuple((start, end) for start, end in pairs)
+
+    @property
+    def label_indices(self) -> tuple[int, ...]:
+        """The indices of its labels, ascending; only for `Goal.LABELS`."""
+        return self._integers
+
+    @property
+    def _integers(self) -> tuple[int, ...]:
+        found: Any = self.target
+        assert isinstance(found, tuple)
+        return tuple(map(int, found))
 
 
 @dataclass(frozen=True)
@@ -94,6 +116,8 @@ class Task:
         prefix: first words of the text-to-text source, such as "cola"; may be empty.
         other_metrics: further metrics to report.
         seed: of the splits.
+        label_separator: between several labels in a text; empty where they came otherwise.
+        span_rules: how answers are looked for in a context; None for other goals.
     """
 
     name: str
@@ -108,6 +132,8 @@ class Task:
     prefix: str = ""
     other_metrics: tuple[str, ...] = ()
     seed: int = 0
+    label_separator: str = ""
+    span_rules: SpanRules | None = None
 
     @property
     def metrics(self) -> tuple[str, ...]:
@@ -134,10 +160,15 @@ class TaskRequest:
         data: "train.csv[,validation.csv[,test.csv]]" (csv, tsv, json, jsonl, parquet, conll; also .gz) or a Hugging
             Face hub id.
         text: comma-separated text columns of user data; by default those of the task format, such as "text".
-        label: label column of user data; by default that of the task format, such as "label".
+        label: label column of user data; by default that of the task format, such as "label". Several columns,
+            separated by commas, hold a 0 or a 1 for each of several labels.
+        label_separator: what stands between several labels in a text, such as ";"; empty for lists and columns.
+        context_overlap: tokens that two windows of a context share that is longer than the limit; 0 for a third of it.
+        max_answer_length: tokens of the longest span of a context that is given as an answer.
         task_format: of user data, see `peftsearch list task_formats`; "auto" recognises it by the columns.
         metric: of user data, the metric that selects; further ones, after commas, are reported. By default accuracy
-            for classes, Pearson's correlation for numbers, F1 of spans for tags, and the loss for texts.
+            for classes, Pearson's correlation for numbers, F1 of spans for tags, micro F1 for several labels, SQuAD's
+            F1 for answers, and the loss for texts.
         goal: whether the labels of user data are a "classification" or a "regression"; "auto" decides by how they are
             written.
         group: column of user data whose equal values stay on one side of drawn splits.
@@ -155,6 +186,9 @@ class TaskRequest:
     data: str | None = None
     text: str | None = None
     label: str | None = None
+    label_separator: str = ""
+    context_overlap: int = 0
+    max_answer_length: int = MAX_ANSWER_LENGTH
     task_format: str = "auto"
     metric: str = ""
     goal: str = "auto"

@@ -12,20 +12,22 @@ from peftsearch.task_head import TaskHead
 from peftsearch.tasks.encoded import EncodedDataset
 from peftsearch.tasks.error_report import ErrorReport
 from peftsearch.tasks.format_entry import FormatRequest, format_of_goal
+from peftsearch.tasks.span_choice import WindowSpans
 from peftsearch.tasks.target_limits import DEFAULT_LIMITS, TargetLimits
 from peftsearch.tasks.target_scale import AS_GIVEN, TargetScale
 from peftsearch.tasks.task import Example, Task
 from peftsearch.tasks.token_scores import TokenScore
 
-# The probability of every class, a number (or the probability of a candidate), a text, the tag of every word read, or
-# the score of the tokens of a row.
-Prediction = Sequence[float] | float | str | Sequence[int] | TokenScore
+# The probability of every class or label, a number (or the probability of a candidate), a text, the tag of every word
+# read, the likeliest spans of a window, or the score of the tokens of a row.
+Prediction = Sequence[float] | float | str | Sequence[int] | WindowSpans | TokenScore
 
 
 class TaskFormat(ABC):
     """A converter of examples to batches, and of a model's outputs to losses, predictions and scores.
 
-    An example may become several rows (ReCoRD: one for each candidate or each gold answer). Rows keep the order of
+    An example may become several rows (ReCoRD: one for each candidate or each gold answer; a long context: one for
+    each window). Rows keep the order of
     the examples, and there is one prediction for each row.
 
     Args:
@@ -36,6 +38,7 @@ class TaskFormat(ABC):
         class_weights: the weight of each class in the loss; empty where all examples count alike.
         scale: of a regression's targets in training.
         max_new_tokens: tokens of a text that the model writes; 0 for tasks without texts to write.
+        threshold: least probability that gives one of several labels; None for other tasks.
     """
 
     tokenizer: PreTrainedTokenizerBase
@@ -45,6 +48,7 @@ class TaskFormat(ABC):
     class_weights: tuple[float, ...] = ()
     scale: TargetScale = AS_GIVEN
     max_new_tokens: int = 0
+    threshold: float | None = None
 
     @property
     @abstractmethod
@@ -60,8 +64,8 @@ class TaskFormat(ABC):
         """Make a padded batch of items of an `EncodedDataset`.
 
         Returns:
-            token columns (batch, tokens) and "labels": (batch,), (batch, tokens) for tags, or (batch, target tokens)
-            for text-to-text.
+            token columns (batch, tokens) and "labels": (batch,), (batch, tokens) for tags, (batch, labels) for several
+            labels, (batch, 2) for the ends of a span, or (batch, target tokens) for text-to-text.
         """
 
     @abstractmethod
@@ -82,6 +86,28 @@ class TaskFormat(ABC):
             examples: of one split.
         """
 
+    def fitted(self, predictions: Sequence[Prediction], examples: Sequence[Example]) -> "TaskFormat":
+        """The format with all that predictions of the validation split choose, such as a threshold.
+
+        Args:
+            predictions: one for each row of `encode(examples)`, in their order.
+            examples: of the validation split.
+        """
+        return self
+
+    def of_examples(self, predictions: Sequence[Prediction], examples: Sequence[Example]) -> Sequence:
+        """The prediction for each example, from those for its rows.
+
+        Args:
+            predictions: one for each row of `encode(examples)`, in their order.
+            examples: of these rows.
+        """
+        return predictions
+
+    def at_threshold(self, threshold: float | None) -> "TaskFormat":
+        """The format with a threshold that was chosen before, as a run notes it; without one as it is."""
+        return self
+
     @abstractmethod
     def row_losses(self, outputs: Any, batch: Mapping[str, Tensor]) -> Tensor:
         """The loss of each row of a batch, times the weight of its class.
@@ -93,6 +119,10 @@ class TaskFormat(ABC):
         Returns:
             (batch,).
         """
+
+    def inputs(self, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """What the model reads of a batch of `collate`: all but its labels."""
+        return {name: tensor for name, tensor in batch.items() if name != "labels"}
 
     def forward(self, model: nn.Module, batch: Mapping[str, Tensor]) -> Any:
         """The outputs of a model on a batch, with its loss."""

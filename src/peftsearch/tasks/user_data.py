@@ -2,7 +2,7 @@
 
 import logging
 
-from peftsearch.tasks.format_entry import choose_format
+from peftsearch.tasks.format_entry import check_settings, choose_format
 from peftsearch.tasks.task import Task, TaskRequest
 from peftsearch.tasks.text_files import TextReading
 from peftsearch.tasks.user_tables import read_tables
@@ -17,11 +17,12 @@ def load_user_data(request: TaskRequest) -> Task:
         request: its `data`, columns, number of training examples and seed.
 
     Raises:
-        DataError: for data that is missing, unreadable or does not fit a task.
+        DataError: for data that is missing, unreadable or does not fit a task, and for settings of other formats.
     """
     name, tables = read_tables(
         str(request.data), TextReading(request.delimiter, request.encoding), task_format=request.task_format
     )
     entry, reason = choose_format(tables, request)
     logger.info(reason)
+    check_settings(entry, request)
     return entry.load(name, tables, request)

@@ -1,10 +1,11 @@
 """The contract of tasks: complete splits and metrics, and examples that models can read and answer, of both sorts.
 
-Tags are not for models that write texts, and texts to write for these alone; both are refused elsewhere.
+Tags, several labels and spans are not for models that write texts, and texts to write for these alone; all are refused
+elsewhere.
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -15,6 +16,7 @@ from peftsearch.report.document import read_as
 from peftsearch.tasks.encoded import IGNORED_LABEL
 from peftsearch.tasks.error_report import ErrorReport
 from peftsearch.tasks.metric_registry import METRICS
+from peftsearch.tasks.span_choice import WindowSpans
 from peftsearch.tasks.task import Example, Goal, Task
 from peftsearch.tasks.task_format import make_task_format
 from peftsearch.tasks.token_scores import TokenScore
@@ -25,7 +27,7 @@ _LONG = 30
 # STS-B's strings are rounded to 0.1.
 _TOLERANCE = {False: 1e-9, True: 0.5}
 # Goals of one sort of model -> whether it is the one that writes texts that refuses them.
-_REFUSED = {Goal.TAGS: True, Goal.TEXT: False}
+_REFUSED = {Goal.TAGS: True, Goal.LABELS: True, Goal.SPANS: True, Goal.TEXT: False}
 
 
 class TaskTests:
@@ -59,7 +61,7 @@ class TaskTests:
         assert batch["input_ids"].shape == batch["attention_mask"].shape
         assert len(batch["labels"]) == len(encoded)
         labels: list[Any] = [row["labels"] for row in encoded]
-        gold = _read_back(labels, task.goal, tokenizer) if is_text else _numbers(labels, task.goal)
+        gold = _read_back(labels, task.goal, tokenizer) if is_text else _gold(list(encoded), task.goal)
         tolerance = _TOLERANCE[is_text and task.goal is Goal.REGRESSION]
         scores = task_format.score(gold, examples)
         if task_format.max_new_tokens:
@@ -72,7 +74,7 @@ class TaskTests:
         )
         examples = _mixed(task.splits["test"])
         encoded = task_format.encode(examples)
-        gold = _numbers([row["labels"] for row in encoded], task.goal)
+        gold = _gold(list(encoded), task.goal)
         for predictions in (gold, _mistaken(gold, task.goal)):
             errors = task_format.describe_errors(predictions, examples)
             assert read_as(ErrorReport, json.loads(json.dumps(asdict(errors)))) == errors
@@ -103,9 +105,25 @@ def _mistaken(gold: list[Any], goal: Goal) -> list[Any]:
     return [[1 - min(tag, 1) for tag in row] for row in gold] if goal is Goal.TAGS else [*gold[1:], gold[0]]
 
 
+def _gold(rows: Sequence[Mapping[str, Any]], goal: Goal) -> list[Any]:
+    """Right predictions of a model with a head."""
+    if goal is Goal.SPANS:
+        return [_right_span(row) for row in rows]
+    return _numbers([row["labels"] for row in rows], goal)
+
+
+def _right_span(row: Mapping[str, Any]) -> WindowSpans:
+    (first, last), (window, no_answer) = row["labels"], row["place"]
+    if first == last == no_answer:
+        return WindowSpans(window, (), (), 1.0)
+    return WindowSpans(window, ((row["char_starts"][first], row["char_ends"][last]),), (1.0,), 0.0)
+
+
 def _numbers(labels: list[Any], goal: Goal) -> list[Any]:
     if goal is Goal.TAGS:
         return [[tag for tag in row if tag != IGNORED_LABEL] for row in labels]
+    if goal is Goal.LABELS:
+        return [[float(flag) for flag in row] for row in labels]
     if goal is Goal.CLASSIFICATION:
         return [_certain(int(label), int(max(labels)) + 1) for label in labels]
     return [float(label) for label in labels]

@@ -119,7 +119,7 @@ class KeepBest(TrainerCallback):
 
     def on_epoch_end(self, args, state, control, *, model: nn.Module, **_) -> None:
         batch_size = args.per_device_eval_batch_size
-        found = evaluate_for(self.metric, model, self.task_format, self.validation, batch_size=batch_size)
+        found = evaluate_for(self.metric, model, self.task_format, self.validation, batch_size=batch_size).metrics
         self.trainer.log({f"validation_{name}": value for name, value in found.items()})
         if state.global_step < self.select_after_step:
             return

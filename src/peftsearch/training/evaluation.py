@@ -1,6 +1,7 @@
 """Score a model on a set of examples."""
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import nn
@@ -98,24 +99,40 @@ def _for_each_row(
     return ordered
 
 
+@dataclass(frozen=True)
+class Evaluation:
+    """Metrics of a model on the validation split, and what that chose.
+
+    Args:
+        metrics: name -> value.
+        threshold: least probability that gives one of several labels; None for other tasks.
+    """
+
+    metrics: dict[str, float]
+    threshold: float | None
+
+
 def evaluate_for(
     metric: str, model: nn.Module, task_format: TaskFormat, split: EncodedSplit, *, batch_size: int
-) -> dict[str, float]:
+) -> Evaluation:
     """Compute the metric of the task that selects, and all others that take no longer; see `TaskFormat.score`.
 
-    Texts are written only where that metric reads them, since they take as many passes as they have tokens.
+    Texts are written only where that metric reads them, since they take as many passes as they have tokens. What
+    predictions of the validation split choose, such as a threshold, is chosen first.
 
     Args:
         metric: its name.
         model: on the device to use.
         task_format: how the task is put to the model.
-        split: examples with their answers.
+        split: the validation split, with its answers.
         batch_size: examples.
     """
-    found = task_format.score(predict(model, task_format, split.encoded, batch_size=batch_size), split.examples)
+    predictions = predict(model, task_format, split.encoded, batch_size=batch_size)
+    fitted = task_format.fitted(predictions, split.examples)
+    found = fitted.score(predictions, split.examples)
     if METRICS[metric].needs_texts:
         found |= score_written(model, task_format, split.examples, batch_size=batch_size)
-    return found
+    return Evaluation(found, fitted.threshold)
 
 
 def score_written(

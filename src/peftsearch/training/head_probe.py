@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import torch
 from torch import nn
@@ -37,13 +37,38 @@ SLOWER, LOOKS = 0.1, 8
 MAX_BYTES = 2**30
 
 HeadState = dict[str, torch.Tensor]
-# The mean loss of a batch, from a model's outputs on it.
-LossOf = Callable[[Any, Batch], torch.Tensor]
 
 
-def own_loss(outputs: Any, batch: Batch) -> torch.Tensor:
-    """The loss that a task model computes of its labels."""
-    return outputs["loss"]
+class ProbedTask(Protocol):
+    """How batches are put to a model; task formats are of this sort."""
+
+    def inputs(self, batch: Batch, /) -> Batch:
+        """What the model reads of a batch."""
+        ...
+
+    def forward(self, model: nn.Module, batch: Batch, /) -> Any:
+        """The outputs of a model on a batch, with its loss."""
+        ...
+
+    def mean_loss(self, outputs: Any, batch: Batch, /) -> torch.Tensor:
+        """The mean loss of a batch, from the model's outputs on it."""
+        ...
+
+
+class OwnLoss:
+    """Batches of inputs and labels, of which a model computes its own loss."""
+
+    def inputs(self, batch: Batch) -> Batch:
+        return {name: tensor for name, tensor in batch.items() if name != "labels"}
+
+    def forward(self, model: nn.Module, batch: Batch) -> Any:
+        return model(**batch)
+
+    def mean_loss(self, outputs: Any, batch: Batch) -> torch.Tensor:
+        return outputs["loss"]
+
+
+OWN_LOSS = OwnLoss()
 
 
 def probe_head(
@@ -53,7 +78,7 @@ def probe_head(
     train: Iterable[Batch],
     validation: Iterable[Batch],
     seed: int,
-    loss: LossOf = own_loss,
+    task: ProbedTask = OWN_LOSS,
 ) -> HeadProbe:
     """Fit the head of a model in place; the backbone stays as it is.
 
@@ -63,10 +88,10 @@ def probe_head(
         train: batches to fit to, on any device.
         validation: batches that choose rate and number of passes.
         seed: of the order of the batches.
-        loss: the mean loss of a batch, from the model's outputs.
+        task: how batches are put to the model.
     """
     started = time.perf_counter()
-    backbone = _Backbone(model, head, loss)
+    backbone = _Backbone(model, head, task)
     parameters = head_parameters(model, head)
     fresh = _copy(parameters)
     with _only_trainable(model, parameters.values()):
@@ -227,8 +252,8 @@ class _Backbone:
     Most heads read the first or the last token only: which is found by trying, and only that is kept.
     """
 
-    def __init__(self, model: PreTrainedModel, head: Sequence[str], loss: LossOf):
-        self.model, self.base, self._loss = model, model.base_model, loss
+    def __init__(self, model: PreTrainedModel, head: Sequence[str], task: ProbedTask):
+        self.model, self.base, self._task = model, model.base_model, task
         # A pooler without pretrained weights belongs to the head, though it stands inside of the base model.
         prefix = f"{model.base_model_prefix}."
         self.poolers = [model.get_submodule(name) for name in head if name.startswith(prefix)]
@@ -245,7 +270,7 @@ class _Backbone:
         taken = 0
         for batch in batches:
             batch = {name: tensor.to(self.model.device) for name, tensor in batch.items()}
-            output = self.base(**{name: tensor for name, tensor in batch.items() if name != "labels"})
+            output = self.base(**self._task.inputs(batch))
             if self._view is None:
                 self._view = self._smallest_view(batch, output)
             yield (cached := self._cut(batch, output, self._view))
@@ -253,23 +278,31 @@ class _Backbone:
             if max_bytes is not None and taken >= max_bytes:
                 return
 
-    def replay(self, cached: _Cached) -> Any:
-        """The task model's output with its head as it is now."""
-        output = cached.output
+    def loss_of(self, cached: _Cached) -> torch.Tensor:
+        """The mean loss of a batch with the head as it is now."""
+        with self._replaying(cached.output):
+            outputs = self._task.forward(self.model, cached.batch)
+        return self._task.mean_loss(outputs, cached.batch)
+
+    def _logits(self, cached: _Cached) -> dict[str, torch.Tensor]:
+        """What the head makes of the cached outputs: its logits, or those of an answer's start and end."""
+        with self._replaying(cached.output):
+            outputs = self.model(**self._task.inputs(cached.batch))
+        return {name: tensor for name, tensor in outputs.items() if name.endswith("logits")}
+
+    @contextmanager
+    def _replaying(self, output: ModelOutput) -> Iterator[None]:
+        """Let the base model give these outputs, with what poolers of the head make of them now."""
         for pooler in self.poolers:
             output = type(output)(**{**output, "pooler_output": pooler(output.last_hidden_state)})
         own = vars(self.base).get("forward")
         self.base.forward = lambda *_, **__: output
         try:
-            return self.model(**cached.batch)
+            yield
         finally:
             del self.base.forward
             if own is not None:
                 self.base.forward = own
-
-    def loss_of(self, cached: _Cached) -> torch.Tensor:
-        """The mean loss of a batch with the head as it is now."""
-        return self._loss(self.replay(cached), cached.batch)
 
     @torch.no_grad()
     def mean_loss(self, batches: Sequence[_Cached]) -> float:
@@ -279,12 +312,10 @@ class _Backbone:
         return sum(losses) / sum(counts)
 
     def _smallest_view(self, batch: Batch, output: ModelOutput) -> _View:
-        # A loss over all tokens could not be computed of the outputs of one.
-        batch = {name: tensor for name, tensor in batch.items() if name != "labels"}
-        expected = self.replay(self._cut(batch, output, _all_tokens)).logits
+        expected = self._logits(self._cut(batch, output, _all_tokens))
         for view in (_first_token, _last_token):
-            found = self.replay(self._cut(batch, output, view)).logits
-            if found.shape == expected.shape and torch.allclose(found, expected, atol=1e-5):
+            found = self._logits(self._cut(batch, output, view))
+            if all(_are_same(found[name], tensor) for name, tensor in expected.items()):
                 return view
         return _all_tokens
 
@@ -294,5 +325,9 @@ class _Backbone:
         kept = {"last_hidden_state": view(found["last_hidden_state"], last)}
         if found.get("pooler_output") is not None:
             kept["pooler_output"] = found["pooler_output"]
-        inputs = {name: tensor if name == "labels" else view(tensor, last) for name, tensor in batch.items()}
-        return _Cached(inputs, type(output)(**kept))
+        inputs = {name: view(tensor, last) for name, tensor in self._task.inputs(batch).items()}
+        return _Cached(batch | inputs, type(output)(**kept))
+
+
+def _are_same(found: torch.Tensor, expected: torch.Tensor) -> bool:
+    return found.shape == expected.shape and torch.allclose(found, expected, atol=1e-5)

@@ -24,7 +24,7 @@ from peftsearch.models.task_type import task_type_of
 from peftsearch.modules.adapted_layer import AdaptedLayer
 from peftsearch.modules.peft_module import PeftModule
 from peftsearch.modules.plain_forms import LoraUpdate, PlainBottleneck
-from peftsearch.task_head import TOKENS
+from peftsearch.task_head import SPANS, TOKENS
 
 _WHAT = "an AdapterHub adapter"
 _INSTEAD = "Export it as lora or merged if that is possible, or use the adapter itself with `import peftsearch`."
@@ -59,7 +59,7 @@ def write(source: Source, folder: Path) -> tuple[str, ...]:
     if layout is None or not source.has_adapter:
         held = f"adapters on models of the types {', '.join(LAYOUTS)}"
         raise ExportError(f"AdapterHub's format is written for {held}, not for '{source.name}'. {_INSTEAD}")
-    if task_type_of(source.base) == TOKENS:
+    if task_type_of(source.base) in (TOKENS, SPANS):
         raise ExportError(f"AdapterHub's format is written for heads over whole texts, not over tokens. {_INSTEAD}")
     contents = _read(source, layout)
     refuse(_WHAT, contents.reasons, instead=_INSTEAD)

@@ -17,7 +17,7 @@ from peftsearch.report.run.summary import size_rows
 from peftsearch.report.run.usage import Usage, usage_of
 from peftsearch.report.verdict import verdict
 from peftsearch.report.wording import write_score
-from peftsearch.task_head import TOKENS
+from peftsearch.task_head import SPANS, TOKENS
 from peftsearch.tasks.benchmark import HUB_NAMES
 from peftsearch.tasks.metric_registry import METRICS
 from peftsearch.tasks.task import Goal
@@ -44,7 +44,13 @@ _HUB_METRICS = {
     "final_number": "exact_match",
     "rouge_l": "rouge",
     "chrf": "chrf",
+    "label_micro_f1": "f1",
+    "label_macro_f1": "f1",
+    "subset_accuracy": "accuracy",
+    "span_exact_match": "exact_match",
+    "span_f1": "f1",
 }
+_HUB_TASKS = {TOKENS: "token-classification", SPANS: "question-answering"}
 _NAMES = {"peft": "PEFT", "peftsearch": "peftsearch", "python": "Python", "torch": "PyTorch"}
 
 
@@ -116,7 +122,7 @@ def _hub_task(results: Results) -> str:
     """The hub's name of the task, in its lists of models and of scores."""
     if results.reading and results.reading.goal == Goal.TEXT:
         return "text2text-generation"
-    return "token-classification" if results.saved.task_type == TOKENS else "text-classification"
+    return _HUB_TASKS.get(results.saved.task_type, "text-classification")
 
 
 def _slug(text: str) -> str:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from peftsearch.report.results import Results
 from peftsearch.report.run.record import RunRecord
-from peftsearch.task_head import TOKENS
+from peftsearch.task_head import SEVERAL, SPANS, TOKENS
 
 # What stands for a folder that has no name elsewhere.
 _HERE = "path/to/this/folder"
@@ -60,6 +60,8 @@ def _auto_class(results: Results) -> str:
     saved = results.saved
     if saved.task_type == TOKENS:
         return "AutoModelForTokenClassification"
+    if saved.task_type == SPANS:
+        return "AutoModelForQuestionAnswering"
     return "AutoModelForSequenceClassification" if saved.num_labels else "AutoModelForSeq2SeqLM"
 
 
@@ -68,6 +70,7 @@ def _adapter_code(results: Results, adapter: str) -> str:
     saved, auto = results.saved, _auto_class(results)
     base = results.base_model or f"path/to/{Path(saved.model).name}"
     labels = f", num_labels={saved.num_labels}" if saved.num_labels else ""
+    labels += f", problem_type={_quoted(SEVERAL)}" if saved.problem_type == SEVERAL else ""
     return "\n".join(
         [
             "from peft import PeftModel",
