@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 # Names of tasks as peft has them.
-SEQUENCE, TOKENS, TEXT_TO_TEXT = "SEQ_CLS", "TOKEN_CLS", "SEQ_2_SEQ_LM"
+SEQUENCE, TOKENS, TEXT_TO_TEXT, CAUSAL_LM = "SEQ_CLS", "TOKEN_CLS", "SEQ_2_SEQ_LM", "CAUSAL_LM"
 
 
 @dataclass(frozen=True)
@@ -13,7 +13,8 @@ class TaskHead:
 
     Args:
         task_type: as peft names the task: "SEQ_CLS" for one class or number a text, "TOKEN_CLS" for one class a token,
-            "SEQ_2_SEQ_LM" for text to text, which has no head of its own.
+            "SEQ_2_SEQ_LM" for text to text and "CAUSAL_LM" for the next token, which have no head of their own: the
+            layer that makes tokens of states is the model's, and stays as it is.
         num_labels: outputs of the head; None without one.
         problem_type: of the model's configuration; None leaves the choice to the model.
         labels: names of the classes, for the configuration (id2label); empty for those of transformers.

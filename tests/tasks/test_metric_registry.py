@@ -54,7 +54,12 @@ def test_errors_are_in_the_unit_of_the_labels():
 
 
 def test_of_errors_the_lower_is_better_and_of_all_others_the_higher():
-    assert [name for name, metric in METRICS.items() if metric.lower_is_better] == ["rmse", "mae"]
+    assert [name for name, metric in METRICS.items() if metric.lower_is_better] == [
+        "rmse",
+        "mae",
+        "loss",
+        "perplexity",
+    ]
     rmse, accuracy = METRICS["rmse"], METRICS["accuracy"]
     assert rmse.is_better(2.0, than=3.0) and not rmse.is_better(3.0, than=3.0) and accuracy.is_better(3.0, than=2.0)
     assert (rmse.gain(2.0, over=3.5), accuracy.gain(2.0, over=3.5)) == (1.5, -1.5)

@@ -16,17 +16,19 @@ from transformers import (
 )
 
 from peftsearch.errors import ModelError
-from peftsearch.task_head import SEQUENCE, TEXT_TO_TEXT, TOKENS
+from peftsearch.task_head import CAUSAL_LM, SEQUENCE, TEXT_TO_TEXT, TOKENS
 
 _OF_TASKS = {
     SEQUENCE: AutoModelForSequenceClassification,
     TOKENS: AutoModelForTokenClassification,
     TEXT_TO_TEXT: AutoModelForSeq2SeqLM,
+    CAUSAL_LM: AutoModelForCausalLM,
 }
 _HEADS = {
     SEQUENCE: "head with labels",
     TOKENS: "head with a label for each token",
     TEXT_TO_TEXT: "head that writes text",
+    CAUSAL_LM: "layer for the next token",
 }
 # In a Trainer of one's own, a model of any of these can be searched.
 _OTHERS = (
@@ -56,12 +58,22 @@ def class_for_task(name: str, config: PretrainedConfig, task_type: str) -> Any:
         raise ModelError(
             f"'{name}' is an {kind} model: encoder-decoders take text-to-text tasks, others take a head with labels."
         )
+    if task_type == CAUSAL_LM and _reads_both_ways(config):
+        raise ModelError(
+            f"'{name}' reads a text in both directions (model type '{config.model_type}'), so that it sees the next "
+            "token before it predicts it. Take a decoder, such as Llama, Qwen or GPT-2."
+        )
     if missing := _missing_class(config, task_type):
         raise ModelError(
             f"'{name}' cannot be taken for this task: {missing}. Take another model, or search this one in a Trainer "
             "of your own with SearchTrainer (docs/python.md)."
         )
     return _OF_TASKS[task_type]
+
+
+def _reads_both_ways(config: PretrainedConfig) -> bool:
+    """Whether a model is an encoder, which transformers also makes with a layer for the next token."""
+    return _makes(AutoModelForMaskedLM, config) and not getattr(config, "is_decoder", False)
 
 
 def class_for_plan(config: PretrainedConfig) -> Any:

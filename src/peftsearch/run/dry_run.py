@@ -14,7 +14,7 @@ from peftsearch.searches.method import METHODS, Driver
 from peftsearch.tasks.class_weights import describe_weights
 from peftsearch.tasks.splits import shorten
 from peftsearch.tasks.target_scale import AS_GIVEN
-from peftsearch.tasks.task import Goal
+from peftsearch.tasks.task import NEXT_TOKENS, Goal
 
 
 def describe_search(config: RunConfig) -> str:
@@ -88,6 +88,8 @@ def _describe_labels(experiment: Experiment) -> str:
         return f"{len(task.labels)} tags: {shorten(task.labels)}"
     if task.goal is Goal.ANSWER:
         return "free answers"
+    if task.goal in NEXT_TOKENS:
+        return "next tokens"
     numbers = [example.number for split in task.splits.values() for example in split]
     unit = "" if scale == AS_GIVEN else f", trained as deviations of {scale.deviation:g} from {scale.mean:g}"
     return f"numbers from {min(numbers):g} to {max(numbers):g}{unit}"

@@ -28,6 +28,7 @@ from peftsearch.space import Budget, Configuration, Preset, SearchSpace, Site
 from peftsearch.space.encoding import ENCODINGS, Encoding
 from peftsearch.tasks.class_weights import balanced_weights
 from peftsearch.tasks.encoded import EncodedSplit
+from peftsearch.tasks.format_entry import LossTokens
 from peftsearch.tasks.load import load_task
 from peftsearch.tasks.reading import TaskReading
 from peftsearch.tasks.task import Example, Task, TaskRequest
@@ -261,7 +262,8 @@ class Experiment:
     @cached_property
     def train(self) -> EncodedSplit:
         """The training split."""
-        return self._encoded("train")
+        examples = tuple(self.task.splits["train"])
+        return EncodedSplit(examples, self.task_format.encode_for_training(examples))
 
     @cached_property
     def validation(self) -> EncodedSplit:
@@ -299,11 +301,13 @@ class Experiment:
 def _format_for(config: RunConfig, task: Task) -> TaskFormat:
     model_config = load_config(config.model)
     tokenizer = load_tokenizer(config.model)
-    limits = [config.training.max_seq_length or task.max_length, max_length_of(model_config, tokenizer)]
+    training = config.training
+    limits = [training.max_seq_length or task.max_length, max_length_of(model_config, tokenizer)]
     return make_task_format(
         task,
         tokenizer=tokenizer,
         is_encoder_decoder=bool(model_config.is_encoder_decoder),
         max_length=min(limits),
-        class_weights=balanced_weights(task) if config.training.class_weights == "balanced" else (),
+        class_weights=balanced_weights(task) if training.class_weights == "balanced" else (),
+        loss_tokens=LossTokens(training.completion_only, training.assistant_only, training.packing),
     )

@@ -19,7 +19,8 @@ def balanced_weights(task: Task) -> tuple[float, ...]:
         DataError: for a task that does not predict classes.
     """
     if task.goal is not Goal.CLASSIFICATION:
-        what = {Goal.REGRESSION: "numbers", Goal.ANSWER: "answers", Goal.TAGS: "tags"}[task.goal]
+        known = {Goal.REGRESSION: "numbers", Goal.ANSWER: "answers", Goal.TAGS: "tags"}
+        what = known.get(task.goal, "next tokens")
         raise DataError(
             f"training.class_weights is 'balanced', but {task.name} predicts {what}, which have no class weights. "
             "Leave it out, or set it to 'none'."

@@ -21,6 +21,24 @@ DEFAULT_FORMAT = "texts"
 
 
 @dataclass(frozen=True)
+class LossTokens:
+    """Which tokens count in the loss of a language model, and how texts become rows.
+
+    Args:
+        completion_only: of prompts with completions, the completions alone.
+        assistant_only: of chats, what the template marks as the assistant's alone.
+        packing: whether texts are joined and cut into rows of the longest length.
+    """
+
+    completion_only: bool = True
+    assistant_only: bool = False
+    packing: bool = False
+
+
+ALL_COMPLETIONS = LossTokens()
+
+
+@dataclass(frozen=True)
 class FormatRequest:
     """What a format makes a converter for a kind of model of.
 
@@ -30,6 +48,7 @@ class FormatRequest:
         is_encoder_decoder: as the model's configuration says.
         max_length: tokens kept of a row.
         class_weights: of each class in the loss; empty where all examples count alike.
+        loss_tokens: which tokens count in the loss of a language model.
     """
 
     task: Task
@@ -37,6 +56,7 @@ class FormatRequest:
     is_encoder_decoder: bool
     max_length: int
     class_weights: tuple[float, ...] = ()
+    loss_tokens: LossTokens = ALL_COMPLETIONS
 
 
 @dataclass(frozen=True)

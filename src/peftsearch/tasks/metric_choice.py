@@ -7,7 +7,7 @@ from peftsearch.errors import DataError, UnknownNameError
 from peftsearch.tasks.metric_registry import METRICS, Metric
 from peftsearch.tasks.splits import shorten
 from peftsearch.tasks.tag_scheme import has_spans
-from peftsearch.tasks.task import TEST, VALIDATION, Example, Goal
+from peftsearch.tasks.task import NEXT_TOKENS, TEST, VALIDATION, Example, Goal
 
 logger = logging.getLogger(__name__)
 
@@ -16,14 +16,21 @@ _DEFAULTS: Mapping[Goal, tuple[str, ...]] = {
     Goal.CLASSIFICATION: ("accuracy", "macro_f1"),
     Goal.REGRESSION: ("pearson", "spearman", "rmse", "mae"),
     Goal.TAGS: ("entity_f1", "entity_precision", "entity_recall", "token_accuracy"),
+    **dict.fromkeys(NEXT_TOKENS, ("loss", "perplexity", "next_token_accuracy")),
 }
 _SHORT = {"matthews": "matthews_correlation"}
-_KINDS = {Goal.CLASSIFICATION: "classes", Goal.REGRESSION: "numbers", Goal.TAGS: "tags"}
+_KINDS = {
+    Goal.CLASSIFICATION: "classes",
+    Goal.REGRESSION: "numbers",
+    Goal.TAGS: "tags",
+    **dict.fromkeys(NEXT_TOKENS, "next tokens"),
+}
 # How labels are written that a metric fits.
 _HINTS = {
     Goal.CLASSIFICATION: "For classes, write the labels as text or integers.",
     Goal.REGRESSION: "For a regression, write the labels with a decimal point (3.0).",
     Goal.TAGS: "Tags are a list in each row, one for each token.",
+    **dict.fromkeys(NEXT_TOKENS, "--task_format says what a row is."),
 }
 
 
@@ -47,9 +54,9 @@ def choose_metrics(
     """Choose the metrics of a task: the one that selects first, then all others that are reported.
 
     Args:
-        text: as for `read_metrics`; empty for accuracy, Pearson's correlation, or F1 of spans (accuracy of words where
-            tags mark none).
-        goal: of the task, which predicts classes, numbers or tags.
+        text: as for `read_metrics`; empty for accuracy, Pearson's correlation, F1 of spans (accuracy of words where
+            tags mark none), or the loss of next tokens.
+        goal: of the task.
         labels: names of the classes or tags; empty for numbers.
         rows: "train", "validation" and "test" -> the examples.
         source: the data in words, for errors.
@@ -70,11 +77,11 @@ def choose_metrics(
 
 
 def _check_fit(metric: Metric, *, goal: Goal, labels: Sequence[str], source: str) -> None:
-    fitting = [one.name for one in METRICS.values() if one.is_offered and one.goal is goal]
-    if metric.goal is not goal:
+    fitting = [one.name for one in METRICS.values() if one.is_offered and goal in one.goals]
+    if goal not in metric.goals:
         raise DataError(
-            f"The metric '{metric.name}' is one of {_KINDS[metric.goal]}, but the labels of {source} are "
-            f"{_KINDS[goal]}. Metrics of {_KINDS[goal]}: {', '.join(fitting)}. {_HINTS[metric.goal]}"
+            f"The metric '{metric.name}' is one of {_KINDS[metric.goals[0]]}, but the labels of {source} are "
+            f"{_KINDS[goal]}. Metrics of {_KINDS[goal]}: {', '.join(fitting)}. {_HINTS[metric.goals[0]]}"
         )
     if metric.needs_spans and not has_spans(labels):
         raise DataError(

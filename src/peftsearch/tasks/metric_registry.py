@@ -5,11 +5,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from peftsearch.errors import DataError, DivergedError
-from peftsearch.tasks import metrics, tag_scores
+from peftsearch.tasks import metrics, tag_scores, token_scores
 from peftsearch.tasks.metrics import MetricInputs
-from peftsearch.tasks.task import Example, Goal, Task
+from peftsearch.tasks.task import NEXT_TOKENS, Example, Goal, Task
 
-_CLASSES, _NUMBERS, _ANSWERS, _TAGS = Goal.CLASSIFICATION, Goal.REGRESSION, Goal.ANSWER, Goal.TAGS
+_CLASSES, _NUMBERS, _ANSWERS, _TAGS = (Goal.CLASSIFICATION,), (Goal.REGRESSION,), (Goal.ANSWER,), (Goal.TAGS,)
 
 
 @dataclass(frozen=True)
@@ -19,23 +19,26 @@ class Metric:
     Args:
         name: in settings and files.
         title: in tables.
-        goal: of the tasks that it fits.
+        goals: of the tasks that it fits.
         compute: its value, in percent or in the unit of the labels.
         num_classes: that a task must have; 0 for any number.
         needs_every_class: whether it is defined only where every class has an example.
         needs_spans: whether it is defined only for tags that mark spans, as BIO's do.
-        is_in_percent: whether 100 is perfect; else it is in the unit of the labels, and 0 is perfect.
+        is_in_percent: whether 100 is perfect; else it is in the unit of the labels or of a loss, and the lower the
+            better.
+        lowest: that a metric can be of which lower is better.
         is_offered: whether `--metric` takes it.
     """
 
     name: str
     title: str
-    goal: Goal
+    goals: tuple[Goal, ...]
     compute: Callable[[MetricInputs], float]
     num_classes: int = 0
     needs_every_class: bool = False
     needs_spans: bool = False
     is_in_percent: bool = True
+    lowest: float = 0.0
     is_offered: bool = True
 
     @property
@@ -46,7 +49,7 @@ class Metric:
     @property
     def perfect(self) -> float:
         """The value of predictions without a mistake."""
-        return 100.0 if self.is_in_percent else 0.0
+        return 100.0 if self.is_in_percent else self.lowest
 
     def merit(self, value: float) -> float:
         """The value as a number of which the larger is better: with its sign changed where lower is better."""
@@ -74,6 +77,11 @@ class Metric:
 def _paired(function: Callable[[Sequence, Sequence], float]) -> Callable[[MetricInputs], float]:
     """A metric that reads predictions and targets alone."""
     return lambda inputs: function(inputs.predictions, inputs.targets)
+
+
+def _predicted(function: Callable[[Sequence], float]) -> Callable[[MetricInputs], float]:
+    """A metric that reads predictions that know how good they are."""
+    return lambda inputs: function(inputs.predictions)
 
 
 METRICS: Mapping[str, Metric] = {
@@ -142,6 +150,18 @@ METRICS: Mapping[str, Metric] = {
         Metric("entity_precision", "entity precision", _TAGS, _paired(tag_scores.entity_precision), needs_spans=True),
         Metric("entity_recall", "entity recall", _TAGS, _paired(tag_scores.entity_recall), needs_spans=True),
         Metric("token_accuracy", "token accuracy", _TAGS, _paired(tag_scores.token_accuracy)),
+        Metric("loss", "loss", NEXT_TOKENS, _predicted(token_scores.loss), is_in_percent=False),
+        Metric(
+            "perplexity",
+            "perplexity",
+            NEXT_TOKENS,
+            _predicted(token_scores.perplexity),
+            is_in_percent=False,
+            lowest=1.0,
+        ),
+        Metric(
+            "next_token_accuracy", "next token accuracy", NEXT_TOKENS, _predicted(token_scores.next_token_accuracy)
+        ),
     )
 }
 
@@ -180,8 +200,8 @@ def score_task(task: Task, predictions: Sequence, examples: Sequence[Example]) -
 
     Args:
         task: its goal and metrics are used.
-        predictions: probabilities of every class, numbers, answers or the tag index of every word, one for each
-            example.
+        predictions: probabilities of every class, numbers, answers, the tag index of every word or the score of every
+            row's tokens, one for each example.
         examples: with their targets.
 
     Returns:
@@ -193,6 +213,8 @@ def score_task(task: Task, predictions: Sequence, examples: Sequence[Example]) -
     if task.goal is Goal.TAGS:
         gold = tag_scores.name_tags([example.tags for example in examples], task.labels)
         return measure(task.metrics, MetricInputs(tag_scores.name_tags(predictions, task.labels), gold))
+    if task.goal in NEXT_TOKENS:
+        return measure(task.metrics, MetricInputs(predictions, [score.count for score in predictions]))
     targets, groups = [example.target for example in examples], [example.group for example in examples]
     if task.goal is Goal.CLASSIFICATION:
         return measure(task.metrics, MetricInputs.of_classes(predictions, [int(e.number) for e in examples], groups))

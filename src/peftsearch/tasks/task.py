@@ -15,13 +15,22 @@ TRAIN, VALIDATION, TEST = "train", "validation", "test"
 
 
 class Goal(StrEnum):
-    """The kind of a prediction: a class, a number, free text, or a class for each word."""
+    """The kind of a prediction: a class, a number, free text, a class for each word, or the next token of a text.
+
+    Next tokens are learned of whole texts, of a prompt's completion, or of chats.
+    """
 
     CLASSIFICATION = "classification"
     REGRESSION = "regression"
     ANSWER = "answer"
     TAGS = "tags"
+    LANGUAGE_MODEL = "language_model"
+    INSTRUCTIONS = "instructions"
+    CHATS = "chats"
 
+
+# Of which a language model learns the next tokens.
+NEXT_TOKENS = (Goal.LANGUAGE_MODEL, Goal.INSTRUCTIONS, Goal.CHATS)
 
 Target = int | float | tuple[str, ...] | tuple[int, ...]
 
@@ -32,17 +41,20 @@ class Example:
 
     Args:
         fields: pairs of a field's label, as text-to-text models read it ("sentence1:"), and its text; for `Goal.TAGS`
-            a pair for each word.
-        target: a class index, a number, the gold answers, of which any is correct, or the class index of each word.
+            a pair for each word; for `Goal.CHATS` the texts are JSON.
+        target: a class index, a number, the gold answers, of which any is correct, the class index of each word, or
+            the completion of a prompt; empty for whole texts and for chats that hold the answers too.
         group: name of the group that is scored together, such as all answers to one MultiRC question, or that stays in
             one split.
         candidates: answers to choose from; only for `Goal.ANSWER`.
+        where: the row in words, such as "row 3 of train.jsonl", for errors that a tokenizer meets; may be empty.
     """
 
     fields: tuple[tuple[str, str], ...]
     target: Target
     group: str = ""
     candidates: tuple[str, ...] = ()
+    where: str = field(default="", compare=False)
 
     @property
     def number(self) -> int | float:
@@ -52,7 +64,7 @@ class Example:
 
     @property
     def answers(self) -> tuple[str, ...]:
-        """The gold answers; only for `Goal.ANSWER`."""
+        """The gold answers, or the completion; only for `Goal.ANSWER` and `NEXT_TOKENS`."""
         assert not isinstance(self.target, int | float)
         return tuple(map(str, self.target))
 

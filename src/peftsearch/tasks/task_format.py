@@ -2,6 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from typing import Any
 
 from torch import Tensor, nn
@@ -10,12 +11,14 @@ from transformers import PreTrainedTokenizerBase
 from peftsearch.errors import DataError
 from peftsearch.task_head import TaskHead
 from peftsearch.tasks.encoded import EncodedDataset
-from peftsearch.tasks.format_entry import FormatRequest, format_of_goal
+from peftsearch.tasks.format_entry import ALL_COMPLETIONS, FormatRequest, LossTokens, format_of_goal
 from peftsearch.tasks.target_scale import AS_GIVEN, TargetScale
-from peftsearch.tasks.task import Example, Task
+from peftsearch.tasks.task import NEXT_TOKENS, Example, Task
+from peftsearch.tasks.token_scores import TokenScore
 
-# The probability of every class, a number (or the probability of a candidate), a text, or the tag of every word read.
-Prediction = Sequence[float] | float | str | Sequence[int]
+# The probability of every class, a number (or the probability of a candidate), a text, the tag of every word read, or
+# the score of the tokens of a row.
+Prediction = Sequence[float] | float | str | Sequence[int] | TokenScore
 
 
 class TaskFormat(ABC):
@@ -49,13 +52,17 @@ class TaskFormat(ABC):
     def encode(self, examples: Sequence[Example]) -> EncodedDataset:
         """Tokenise examples, and warn of how many rows were truncated."""
 
+    def encode_for_training(self, examples: Sequence[Example]) -> EncodedDataset:
+        """Tokenise the training examples, whose rows may be joined and cut otherwise than those that are scored."""
+        return self.encode(examples)
+
     @abstractmethod
     def collate(self, features: Sequence[Mapping[str, Any]]) -> dict[str, Tensor]:
         """Make a padded batch of items of an `EncodedDataset`.
 
         Returns:
-            token columns (batch, tokens) and "labels": (batch,), (batch, tokens) for tags, or (batch, target tokens)
-            for text-to-text.
+            token columns (batch, tokens) and "labels": (batch,), (batch, tokens) for tags and next tokens, or
+            (batch, target tokens) for text-to-text.
         """
 
     @abstractmethod
@@ -101,6 +108,18 @@ class TaskFormat(ABC):
         """
         return outputs["loss"]
 
+    def losses(self, model: nn.Module, batch: Mapping[str, Tensor]) -> Tensor:
+        """The loss of each row of a batch, times the weight of its class.
+
+        Args:
+            model: already in evaluation mode; the caller disables gradients too.
+            batch: of `collate`, on the model's device.
+
+        Returns:
+            (batch,).
+        """
+        return self.row_losses(self.forward(model, batch), batch)
+
     def guess_losses(self, train: Sequence, validation: Sequence) -> list[float] | None:
         """The losses of a model that knows nothing but the labels of the training set; None where nothing is known.
 
@@ -124,6 +143,10 @@ class TaskFormat(ABC):
         """
         return self
 
+    def answering(self) -> "TaskFormat":
+        """The format for rows without labels, whose predictions are the answers that a user wants to see."""
+        return self
+
     def of_saved_models(self) -> "TaskFormat":
         """The format for saved models, which give the numbers of a regression in the user's units."""
         return self
@@ -136,6 +159,7 @@ def make_task_format(
     is_encoder_decoder: bool,
     max_length: int,
     class_weights: tuple[float, ...] = (),
+    loss_tokens: LossTokens = ALL_COMPLETIONS,
 ) -> TaskFormat:
     """Make the converter of a task for a kind of model, as the format of its goal does.
 
@@ -145,11 +169,25 @@ def make_task_format(
         is_encoder_decoder: as the model's configuration says.
         max_length: tokens kept of a row, at least 4.
         class_weights: of each class in the loss; empty where all examples count alike.
+        loss_tokens: which tokens count in the loss of a language model.
 
     Raises:
-        DataError: for a limit below 4 tokens, or a model or class weights that the format does not fit.
+        DataError: for a limit below 4 tokens, or a model, class weights or tokens that the format does not fit.
     """
     if max_length < 4:
         raise DataError(f"max_length is {max_length} tokens, but must be at least 4: special tokens need room too.")
-    request = FormatRequest(task, tokenizer, is_encoder_decoder, max_length, class_weights)
+    if task.goal not in NEXT_TOKENS:
+        _refuse_loss_tokens(task, loss_tokens)
+    request = FormatRequest(task, tokenizer, is_encoder_decoder, max_length, class_weights, loss_tokens)
     return format_of_goal(task.goal).make(request)
+
+
+def _refuse_loss_tokens(task: Task, loss_tokens: LossTokens) -> None:
+    """Refuse settings that would be without effect."""
+    for name, default in asdict(ALL_COMPLETIONS).items():
+        value = getattr(loss_tokens, name)
+        if value != default:
+            raise DataError(
+                f"training.{name} is {str(value).lower()}, but {task.name} is no task of language models: its format "
+                f"is {format_of_goal(task.goal).name}. Leave it out."
+            )

@@ -16,7 +16,7 @@ from peftsearch.report.run.summary import size_rows
 from peftsearch.report.run.usage import Usage, usage_of
 from peftsearch.report.verdict import verdict
 from peftsearch.report.wording import write_score
-from peftsearch.task_head import TOKENS
+from peftsearch.task_head import CAUSAL_LM, TOKENS
 from peftsearch.tasks.benchmark import HUB_NAMES
 from peftsearch.tasks.metric_registry import METRICS
 
@@ -64,7 +64,7 @@ def make_run_card(record: RunRecord, *, usage: Usage) -> ModelCard:
         base_model=origin.base_model,
         library_name=usage.library,
         datasets=[name] if (name := dataset_id(results)) else None,
-        pipeline_tag=_hub_task(results) if results.saved.num_labels else None,
+        pipeline_tag=_hub_task(results) if _has_hub_task(results) else None,
         # The hub tells adapters from fine-tuned models by the library.
         tags=origin.all_tags if usage.library == "peft" else list(origin.tags),
         metrics=sorted({score.metric_type for score in scores}),
@@ -106,7 +106,13 @@ def _eval_results(results: Results) -> list[EvalResult]:
 
 def _hub_task(results: Results) -> str:
     """The hub's name of the task, in its lists of models and of scores."""
-    return "token-classification" if results.saved.task_type == TOKENS else "text-classification"
+    names = {TOKENS: "token-classification", CAUSAL_LM: "text-generation"}
+    return names.get(results.saved.task_type, "text-classification")
+
+
+def _has_hub_task(results: Results) -> bool:
+    """Whether the hub has a name for what the model does: of models that write labels it knows none."""
+    return bool(results.saved.num_labels) or results.saved.task_type == CAUSAL_LM
 
 
 def _slug(text: str) -> str:
