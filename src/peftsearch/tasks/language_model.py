@@ -20,8 +20,8 @@ from peftsearch.tasks.token_scores import TokenScore
 
 logger = logging.getLogger(__name__)
 
-# Numbers in the logits of a pass without gradients, which bounds their memory to half a gigabyte.
-_MAX_LOGITS = 2**27
+# Numbers in the logits of a pass, which bounds their memory to a gigabyte, and to three with their gradients.
+_MAX_LOGITS = 2**28
 
 
 class LabelledTokens(NamedTuple):
@@ -135,11 +135,11 @@ class LanguageModelFormat(TaskFormat):
 
     def losses(self, model: nn.Module, batch: Mapping[str, Tensor]) -> Tensor:
         """The loss of each row, with the logits of some rows at a time."""
-        return torch.cat([row_losses(_logits(model, part), part["labels"]) for part in self._parts(batch)])
+        return torch.cat([row_losses(_logits(model, part), part["labels"]) for part in self.passes(batch)])
 
     def predict(self, model: nn.Module, batch: Mapping[str, Tensor]) -> list[TokenScore]:
         """Score the tokens of each row, with the logits of some rows at a time."""
-        return [score for part in self._parts(batch) for score in score_rows(_logits(model, part), part["labels"])]
+        return [score for part in self.passes(batch) for score in score_rows(_logits(model, part), part["labels"])]
 
     def score(self, predictions: Sequence, examples: Sequence[Example]) -> dict[str, float]:
         """Compute every metric of the task over all tokens that count."""
@@ -151,8 +151,8 @@ class LanguageModelFormat(TaskFormat):
 
         return CompletionFormat(self.task, self.tokenizer, self.max_length, self.reader)
 
-    def _parts(self, batch: Mapping[str, Tensor]) -> Iterator[dict[str, Tensor]]:
-        """Cut a batch into rows whose logits are within a bound, at least one at a time."""
+    def passes(self, batch: Mapping[str, Tensor]) -> Iterator[dict[str, Tensor]]:
+        """Cut a batch into rows whose logits are within a bound of memory, at least one row at a time."""
         limit = max(1, _MAX_LOGITS // len(self.tokenizer))
         counts = (batch["labels"] != IGNORED_LABEL).sum(1).tolist()
         start, total = 0, 0

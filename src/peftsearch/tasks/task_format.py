@@ -1,7 +1,7 @@
 """Task formats: how a model reads the examples of a task, and how its outputs become predictions."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -94,6 +94,10 @@ class TaskFormat(ABC):
         Returns:
             (batch,).
         """
+
+    def passes(self, batch: Mapping[str, Tensor]) -> Iterator[dict[str, Tensor]]:
+        """Cut a batch into parts that pass through a model one after the other, where one pass would take too much."""
+        yield dict(batch)
 
     def forward(self, model: nn.Module, batch: Mapping[str, Tensor]) -> Any:
         """The outputs of a model on a batch, with its loss."""

@@ -102,6 +102,12 @@ TINY: dict[str, Callable[[], PreTrainedModel]] = {
 }
 
 
+DECODERS = ("llama", "mistral", "qwen2", "qwen3", "gpt2", "gpt-neox")
+TINY_DECODERS: dict[str, Callable[[], PreTrainedModel]] = {
+    name: (lambda make=CONFIGS[name]: AutoModelForCausalLM.from_config(make())) for name in DECODERS
+}
+
+
 def tiny_tokenizer() -> PreTrainedTokenizerFast:
     """One token a byte, framed by <cls> and <sep>."""
     alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
