@@ -28,3 +28,19 @@ class TestTokens(TaskTests):
         path = tmp_path / "cities.jsonl"
         path.write_text("".join(json.dumps(row) + "\n" for row in rows))
         return load_task(TaskRequest(data=str(path)))
+
+
+ASKED, ANSWERED = {"role": "user", "content": "hi"}, {"role": "assistant", "content": "ho"}
+
+
+class TestNextTokens(TaskTests):
+    @pytest.fixture(params=["text", "prompt", "messages"])
+    def task(self, tmp_path, request):
+        rows = {
+            "text": [{"text": f"text {i}"} for i in range(20)],
+            "prompt": [{"prompt": f"{i}+1=", "completion": f"{i + 1}"} for i in range(20)],
+            "messages": [{"messages": [{**ASKED, "content": f"{i}"}, ANSWERED]} for i in range(20)],
+        }[request.param]
+        path = tmp_path / "rows.jsonl"
+        path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+        return load_task(TaskRequest(data=str(path)))

@@ -83,9 +83,13 @@ def class_for_plan(config: PretrainedConfig) -> Any:
 
 
 def missing_class_note(config: PretrainedConfig) -> tuple[str, ...]:
-    """Say in a sentence for the user that a model fits no task on the command line; no sentence if it fits."""
+    """Say in a sentence for the user that a model fits no task on the command line, or few; no sentence if it fits."""
     missing = _missing_class(config, _usual_task(config))
-    return (f"Only a Trainer of your own can search this model (docs/python.md): {missing}.",) if missing else ()
+    if not missing:
+        return ()
+    if _makes(AutoModelForCausalLM, config) and not config.is_encoder_decoder and not _reads_both_ways(config):
+        return (f"Of this model only the next token is learned on the command line (docs/data.md): {missing}.",)
+    return (f"Only a Trainer of your own can search this model (docs/python.md): {missing}.",)
 
 
 def _missing_class(config: PretrainedConfig, task_type: str) -> str:

@@ -58,13 +58,14 @@ class RunConfig(Settings):
         task: "glue/NAME", "superglue/NAME" or "demo"; see `peftsearch list tasks`.
         data: instead of a task, files "train.csv[,valid.csv[,test.csv]]" (csv, tsv, json, jsonl, parquet, conll; also
             .gz) or a hub id.
-        text: text column(s) of `data`, comma-separated; by default text, or tokens where a row is a list of words.
-        label: label column of `data`; by default label, or tags where a row is a list of words.
+        text: text column(s) of `data`, comma-separated; by default text, tokens where a row is a list of words, prompt
+            or messages where a decoder learns to write.
+        label: label column of `data`; by default label, tags where a row is a list of words, completion after prompts.
         task_format: of `data`, one of `peftsearch list task_formats`; auto recognises it by the columns, and says so.
         metric: of `data`, decides epochs, learning rates and what is handed over; others after commas are reported.
             accuracy (the default of classes), balanced_accuracy, macro_f1, f1, roc_auc, matthews; pearson (the default
             of numbers), spearman, r2, rmse, mae; entity_f1 (the default of tags that mark spans), entity_precision,
-            entity_recall, token_accuracy.
+            entity_recall, token_accuracy; loss (the default of language models), perplexity, next_token_accuracy.
         goal: whether the labels of `data` are a classification or a regression; auto takes decimal numbers for a
             regression.
         group: column of `data` whose equal values never stand on two sides of a drawn split.

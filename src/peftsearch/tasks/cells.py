@@ -82,8 +82,9 @@ def _refuse_nested(value: object, what: str, where: str) -> None:
         kind = "an object" if isinstance(value, Mapping) else "bytes" if isinstance(value, bytes) else "a list"
         raise DataError(
             f"{what} is {kind} in {where}: {show_cell(value)}. A row has one text in each text column and one class "
-            "or number; lists of words with a tag each are read with --task_format tokens; several labels, chats and "
-            "other tasks run in your own Trainer, see SearchTrainer in docs/python.md."
+            "or number; lists of words with a tag each are read with --task_format tokens, lists of messages with "
+            "--task_format chats; several labels and other tasks run in your own Trainer, see SearchTrainer in "
+            "docs/python.md."
         )
 
 

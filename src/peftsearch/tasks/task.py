@@ -137,11 +137,12 @@ class TaskRequest:
         task: a registered task such as "glue/rte"; not together with `data`.
         data: "train.csv[,validation.csv[,test.csv]]" (csv, tsv, json, jsonl, parquet, conll; also .gz) or a Hugging
             Face hub id.
-        text: comma-separated text columns of user data; by default "text", or "tokens" for lists of words.
-        label: label column of user data; by default "label", or "tags" for lists of words.
+        text: comma-separated text columns of user data; by default "text", "tokens" for lists of words, "prompt" for
+            instructions, or "messages" for chats.
+        label: label column of user data; by default "label", "tags" for lists of words, or "completion" for prompts.
         task_format: of user data, see `peftsearch list task_formats`; "auto" recognises it by the columns.
         metric: of user data, the metric that selects; further ones, after commas, are reported. By default accuracy
-            for classes, Pearson's correlation for numbers, and F1 of spans for tags.
+            for classes, Pearson's correlation for numbers, F1 of spans for tags, and the loss for next tokens.
         goal: whether the labels of user data are a "classification" or a "regression"; "auto" decides by how they are
             written.
         group: column of user data whose equal values stay on one side of drawn splits.

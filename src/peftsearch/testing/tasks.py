@@ -1,6 +1,6 @@
 """The contract of tasks: complete splits and metrics, and examples that models can read and answer, of both sorts.
 
-Tags are not for models that write texts, and are refused there.
+Tags and next tokens are not for encoder-decoder models, and are refused there.
 """
 
 from collections.abc import Sequence
@@ -11,9 +11,10 @@ import pytest
 from peftsearch.errors import DataError
 from peftsearch.tasks.encoded import IGNORED_LABEL
 from peftsearch.tasks.metric_registry import METRICS
-from peftsearch.tasks.task import Example, Goal, Task
+from peftsearch.tasks.task import NEXT_TOKENS, Example, Goal, Task
 from peftsearch.tasks.task_format import make_task_format
-from peftsearch.testing.tiny_models import tiny_tokenizer
+from peftsearch.tasks.token_scores import TokenScore
+from peftsearch.testing.tiny_models import CHAT_TEMPLATE, tiny_tokenizer
 
 # STS-B's strings are rounded to 0.1.
 _TOLERANCE = {False: 1e-9, True: 0.5}
@@ -39,7 +40,8 @@ class TaskTests:
     @pytest.mark.parametrize("is_text", [False, True])
     def test_gold_predictions_score_100(self, task, is_text):
         tokenizer, length = tiny_tokenizer(), task.max_length
-        if is_text and task.goal is Goal.TAGS:
+        tokenizer.chat_template = CHAT_TEMPLATE
+        if is_text and task.goal in (Goal.TAGS, *NEXT_TOKENS):
             with pytest.raises(DataError, match="encoder-decoder"):
                 make_task_format(task, tokenizer=tokenizer, is_encoder_decoder=is_text, max_length=length)
             return
@@ -68,14 +70,17 @@ class TaskTests:
 
 
 def _mixed(examples: Sequence[Example]) -> list[Example]:
-    """A few examples with at least two different targets."""
-    other = next(example for example in examples if example.target != examples[0].target)
-    return [*examples[:6], other]
+    """A few examples, with at least two different targets where there are any."""
+    others = [example for example in examples if example.target != examples[0].target]
+    return [*examples[:6], *others[:1]]
 
 
 def _numbers(labels: list[Any], goal: Goal) -> list[Any]:
     if goal is Goal.TAGS:
         return [[tag for tag in row if tag != IGNORED_LABEL] for row in labels]
+    if goal in NEXT_TOKENS:
+        counts = [sum(label != IGNORED_LABEL for label in row) for row in labels]
+        return [TokenScore(0.0, count, count) for count in counts]
     if goal is Goal.CLASSIFICATION:
         return [_certain(int(label), int(max(labels)) + 1) for label in labels]
     return [float(label) for label in labels]

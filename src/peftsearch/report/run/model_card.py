@@ -36,6 +36,8 @@ _HUB_METRICS = {
     "entity_precision": "precision",
     "entity_recall": "recall",
     "token_accuracy": "accuracy",
+    "perplexity": "perplexity",
+    "next_token_accuracy": "accuracy",
 }
 _NAMES = {"peft": "PEFT", "peftsearch": "peftsearch", "python": "Python", "torch": "PyTorch"}
 
