@@ -170,9 +170,9 @@ def test_texts_are_packed_with_gradient_checkpointing(tmp_path):
     losses = {}
     for name in (True, False):
         output = str(tmp_path / f"run{name}")
-        losses[name] = search(
-            **settings, output=output, training=training | {"gradient_checkpointing": name}
-        ).metrics["test"]["value"]
+        losses[name] = search(**settings, output=output, training=training | {"gradient_checkpointing": name}).metrics[
+            "test"
+        ]["value"]
     assert losses[True] == pytest.approx(losses[False], rel=1e-3)
 
 
@@ -184,5 +184,3 @@ def test_models_that_cannot_are_refused(pairs, tiny_folder, family, message, tmp
     settings = {"model": tiny_folder(family), "data": pairs, "budget": "600", "output": str(tmp_path / "run")}
     with pytest.raises(errors.PeftSearchError, match=message):
         describe_search(make_config(settings))
-
-

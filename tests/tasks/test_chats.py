@@ -40,7 +40,10 @@ def example(*messages, **fields):
         ("user: hi", "must be a list of messages.*--task_format instructions"),
         ([], "has no message in row 3"),
         (["hi"], "Message 1 in column 'c' of row 3.* is 'hi', but must be an object"),
-        ([ASKED, {"role": "gpt", "content": "ho"}], "Message 2 .* has the role 'gpt'. Known: system, .*gpt and bot are"),
+        (
+            [ASKED, {"role": "gpt", "content": "ho"}],
+            "Message 2 .* has the role 'gpt'. Known: system, .*gpt and bot are",
+        ),
         ([{"content": "ho"}], "has the role None"),
         ([{"role": "user"}], "has the content None, but it must be a text"),
         ([{"role": "user", "content": [{"type": "image"}]}], "has the content .*image"),
@@ -70,7 +73,9 @@ def test_a_template_that_does_not_mark_the_assistant_is_refused():
 
 def test_a_chat_that_the_template_refuses_is_named():
     found = chats(STRICT)
-    with pytest.raises(DataError, match="refuses row 3 of train.jsonl: System role not supported. Its roles .*system, us"):
+    with pytest.raises(
+        DataError, match="refuses row 3 of train.jsonl: System role not supported. Its roles .*system, us"
+    ):
         found.encode([example({"role": "system", "content": "s"}, ASKED, ANSWERED)])
 
 

@@ -56,7 +56,7 @@ def tiny(family="llama", **changes):
 
 
 def by_hand(model, encoded):
-    """(negative log-likelihood, is it the likeliest) of each counted token of each row, one row and token at a time."""
+    """(negative log-likelihood, is it the likeliest) of each counted token of each row, one at a time."""
     found = []
     for row in encoded:
         ids = torch.tensor([row["input_ids"]])
@@ -240,6 +240,4 @@ def test_settings_of_other_formats_are_refused(make, goal, settings, message):
 
 def test_a_model_that_reads_and_writes_is_refused(decoder_tokenizer):
     with pytest.raises(DataError, match="the model is an encoder-decoder. Take a decoder"):
-        make_task_format(
-            task(Goal.INSTRUCTIONS), tokenizer=decoder_tokenizer, is_encoder_decoder=True, max_length=32
-        )
+        make_task_format(task(Goal.INSTRUCTIONS), tokenizer=decoder_tokenizer, is_encoder_decoder=True, max_length=32)

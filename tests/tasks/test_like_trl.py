@@ -38,9 +38,7 @@ CHAT_PAIRS = [
     {"prompt": [said("user", "hi")], "completion": [said("assistant", "ho")]},
     {"prompt": [said("system", "s"), said("user", "long question")], "completion": [said("assistant", "yes")]},
 ]
-WITH_TOOLS = [
-    {**row, "tools": tools} for row, tools in zip(CHAT_PAIRS, ([TOOL], []))
-]
+WITH_TOOLS = [{**row, "tools": tools} for row, tools in zip(CHAT_PAIRS, ([TOOL], []))]
 TOOLS_AS_JSON = [{**row, "tools": json.dumps([TOOL])} for row in CHATS]
 
 
@@ -52,10 +50,11 @@ class Case:
     trl: dict[str, Any] = field(default_factory=dict)
 
 
+WRAPPED = {"packing": True, "packing_strategy": "wrapped"}
 CASES = {
     "texts": Case(TEXTS),
     "texts that are cut": Case(TEXTS, 10),
-    "texts that are packed": Case(TEXTS, 8, LossTokens(packing=True), {"packing": True, "packing_strategy": "wrapped"}),
+    "texts that are packed": Case(TEXTS, 8, LossTokens(packing=True), WRAPPED),
     "prompts with completions": Case(PAIRS),
     "completions that are cut away": Case(PAIRS, 14),
     "prompts that count": Case(PAIRS, 100, LossTokens(completion_only=False), {"completion_only_loss": False}),
@@ -78,12 +77,16 @@ def tokenizer():
 
 def of_trl(case: Case, folder: str) -> list[tuple[list[int], list[int]]]:
     config = trl.SFTConfig(
-        output_dir=folder, max_length=case.max_length, report_to="none", shuffle_dataset=False, use_cpu=True, bf16=False,
-        **case.trl
-    )  # fmt: skip
-    trainer = trl.SFTTrainer(
-        TINY_DECODERS["llama"](), config, train_dataset=datasets.Dataset.from_list(case.rows), processing_class=tokenizer()
-    )  # fmt: skip
+        output_dir=folder,
+        max_length=case.max_length,
+        report_to="none",
+        shuffle_dataset=False,
+        use_cpu=True,
+        bf16=False,
+        **case.trl,
+    )
+    rows = datasets.Dataset.from_list(case.rows)
+    trainer = trl.SFTTrainer(TINY_DECODERS["llama"](), config, train_dataset=rows, processing_class=tokenizer())
     return [(row["input_ids"], row["labels"]) for row in trainer.train_dataset]
 
 
