@@ -69,6 +69,14 @@ def test_instructions_that_are_chats_are_read_as_chats(load):
     assert load(CHATS, task_format="instructions").goal is Goal.CHATS
 
 
+def test_prompts_with_completions_go_before_whole_chats(load):
+    assert load([{**pair, **chat} for pair, chat in zip(PAIRS, CHATS)]).goal is Goal.INSTRUCTIONS
+    task = load([{**pair, **chat} for pair, chat in zip(CHAT_PAIRS, CHATS)])
+    assert task.goal is Goal.CHATS and task.splits["train"][0].answers
+    asked = load([{**pair, **chat} for pair, chat in zip(PAIRS, CHATS)], task_format="instructions")
+    assert asked.goal is Goal.INSTRUCTIONS
+
+
 def test_tools_go_along_with_their_messages(load):
     rows = [{**row, "tools": json.dumps([{"name": "f"}]) if i % 2 else None} for i, row in enumerate(CHATS)]
     fields = {example.fields[1] for example in load(rows).splits["train"]}

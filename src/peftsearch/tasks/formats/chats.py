@@ -27,10 +27,15 @@ def recognise(tables: Sequence[Table], request: TaskRequest) -> str:
     """Tell by which columns tables hold lists of messages; "" if they do not."""
     first = tables[0].rows[0]
     named = [column for column in (request.text, request.label) if column]
-    found = [column for column in (named or (*_WHOLE, _PROMPT)) if is_chat(first.get(column))]
+    found = [column for column in (named or _candidates(first)) if is_chat(first.get(column))]
     if named and found != named:
         return ""
     return f"the column '{found[0]}' of {tables[0].name} holds lists of messages" if found else ""
+
+
+def _candidates(row: Row) -> tuple[str, ...]:
+    """The columns in which a chat may stand: prompts with completions go before whole chats, as in TRL."""
+    return (_PROMPT,) if {_PROMPT, _COMPLETION} <= set(row) else (*_WHOLE, _PROMPT)
 
 
 def load(name: str, tables: Sequence[Table], request: TaskRequest) -> Task:
@@ -71,16 +76,14 @@ def _columns(table: Table, request: TaskRequest) -> tuple[str, str]:
         return request.text or _PROMPT, request.label
     if request.text:
         return request.text, _COMPLETION if request.text == _PROMPT else ""
-    whole = next((column for column in _WHOLE if column in first), None)
-    if whole:
-        return whole, ""
-    if _PROMPT not in first:
+    column = next((column for column in _candidates(first) if column in first), None)
+    if column is None:
         raise DataError(
             f"{table.name} has neither a column 'messages' nor the columns '{_PROMPT}' and '{_COMPLETION}'. Its "
             f"columns: {', '.join(map(str, first))}. Name that of the chats in --text, or those of prompts and "
             "completions in --text and --label."
         )
-    return _PROMPT, _COMPLETION
+    return column, _COMPLETION if column == _PROMPT else ""
 
 
 def _require_answer(row: Row, column: str, where: str) -> None:

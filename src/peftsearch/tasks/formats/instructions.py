@@ -38,11 +38,10 @@ def load(name: str, tables: Sequence[Table], request: TaskRequest) -> Task:
     Raises:
         DataError: for tables that do not fit a task.
     """
-    chats = TASK_FORMATS["chats"]
-    if any(is_chat(cell) for cell in tables[0].rows[0].values()):
-        return chats.load(name, tables, request)
-    refuse_goal(request, _NAME)
     prompt, completion = request.text or PROMPT, request.label or COMPLETION
+    if _has_chats(tables[0].rows[0], prompt, completion):
+        return TASK_FORMATS["chats"].load(name, tables, request)
+    refuse_goal(request, _NAME)
     needed = (completion, request.group) if request.group else (completion,)
     for table in tables:
         require_columns(table.rows, (prompt, *needed), source=table.name)
@@ -53,6 +52,12 @@ def load(name: str, tables: Sequence[Table], request: TaskRequest) -> Task:
         return Example(fields, (read_text(row, completion, where=where),), where=where)
 
     return make_task(name, tables, request, goal=Goal.INSTRUCTIONS, read=read)
+
+
+def _has_chats(row: Row, prompt: str, completion: str) -> bool:
+    """Whether prompts are chats, or there are whole chats and no prompts with completions."""
+    cells = [row[prompt]] if {prompt, completion} <= set(row) else row.values()
+    return any(map(is_chat, cells))
 
 
 def make(request: FormatRequest) -> "TaskFormat":
