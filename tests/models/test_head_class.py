@@ -2,7 +2,7 @@
 
 import pytest
 from text_families import tiny_config
-from transformers import AutoModel, AutoModelForSequenceClassification
+from transformers import AutoModel, AutoModelForCausalLM, AutoModelForSequenceClassification
 
 from peftsearch import plan
 from peftsearch.errors import ModelError
@@ -25,6 +25,17 @@ def test_an_encoder_decoder_takes_no_labels():
         class_for_task("mine", tiny_config("t5"), "SEQ_CLS")
 
 
+def test_the_next_token_is_learned_by_decoders_alone():
+    assert class_for_task("mine", tiny_config("granite"), "CAUSAL_LM") is AutoModelForCausalLM
+    bert = tiny_config("bert")
+    with pytest.raises(ModelError, match="'mine' reads a text in both directions .model type 'bert'"):
+        class_for_task("mine", bert, "CAUSAL_LM")
+    bert.is_decoder = True
+    assert class_for_task("mine", bert, "CAUSAL_LM") is AutoModelForCausalLM
+    with pytest.raises(ModelError, match="'mine' is an encoder-decoder model"):
+        class_for_task("mine", tiny_config("t5"), "CAUSAL_LM")
+
+
 def test_a_plan_takes_the_class_of_tasks_or_the_bare_model():
     assert class_for_plan(tiny_config("llama")) is AutoModelForSequenceClassification
     assert class_for_plan(tiny_config("granite")) is AutoModel
@@ -36,7 +47,8 @@ def test_what_fits_no_task_is_planned_all_the_same(model_type, stack, tmp_path):
     tiny_config(model_type).save_pretrained(tmp_path)
     found = plan(str(tmp_path))
     assert found.sites[f"{stack} value"] == 2
-    assert "Only a Trainer of your own" in found.notes[-1] and model_type in found.notes[-1]
+    note = "only the next token is learned" if model_type == "granite" else "Only a Trainer of your own"
+    assert note in found.notes[-1] and model_type in found.notes[-1]
     with pytest.raises(ModelError, match="no class with a head"):
         load_model(str(tmp_path), num_labels=None if model_type == "whisper" else 2)
 

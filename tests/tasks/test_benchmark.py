@@ -91,7 +91,7 @@ def _other(row):
 
 
 def test_the_cases_cover_every_benchmark():
-    assert {*_CASES, "demo"} == set(TASKS)
+    assert {*_CASES, "demo", "demo-sft"} == set(TASKS)
 
 
 @pytest.mark.parametrize("name", _CASES)

@@ -5,6 +5,7 @@ import math
 import pytest
 import torch
 
+from peftsearch.tasks.format_entry import WrittenTexts
 from peftsearch.tasks.target_limits import TargetLimits
 from peftsearch.tasks.task import Example, Goal, Task
 from peftsearch.tasks.task_format import make_task_format
@@ -22,7 +23,7 @@ def _task(metric="loss", others=("perplexity", "next_token_accuracy", "exact_tex
 
 def _format(tokenizer, limits=LIMITS, max_length=64):
     return make_task_format(
-        _task(), tokenizer=tokenizer, is_encoder_decoder=True, max_length=max_length, limits=limits
+        _task(), tokenizer=tokenizer, is_encoder_decoder=True, max_length=max_length, written=WrittenTexts(limits)
     )
 
 

@@ -17,19 +17,21 @@ from transformers import (
 )
 
 from peftsearch.errors import ModelError
-from peftsearch.task_head import SEQUENCE, SPANS, TEXT_TO_TEXT, TOKENS
+from peftsearch.task_head import CAUSAL_LM, SEQUENCE, SPANS, TEXT_TO_TEXT, TOKENS
 
 _OF_TASKS = {
     SEQUENCE: AutoModelForSequenceClassification,
     TOKENS: AutoModelForTokenClassification,
     SPANS: AutoModelForQuestionAnswering,
     TEXT_TO_TEXT: AutoModelForSeq2SeqLM,
+    CAUSAL_LM: AutoModelForCausalLM,
 }
 _HEADS = {
     SEQUENCE: "head with labels",
     TOKENS: "head with a label for each token",
     SPANS: "head for spans",
     TEXT_TO_TEXT: "head that writes text",
+    CAUSAL_LM: "layer for the next token",
 }
 # In a Trainer of one's own, a model of any of these can be searched.
 _OTHERS = (
@@ -59,12 +61,22 @@ def class_for_task(name: str, config: PretrainedConfig, task_type: str) -> Any:
         raise ModelError(
             f"'{name}' is an {kind} model: encoder-decoders take text-to-text tasks, others take a head with labels."
         )
+    if task_type == CAUSAL_LM and _reads_both_ways(config):
+        raise ModelError(
+            f"'{name}' reads a text in both directions (model type '{config.model_type}'), so that it sees the next "
+            "token before it predicts it. Take a decoder, such as Llama, Qwen or GPT-2."
+        )
     if missing := _missing_class(config, task_type):
         raise ModelError(
             f"'{name}' cannot be taken for this task: {missing}. Take another model, or search this one in a Trainer "
             "of your own with SearchTrainer (docs/python.md)."
         )
     return _OF_TASKS[task_type]
+
+
+def _reads_both_ways(config: PretrainedConfig) -> bool:
+    """Whether a model is an encoder, which transformers also makes with a layer for the next token."""
+    return _makes(AutoModelForMaskedLM, config) and not getattr(config, "is_decoder", False)
 
 
 def class_for_plan(config: PretrainedConfig) -> Any:
@@ -74,9 +86,13 @@ def class_for_plan(config: PretrainedConfig) -> Any:
 
 
 def missing_class_note(config: PretrainedConfig) -> tuple[str, ...]:
-    """Say in a sentence for the user that a model fits no task on the command line; no sentence if it fits."""
+    """Say in a sentence for the user that a model fits no task on the command line, or few; no sentence if it fits."""
     missing = _missing_class(config, _usual_task(config))
-    return (f"Only a Trainer of your own can search this model (docs/python.md): {missing}.",) if missing else ()
+    if not missing:
+        return ()
+    if _makes(AutoModelForCausalLM, config) and not config.is_encoder_decoder and not _reads_both_ways(config):
+        return (f"Of this model only the next token is learned on the command line (docs/data.md): {missing}.",)
+    return (f"Only a Trainer of your own can search this model (docs/python.md): {missing}.",)
 
 
 def _missing_class(config: PretrainedConfig, task_type: str) -> str:

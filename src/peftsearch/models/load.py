@@ -9,6 +9,7 @@ import torch
 from transformers import (
     AutoConfig,
     AutoTokenizer,
+    GgufConfig,
     PretrainedConfig,
     PreTrainedModel,
     PreTrainedTokenizerBase,
@@ -131,8 +132,7 @@ def load_task_model(name: str, head: TaskHead, *, seed: int = 0, weights: Path |
     location: dict[str, Any] = (
         location_of(name) if weights is None else {"pretrained_model_name_or_path": str(weights)}
     )
-    if "gguf_file" not in location:
-        location["use_safetensors"] = True
+    location |= unpacked(location) if "gguf_file" in location else {"use_safetensors": True}
     # Without them a model that was fine-tuned for another task keeps the names of that one.
     names = dict(enumerate(head.labels or (f"LABEL_{i}" for i in range(head.num_labels or 0))))
     if names:
@@ -155,6 +155,17 @@ def load_task_model(name: str, head: TaskHead, *, seed: int = 0, weights: Path |
         set_seed(seed)
         draw_head_anew(found)
     return found
+
+
+def unpacked(location: dict[str, Any]) -> dict[str, Any]:
+    """The arguments of `from_pretrained` for a location, of which a .gguf file is marked as unpacked.
+
+    Its weights are unpacked in any case, but transformers neither trains nor saves a model that is not marked so.
+
+    Args:
+        location: as `location_of` gives it.
+    """
+    return location | {"quantization_config": GgufConfig(dequantize=True)} if "gguf_file" in location else location
 
 
 def classes_of(config: PretrainedConfig) -> tuple[str, ...]:
@@ -204,7 +215,7 @@ def load_as(auto_class: Any, name: str, **options: Any) -> PreTrainedModel:
         ModelError: if it cannot be loaded.
     """
     with explained(name):
-        location = location_of(name)
+        location = unpacked(location_of(name))
         return auto_class.from_pretrained(**location, trust_remote_code=False, dtype=torch.float32, **options)
 
 

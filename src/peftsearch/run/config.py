@@ -59,10 +59,10 @@ class RunConfig(Settings):
         task: "glue/NAME", "superglue/NAME" or "demo"; see `peftsearch list tasks`.
         data: instead of a task, files "train.csv[,valid.csv[,test.csv]]" (csv, tsv, json, jsonl, parquet, conll; also
             .gz) or a hub id.
-        text: text column(s) of `data`, comma-separated; by default text, tokens where a row is a list of words, or
-            source where texts are written.
-        label: label column of `data`; by default label, tags where a row is a list of words, or target where texts
-            are written. Several columns, comma-separated, hold a 0 or a 1 for each of several labels.
+        text: text column(s) of `data`, comma-separated; by default text, tokens where a row is a list of words, source
+            where an encoder-decoder writes texts, prompt or messages where a decoder learns to write.
+        label: label column of `data`; by default label, tags where a row is a list of words, target or completion
+            where texts are written. Several columns, comma-separated, hold a 0 or a 1 for each of several labels.
         label_separator: what stands between several labels in a cell of `data`, such as ';'.
         context_overlap: tokens that two windows of a long context share, where answers are spans of it; 0 for a third
             of the longest length.
@@ -73,8 +73,8 @@ class RunConfig(Settings):
             of numbers), spearman, r2, rmse, mae; entity_f1 (the default of tags that mark spans), entity_precision,
             entity_recall, token_accuracy; label_micro_f1 (the default of several labels), label_macro_f1,
             mean_average_precision, subset_accuracy; span_f1 (the default of answers in a context), span_exact_match;
-            loss (the default of texts to write), exact_text, final_number, rouge_l, chrf, of which those after loss
-            are computed on the test split alone unless one of them decides.
+            loss (the default of texts to write and of language models), perplexity, next_token_accuracy; exact_text,
+            final_number, rouge_l, chrf, which are computed on the test split alone unless one of them decides.
         goal: whether the labels of `data` are a classification or a regression; auto takes decimal numbers for a
             regression.
         group: column of `data` whose equal values never stand on two sides of a drawn split.

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 
 from peftsearch.tasks.splits import shorten
 from peftsearch.tasks.target_scale import AS_GIVEN
-from peftsearch.tasks.task import Goal, Task
+from peftsearch.tasks.task import NEXT_TOKENS, Goal, Task
 from peftsearch.tasks.task_format import TaskFormat
 
 
@@ -37,4 +37,5 @@ _DESCRIBED: Mapping[Goal, Callable[[Task, TaskFormat], str]] = {
     Goal.TEXT: _texts,
     Goal.LABELS: _names("labels, any number a text"),
     Goal.SPANS: lambda task, task_format: "spans of a context",
+    **dict.fromkeys(NEXT_TOKENS, lambda task, task_format: "next tokens"),
 }

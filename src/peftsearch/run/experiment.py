@@ -32,6 +32,7 @@ from peftsearch.space.encoding import ENCODINGS, Encoding
 from peftsearch.task_head import wrapped_as
 from peftsearch.tasks.class_weights import balanced_weights
 from peftsearch.tasks.encoded import EncodedSplit
+from peftsearch.tasks.format_entry import LossTokens, WrittenTexts
 from peftsearch.tasks.load import load_task
 from peftsearch.tasks.reading import TaskReading
 from peftsearch.tasks.task import Example, Task
@@ -275,7 +276,8 @@ class Experiment:
     @cached_property
     def train(self) -> EncodedSplit:
         """The training split."""
-        return self._encoded("train")
+        examples = tuple(self.task.splits["train"])
+        return EncodedSplit(examples, self.task_format.encode_for_training(examples))
 
     @cached_property
     def validation(self) -> EncodedSplit:
@@ -321,14 +323,18 @@ class Experiment:
 def _format_for(config: RunConfig, task: Task) -> TaskFormat:
     model_config = load_config(config.model)
     tokenizer = load_tokenizer(config.model)
+    training = config.training
     longest = max_length_of(model_config, tokenizer)
     task_format = make_task_format(
         task,
         tokenizer=tokenizer,
         is_encoder_decoder=bool(model_config.is_encoder_decoder),
-        max_length=min(config.training.max_seq_length or task.max_length, longest),
-        class_weights=balanced_weights(task) if config.training.class_weights == "balanced" else (),
-        limits=find_limits(config.training, longest),
+        max_length=min(training.max_seq_length or task.max_length, longest),
+        class_weights=balanced_weights(task) if training.class_weights == "balanced" else (),
+        written=WrittenTexts(
+            find_limits(training, longest),
+            LossTokens(training.completion_only, training.assistant_only, training.packing),
+        ),
     )
     check_limits(config.training, task_format)
     return task_format

@@ -19,7 +19,8 @@ from peftsearch.run.experiment import Experiment
 from peftsearch.run.folder import read_json
 from peftsearch.run.origin import Places
 from peftsearch.run.saved_model import SavedModel
-from peftsearch.tasks.format_entry import format_of_goal, readers_of
+from peftsearch.task_head import TEXT_TO_TEXT
+from peftsearch.tasks.format_entry import WrittenTexts, format_of_goal, readers_of
 from peftsearch.tasks.reading import TaskReading
 from peftsearch.tasks.tables import Reader, Row, read_table, require_columns
 from peftsearch.tasks.target_limits import TargetLimits
@@ -126,7 +127,7 @@ def run_predict(request: PredictionRequest) -> Predictions:
     rows, name = _rows_of(request.data, TextReading(config.delimiter, config.encoding), readers)
     examples = _examples(rows, reading, text=request.text, source=name)
     _check_columns(rows, reading, source=name)
-    is_text = saved.num_labels is None
+    is_text = saved.head.task_type == TEXT_TO_TEXT
     if Goal(reading.goal) is Goal.ANSWER and not is_text:
         raise DataError(f"The task of '{run}' chooses among candidates of each row, which a table does not give.")
     task_format = make_task_format(
@@ -134,7 +135,7 @@ def run_predict(request: PredictionRequest) -> Predictions:
         tokenizer=load_tokenizer(saved.model),
         is_encoder_decoder=is_text,
         max_length=reading.max_length,
-        limits=TargetLimits(max_new_tokens=reading.max_new_tokens),
+        written=WrittenTexts(TargetLimits(max_new_tokens=reading.max_new_tokens)),
     ).answering()
     model = saved.load(run)[0].to(PartialState().device)
     batch_size = request.batch_size or config.training.per_device_eval_batch_size

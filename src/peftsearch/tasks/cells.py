@@ -83,7 +83,8 @@ def _refuse_nested(value: object, what: str, where: str) -> None:
         raise DataError(
             f"{what} is {kind} in {where}: {show_cell(value)}. A row has one text in each text column and one class "
             "or number; lists of words with a tag each are read with --task_format tokens, lists of labels with "
-            "--task_format several_labels; chats and other tasks run in your own Trainer, see SearchTrainer in "
+            "--task_format several_labels, lists of messages with --task_format chats; other tasks run in your own "
+            "Trainer, see SearchTrainer in "
             "docs/python.md."
         )
 

@@ -18,7 +18,7 @@ def draw_splits(
         strata: the class of each example of the last table; the same value for all where there are none.
         group: the column of the groups, for errors; None without any.
         seed: of the draw.
-        by: what the strata are, in words.
+        by: what the strata are, in words; empty where there are none.
     """
     if len(parts) == 3:
         return Splits(dict(zip((TRAIN, VALIDATION, TEST), parts)), "three files as given")

@@ -23,6 +23,40 @@ DEFAULT_FORMAT = "texts"
 
 
 @dataclass(frozen=True)
+class LossTokens:
+    """Which tokens count in the loss of a language model, and how texts become rows.
+
+    Args:
+        completion_only: of prompts with completions, the completions alone.
+        assistant_only: of chats, what the template marks as the assistant's alone.
+        packing: whether texts are joined and cut into rows of the longest length.
+    """
+
+    completion_only: bool = True
+    assistant_only: bool = False
+    packing: bool = False
+
+
+ALL_COMPLETIONS = LossTokens()
+
+
+@dataclass(frozen=True)
+class WrittenTexts:
+    """How texts are learned and written.
+
+    Args:
+        limits: of texts that a text-to-text model learns, and of all that a model writes.
+        loss_tokens: which tokens count in the loss of a language model.
+    """
+
+    limits: TargetLimits = DEFAULT_LIMITS
+    loss_tokens: LossTokens = ALL_COMPLETIONS
+
+
+USUAL_TEXTS = WrittenTexts()
+
+
+@dataclass(frozen=True)
 class FormatRequest:
     """What a format makes a converter for a kind of model of.
 
@@ -32,7 +66,7 @@ class FormatRequest:
         is_encoder_decoder: as the model's configuration says.
         max_length: tokens kept of a row.
         class_weights: of each class in the loss; empty where all examples count alike.
-        limits: of texts that the model learns and writes.
+        written: how texts are learned and written.
     """
 
     task: Task
@@ -40,7 +74,7 @@ class FormatRequest:
     is_encoder_decoder: bool
     max_length: int
     class_weights: tuple[float, ...] = ()
-    limits: TargetLimits = DEFAULT_LIMITS
+    written: WrittenTexts = USUAL_TEXTS
 
 
 @dataclass(frozen=True)

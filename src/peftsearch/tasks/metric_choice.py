@@ -9,7 +9,7 @@ from peftsearch.tasks.metric_registry import METRICS, Metric
 from peftsearch.tasks.quoting import quote
 from peftsearch.tasks.splits import shorten
 from peftsearch.tasks.tag_scheme import has_spans
-from peftsearch.tasks.task import TEST, VALIDATION, Example, Goal
+from peftsearch.tasks.task import NEXT_TOKENS, TEST, VALIDATION, Example, Goal
 
 logger = logging.getLogger(__name__)
 
@@ -21,6 +21,7 @@ _DEFAULTS: Mapping[Goal, tuple[str, ...]] = {
     Goal.TEXT: ("loss", "perplexity", "next_token_accuracy", "exact_text", "rouge_l", "chrf"),
     Goal.LABELS: ("label_micro_f1", "label_macro_f1", "mean_average_precision", "subset_accuracy"),
     Goal.SPANS: ("span_f1", "span_exact_match"),
+    **dict.fromkeys(NEXT_TOKENS, ("loss", "perplexity", "next_token_accuracy")),
 }
 _SHORT = {"matthews": "matthews_correlation"}
 # What tasks predict, in words.
@@ -32,6 +33,7 @@ KINDS = {
     Goal.TEXT: "texts",
     Goal.LABELS: "several labels",
     Goal.SPANS: "spans",
+    **dict.fromkeys(NEXT_TOKENS, "next tokens"),
 }
 # How labels are written that a metric fits.
 _HINTS = {
@@ -41,6 +43,7 @@ _HINTS = {
     Goal.TEXT: "For texts that a model writes, give --task_format text_to_text.",
     Goal.LABELS: "For classes, give each row one label.",
     Goal.SPANS: "Answers are spans of a context.",
+    **dict.fromkeys(NEXT_TOKENS, "--task_format says what a row is."),
 }
 # Metrics of texts that not every text has -> what they read, and what to do where a text has none.
 _READ: Mapping[str, tuple[Callable[[str], bool], str]] = {
@@ -70,7 +73,7 @@ def choose_metrics(
 
     Args:
         text: as for `read_metrics`; empty for accuracy, Pearson's correlation, F1 of spans (accuracy of words where
-            tags mark none), micro F1 of several labels, SQuAD's F1, or the loss of texts.
+            tags mark none), micro F1 of several labels, SQuAD's F1, or the loss of texts and next tokens.
         goal: of the task, which the user's data has.
         labels: names of the classes, tags or labels; empty for numbers, spans and texts.
         rows: "train", "validation" and "test" -> the examples.

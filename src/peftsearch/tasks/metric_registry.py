@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from peftsearch.errors import DataError, DivergedError
 from peftsearch.tasks import generation_scores, label_set_scores, metrics, tag_scores, token_scores
 from peftsearch.tasks.metrics import MetricInputs
-from peftsearch.tasks.task import Example, Goal, Task
+from peftsearch.tasks.task import NEXT_TOKENS, Example, Goal, Task
 
 _CLASSES, _NUMBERS, _ANSWERS, _TAGS = (Goal.CLASSIFICATION,), (Goal.REGRESSION,), (Goal.ANSWER,), (Goal.TAGS,)
 _TEXTS, _LABELS, _SPANS = (Goal.TEXT,), (Goal.LABELS,), (Goal.SPANS,)
+_TOKENS = (*NEXT_TOKENS, Goal.TEXT)
 
 
 @dataclass(frozen=True)
@@ -153,16 +154,16 @@ METRICS: Mapping[str, Metric] = {
         Metric("entity_precision", "entity precision", _TAGS, _paired(tag_scores.entity_precision), needs_spans=True),
         Metric("entity_recall", "entity recall", _TAGS, _paired(tag_scores.entity_recall), needs_spans=True),
         Metric("token_accuracy", "token accuracy", _TAGS, _paired(tag_scores.token_accuracy)),
-        Metric("loss", "loss", _TEXTS, _predicted(token_scores.loss), is_in_percent=False),
+        Metric("loss", "loss", _TOKENS, _predicted(token_scores.loss), is_in_percent=False),
         Metric(
             "perplexity",
             "perplexity",
-            _TEXTS,
+            _TOKENS,
             _predicted(token_scores.perplexity),
             is_in_percent=False,
             lowest=1.0,
         ),
-        Metric("next_token_accuracy", "next token accuracy", _TEXTS, _predicted(token_scores.next_token_accuracy)),
+        Metric("next_token_accuracy", "next token accuracy", _TOKENS, _predicted(token_scores.next_token_accuracy)),
         Metric("exact_text", "exact text", _TEXTS, _paired(generation_scores.exact_text), needs_texts=True),
         Metric("final_number", "final number", _TEXTS, _paired(generation_scores.final_number), needs_texts=True),
         Metric("rouge_l", "ROUGE-L", _TEXTS, _paired(generation_scores.rouge_l), needs_texts=True),
@@ -229,7 +230,7 @@ def score_task(task: Task, predictions: Sequence, examples: Sequence[Example]) -
     if task.goal is Goal.TAGS:
         gold = tag_scores.name_tags([example.tags for example in examples], task.labels)
         return measure(task.metrics, MetricInputs(tag_scores.name_tags(predictions, task.labels), gold))
-    if task.goal is Goal.TEXT:
+    if task.goal in (*NEXT_TOKENS, Goal.TEXT):
         names = [name for name in task.metrics if not METRICS[name].needs_texts]
         return measure(names, MetricInputs(predictions, [score.count for score in predictions]))
     targets, groups = [example.target for example in examples], [example.group for example in examples]

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from peftsearch.tasks.span_rules import SpanRules
-from peftsearch.tasks.task import TEST, TRAIN, VALIDATION, Example, Goal, Task
+from peftsearch.tasks.task import NEXT_TOKENS, TEST, TRAIN, VALIDATION, Example, Goal, Task
 
 # Pairs of a field's label and its text.
 Fields = tuple[tuple[str, str], ...]
@@ -14,7 +14,7 @@ class TaskReading:
     """What a finished run notes of its task, so that its data is not needed again.
 
     Args:
-        goal: "classification", "regression", "answer", "tags", "text", "labels" or "spans".
+        goal: as in `Goal`, such as "classification".
         fields: labels of the fields of an example, such as "sentence1:"; of tags the one that all words have.
         labels: names of the classes, tags or labels; empty for other goals.
         prefix: first words of the source of a text-to-text model; may be empty.
@@ -90,5 +90,6 @@ class TaskReading:
             Goal.TEXT: ("",),
             Goal.LABELS: (),
             Goal.SPANS: (),
+            **dict.fromkeys(NEXT_TOKENS, ()),
         }
         return Example(fields, placeholders[Goal(self.goal)])

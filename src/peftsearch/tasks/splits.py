@@ -97,7 +97,7 @@ def split_one(rows: Sequence[T], strata: Sequence[object], *, seed: int, by: str
         rows: rows of the table.
         strata: the class of each row; for a regression the same value for all rows.
         seed: of the permutation.
-        by: what the strata are, in words.
+        by: what the strata are, in words; empty where there are none.
     """
     order = sorted(permutation(len(rows), seed), key=lambda i: str(strata[i]))
     split_rows: dict[str, list] = {TRAIN: [], VALIDATION: [], TEST: []}
@@ -112,7 +112,7 @@ def split_one(rows: Sequence[T], strata: Sequence[object], *, seed: int, by: str
             continue
         split_rows[deal[dealt % 10]].append(rows[i])
         dealt += 1
-    return Splits(split_rows, f"one file permuted (seed {seed}): about 80/10/10 train/validation/test in each {by}")
+    return Splits(split_rows, f"one file permuted (seed {seed}): about 80/10/10 train/validation/test{_in_each(by)}")
 
 
 def split_groups(
@@ -125,7 +125,7 @@ def split_groups(
         strata: the class of each row of the last table; for a regression the same value for all rows.
         column: of the groups, for errors.
         seed: of the draw.
-        by: what the strata are, in words.
+        by: what the strata are, in words; empty where there are none.
 
     Raises:
         DataError: for fewer groups than splits.
@@ -141,8 +141,13 @@ def split_groups(
     validation, test = ([divided[i] for i in fold] for fold in folds[:2])
     rest = list(train[0]) if train else [divided[i] for i in sorted(i for fold in folds[2:] for i in fold)]
     what = "second file halved" if train else "one file split"
-    rule = f"{what} by the groups of '{column}' (seed {seed}), with like shares of each {by} as far as they allow"
+    like = f", with like shares of each {by} as far as they allow" if by else ""
+    rule = f"{what} by the groups of '{column}' (seed {seed}){like}"
     return Splits({TRAIN: rest, VALIDATION: validation, TEST: test}, rule)
+
+
+def _in_each(by: str) -> str:
+    return f" in each {by}" if by else ""
 
 
 def _folds(rows: Sequence[Example], strata: Sequence[object], *, num_folds: int, seed: int) -> list[list[int]]:

@@ -17,7 +17,10 @@ TRAIN, VALIDATION, TEST = "train", "validation", "test"
 
 
 class Goal(StrEnum):
-    """What is predicted: a class, a number, one of some answers, a class a word, a text, several labels, or a span."""
+    """What is predicted: a class, a number, one of some answers, a class a word, a text, several labels, or a span.
+
+    Or the next token: of whole texts, of a prompt's completion, or of chats.
+    """
 
     CLASSIFICATION = "classification"
     REGRESSION = "regression"
@@ -26,7 +29,13 @@ class Goal(StrEnum):
     TEXT = "text"
     LABELS = "labels"
     SPANS = "spans"
+    LANGUAGE_MODEL = "language_model"
+    INSTRUCTIONS = "instructions"
+    CHATS = "chats"
 
+
+# Of which a language model learns the next tokens.
+NEXT_TOKENS = (Goal.LANGUAGE_MODEL, Goal.INSTRUCTIONS, Goal.CHATS)
 
 Target = int | float | tuple[str, ...] | tuple[int, ...] | tuple[tuple[int, int], ...]
 
@@ -37,19 +46,22 @@ class Example:
 
     Args:
         fields: pairs of a field's label, as text-to-text models read it ("sentence1:"), and its text; for `Goal.TAGS`
-            a pair for each word.
+            a pair for each word; for `Goal.CHATS` the texts are JSON.
         target: a class index, a number, the gold answers, of which any is correct, the class index of each word, the
-            one text to write, the indices of an example's labels, ascending, or the spans of the gold answers in the
-            second field, each with its first character and the one after it.
+            one text to write or the completion of a prompt, the indices of an example's labels, ascending, or the
+            spans of the gold answers in the second field, each with its first character and the one after it; empty
+            for whole texts and for chats that hold the answers too.
         group: name of the group that is scored together, such as all answers to one MultiRC question, or that stays in
             one split.
         candidates: answers to choose from; only for `Goal.ANSWER`.
+        where: the row in words, such as "row 3 of train.jsonl", for errors that a tokenizer meets; may be empty.
     """
 
     fields: tuple[tuple[str, str], ...]
     target: Target
     group: str = ""
     candidates: tuple[str, ...] = ()
+    where: str = field(default="", compare=False)
 
     @property
     def number(self) -> int | float:
@@ -59,7 +71,7 @@ class Example:
 
     @property
     def answers(self) -> tuple[str, ...]:
-        """The gold answers; only for `Goal.ANSWER`, and one for `Goal.TEXT`."""
+        """The gold answers, or the text to write; only for `Goal.ANSWER`, `Goal.TEXT` and `NEXT_TOKENS`."""
         assert not isinstance(self.target, int | float)
         return tuple(map(str, self.target))
 
@@ -168,7 +180,7 @@ class TaskRequest:
         task_format: of user data, see `peftsearch list task_formats`; "auto" recognises it by the columns.
         metric: of user data, the metric that selects; further ones, after commas, are reported. By default accuracy
             for classes, Pearson's correlation for numbers, F1 of spans for tags, micro F1 for several labels, SQuAD's
-            F1 for answers, and the loss for texts.
+            F1 for answers, and the loss for texts and next tokens.
         goal: whether the labels of user data are a "classification" or a "regression"; "auto" decides by how they are
             written.
         group: column of user data whose equal values stay on one side of drawn splits.

@@ -1,7 +1,8 @@
 """Task formats: how a model reads the examples of a task, and how its outputs become predictions."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
 from typing import Any
 
 from torch import Tensor, nn
@@ -11,11 +12,17 @@ from peftsearch.errors import DataError
 from peftsearch.task_head import TaskHead
 from peftsearch.tasks.encoded import EncodedDataset
 from peftsearch.tasks.error_report import ErrorReport
-from peftsearch.tasks.format_entry import FormatRequest, format_of_goal
+from peftsearch.tasks.format_entry import (
+    ALL_COMPLETIONS,
+    USUAL_TEXTS,
+    FormatRequest,
+    LossTokens,
+    WrittenTexts,
+    format_of_goal,
+)
 from peftsearch.tasks.span_choice import WindowSpans
-from peftsearch.tasks.target_limits import DEFAULT_LIMITS, TargetLimits
 from peftsearch.tasks.target_scale import AS_GIVEN, TargetScale
-from peftsearch.tasks.task import Example, Task
+from peftsearch.tasks.task import NEXT_TOKENS, Example, Task
 from peftsearch.tasks.token_scores import TokenScore
 
 # The probability of every class or label, a number (or the probability of a candidate), a text, the tag of every word
@@ -59,13 +66,17 @@ class TaskFormat(ABC):
     def encode(self, examples: Sequence[Example]) -> EncodedDataset:
         """Tokenise examples, and warn of how many rows were truncated."""
 
+    def encode_for_training(self, examples: Sequence[Example]) -> EncodedDataset:
+        """Tokenise the training examples, whose rows may be joined and cut otherwise than those that are scored."""
+        return self.encode(examples)
+
     @abstractmethod
     def collate(self, features: Sequence[Mapping[str, Any]]) -> dict[str, Tensor]:
         """Make a padded batch of items of an `EncodedDataset`.
 
         Returns:
-            token columns (batch, tokens) and "labels": (batch,), (batch, tokens) for tags, (batch, labels) for several
-            labels, (batch, 2) for the ends of a span, or (batch, target tokens) for text-to-text.
+            token columns (batch, tokens) and "labels": (batch,), (batch, tokens) for tags and next tokens, (batch,
+            labels) for several labels, (batch, 2) for the ends of a span, or (batch, target tokens) for text-to-text.
         """
 
     @abstractmethod
@@ -124,6 +135,10 @@ class TaskFormat(ABC):
         """What the model reads of a batch of `collate`: all but its labels."""
         return {name: tensor for name, tensor in batch.items() if name != "labels"}
 
+    def passes(self, batch: Mapping[str, Tensor]) -> Iterator[dict[str, Tensor]]:
+        """Cut a batch into parts that pass through a model one after the other, where one pass would take too much."""
+        yield dict(batch)
+
     def forward(self, model: nn.Module, batch: Mapping[str, Tensor]) -> Any:
         """The outputs of a model on a batch, with its loss."""
         return model(**batch)
@@ -136,6 +151,18 @@ class TaskFormat(ABC):
             batch: of `collate`.
         """
         return outputs["loss"]
+
+    def losses(self, model: nn.Module, batch: Mapping[str, Tensor]) -> Tensor:
+        """The loss of each row of a batch, times the weight of its class.
+
+        Args:
+            model: already in evaluation mode; the caller disables gradients too.
+            batch: of `collate`, on the model's device.
+
+        Returns:
+            (batch,).
+        """
+        return self.row_losses(self.forward(model, batch), batch)
 
     def guess_losses(self, train: Sequence, validation: Sequence) -> list[float] | None:
         """The losses of a model that knows nothing but the labels of the training set; None where nothing is known.
@@ -209,7 +236,7 @@ def make_task_format(
     is_encoder_decoder: bool,
     max_length: int,
     class_weights: tuple[float, ...] = (),
-    limits: TargetLimits = DEFAULT_LIMITS,
+    written: WrittenTexts = USUAL_TEXTS,
 ) -> TaskFormat:
     """Make the converter of a task for a kind of model, as the format of its goal does.
 
@@ -219,12 +246,25 @@ def make_task_format(
         is_encoder_decoder: as the model's configuration says.
         max_length: tokens kept of a row, at least 4.
         class_weights: of each class in the loss; empty where all examples count alike.
-        limits: of texts that the model learns and writes.
+        written: how texts are learned and written.
 
     Raises:
-        DataError: for a limit below 4 tokens, or a model or class weights that the format does not fit.
+        DataError: for a limit below 4 tokens, or a model, class weights or tokens that the format does not fit.
     """
     if max_length < 4:
         raise DataError(f"max_length is {max_length} tokens, but must be at least 4: special tokens need room too.")
-    request = FormatRequest(task, tokenizer, is_encoder_decoder, max_length, class_weights, limits)
+    if task.goal not in NEXT_TOKENS:
+        _refuse_loss_tokens(task, written.loss_tokens)
+    request = FormatRequest(task, tokenizer, is_encoder_decoder, max_length, class_weights, written)
     return format_of_goal(task.goal).make(request)
+
+
+def _refuse_loss_tokens(task: Task, loss_tokens: LossTokens) -> None:
+    """Refuse settings that would be without effect."""
+    for name, default in asdict(ALL_COMPLETIONS).items():
+        value = getattr(loss_tokens, name)
+        if value != default:
+            raise DataError(
+                f"training.{name} is {str(value).lower()}, but {task.name} is no task of language models: its format "
+                f"is {format_of_goal(task.goal).name}. Leave it out."
+            )

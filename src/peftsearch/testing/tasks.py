@@ -1,7 +1,7 @@
 """The contract of tasks: complete splits and metrics, and examples that models can read and answer, of both sorts.
 
-Tags, several labels and spans are not for models that write texts, and texts to write for these alone; all are refused
-elsewhere.
+Tags, several labels, spans and next tokens are not for encoder-decoder models, and texts to write for these alone; all
+are refused elsewhere.
 """
 
 import json
@@ -13,21 +13,21 @@ import pytest
 
 from peftsearch.errors import DataError
 from peftsearch.report.document import read_as
-from peftsearch.tasks.encoded import IGNORED_LABEL
+from peftsearch.tasks.encoded import IGNORED_LABEL, EncodedDataset
 from peftsearch.tasks.error_report import ErrorReport
 from peftsearch.tasks.metric_registry import METRICS
 from peftsearch.tasks.span_choice import WindowSpans
-from peftsearch.tasks.task import Example, Goal, Task
+from peftsearch.tasks.task import NEXT_TOKENS, Example, Goal, Task
 from peftsearch.tasks.task_format import make_task_format
 from peftsearch.tasks.token_scores import TokenScore
-from peftsearch.testing.tiny_models import tiny_tokenizer
+from peftsearch.testing.tiny_models import CHAT_TEMPLATE, tiny_tokenizer
 
 # Characters of a text that is no name of a label.
 _LONG = 30
 # STS-B's strings are rounded to 0.1.
 _TOLERANCE = {False: 1e-9, True: 0.5}
 # Goals of one sort of model -> whether it is the one that writes texts that refuses them.
-_REFUSED = {Goal.TAGS: True, Goal.LABELS: True, Goal.SPANS: True, Goal.TEXT: False}
+_REFUSED = {Goal.TAGS: True, Goal.LABELS: True, Goal.SPANS: True, Goal.TEXT: False} | dict.fromkeys(NEXT_TOKENS, True)
 
 
 class TaskTests:
@@ -50,6 +50,7 @@ class TaskTests:
     @pytest.mark.parametrize("is_text", [False, True])
     def test_gold_predictions_score_100(self, task, is_text):
         tokenizer, length = tiny_tokenizer(), task.max_length
+        tokenizer.chat_template = CHAT_TEMPLATE
         if _REFUSED.get(task.goal) is is_text:
             with pytest.raises(DataError, match="encoder-decoder"):
                 make_task_format(task, tokenizer=tokenizer, is_encoder_decoder=is_text, max_length=length)
@@ -61,7 +62,7 @@ class TaskTests:
         assert batch["input_ids"].shape == batch["attention_mask"].shape
         assert len(batch["labels"]) == len(encoded)
         labels: list[Any] = [row["labels"] for row in encoded]
-        gold = _read_back(labels, task.goal, tokenizer) if is_text else _gold(list(encoded), task.goal)
+        gold = _read_back(labels, task.goal, tokenizer) if is_text else _gold(_rows(encoded), task.goal)
         tolerance = _TOLERANCE[is_text and task.goal is Goal.REGRESSION]
         scores = task_format.score(gold, examples)
         if task_format.max_new_tokens:
@@ -69,12 +70,13 @@ class TaskTests:
         assert scores == {name: pytest.approx(METRICS[name].perfect, abs=tolerance) for name in task.metrics}
 
     def test_errors_are_kept_in_json_and_what_is_published_quotes_nothing(self, task):
-        task_format = make_task_format(
-            task, tokenizer=tiny_tokenizer(), is_encoder_decoder=False, max_length=task.max_length
-        )
+        tokenizer, is_text, length = tiny_tokenizer(), task.goal is Goal.TEXT, task.max_length
+        tokenizer.chat_template = CHAT_TEMPLATE
+        task_format = make_task_format(task, tokenizer=tokenizer, is_encoder_decoder=is_text, max_length=length)
         examples = _mixed(task.splits["test"])
-        encoded = task_format.encode(examples)
-        gold = _gold(list(encoded), task.goal)
+        rows = _rows(task_format.encode(examples))
+        labels: list[Any] = [row["labels"] for row in rows]
+        gold = _read_back(labels, task.goal, tokenizer) if is_text else _gold(rows, task.goal)
         for predictions in (gold, _mistaken(gold, task.goal)):
             errors = task_format.describe_errors(predictions, examples)
             assert read_as(ErrorReport, json.loads(json.dumps(asdict(errors)))) == errors
@@ -95,14 +97,18 @@ class TaskTests:
 
 
 def _mixed(examples: Sequence[Example]) -> list[Example]:
-    """A few examples with at least two different targets."""
-    other = next(example for example in examples if example.target != examples[0].target)
-    return [*examples[:6], other]
+    """A few examples, with at least two different targets where there are any."""
+    others = [example for example in examples if example.target != examples[0].target]
+    return [*examples[:6], *others[:1]]
 
 
 def _mistaken(gold: list[Any], goal: Goal) -> list[Any]:
     """Predictions of which some are wrong: those of other rows, or other tags."""
     return [[1 - min(tag, 1) for tag in row] for row in gold] if goal is Goal.TAGS else [*gold[1:], gold[0]]
+
+
+def _rows(encoded: EncodedDataset) -> list[dict[str, Any]]:
+    return [encoded[i] for i in range(len(encoded))]
 
 
 def _gold(rows: Sequence[Mapping[str, Any]], goal: Goal) -> list[Any]:
@@ -124,6 +130,9 @@ def _numbers(labels: list[Any], goal: Goal) -> list[Any]:
         return [[tag for tag in row if tag != IGNORED_LABEL] for row in labels]
     if goal is Goal.LABELS:
         return [[float(flag) for flag in row] for row in labels]
+    if goal in NEXT_TOKENS:
+        counts = [sum(label != IGNORED_LABEL for label in row) for row in labels]
+        return [TokenScore(0.0, count, count) for count in counts]
     if goal is Goal.CLASSIFICATION:
         return [_certain(int(label), int(max(labels)) + 1) for label in labels]
     return [float(label) for label in labels]

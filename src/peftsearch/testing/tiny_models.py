@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors
 from transformers import (
+    AutoModelForCausalLM,
     AutoModelForSeq2SeqLM,
     AutoModelForSequenceClassification,
     BartConfig,
@@ -30,6 +31,15 @@ from transformers import (
 
 SPECIAL = ("<pad>", "</s>", "<s>", "<unk>", "<cls>", "<sep>")
 VOCABULARY = 300
+# Like Qwen's, with what the assistant says marked, and tools ahead.
+CHAT_TEMPLATE = (
+    "{% if tools %}[{{ tools | tojson }}]\n{% endif %}"
+    "{% for message in messages %}"
+    "{% if message.role == 'assistant' %}<s>assistant\n{% generation %}{{ message.content }}</s>{% endgeneration %}\n"
+    "{% else %}<s>{{ message.role }}\n{{ message.content }}</s>\n{% endif %}"
+    "{% endfor %}"
+    "{% if add_generation_prompt %}<s>assistant\n{% endif %}"
+)
 WIDTH = 32
 _COMMON: dict[str, Any] = {"vocab_size": VOCABULARY, "pad_token_id": 0, "eos_token_id": 1, "bos_token_id": 2}
 _BERT: dict[str, Any] = _COMMON | {
@@ -92,6 +102,12 @@ TINY: dict[str, Callable[[], PreTrainedModel]] = {
 }
 
 
+DECODERS = ("llama", "mistral", "qwen2", "qwen3", "gpt2", "gpt-neox")
+TINY_DECODERS: dict[str, Callable[[], PreTrainedModel]] = {
+    name: (lambda make=CONFIGS[name]: AutoModelForCausalLM.from_config(make())) for name in DECODERS
+}
+
+
 def tiny_tokenizer() -> PreTrainedTokenizerFast:
     """One token a byte, framed by <cls> and <sep>."""
     alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
@@ -108,6 +124,26 @@ def tiny_tokenizer() -> PreTrainedTokenizerFast:
     return PreTrainedTokenizerFast(
         tokenizer_object=tokenizer, model_max_length=128, **dict(zip(names, SPECIAL, strict=True))
     )
+
+
+def save_tiny_language_model(family: str, folder: Path, *, is_tied: bool = False) -> Path:
+    """Save a tiny causal model with its layer for the next token, and its tokenizer with a chat template.
+
+    Args:
+        family: of a decoder.
+        folder: to write.
+        is_tied: whether the layer for the next token has the weights of the embeddings.
+    """
+    config = CONFIGS[family]()
+    config.tie_word_embeddings = is_tied
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        model = AutoModelForCausalLM.from_config(config)
+    model.save_pretrained(folder)
+    tokenizer = tiny_tokenizer()
+    tokenizer.chat_template = CHAT_TEMPLATE
+    tokenizer.save_pretrained(folder)
+    return folder
 
 
 def save_tiny(family: str, folder: Path) -> Path:

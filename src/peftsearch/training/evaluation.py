@@ -45,7 +45,7 @@ def losses(model: nn.Module, task_format: TaskFormat, encoded: EncodedDataset, *
     """
 
     def of_batch(batch: Batch) -> list[float]:
-        return task_format.row_losses(task_format.forward(model, batch), batch).tolist()
+        return task_format.losses(model, batch).tolist()
 
     return _for_each_row(model, task_format, encoded, of_batch, batch_size=batch_size)
 

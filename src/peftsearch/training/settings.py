@@ -55,6 +55,10 @@ class TrainingSettings(Settings):
         warmup_steps: steps of rising rate; a share of all steps if below 1.
         weight_decay: decoupled weight decay of AdamW.
         max_grad_norm: gradients are clipped to this norm.
+        completion_only: of prompts with completions, the loss counts the completions alone.
+        assistant_only: of chats, the loss counts the assistant's turns alone, which the chat template must mark with
+            {% generation %}.
+        packing: of whole texts, training rows are the texts joined and cut where a row is full.
         max_seq_length: tokens kept of an example; 0 takes the task's own limit, or the model's if that is smaller.
         max_target_length: tokens kept of a text that the model learns to write, its end included; 0 takes 128, or the
             model's limit if that is smaller.
@@ -82,6 +86,9 @@ class TrainingSettings(Settings):
     warmup_steps: float = limited(0.0, at_least(0))
     weight_decay: float = limited(1e-4, at_least(0))
     max_grad_norm: float = limited(2.0, at_least(0))
+    completion_only: bool = True
+    assistant_only: bool = False
+    packing: bool = False
     max_seq_length: int = limited(0, at_least(0))
     max_target_length: int = limited(0, at_least(0))
     max_new_tokens: int = limited(0, at_least(0))

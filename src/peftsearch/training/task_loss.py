@@ -31,11 +31,12 @@ class TaskLoss(ExampleLoss):
     settings: TrainingSettings
 
     def batches(self, rows: Sequence[int]) -> list[Batch]:
-        """Batches of examples of like length."""
+        """Batches of examples of like length, in the passes of their format."""
         size, lengths = self.settings.per_device_train_batch_size, self.examples.lengths
         ordered = sorted(rows, key=lengths.__getitem__, reverse=True)
         starts = range(0, len(ordered), size)
-        return [self.task_format.collate([self.examples[i] for i in ordered[k : k + size]]) for k in starts]
+        whole = (self.task_format.collate([self.examples[i] for i in ordered[k : k + size]]) for k in starts)
+        return [part for batch in whole for part in self.task_format.passes(batch)]
 
     def num_items(self, batch: Batch) -> int:
         return num_items(batch)

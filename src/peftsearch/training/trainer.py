@@ -79,15 +79,19 @@ class TaskTrainer(RatesByKind, ResumingTrainer):
                 callback.on_train_end(self.args, self.state, self.control)
 
     def training_step(self, model: nn.Module, inputs: dict[str, Any], num_items_in_batch: Any = None) -> torch.Tensor:
-        """Pass forward and backward over a batch, or over each of its micro-batches where memory does not hold it.
+        """Pass forward and backward over a batch in the passes of its format, or in smaller ones that memory holds.
 
         Raises:
             TrainingError: if the loss is not finite.
         """
         step = partial(super().training_step, model, num_items_in_batch=num_items_in_batch)
         # Those of the optimizer: to find them in the model takes as long as a percent of a step.
-        undo = hold_gradients([p for group in self.optimizer.param_groups for p in group["params"]])
-        first, *rest = self.micro_batches.each(inputs, step, undo=undo)
+        trained = [p for group in self.optimizer.param_groups for p in group["params"]]
+        first, *rest = (
+            loss
+            for batch in self.task_format.passes(inputs)
+            for loss in self.micro_batches.each(batch, step, undo=hold_gradients(trained))
+        )
         loss = sum(rest, start=first)
         require_finite(loss, self.state.global_step + 1)
         return loss

@@ -17,7 +17,7 @@ from peftsearch.report.run.summary import size_rows
 from peftsearch.report.run.usage import Usage, usage_of
 from peftsearch.report.verdict import verdict
 from peftsearch.report.wording import write_score
-from peftsearch.task_head import SPANS, TOKENS
+from peftsearch.task_head import CAUSAL_LM, SPANS, TOKENS
 from peftsearch.tasks.benchmark import HUB_NAMES
 from peftsearch.tasks.metric_registry import METRICS
 from peftsearch.tasks.task import Goal
@@ -50,7 +50,7 @@ _HUB_METRICS = {
     "span_exact_match": "exact_match",
     "span_f1": "f1",
 }
-_HUB_TASKS = {TOKENS: "token-classification", SPANS: "question-answering"}
+_HUB_TASKS = {TOKENS: "token-classification", SPANS: "question-answering", CAUSAL_LM: "text-generation"}
 _NAMES = {"peft": "PEFT", "peftsearch": "peftsearch", "python": "Python", "torch": "PyTorch"}
 
 
@@ -78,7 +78,7 @@ def make_run_card(record: RunRecord, *, usage: Usage) -> ModelCard:
         base_model=origin.base_model,
         library_name=usage.library,
         datasets=[name] if (name := dataset_id(results)) else None,
-        pipeline_tag=_hub_task(results) if results.saved.num_labels else None,
+        pipeline_tag=_hub_task(results) if _has_hub_task(results) else None,
         # The hub tells adapters from fine-tuned models by the library.
         tags=origin.all_tags if usage.library == "peft" else list(origin.tags),
         metrics=sorted({score.metric_type for score in scores}),
@@ -123,6 +123,12 @@ def _hub_task(results: Results) -> str:
     if results.reading and results.reading.goal == Goal.TEXT:
         return "text2text-generation"
     return _HUB_TASKS.get(results.saved.task_type, "text-classification")
+
+
+def _has_hub_task(results: Results) -> bool:
+    """Whether the hub has a name for what the model does: of models that write labels it knows none."""
+    writes = results.reading is not None and results.reading.goal == Goal.TEXT
+    return bool(results.saved.num_labels) or writes or results.saved.task_type == CAUSAL_LM
 
 
 def _slug(text: str) -> str:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from peftsearch.report.results import Results
 from peftsearch.report.run.record import RunRecord
-from peftsearch.task_head import SEVERAL, SPANS, TOKENS
+from peftsearch.task_head import CAUSAL_LM, SEVERAL, SPANS, TOKENS
 
 # What stands for a folder that has no name elsewhere.
 _HERE = "path/to/this/folder"
@@ -62,6 +62,8 @@ def _auto_class(results: Results) -> str:
         return "AutoModelForTokenClassification"
     if saved.task_type == SPANS:
         return "AutoModelForQuestionAnswering"
+    if saved.task_type == CAUSAL_LM:
+        return "AutoModelForCausalLM"
     return "AutoModelForSequenceClassification" if saved.num_labels else "AutoModelForSeq2SeqLM"
 
 

@@ -133,7 +133,7 @@ def make(request: FormatRequest) -> "TaskFormat":
         )
     if request.class_weights:
         raise DataError("training.class_weights is 'balanced', but texts have no class weights. Leave it out.")
-    return TextWritingFormat(request.task, request.tokenizer, request.max_length, request.limits)
+    return TextWritingFormat(request.task, request.tokenizer, request.max_length, request.written.limits)
 
 
 def answer(output: Any, example: Example, reading: TaskReading) -> dict[str, Any]:

@@ -1,0 +1,77 @@
+"""What a causal model writes after prompts, greedily: the format of its answers to rows without completions."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from torch import Tensor, nn
+
+from peftsearch.tasks.encoded import EncodedDataset, pad_rows
+from peftsearch.tasks.language_model import LanguageModelFormat
+from peftsearch.tasks.task import Example
+
+# Tokens of a completion.
+MAX_NEW_TOKENS = 256
+
+
+@dataclass(eq=False)
+class CompletionFormat(LanguageModelFormat):
+    """The task format that asks a causal model for the rest of each row.
+
+    Of a prompt that is too long the last tokens are read. Arguments are those of `LanguageModelFormat`.
+    """
+
+    def encode(self, examples: Sequence[Example]) -> EncodedDataset:
+        """Tokenise the prompts; there are no labels."""
+        prompts = self.reader.ask(examples)
+        num_truncated = sum(len(ids) > self.max_length for ids in prompts)
+        self.num_truncated += num_truncated
+        kept = [ids[-self.max_length :] for ids in prompts]
+        columns = {"input_ids": kept, "attention_mask": [[1] * len(ids) for ids in kept]}
+        return EncodedDataset(columns, [()] * len(kept), num_truncated=num_truncated)
+
+    def collate(self, features: Sequence[Mapping[str, Any]]) -> dict[str, Tensor]:
+        """Make a batch that is padded on the left, so that every row goes on at the same place.
+
+        Shape:
+            token columns: (batch, tokens).
+        """
+        width = max(len(feature["input_ids"]) for feature in features)
+        fill = {"input_ids": self.tokenizer.pad_token_id, "attention_mask": 0}
+        return {
+            name: pad_rows([f[name][::-1] for f in features], width=width, fill=value).flip(1)
+            for name, value in fill.items()
+        }
+
+    def predict(self, model: nn.Module, batch: Mapping[str, Tensor]) -> list[str]:
+        """Write on after each prompt, the likeliest token each time, until the model ends or the limit is met."""
+        return complete(model, batch, self.tokenizer)
+
+
+def complete(model: Any, batch: Mapping[str, Tensor], tokenizer: Any) -> list[str]:
+    """Write on after prompts, the likeliest token each time.
+
+    Args:
+        model: of transformers, or peft's around one.
+        batch: prompts, padded on the left.
+        tokenizer: the model's.
+
+    Returns:
+        the text of each row after its prompt, without special tokens and the white space around it.
+    """
+    width = batch["input_ids"].shape[1]
+    ids = model.generate(
+        input_ids=batch["input_ids"],
+        attention_mask=batch["attention_mask"],
+        max_new_tokens=_room(model, width),
+        do_sample=False,
+        num_beams=1,
+        pad_token_id=tokenizer.pad_token_id,
+    )
+    return [text.strip() for text in tokenizer.batch_decode(ids[:, width:], skip_special_tokens=True)]
+
+
+def _room(model: Any, width: int) -> int:
+    """Tokens that may be written after so many, by the model's positions; at least one."""
+    positions = getattr(model.config.get_text_config(), "max_position_embeddings", None)
+    return MAX_NEW_TOKENS if not positions or positions < 0 else max(1, min(MAX_NEW_TOKENS, positions - width))

@@ -1,0 +1,112 @@
+"""Chats by a template: what is refused, and with which row; the rows themselves are compared in test_like_trl."""
+
+import json
+
+import pytest
+
+from peftsearch.errors import DataError, ModelError
+from peftsearch.tasks.format_entry import LossTokens, WrittenTexts
+from peftsearch.tasks.messages import read_messages
+from peftsearch.tasks.task import Example, Goal, Task
+from peftsearch.tasks.task_format import make_task_format
+from peftsearch.testing.tiny_models import CHAT_TEMPLATE, tiny_tokenizer
+
+WHERE = "row 3 of train.jsonl"
+ASKED, ANSWERED = {"role": "user", "content": "hi"}, {"role": "assistant", "content": "ho"}
+PLAIN = "{% for m in messages %}{{ m.role }}: {{ m.content }}\n{% endfor %}"
+NO_SYSTEM = "{% for m in messages if m.role != 'system' %}{{ m.content }}\n{% endfor %}"
+STRICT = "{% if messages[0].role == 'system' %}{{ raise_exception('System role not supported') }}{% endif %}" + PLAIN
+ESCAPED = "{% for m in messages %}{{ m | tojson }}\n{% endfor %}"
+
+
+def chats(template=CHAT_TEMPLATE, **loss):
+    tokenizer = tiny_tokenizer()
+    tokenizer.chat_template = template
+    task = Task("talk", Goal.CHATS, (), "loss", "loss", {}, "", 512)
+    written = WrittenTexts(loss_tokens=LossTokens(**loss))
+    return make_task_format(
+        task,
+        tokenizer=tokenizer,
+        is_encoder_decoder=False,
+        max_length=512,
+        written=written,
+    )
+
+
+def example(*messages, **fields):
+    also = tuple((f"{name}:", value) for name, value in fields.items())
+    return Example((("messages:", json.dumps(messages)), *also), (), where=WHERE)
+
+
+@pytest.mark.parametrize(
+    "cell,message",
+    [
+        (None, "The chat in column 'c' is null in row 3"),
+        ("user: hi", "must be a list of messages.*--task_format instructions"),
+        ([], "has no message in row 3"),
+        (["hi"], "Message 1 in column 'c' of row 3.* is 'hi', but must be an object"),
+        (
+            [ASKED, {"role": "gpt", "content": "ho"}],
+            "Message 2 .* has the role 'gpt'. Known: system, .*gpt and bot are",
+        ),
+        ([{"content": "ho"}], "has the role None"),
+        ([{"role": "user"}], "has the content None, but it must be a text"),
+        ([{"role": "user", "content": [{"type": "image"}]}], "has the content .*image"),
+        ([ASKED, {"role": "assistant", "content": "  "}], "Message 2 .* is an answer without text"),
+        ([ASKED, {"role": "assistant", "content": None}], "has the content None"),
+    ],
+)
+def test_cells_that_are_no_chat_are_refused(cell, message):
+    with pytest.raises(DataError, match=message):
+        read_messages({"c": cell}, "c", where=WHERE)
+
+
+def test_from_and_value_are_role_and_content_and_calls_need_no_text():
+    cell = [{"from": "user", "value": "hi", "weight": None}, {"role": "assistant", "tool_calls": [{"a": 1}]}]
+    assert read_messages({"c": cell}, "c", where=WHERE) == [ASKED, {"role": "assistant", "tool_calls": [{"a": 1}]}]
+
+
+def test_a_tokenizer_without_a_template_is_refused():
+    with pytest.raises(ModelError, match="rows of talk are chats, but the model's tokenizer has no chat template"):
+        chats(None)
+
+
+def test_a_template_that_does_not_mark_the_assistant_is_refused():
+    with pytest.raises(DataError, match="does not mark what the assistant says .*generation"):
+        chats(PLAIN, assistant_only=True)
+
+
+def test_a_chat_that_the_template_refuses_is_named():
+    found = chats(STRICT)
+    with pytest.raises(
+        DataError, match="refuses row 3 of train.jsonl: System role not supported. Its roles .*system, us"
+    ):
+        found.encode([example({"role": "system", "content": "s"}, ASKED, ANSWERED)])
+
+
+def test_a_message_that_the_template_leaves_out_is_named():
+    with pytest.raises(DataError, match="leaves out message 1, of the role 'system', in row 3 of train.jsonl"):
+        chats(NO_SYSTEM).encode([example({"role": "system", "content": "secret"}, ASKED, ANSWERED)])
+
+
+def test_a_template_may_write_texts_in_another_way():
+    assert len(chats(ESCAPED).encode([example(ASKED, {"role": "assistant", "content": 'a "word"'})])) == 1
+
+
+def test_a_row_without_marked_tokens_is_named():
+    with pytest.raises(DataError, match="marks nothing in row 3 of train.jsonl as the assistant's"):
+        chats(assistant_only=True).encode([example(ASKED)])
+
+
+def test_tools_are_handed_to_the_template():
+    found = chats().encode([example(ASKED, ANSWERED, tools=json.dumps([{"name": "look_up"}]))])
+    assert chats().tokenizer.decode(found[0]["input_ids"]).startswith('[[{"name": "look_up"}]]')
+
+
+def test_the_question_is_asked_without_its_answer():
+    found = chats().answering()
+    with_answer = found.encode([example(ASKED, ANSWERED)])
+    assert found.tokenizer.decode(with_answer[0]["input_ids"]) == "<s>user\nhi</s>\n<s>assistant\n"
+    assert with_answer[0]["input_ids"] == found.encode([example(ASKED)])[0]["input_ids"]
+    with pytest.raises(DataError, match="Row 3 of train.jsonl has turns of the assistant alone"):
+        found.encode([example(ANSWERED)])
