@@ -67,12 +67,13 @@ class TaskTests:
         assert scores == {name: pytest.approx(METRICS[name].perfect, abs=tolerance) for name in task.metrics}
 
     def test_errors_are_kept_in_json_and_what_is_published_quotes_nothing(self, task):
+        tokenizer, is_text = tiny_tokenizer(), task.goal is Goal.TEXT
         task_format = make_task_format(
-            task, tokenizer=tiny_tokenizer(), is_encoder_decoder=False, max_length=task.max_length
+            task, tokenizer=tokenizer, is_encoder_decoder=is_text, max_length=task.max_length
         )
         examples = _mixed(task.splits["test"])
-        encoded = task_format.encode(examples)
-        gold = _numbers([row["labels"] for row in encoded], task.goal)
+        labels: list[Any] = [row["labels"] for row in task_format.encode(examples)]
+        gold = _read_back(labels, task.goal, tokenizer) if is_text else _numbers(labels, task.goal)
         for predictions in (gold, _mistaken(gold, task.goal)):
             errors = task_format.describe_errors(predictions, examples)
             assert read_as(ErrorReport, json.loads(json.dumps(asdict(errors)))) == errors
