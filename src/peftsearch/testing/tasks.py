@@ -51,7 +51,11 @@ class TaskTests:
         assert batch["input_ids"].shape == batch["attention_mask"].shape
         assert len(batch["labels"]) == len(encoded)
         labels: list[Any] = [row["labels"] for row in encoded]
-        gold = _read_back(labels, task.goal, tokenizer) if is_text else _gold(list(encoded), task.goal)
+        gold = (
+            _read_back(labels, task.goal, tokenizer)
+            if is_text
+            else _gold([encoded[i] for i in range(len(encoded))], task.goal)
+        )
         tolerance = _TOLERANCE[is_text and task.goal is Goal.REGRESSION]
         scores = task_format.score(gold, examples)
         assert scores == {name: pytest.approx(METRICS[name].perfect, abs=tolerance) for name in task.metrics}
