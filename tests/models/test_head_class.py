@@ -1,13 +1,21 @@
 """Which class makes a model for a task, and what is said where transformers has none."""
 
 import pytest
+import torch
 from text_families import tiny_config
-from transformers import AutoModel, AutoModelForCausalLM, AutoModelForSequenceClassification
+from transformers import (
+    AutoModel,
+    AutoModelForCausalLM,
+    AutoModelForQuestionAnswering,
+    AutoModelForSequenceClassification,
+)
 
 from peftsearch import plan
 from peftsearch.errors import ModelError
 from peftsearch.models.head_class import class_for_plan, class_for_task
-from peftsearch.models.load import load_model
+from peftsearch.models.load import load_model, load_task_model
+from peftsearch.task_head import TaskHead
+from peftsearch.testing.tiny_models import tiny_tokenizer
 
 
 def test_a_model_type_without_the_head_is_refused_by_the_name_of_the_class():
@@ -34,6 +42,22 @@ def test_the_next_token_is_learned_by_decoders_alone():
     assert class_for_task("mine", bert, "CAUSAL_LM") is AutoModelForCausalLM
     with pytest.raises(ModelError, match="'mine' is an encoder-decoder model"):
         class_for_task("mine", tiny_config("t5"), "CAUSAL_LM")
+
+
+def test_a_class_for_spans_that_finds_no_pretrained_weights_is_refused():
+    # LlamaForQuestionAnswering calls its backbone "transformer", all other classes of Llama "model".
+    with pytest.raises(ModelError, match="weights of the name 'transformer', but pretrained ones are called 'model'"):
+        class_for_task("mine", tiny_config("llama"), "QUESTION_ANS")
+    for model_type in ("bert", "mistral", "gpt2"):
+        assert class_for_task("mine", tiny_config(model_type), "QUESTION_ANS") is AutoModelForQuestionAnswering
+
+
+def test_a_head_that_was_trained_for_spans_is_kept(tmp_path):
+    model = AutoModelForQuestionAnswering.from_config(tiny_config("bert"))
+    model.save_pretrained(tmp_path)
+    tiny_tokenizer().save_pretrained(tmp_path)
+    loaded = load_task_model(str(tmp_path), TaskHead("QUESTION_ANS", 2, None, ("LABEL_0", "LABEL_1"))).model
+    torch.testing.assert_close(loaded.qa_outputs.weight, model.qa_outputs.weight)
 
 
 def test_a_plan_takes_the_class_of_tasks_or_the_bare_model():

@@ -3,6 +3,7 @@
 import logging
 import math
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import torch
@@ -166,7 +167,12 @@ def test_the_model_computes_the_mean_of_these_losses_and_micro_batches_add_up(ta
     from transformers import BertConfig, BertForQuestionAnswering
 
     torch.manual_seed(0)
-    sizes = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 16}
+    sizes: dict[str, Any] = {
+        "hidden_size": 16,
+        "num_hidden_layers": 1,
+        "num_attention_heads": 2,
+        "intermediate_size": 16,
+    }
     model = BertForQuestionAnswering(BertConfig(vocab_size=len(encoder_tokenizer), **sizes)).eval()
     batch = task_format.collate(list(task_format.encode([example((2, 4)), example((0, 1), context="xy")])))
     outputs = task_format.forward(model, batch)
@@ -177,7 +183,9 @@ def test_the_model_computes_the_mean_of_these_losses_and_micro_batches_add_up(ta
         for part in parts:
             loss = task_format.mean_loss(task_format.forward(model, part), part)
             (loss * num_items(part) / num_items(batch)).backward()
-        return model.qa_outputs.weight.grad.clone()
+        found = model.qa_outputs.weight.grad
+        assert found is not None
+        return found.clone()
 
     # Of 3 windows 1 and 2, so that a mean of means would be another one.
     torch.testing.assert_close(gradient(cut(batch, 2)), gradient([batch]))

@@ -2,6 +2,7 @@
 
 import math
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import torch
@@ -31,7 +32,12 @@ def task_format(encoder_tokenizer):
 @pytest.fixture
 def model(encoder_tokenizer):
     torch.manual_seed(0)
-    sizes = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 16}
+    sizes: dict[str, Any] = {
+        "hidden_size": 16,
+        "num_hidden_layers": 1,
+        "num_attention_heads": 2,
+        "intermediate_size": 16,
+    }
     config = BertConfig(
         vocab_size=len(encoder_tokenizer), num_labels=3, problem_type="multi_label_classification", **sizes
     )
@@ -68,7 +74,9 @@ def test_micro_batches_add_up_to_the_whole_batch(task_format, model):
         for part in parts:
             loss = task_format.mean_loss(task_format.forward(model, part), part)
             (loss * num_items(part) / num_items(batch)).backward()
-        return model.classifier.weight.grad.clone()
+        found = model.classifier.weight.grad
+        assert found is not None
+        return found.clone()
 
     # Of 3 rows 1 and 2, so that a mean of means would be another one.
     torch.testing.assert_close(gradient(cut(batch, 2)), gradient([batch]))

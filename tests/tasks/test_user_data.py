@@ -224,7 +224,7 @@ def test_whole_numbers_with_a_gap_stay_classes_in_parquet(tmp_path):
 def test_a_list_or_an_object_is_no_text_and_no_label(tmp_path, suffix, column, value, message):
     rows = [{**row, column: value} for row in _ROWS]
     with pytest.raises(DataError, match=f"{message} in row 1 of train.{suffix}: .*SearchTrainer"):
-        _load(_write(tmp_path, f"train.{suffix}", rows))
+        _load(_write(tmp_path, f"train.{suffix}", rows), task_format="texts")
 
 
 def test_texts_on_two_sides_of_a_split_are_counted(tmp_path, caplog):

@@ -71,12 +71,35 @@ def class_for_task(name: str, config: PretrainedConfig, task_type: str) -> Any:
             f"'{name}' cannot be taken for this task: {missing}. Take another model, or search this one in a Trainer "
             "of your own with SearchTrainer (docs/python.md)."
         )
+    if task_type == SPANS:
+        _check_names(name, config)
     return _OF_TASKS[task_type]
 
 
 def _reads_both_ways(config: PretrainedConfig) -> bool:
     """Whether a model is an encoder, which transformers also makes with a layer for the next token."""
     return _makes(AutoModelForMaskedLM, config) and not getattr(config, "is_decoder", False)
+
+
+def _check_names(name: str, config: PretrainedConfig) -> None:
+    """Refuse a class for spans that would not find the weights of a pretrained model, as Llama's, whose name differs.
+
+    Raises:
+        ModelError: naming both.
+    """
+    wanted, found = (_prefix(auto_class, config) for auto_class in (AutoModelForQuestionAnswering, AutoModel))
+    if wanted != found:
+        raise ModelError(
+            f"'{name}' cannot be taken for answers in a context: transformers' class for the model type "
+            f"'{config.model_type}' looks for weights of the name '{wanted}', but pretrained ones are called "
+            f"'{found}', so it would draw all of them at random. Take another model, such as an encoder."
+        )
+
+
+def _prefix(auto_class: Any, config: PretrainedConfig) -> str:
+    made = auto_class._model_mapping[type(config)]
+    # Funnel has two.
+    return (made[0] if isinstance(made, tuple) else made).base_model_prefix
 
 
 def class_for_plan(config: PretrainedConfig) -> Any:

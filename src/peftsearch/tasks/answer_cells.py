@@ -28,15 +28,20 @@ def read_answers(row: Row, column: str, context: str, *, where: str) -> tuple[Sp
         DataError: for another form, an empty answer, or one that does not stand at its place.
     """
     value = read_value(row, column, what="answers", where=where)
-    texts, starts = (value.get(TEXT), value.get(START)) if isinstance(value, dict) else (None, None)
-    are_lists = isinstance(texts, list | tuple) and isinstance(starts, list | tuple)
-    if not are_lists or len(texts) != len(starts):
+    texts, starts = (_list(value, key) for key in (TEXT, START))
+    if texts is None or starts is None or len(texts) != len(starts):
         raise DataError(
             f"The answers in column '{column}' are {show_cell(value)} in {where}, but must be an object with two "
             f"lists of the same length, '{TEXT}' and '{START}', as SQuAD has them. One answer can also stand in two "
             "columns, 'answer' and 'answer_start'."
         )
     return tuple(dict.fromkeys(_span(text, start, context, where) for text, start in zip(texts, starts)))
+
+
+def _list(value: object, key: str) -> Sequence | None:
+    """The list under a key; None where there is none."""
+    found = value.get(key) if isinstance(value, dict) else None
+    return found if isinstance(found, list | tuple) else None
 
 
 def read_answer(row: Row, columns: Sequence[str], context: str, *, where: str) -> tuple[Span, ...]:
