@@ -20,8 +20,8 @@ from peftsearch.tasks.token_scores import TokenScore
 
 logger = logging.getLogger(__name__)
 
-# Numbers in the logits of a pass, which bounds their memory to a gigabyte, and to three with their gradients.
-_MAX_LOGITS = 2**28
+# Numbers in the logits of a pass, which bounds their memory to half a gigabyte, and to three times that in training.
+_MAX_LOGITS = 2**27
 
 
 class LabelledTokens(NamedTuple):
