@@ -35,7 +35,7 @@ from peftsearch.tasks.encoded import EncodedSplit
 from peftsearch.tasks.format_entry import LossTokens, WrittenTexts
 from peftsearch.tasks.load import load_task
 from peftsearch.tasks.reading import TaskReading
-from peftsearch.tasks.task import Example, Task
+from peftsearch.tasks.task import Example, Goal, Task
 from peftsearch.tasks.task_format import TaskFormat, make_task_format
 from peftsearch.training.halving import candidate_rates, rate_of_search
 from peftsearch.training.settings import AUTO, TrainingSettings, planned_steps
@@ -306,7 +306,7 @@ class Experiment:
 
     def num_truncated_targets(self) -> dict[str, int]:
         """Name of each split -> its texts to write that were cut; none for tasks without them."""
-        if not self.task_format.max_new_tokens:
+        if self.task.goal is not Goal.TEXT:
             return {}
         return {name: split.encoded.num_truncated_targets for name, split in self._encoded_splits().items()}
 

@@ -32,6 +32,8 @@ def sample_texts(experiment: Experiment, saved: SavedModel, folder: Path, *, of:
     shown = test[:_SHOWN]
     read = [" ".join(text for _, text in example.fields) for example in shown]
     wanted = task_format.wanted_texts(shown)
+    if not wanted:
+        return None
     before = _write(saved.load_base(), experiment, shown)
     after = _write(saved.load(folder)[0], experiment, shown)
     rows = zip(read, wanted, before, after, strict=True)

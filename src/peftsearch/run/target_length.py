@@ -1,6 +1,7 @@
 """How long the texts are that the model of a run learns and writes."""
 
 from peftsearch.errors import DataError
+from peftsearch.task_head import CAUSAL_LM
 from peftsearch.tasks.target_limits import DEFAULT_MAX_TARGET_LENGTH, TargetLimits
 from peftsearch.tasks.task_format import TaskFormat
 from peftsearch.training.settings import TrainingSettings
@@ -23,7 +24,7 @@ def find_limits(settings: TrainingSettings, longest: int) -> TargetLimits:
         if asked > longest:
             raise DataError(f"training.{name} is {asked}, but the model takes at most {longest} tokens. Lower it.")
     length = settings.max_target_length or min(DEFAULT_MAX_TARGET_LENGTH, longest)
-    return TargetLimits(length, settings.max_new_tokens or length)
+    return TargetLimits(length, settings.max_new_tokens)
 
 
 def check_limits(settings: TrainingSettings, task_format: TaskFormat) -> None:
@@ -37,4 +38,9 @@ def check_limits(settings: TrainingSettings, task_format: TaskFormat) -> None:
         raise DataError(
             f"training.{given[0]} is {getattr(settings, given[0])}, but the task has no texts to write: its model "
             f"chooses among labels. Leave --training.{given[0]} out."
+        )
+    if settings.max_target_length and task_format.head.task_type == CAUSAL_LM:
+        raise DataError(
+            f"training.max_target_length is {settings.max_target_length}, but a decoder reads prompt and completion "
+            "as one row. Leave it out: --max_seq_length is the limit of both together."
         )

@@ -10,9 +10,6 @@ from peftsearch.tasks.encoded import EncodedDataset, pad_rows
 from peftsearch.tasks.language_model import LanguageModelFormat
 from peftsearch.tasks.task import Example
 
-# Tokens of a completion.
-MAX_NEW_TOKENS = 256
-
 
 @dataclass(eq=False)
 class CompletionFormat(LanguageModelFormat):
@@ -45,16 +42,17 @@ class CompletionFormat(LanguageModelFormat):
 
     def predict(self, model: nn.Module, batch: Mapping[str, Tensor]) -> list[str]:
         """Write on after each prompt, the likeliest token each time, until the model ends or the limit is met."""
-        return complete(model, batch, self.tokenizer)
+        return complete(model, batch, self.tokenizer, max_new_tokens=self.max_new_tokens)
 
 
-def complete(model: Any, batch: Mapping[str, Tensor], tokenizer: Any) -> list[str]:
+def complete(model: Any, batch: Mapping[str, Tensor], tokenizer: Any, *, max_new_tokens: int) -> list[str]:
     """Write on after prompts, the likeliest token each time.
 
     Args:
         model: of transformers, or peft's around one.
         batch: prompts, padded on the left.
         tokenizer: the model's.
+        max_new_tokens: of each text, as far as the model has positions.
 
     Returns:
         the text of each row after its prompt, without special tokens and the white space around it.
@@ -63,7 +61,7 @@ def complete(model: Any, batch: Mapping[str, Tensor], tokenizer: Any) -> list[st
     ids = model.generate(
         input_ids=batch["input_ids"],
         attention_mask=batch["attention_mask"],
-        max_new_tokens=_room(model, width),
+        max_new_tokens=_room(model, width, max_new_tokens),
         do_sample=False,
         num_beams=1,
         pad_token_id=tokenizer.pad_token_id,
@@ -71,7 +69,7 @@ def complete(model: Any, batch: Mapping[str, Tensor], tokenizer: Any) -> list[st
     return [text.strip() for text in tokenizer.batch_decode(ids[:, width:], skip_special_tokens=True)]
 
 
-def _room(model: Any, width: int) -> int:
+def _room(model: Any, width: int, wanted: int) -> int:
     """Tokens that may be written after so many, by the model's positions; at least one."""
     positions = getattr(model.config.get_text_config(), "max_position_embeddings", None)
-    return MAX_NEW_TOKENS if not positions or positions < 0 else max(1, min(MAX_NEW_TOKENS, positions - width))
+    return wanted if not positions or positions < 0 else max(1, min(wanted, positions - width))

@@ -12,14 +12,18 @@ from transformers import PreTrainedTokenizerBase
 from peftsearch.errors import DataError
 from peftsearch.task_head import CAUSAL_LM, TaskHead
 from peftsearch.tasks.encoded import IGNORED_LABEL, EncodedDataset, pad_inputs, pad_rows
-from peftsearch.tasks.metric_registry import score_task
+from peftsearch.tasks.metric_registry import score_task, score_texts
 from peftsearch.tasks.next_tokens import forward_at_labels, row_losses, score_rows
-from peftsearch.tasks.task import Example, Task
+from peftsearch.tasks.target_limits import DEFAULT_LIMITS, TargetLimits
+from peftsearch.tasks.task import Example, Goal, Task
 from peftsearch.tasks.task_format import TaskFormat
 from peftsearch.tasks.token_scores import TokenScore
+from peftsearch.tasks.wanted_text import wanted_text
 
 logger = logging.getLogger(__name__)
 
+# Tokens of a completion.
+MAX_NEW_TOKENS = 256
 # Numbers in the logits of a pass, which bounds their memory to half a gigabyte, and to three times that in training.
 _MAX_LOGITS = 2**27
 
@@ -64,6 +68,7 @@ class LanguageModelFormat(TaskFormat):
         max_length: tokens kept of a row.
         reader: makes tokens of examples.
         packs: whether training texts are joined and cut into rows of the limit, so that nothing is padded.
+        limits: of what the model writes.
     """
 
     task: Task
@@ -71,6 +76,7 @@ class LanguageModelFormat(TaskFormat):
     max_length: int
     reader: TokenReader
     packs: bool = False
+    limits: TargetLimits = DEFAULT_LIMITS
     num_truncated: int = field(default=0, init=False)
 
     @property
@@ -145,11 +151,26 @@ class LanguageModelFormat(TaskFormat):
         """Compute every metric of the task over all tokens that count."""
         return score_task(self.task, predictions, examples)
 
+    @property
+    def max_new_tokens(self) -> int:
+        """Tokens of a text that the model writes."""
+        return self.limits.max_new_tokens or MAX_NEW_TOKENS
+
+    def wanted_texts(self, examples: Sequence[Example]) -> list[str]:
+        """The completion or answer of each example; none for whole texts."""
+        if self.task.goal is Goal.LANGUAGE_MODEL:
+            return []
+        return [wanted_text(example, self.task.goal) for example in examples]
+
+    def score_texts(self, texts: Sequence[str], examples: Sequence[Example]) -> dict[str, float]:
+        """Compute the metrics of the task that read what a model writes."""
+        return score_texts(self.task, texts, [text.strip() for text in self.wanted_texts(examples)])
+
     def answering(self) -> TaskFormat:
         """The format whose predictions are what the model writes after each prompt."""
         from peftsearch.tasks.completions import CompletionFormat
 
-        return CompletionFormat(self.task, self.tokenizer, self.max_length, self.reader)
+        return CompletionFormat(self.task, self.tokenizer, self.max_length, self.reader, limits=self.limits)
 
     def passes(self, batch: Mapping[str, Tensor]) -> Iterator[dict[str, Tensor]]:
         """Cut a batch into rows whose logits are within a bound of memory, at least one row at a time."""

@@ -10,6 +10,7 @@ from peftsearch.tasks.quoting import quote
 from peftsearch.tasks.splits import shorten
 from peftsearch.tasks.tag_scheme import has_spans
 from peftsearch.tasks.task import NEXT_TOKENS, TEST, VALIDATION, Example, Goal
+from peftsearch.tasks.wanted_text import wanted_text
 
 logger = logging.getLogger(__name__)
 
@@ -88,7 +89,7 @@ def choose_metrics(
         _check_fit(METRICS[name], goal=goal, labels=labels, source=source)
         if METRICS[name].needs_every_class:
             _check_classes(METRICS[name], labels=labels, rows=rows, source=source)
-        if unread := _find_unread(name, rows):
+        if unread := _find_unread(name, rows, goal):
             raise DataError(
                 f"The metric '{name}' {_READ[name][1]}, but a target of {source} is '{quote(unread)}'. Take another "
                 f"of {', '.join(_DEFAULTS[Goal.TEXT])}."
@@ -96,18 +97,19 @@ def choose_metrics(
         if METRICS[name].num_classes == 2:
             logger.info("%s is that of the class '%s'; the other class is '%s'.", name, labels[1], labels[0])
     defined = [name for name in _DEFAULTS[goal] if not METRICS[name].needs_spans or has_spans(labels)]
-    unread = {name: text for name in defined if (text := _find_unread(name, rows))}
+    unread = {name: text for name in defined if (text := _find_unread(name, rows, goal))}
     for name, text in unread.items():
         logger.info("%s is left out: it %s, but a target of %s is '%s'.", name, _READ[name][1], source, quote(text))
     return tuple(dict.fromkeys((*asked, *(name for name in defined if name not in unread))))
 
 
-def _find_unread(name: str, rows: Mapping[str, Sequence[Example]]) -> str:
+def _find_unread(name: str, rows: Mapping[str, Sequence[Example]], goal: Goal) -> str:
     """The first held-out target that a metric of texts cannot read; "" if there is none."""
     if name not in _READ:
         return ""
     reads = _READ[name][0]
-    return next((row.text for split in (VALIDATION, TEST) for row in rows[split] if not reads(row.text)), "")
+    texts = (wanted_text(row, goal) for split in (VALIDATION, TEST) for row in rows[split])
+    return next((text for text in texts if not reads(text)), "")
 
 
 def _check_fit(metric: Metric, *, goal: Goal, labels: Sequence[str], source: str) -> None:

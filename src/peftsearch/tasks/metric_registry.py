@@ -10,8 +10,8 @@ from peftsearch.tasks.metrics import MetricInputs
 from peftsearch.tasks.task import NEXT_TOKENS, Example, Goal, Task
 
 _CLASSES, _NUMBERS, _ANSWERS, _TAGS = (Goal.CLASSIFICATION,), (Goal.REGRESSION,), (Goal.ANSWER,), (Goal.TAGS,)
-_TEXTS, _LABELS, _SPANS = (Goal.TEXT,), (Goal.LABELS,), (Goal.SPANS,)
-_TOKENS = (*NEXT_TOKENS, Goal.TEXT)
+_LABELS, _SPANS = (Goal.LABELS,), (Goal.SPANS,)
+_TOKENS, _WRITTEN = (*NEXT_TOKENS, Goal.TEXT), (Goal.TEXT, Goal.INSTRUCTIONS, Goal.CHATS)
 
 
 @dataclass(frozen=True)
@@ -164,10 +164,10 @@ METRICS: Mapping[str, Metric] = {
             lowest=1.0,
         ),
         Metric("next_token_accuracy", "next token accuracy", _TOKENS, _predicted(token_scores.next_token_accuracy)),
-        Metric("exact_text", "exact text", _TEXTS, _paired(generation_scores.exact_text), needs_texts=True),
-        Metric("final_number", "final number", _TEXTS, _paired(generation_scores.final_number), needs_texts=True),
-        Metric("rouge_l", "ROUGE-L", _TEXTS, _paired(generation_scores.rouge_l), needs_texts=True),
-        Metric("chrf", "chrF", _TEXTS, _paired(generation_scores.chrf), needs_texts=True),
+        Metric("exact_text", "exact text", _WRITTEN, _paired(generation_scores.exact_text), needs_texts=True),
+        Metric("final_number", "final number", _WRITTEN, _paired(generation_scores.final_number), needs_texts=True),
+        Metric("rouge_l", "ROUGE-L", _WRITTEN, _paired(generation_scores.rouge_l), needs_texts=True),
+        Metric("chrf", "chrF", _WRITTEN, _paired(generation_scores.chrf), needs_texts=True),
         Metric("label_micro_f1", "micro F1", _LABELS, _paired(label_set_scores.micro_f1)),
         Metric("label_macro_f1", "macro F1", _LABELS, _paired(label_set_scores.macro_f1)),
         Metric(
@@ -230,7 +230,7 @@ def score_task(task: Task, predictions: Sequence, examples: Sequence[Example]) -
     if task.goal is Goal.TAGS:
         gold = tag_scores.name_tags([example.tags for example in examples], task.labels)
         return measure(task.metrics, MetricInputs(tag_scores.name_tags(predictions, task.labels), gold))
-    if task.goal in (*NEXT_TOKENS, Goal.TEXT):
+    if task.goal in _TOKENS:
         names = [name for name in task.metrics if not METRICS[name].needs_texts]
         return measure(names, MetricInputs(predictions, [score.count for score in predictions]))
     targets, groups = [example.target for example in examples], [example.group for example in examples]

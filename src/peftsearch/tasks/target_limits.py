@@ -12,11 +12,11 @@ class TargetLimits:
 
     Args:
         max_length: tokens kept of a text that is learned, its end token included.
-        max_new_tokens: tokens of a text that the model writes.
+        max_new_tokens: tokens of a text that the model writes; 0 leaves them to the task format.
     """
 
     max_length: int = DEFAULT_MAX_TARGET_LENGTH
-    max_new_tokens: int = DEFAULT_MAX_TARGET_LENGTH
+    max_new_tokens: int = 0
 
 
 DEFAULT_LIMITS = TargetLimits()

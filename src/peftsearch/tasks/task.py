@@ -77,7 +77,7 @@ class Example:
 
     @property
     def text(self) -> str:
-        """The text to write; only for `Goal.TEXT`."""
+        """The text to write; only for `Goal.TEXT` and `Goal.INSTRUCTIONS`."""
         (text,) = self.answers
         return text
 

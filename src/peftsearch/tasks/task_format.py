@@ -38,6 +38,7 @@ class TaskFormat(ABC):
     the examples, and there is one prediction for each row.
 
     Args:
+        task: its goal, labels and metrics are used.
         tokenizer: the model's.
         max_length: tokens kept of a row.
         num_truncated: rows that were longer than the limit, over all calls of `encode`.
@@ -48,6 +49,7 @@ class TaskFormat(ABC):
         threshold: least probability that gives one of several labels; None for other tasks.
     """
 
+    task: Task
     tokenizer: PreTrainedTokenizerBase
     max_length: int
     num_truncated: int

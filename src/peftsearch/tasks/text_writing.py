@@ -55,7 +55,7 @@ class TextWritingFormat(TaskFormat):
     @property
     def max_new_tokens(self) -> int:
         """Tokens of a text that the model writes."""
-        return self.limits.max_new_tokens
+        return self.limits.max_new_tokens or self.limits.max_length
 
     def encode(self, examples: Sequence[Example]) -> EncodedDataset:
         """Tokenise sources and targets, one row an example."""

@@ -146,7 +146,7 @@ def score_written(
         examples: with their answers.
         batch_size: examples.
     """
-    if not task_format.max_new_tokens:
+    if not any(METRICS[name].needs_texts for name in task_format.task.metrics):
         return {}
     return task_format.score_texts(write(model, task_format, examples, batch_size=batch_size), examples)
 

@@ -129,7 +129,9 @@ def make(request: FormatRequest) -> "TaskFormat":
             "into the columns prompt and completion, or leave it out: then every token counts."
         )
     reader = Chats(request.tokenizer, loss.completion_only, loss.assistant_only)
-    return LanguageModelFormat(request.task, request.tokenizer, request.max_length, reader)
+    return LanguageModelFormat(
+        request.task, request.tokenizer, request.max_length, reader, limits=request.written.limits
+    )
 
 
 register_task_format(

@@ -74,7 +74,9 @@ def make(request: FormatRequest) -> "TaskFormat":
 
     refuse_misfits(request, _NAME)
     reader = PromptsWithCompletions(request.tokenizer, request.written.loss_tokens.completion_only)
-    return LanguageModelFormat(request.task, request.tokenizer, request.max_length, reader)
+    return LanguageModelFormat(
+        request.task, request.tokenizer, request.max_length, reader, limits=request.written.limits
+    )
 
 
 register_task_format(

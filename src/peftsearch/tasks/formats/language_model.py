@@ -66,7 +66,9 @@ def make(request: FormatRequest) -> "TaskFormat":
     refuse_misfits(request, _NAME)
     reader = WholeTexts(request.tokenizer)
     return LanguageModelFormat(
-        request.task, request.tokenizer, request.max_length, reader, request.written.loss_tokens.packing
+        *(request.task, request.tokenizer, request.max_length, reader),
+        packs=request.written.loss_tokens.packing,
+        limits=request.written.limits,
     )
 
 
