@@ -6,9 +6,8 @@ import re
 
 import pytest
 import torch
-import yaml
 from export_cases import disturb, source_on, tiny_source
-from peft import AdaLoraConfig, LoraConfig, PeftModel, get_peft_model
+from peft import AdaLoraConfig, PeftModel, get_peft_model
 from safetensors.torch import load_file
 
 from peftsearch.errors import ExportError, UnknownNameError
@@ -179,38 +178,6 @@ def test_merged_is_a_plain_checkpoint_with_the_same_outputs(family, kinds, tmp_p
 def test_merging_is_refused_with_a_reason_for_each_site(tmp_path):
     with pytest.raises(ExportError, match=r"bitfit \(.*no bias.*SelfAttention.*serial_adapter \(a non-linear"):
         write_export(tiny_source("t5", "bitfit", "serial_adapter"), "merged", tmp_path / "merged")
-
-
-@pytest.mark.parametrize("kinds", [("lora",), ("lora", "lnfit")])
-def test_axolotl_would_attach_the_same_structure(kinds, tmp_path):
-    source = tiny_source("llama", *kinds)
-    write_export(source, "axolotl", tmp_path / "out")
-    cfg = yaml.safe_load((tmp_path / "out" / "axolotl.yaml").read_text())
-    # As axolotl's loaders/adapter.py makes its LoraConfig.
-    config = LoraConfig(
-        r=cfg["lora_r"],
-        lora_alpha=cfg["lora_alpha"],
-        target_modules=cfg["lora_target_modules"],
-        lora_dropout=cfg["lora_dropout"],
-        modules_to_save=cfg.get("lora_modules_to_save") or None,
-        rank_pattern=cfg["lora_rank_pattern"],
-        alpha_pattern=cfg["lora_alpha_pattern"],
-    )
-    attached = get_peft_model(source.load_base(), config)
-    trained = {n: p.numel() for n, p in attached.named_parameters() if p.requires_grad}
-    ours = {path: layer.modules_of("default") for path, layer in source.layers()}
-    assert sum(trained.values()) == sum(
-        p.numel() for kinds in ours.values() for m in kinds.values() for p in m.parameters()
-    )
-    for path, modules in ours.items():
-        if "lora" in modules:
-            layer = attached.base_model.model.get_submodule(path)
-            assert layer.r["default"] == len(modules["lora"].A) and layer.scaling["default"] == 1
-
-
-def test_axolotl_is_refused_where_it_would_train_something_else(tmp_path):
-    with pytest.raises(ExportError, match="axolotl would train both weight and bias"):
-        write_export(tiny_source("bert", "lora", "lnfit"), "axolotl", tmp_path / "out")
 
 
 def test_adapterhub_files_hold_folded_bottlenecks_and_padded_lora(tmp_path):

@@ -8,6 +8,7 @@ from peft import PeftModel
 from torch import nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from peftsearch.exports.recorded_training import RecordedTraining
 from peftsearch.modules.adapted_layer import AdaptedLayer
 
 
@@ -20,12 +21,14 @@ class Source:
         model: a `PeftModel` with one adapter, or the model itself after full fine-tuning; in float32 on the CPU.
         load_base: loads the pretrained model again, with a task head of the right size.
         load_tokenizer: loads its tokenizer; returns None if there is none.
+        load_training: reads how the run trained a language model; returns None for an adapter alone.
     """
 
     name: str
     model: nn.Module
     load_base: Callable[[], PreTrainedModel]
     load_tokenizer: Callable[[], PreTrainedTokenizerBase | None]
+    load_training: Callable[[], RecordedTraining | None] = lambda: None
 
     @property
     def has_adapter(self) -> bool:

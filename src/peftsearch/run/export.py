@@ -1,5 +1,6 @@
 """`peftsearch export`: write a run's result or an adapter in another tool's format."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,7 @@ from peftsearch.models.load import load_as, load_tokenizer, sketch_model
 from peftsearch.modules.adapter_config import PeftSearchConfig
 from peftsearch.modules.saved_adapter import load_adapter, read_adapter_config
 from peftsearch.run.recipe import MODEL
+from peftsearch.run.recorded_training import read_training
 from peftsearch.run.saved_model import SavedModel
 
 # peft's name of a task -> how transformers loads a model for it.
@@ -98,7 +100,8 @@ def _check_lora(saved: SavedModel, folder: Path) -> None:
 def open_source(run: Path, *, model: str = "") -> Source:
     """Load what is to be exported; arguments and errors as in `run_export`."""
     if (run / "results.json").is_file():
-        return source_of(SavedModel.read(run, model=model), run)
+        found = source_of(SavedModel.read(run, model=model), run)
+        return replace(found, load_training=lambda: read_training(run))
     if (run / "adapter_config.json").is_file():
         return _source_of_adapter(run, model)
     raise RunFolderError(

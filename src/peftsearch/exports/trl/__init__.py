@@ -1,0 +1,1 @@
+"""The script that trains a found configuration with TRL."""
