@@ -1,4 +1,4 @@
-"""Export from MiniLM, a tiny T5 and a tiny Llama, and load the results in environments without peftsearch.
+"""Export from tiny models and MiniLM, and load or train the results in environments without peftsearch.
 
 `make test-exports` runs it. The environments stay in build/exports for the next time; `make clean` removes them.
 """
@@ -15,22 +15,52 @@ import torch
 import transformers
 from export_cases import source_on, spread
 from safetensors.torch import save_file
+from trained_models import language_source, recorded, trained_shapes, uniform_source, write_rows
 
+from peftsearch.exports.recorded_training import Rows
 from peftsearch.exports.source import Source
 from peftsearch.exports.writing import write_export
 from peftsearch.models.discover import find_sites
 from peftsearch.models.load import load_model
 from peftsearch.space import Role
-from peftsearch.testing.tiny_models import CONFIGS, build
+from peftsearch.testing.tiny_models import CONFIGS, build, save_tiny_language_model
 
 ROOT = Path(__file__).parents[2]
 BUILD = ROOT / "build" / "exports"
-CASES = BUILD / "cases"
-LOADER = Path(__file__).with_name("load_exports.py")
-IN_PEFT, IN_ADAPTERS = ("lora", "servable", "merged", "axolotl"), ("adapters",)
+CASES, TRAINED = BUILD / "cases", BUILD / "trained"
+LOADER, TRAINER = (Path(__file__).with_name(name) for name in ("load_exports.py", "train_exports.py"))
+IN_PEFT, IN_ADAPTERS = ("lora", "servable", "merged"), ("adapters",)
+CONSTRAINED = ["-c", str(ROOT / "constraints.txt")]
 ENVIRONMENTS = {
-    "peft": (["-c", str(ROOT / "constraints.txt"), "transformers", "peft", "safetensors", "pyyaml"], IN_PEFT),
+    "peft": ([*CONSTRAINED, "transformers", "peft", "safetensors"], IN_PEFT),
     "adapters": (["adapters==1.3.0"], IN_ADAPTERS),
+}
+# What a tool needs for what is checked; the tools themselves are installed without all else that they name, which is
+# made for GPUs.
+TOOLS = {
+    "trl": ([*CONSTRAINED, "transformers", "peft", "datasets", "pandas", "trl"], []),
+    "axolotl": (
+        [
+            *("transformers==5.16.1", "peft==0.20.0", "accelerate==1.13.0", "datasets==4.8.4", "pydantic==2.12.5"),
+            *("addict", "art", "backoff", "colorama", "distro", "fire", "numba", "posthog==6.7.11", "python-dotenv"),
+            *("requests", "termcolor"),
+        ],
+        ["axolotl==0.19.0", "trl==1.9.0", "bitsandbytes==0.50.2"],
+    ),
+    "llamafactory": (
+        [
+            *("transformers==5.6.0", "peft==0.18.1", "accelerate==1.11.0", "datasets==4.0.0", "gradio==5.50.0"),
+            *("av==16.0.0", "einops", "fire", "matplotlib", "omegaconf", "pandas", "scipy", "sentencepiece"),
+            *("sse-starlette", "termcolor", "tiktoken", "tyro<0.9", "uvicorn", "fastapi"),
+        ],
+        ["llamafactory==0.9.5", "trl==0.24.0", "torchdata==0.11.0", "torchaudio"],
+    ),
+}
+# The forms of rows that each tool reads.
+READ = {
+    "trl": tuple(Rows),
+    "axolotl": (Rows.TEXT, Rows.PAIR, Rows.CHAT),
+    "llamafactory": (Rows.TEXT, Rows.CHAT),
 }
 ATTENTION = {Role.QUERY, Role.KEY, Role.VALUE, Role.CROSS_QUERY, Role.CROSS_VALUE}
 NUM_LABELS = 3
@@ -85,11 +115,27 @@ def write_case(family: str, folder: Path, name: str, structure: Structure) -> No
         inputs = make_inputs(source)
         with torch.no_grad():
             logits = source.model.eval()(**inputs).logits
-        ranks = {p: len(m["lora"].A) for p, layer in source.layers() if "lora" in (m := layer.modules_of("default"))}
         write_export(source, entry, case / entry)
     save_file(inputs | {"logits": logits.contiguous()}, case / "tensors.safetensors")
     num_labels = None if family == "t5" else NUM_LABELS
-    (case / "case.json").write_text(json.dumps({"base": str(folder), "num_labels": num_labels, "ranks": ranks}))
+    (case / "case.json").write_text(json.dumps({"base": str(folder), "num_labels": num_labels}))
+
+
+def write_trainings() -> None:
+    """What was found on a tiny language model, for each tool that trains it."""
+    base = save_tiny_language_model("llama", BUILD / "bases" / "language_model")
+    for tool, rows in ((tool, rows) for tool, forms in READ.items() for rows in forms):
+        folder = TRAINED / rows.name.lower()
+        train, validation = (write_rows(rows, folder / f"{name}.jsonl") for name in ("train", "validation"))
+        training = recorded(rows, train, validation, assistant_only=rows is Rows.CHAT)
+        one_rank = tool == "llamafactory"
+        source = (
+            uniform_source(base, 2, training, "lnfit")
+            if one_rank
+            else language_source(base, ("lora", "lnfit"), training)
+        )
+        write_export(source, tool, folder / tool)
+        (folder / tool / "case.json").write_text(json.dumps(trained_shapes(source)))
 
 
 def make_inputs(source: Source) -> dict[str, torch.Tensor]:
@@ -101,7 +147,7 @@ def make_inputs(source: Source) -> dict[str, torch.Tensor]:
     return inputs | ({"decoder_input_ids": ids[:, :4].clone()} if config.is_encoder_decoder else {})
 
 
-def make_environment(name: str, packages: list[str]) -> Path:
+def make_environment(name: str, packages: list[str], alone: list[str] | None = None) -> Path:
     """A virtual environment; torch comes first, whose pinned version has a small CPU build."""
     folder = BUILD / f"{name}-environment"
     python = folder / "bin" / "python"
@@ -110,6 +156,8 @@ def make_environment(name: str, packages: list[str]) -> Path:
         install = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
         subprocess.run([*install, "torch==2.13.0"], check=True)
         subprocess.run([*install, *packages], check=True)
+        if alone:
+            subprocess.run([*install, "--no-deps", *alone], check=True)
         (folder / "installed").touch()
     return python
 
@@ -117,7 +165,9 @@ def make_environment(name: str, packages: list[str]) -> Path:
 def main() -> None:
     transformers.logging.set_verbosity_error()
     transformers.logging.disable_progress_bar()
-    shutil.rmtree(CASES, ignore_errors=True)
+    for folder in (CASES, TRAINED):
+        shutil.rmtree(folder, ignore_errors=True)
+    write_trainings()
     for family, folder in save_bases().items():
         for name, structure in structures(family).items():
             write_case(family, folder, name, structure)
@@ -125,6 +175,9 @@ def main() -> None:
     for name, (packages, formats) in ENVIRONMENTS.items():
         python = make_environment(name, packages)
         subprocess.run([str(python), "-W", "ignore", str(LOADER), str(CASES), *formats], check=True, env=clean)
+    for name, (packages, alone) in TOOLS.items():
+        python = make_environment(name, packages, alone)
+        subprocess.run([str(python), "-W", "ignore", str(TRAINER), name, str(TRAINED)], check=True, env=clean)
 
 
 if __name__ == "__main__":

@@ -65,27 +65,6 @@ def check_outputs(case: dict, folder: Path, inputs: dict, expected: torch.Tensor
     return f"outputs within {difference:.1e}"
 
 
-def check_axolotl(case: dict, folder: Path) -> str:
-    """Attach what axolotl would (its loaders/adapter.py), and compare each module's rank."""
-    import yaml
-    from peft import LoraConfig, get_peft_model
-
-    cfg = yaml.safe_load((folder / "axolotl.yaml").read_text())
-    config = LoraConfig(
-        r=cfg["lora_r"],
-        lora_alpha=cfg["lora_alpha"],
-        target_modules=cfg["lora_target_modules"],
-        lora_dropout=cfg["lora_dropout"],
-        fan_in_fan_out=cfg["lora_fan_in_fan_out"],
-        rank_pattern=cfg.get("lora_rank_pattern") or {},
-        alpha_pattern=cfg.get("lora_alpha_pattern") or {},
-    )
-    model = get_peft_model(base(case), config).base_model.model
-    ranks = {name: layer.r["default"] for name, layer in model.named_modules() if hasattr(layer, "lora_A")}
-    assert ranks == case["ranks"], f"{folder}: axolotl would attach {ranks}"
-    return f"{len(ranks)} modules with the same ranks"
-
-
 def main() -> None:
     assert importlib.util.find_spec("peftsearch") is None, "peftsearch is installed here"
     root, formats = Path(sys.argv[1]), sys.argv[2:]
@@ -100,8 +79,7 @@ def main() -> None:
         expected = tensors.pop("logits")
         for name in (n for n in formats if (path.parent / n).is_dir()):
             folder = path.parent / name
-            said = check_axolotl(case, folder) if name == "axolotl" else check_outputs(case, folder, tensors, expected)
-            print(f"{path.parent.name:28} {name:9} {said}")
+            print(f"{path.parent.name:28} {name:9} {check_outputs(case, folder, tensors, expected)}")
 
 
 if __name__ == "__main__":
