@@ -43,7 +43,7 @@ TOOLS = {
         [
             *("transformers==5.16.1", "peft==0.20.0", "accelerate==1.13.0", "datasets==4.8.4", "pydantic==2.12.5"),
             *("addict", "art", "backoff", "colorama", "distro", "fire", "numba", "posthog==6.7.11", "python-dotenv"),
-            *("requests", "termcolor"),
+            *("pillow", "requests", "termcolor"),
         ],
         ["axolotl==0.19.0", "trl==1.9.0", "bitsandbytes==0.50.2"],
     ),
