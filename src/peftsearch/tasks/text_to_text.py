@@ -16,7 +16,7 @@ from transformers.modeling_outputs import BaseModelOutput
 from peftsearch.errors import DataError
 from peftsearch.task_head import TEXT_TO_TEXT, TaskHead
 from peftsearch.tasks.cells import as_number
-from peftsearch.tasks.classification import class_probabilities
+from peftsearch.tasks.class_losses import class_probabilities
 from peftsearch.tasks.encoded import IGNORED_LABEL, EncodedDataset, pad_inputs, pad_rows, tokenise
 from peftsearch.tasks.metric_registry import score_task
 from peftsearch.tasks.task import TRAIN, Example, Goal, Task
