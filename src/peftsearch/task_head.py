@@ -2,9 +2,19 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 
 # Names of tasks as peft has them.
 SEQUENCE, TOKENS, TEXT_TO_TEXT = "SEQ_CLS", "TOKEN_CLS", "SEQ_2_SEQ_LM"
+# One class a picture, for which peft has no name.
+PICTURE = "IMAGE_CLS"
+
+
+class Medium(StrEnum):
+    """What a model reads: texts through a tokenizer, or pictures through an image processor."""
+
+    TEXTS = "texts"
+    PICTURES = "pictures"
 
 
 @dataclass(frozen=True)
@@ -13,7 +23,8 @@ class TaskHead:
 
     Args:
         task_type: as peft names the task: "SEQ_CLS" for one class or number a text, "TOKEN_CLS" for one class a token,
-            "SEQ_2_SEQ_LM" for text to text, which has no head of its own.
+            "SEQ_2_SEQ_LM" for text to text, which has no head of its own; "IMAGE_CLS" for one class a picture, which
+            peft has no name for.
         num_labels: outputs of the head; None without one.
         problem_type: of the model's configuration; None leaves the choice to the model.
         labels: names of the classes, for the configuration (id2label); empty for those of transformers.
@@ -23,6 +34,16 @@ class TaskHead:
     num_labels: int | None = None
     problem_type: str | None = None
     labels: tuple[str, ...] = ()
+
+    @property
+    def medium(self) -> Medium:
+        """What the model reads."""
+        return Medium.PICTURES if self.task_type == PICTURE else Medium.TEXTS
+
+    @property
+    def peft_task(self) -> str | None:
+        """The task for peft's configuration; None where peft has no name for it."""
+        return None if self.task_type == PICTURE else self.task_type
 
     @classmethod
     def of_labels(

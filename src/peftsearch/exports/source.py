@@ -1,4 +1,4 @@
-"""The source of an export: a trained model, and functions that load its base model and tokenizer."""
+"""The source of an export: a trained model, and functions that load its base model and its tokenizer or image processor."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -6,7 +6,7 @@ from typing import cast
 
 from peft import PeftModel
 from torch import nn
-from transformers import PreTrainedModel, PreTrainedTokenizerBase
+from transformers import BaseImageProcessor, PreTrainedModel, PreTrainedTokenizerBase
 
 from peftsearch.modules.adapted_layer import AdaptedLayer
 
@@ -19,13 +19,14 @@ class Source:
         name: name of the pretrained model, as the user gave it.
         model: a `PeftModel` with one adapter, or the model itself after full fine-tuning; in float32 on the CPU.
         load_base: loads the pretrained model again, with a task head of the right size.
-        load_tokenizer: loads its tokenizer; returns None if there is none.
+        load_tokenizer: loads its tokenizer, or its image processor if it reads pictures; returns None if there is
+            none.
     """
 
     name: str
     model: nn.Module
     load_base: Callable[[], PreTrainedModel]
-    load_tokenizer: Callable[[], PreTrainedTokenizerBase | None]
+    load_tokenizer: Callable[[], PreTrainedTokenizerBase | BaseImageProcessor | None]
 
     @property
     def has_adapter(self) -> bool:

@@ -15,7 +15,6 @@ from transformers import (
     AutoModelForSequenceClassification,
     AutoModelForTokenClassification,
     PreTrainedModel,
-    PreTrainedTokenizerBase,
 )
 
 from peftsearch.errors import ExportError, ModelError, RunFolderError
@@ -23,11 +22,12 @@ from peftsearch.exports.export_format import FORMATS
 from peftsearch.exports.lora.form import check_lora
 from peftsearch.exports.source import Source
 from peftsearch.exports.writing import Export, check_target, write_export
-from peftsearch.models.load import load_as, load_tokenizer, sketch_model
+from peftsearch.models.load import Processor, load_as, load_processor, sketch_model
 from peftsearch.modules.adapter_config import PeftSearchConfig
 from peftsearch.modules.saved_adapter import load_adapter, read_adapter_config
 from peftsearch.run.recipe import MODEL
 from peftsearch.run.saved_model import SavedModel
+from peftsearch.task_head import Medium
 
 # peft's name of a task -> how transformers loads a model for it.
 _AUTO_CLASSES = {
@@ -112,7 +112,7 @@ def source_of(saved: SavedModel, folder: Path) -> Source:
 
 
 def _make_source(saved: SavedModel, model: nn.Module) -> Source:
-    return Source(saved.model, model, load_base=saved.load_base, load_tokenizer=lambda: _tokenizer(saved.model))
+    return Source(saved.model, model, load_base=saved.load_base, load_tokenizer=lambda: _processor(saved.model, saved.head.medium))
 
 
 def _source_of_adapter(folder: Path, model: str) -> Source:
@@ -125,14 +125,20 @@ def _source_of_adapter(folder: Path, model: str) -> Source:
         )
     name = model or config.get("base_model_name_or_path") or ""
     auto_class = _class_for(config)
-    options = {"num_labels": _num_labels(folder, config)} if auto_class in _WITH_LABELS else {}
+    has_labels = auto_class in _WITH_LABELS or _is_of_pictures(auto_class)
+    options = {"num_labels": _num_labels(folder, config), "ignore_mismatched_sizes": True} if has_labels else {}
 
     def load() -> PreTrainedModel:
         return load_as(auto_class, name, **options)
 
+    medium = Medium.PICTURES if _is_of_pictures(auto_class) else Medium.TEXTS
     return Source(
-        name, load_adapter(load(), folder, name=name), load_base=load, load_tokenizer=lambda: _tokenizer(name)
+        name, load_adapter(load(), folder, name=name), load_base=load, load_tokenizer=lambda: _processor(name, medium)
     )
+
+
+def _is_of_pictures(auto_class: Any) -> bool:
+    return auto_class.__name__.endswith("ForImageClassification")
 
 
 def _class_for(config: dict[str, Any]) -> Any:
@@ -155,8 +161,8 @@ def _num_labels(folder: Path, config: dict[str, Any]) -> int:
     return min((shape[0] for shape in shapes if len(shape) == 2), default=2)
 
 
-def _tokenizer(name: str) -> PreTrainedTokenizerBase | None:
+def _processor(name: str, medium: Medium) -> Processor | None:
     try:
-        return load_tokenizer(name)
+        return load_processor(name, medium)
     except ModelError:
         return None

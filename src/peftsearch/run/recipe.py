@@ -165,7 +165,7 @@ class AdaLora(Recipe):
             schedule=schedule,
             settings=self.settings,
             head=loaded.head,
-            task_type=experiment.task_format.head.task_type,
+            task_type=experiment.task_format.head.peft_task,
         )
         return Attached(model, (AllocateRanks(schedule, model),), schedule.select_after_step)
 

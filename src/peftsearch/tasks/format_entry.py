@@ -5,9 +5,11 @@ Torch is not imported here, so that `peftsearch list task_formats` is quick.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from peftsearch.registry import Registry
+from peftsearch.task_head import Medium
 from peftsearch.tasks.reading import Fields, TaskReading
 from peftsearch.tasks.tables import Row, Table
 from peftsearch.tasks.task import Example, Goal, Task, TaskRequest
@@ -26,9 +28,9 @@ class FormatRequest:
 
     Args:
         task: its goal, labels and metrics are used.
-        tokenizer: the model's.
+        tokenizer: the model's; for pictures its image processor.
         is_encoder_decoder: as the model's configuration says.
-        max_length: tokens kept of a row.
+        max_length: tokens kept of a row; 0 for pictures.
         class_weights: of each class in the loss; empty where all examples count alike.
     """
 
@@ -46,7 +48,7 @@ class TaskFormatEntry:
     Args:
         name: for `--task_format`.
         description: one line for `peftsearch list task_formats`.
-        goals: of the tasks that it reads; no two formats share one.
+        goals: of the tasks that it reads where they name no format; no two formats share one.
         recognise: says by which mark the user's tables are of this format, in words after "since"; "" if they are not.
         load: makes a task of the user's tables, which it is given with the data's name.
         make: makes the converter of examples for a kind of model; it raises `DataError` for one that does not fit.
@@ -54,6 +56,9 @@ class TaskFormatEntry:
             label and its column, and the row in words for errors.
         answer_columns: names the columns that predictions add to a row.
         answer: makes these columns of a prediction for an example.
+        medium: what the model reads.
+        in_folder: gives a row as `read_fields` takes it, in which paths count from the working directory; it is given
+            the pairs too, and the folder from which the row's paths count.
     """
 
     name: str
@@ -65,6 +70,8 @@ class TaskFormatEntry:
     read_fields: Callable[[Row, Sequence[tuple[str, str]], str], Fields]
     answer_columns: Callable[[TaskReading], tuple[str, ...]]
     answer: Callable[[Any, Example, TaskReading], dict[str, Any]]
+    medium: Medium = Medium.TEXTS
+    in_folder: Callable[[Row, Sequence[tuple[str, str]], Path], Row] = lambda row, columns, folder: row
 
 
 TASK_FORMATS: Registry[TaskFormatEntry] = Registry(
@@ -84,6 +91,11 @@ def register_task_format(entry: TaskFormatEntry) -> TaskFormatEntry:
 def format_of_goal(goal: Goal) -> TaskFormatEntry:
     """The format that reads tasks with a goal."""
     return next(TASK_FORMATS[name] for name in TASK_FORMATS if goal in TASK_FORMATS[name].goals)
+
+
+def format_of(task: Task | TaskReading) -> TaskFormatEntry:
+    """The format that reads the rows of a task: the one that it names, or that of its goal."""
+    return TASK_FORMATS[task.task_format] if task.task_format else format_of_goal(Goal(task.goal))
 
 
 def choose_format(tables: Sequence[Table], request: TaskRequest) -> tuple[TaskFormatEntry, str]:

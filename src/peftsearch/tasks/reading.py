@@ -19,6 +19,7 @@ class TaskReading:
         prefix: first words of the source of a text-to-text model; may be empty.
         max_length: tokens kept of a row.
         numbers: that a text-to-text model of a regression chooses among; empty for others.
+        task_format: that reads the rows; empty for the one of the goal.
     """
 
     goal: str
@@ -27,6 +28,7 @@ class TaskReading:
     prefix: str
     max_length: int
     numbers: tuple[float, ...] = ()
+    task_format: str = ""
 
     @classmethod
     def of(cls, task: Task, *, max_length: int, choices: tuple[str, ...]) -> "TaskReading":
@@ -41,7 +43,7 @@ class TaskReading:
         numbers = tuple(map(float, choices)) if task.goal is Goal.REGRESSION else ()
         labels = tuple(label for label, _ in first.fields)
         fields = labels[:1] if task.goal is Goal.TAGS else labels
-        return cls(task.goal.value, fields, task.labels, task.prefix, max_length, numbers)
+        return cls(task.goal.value, fields, task.labels, task.prefix, max_length, numbers, task.task_format)
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -56,7 +58,18 @@ class TaskReading:
         """
         numbers = tuple(Example((), number) for number in self.numbers)
         splits = {TRAIN: numbers, VALIDATION: (), TEST: ()}
-        return Task(name, Goal(self.goal), self.labels, "", "", splits, "none", self.max_length, prefix=self.prefix)
+        return Task(
+            name,
+            Goal(self.goal),
+            self.labels,
+            "",
+            "",
+            splits,
+            "none",
+            self.max_length,
+            prefix=self.prefix,
+            task_format=self.task_format,
+        )
 
     def example(self, fields: Fields) -> Example:
         """An example without a label.

@@ -37,12 +37,15 @@ class Example:
         group: name of the group that is scored together, such as all answers to one MultiRC question, or that stays in
             one split.
         candidates: answers to choose from; only for `Goal.ANSWER`.
+        content: SHA-256 of the file that a field names, by which the example is known wherever it lies; empty where
+            the fields say all.
     """
 
     fields: tuple[tuple[str, str], ...]
     target: Target
     group: str = ""
     candidates: tuple[str, ...] = ()
+    content: str = ""
 
     @property
     def number(self) -> int | float:
@@ -86,6 +89,7 @@ class Task:
         prefix: first words of the text-to-text source, such as "cola"; may be empty.
         other_metrics: further metrics to report.
         seed: of the splits.
+        task_format: that reads its rows; empty for the one of its goal.
     """
 
     name: str
@@ -100,6 +104,7 @@ class Task:
     prefix: str = ""
     other_metrics: tuple[str, ...] = ()
     seed: int = 0
+    task_format: str = ""
 
     @property
     def metrics(self) -> tuple[str, ...]:
@@ -123,9 +128,10 @@ class TaskRequest:
 
     Args:
         task: a registered task such as "glue/rte"; not together with `data`.
-        data: "train.csv[,validation.csv[,test.csv]]" (csv, tsv, json, jsonl, parquet, conll; also .gz) or a Hugging
-            Face hub id.
-        text: comma-separated text columns of user data; by default "text", or "tokens" for lists of words.
+        data: "train.csv[,validation.csv[,test.csv]]" (csv, tsv, json, jsonl, parquet, conll; also .gz), a folder of
+            pictures, or a Hugging Face hub id.
+        text: comma-separated text columns of user data; by default "text", "tokens" for lists of words, or "image" or
+            "path" for pictures.
         label: label column of user data; by default "label", or "tags" for lists of words.
         task_format: of user data, see `peftsearch list task_formats`; "auto" recognises it by the columns.
         metric: of user data, the metric that selects; further ones, after commas, are reported. By default accuracy
@@ -162,6 +168,6 @@ class TaskRequest:
 def _fingerprint(examples: Sequence[Example]) -> str:
     digest = hashlib.sha256()
     for example in examples:
-        row = [example.fields, example.target, example.group, example.candidates]
+        row = [example.content or example.fields, example.target, example.group, example.candidates]
         digest.update(json.dumps(row, ensure_ascii=False).encode("utf-8", "surrogatepass") + b"\n")
     return digest.hexdigest()

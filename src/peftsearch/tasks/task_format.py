@@ -5,12 +5,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from torch import Tensor, nn
-from transformers import PreTrainedTokenizerBase
+from transformers import BaseImageProcessor, PreTrainedModel, PreTrainedTokenizerBase
 
-from peftsearch.errors import DataError
-from peftsearch.task_head import TaskHead
+from peftsearch.errors import DataError, ModelError
+from peftsearch.task_head import Medium, TaskHead
 from peftsearch.tasks.encoded import EncodedDataset
-from peftsearch.tasks.format_entry import FormatRequest, format_of_goal
+from peftsearch.tasks.format_entry import FormatRequest, format_of
 from peftsearch.tasks.target_scale import AS_GIVEN, TargetScale
 from peftsearch.tasks.task import Example, Task
 
@@ -49,13 +49,35 @@ class TaskFormat(ABC):
     def encode(self, examples: Sequence[Example]) -> EncodedDataset:
         """Tokenise examples, and warn of how many rows were truncated."""
 
+    def check_model(self, model: PreTrainedModel, name: str) -> None:
+        """Refuse a model that does not take what the format encodes: a tokenizer with more tokens than embeddings.
+
+        Args:
+            model: with or without weights.
+            name: of the model, for messages.
+
+        Raises:
+            ModelError: if it does not.
+        """
+        tokens = len(self.tokenizer)
+        try:
+            embeddings = model.get_input_embeddings()
+        except NotImplementedError:  # CANINE's: it hashes any character.
+            return
+        rows = getattr(embeddings, "num_embeddings", tokens)
+        if tokens > rows:
+            raise ModelError(
+                f"The tokenizer of '{name}' has {tokens:,} tokens, but the model has embeddings for {rows:,}. "
+                "Call model.resize_token_embeddings(len(tokenizer)) and save both, or take the model's own tokenizer."
+            )
+
     @abstractmethod
     def collate(self, features: Sequence[Mapping[str, Any]]) -> dict[str, Tensor]:
         """Make a padded batch of items of an `EncodedDataset`.
 
         Returns:
-            token columns (batch, tokens) and "labels": (batch,), (batch, tokens) for tags, or (batch, target tokens)
-            for text-to-text.
+            token columns (batch, tokens), or "pixel_values" (batch, channels, height, width), and "labels": (batch,),
+            (batch, tokens) for tags, or (batch, target tokens) for text-to-text.
         """
 
     @abstractmethod
@@ -132,7 +154,7 @@ class TaskFormat(ABC):
 def make_task_format(
     task: Task,
     *,
-    tokenizer: PreTrainedTokenizerBase,
+    tokenizer: PreTrainedTokenizerBase | BaseImageProcessor,
     is_encoder_decoder: bool,
     max_length: int,
     class_weights: tuple[float, ...] = (),
@@ -141,15 +163,16 @@ def make_task_format(
 
     Args:
         task: its goal, labels and metrics are used.
-        tokenizer: the model's.
+        tokenizer: the model's; for pictures its image processor.
         is_encoder_decoder: as the model's configuration says.
-        max_length: tokens kept of a row, at least 4.
+        max_length: tokens kept of a row, at least 4; 0 for pictures.
         class_weights: of each class in the loss; empty where all examples count alike.
 
     Raises:
         DataError: for a limit below 4 tokens, or a model or class weights that the format does not fit.
     """
-    if max_length < 4:
+    entry = format_of(task)
+    if entry.medium is Medium.TEXTS and max_length < 4:
         raise DataError(f"max_length is {max_length} tokens, but must be at least 4: special tokens need room too.")
     request = FormatRequest(task, tokenizer, is_encoder_decoder, max_length, class_weights)
-    return format_of_goal(task.goal).make(request)
+    return entry.make(request)

@@ -16,7 +16,7 @@ from peftsearch.report.run.summary import size_rows
 from peftsearch.report.run.usage import Usage, usage_of
 from peftsearch.report.verdict import verdict
 from peftsearch.report.wording import write_score
-from peftsearch.task_head import TOKENS
+from peftsearch.task_head import PICTURE, TOKENS
 from peftsearch.tasks.benchmark import HUB_NAMES
 from peftsearch.tasks.metric_registry import METRICS
 
@@ -37,6 +37,7 @@ _HUB_METRICS = {
     "entity_recall": "recall",
     "token_accuracy": "accuracy",
 }
+_HUB_TASKS = {TOKENS: "token-classification", PICTURE: "image-classification"}
 _NAMES = {"peft": "PEFT", "peftsearch": "peftsearch", "python": "Python", "torch": "PyTorch"}
 
 
@@ -106,7 +107,7 @@ def _eval_results(results: Results) -> list[EvalResult]:
 
 def _hub_task(results: Results) -> str:
     """The hub's name of the task, in its lists of models and of scores."""
-    return "token-classification" if results.saved.task_type == TOKENS else "text-classification"
+    return _HUB_TASKS.get(results.saved.task_type, "text-classification")
 
 
 def _slug(text: str) -> str:

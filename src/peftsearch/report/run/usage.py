@@ -6,10 +6,11 @@ from pathlib import Path
 
 from peftsearch.report.results import Results
 from peftsearch.report.run.record import RunRecord
-from peftsearch.task_head import TOKENS
+from peftsearch.task_head import PICTURE, TOKENS
 
 # What stands for a folder that has no name elsewhere.
 _HERE = "path/to/this/folder"
+_AUTO_CLASSES = {TOKENS: "AutoModelForTokenClassification", PICTURE: "AutoModelForImageClassification"}
 
 
 @dataclass(frozen=True)
@@ -58,8 +59,8 @@ def usage_of(record: RunRecord, folder: Path, *, place: str = "") -> Usage:
 
 def _auto_class(results: Results) -> str:
     saved = results.saved
-    if saved.task_type == TOKENS:
-        return "AutoModelForTokenClassification"
+    if saved.task_type in _AUTO_CLASSES:
+        return _AUTO_CLASSES[saved.task_type]
     return "AutoModelForSequenceClassification" if saved.num_labels else "AutoModelForSeq2SeqLM"
 
 

@@ -1,0 +1,30 @@
+"""The image processor of a model that reads pictures."""
+
+from transformers import AutoImageProcessor, BaseImageProcessor
+
+from peftsearch.errors import ModelError
+from peftsearch.models.location import explained, location_of
+
+
+def load_image_processor(name: str) -> BaseImageProcessor:
+    """Load a model's image processor: its resizing, rescaling and normalising, as its authors wrote it.
+
+    It works with Pillow and numpy, whether torchvision is there or not, so that a run is the same on other machines.
+
+    Args:
+        name: a folder or a hub id.
+
+    Raises:
+        ModelError: if there is none, or one that needs torchvision.
+
+    Example:
+        load_image_processor("google/vit-base-patch16-224")
+    """
+    location = location_of(name)
+    if "gguf_file" in location:
+        raise ModelError(
+            f"The model '{name}' is a .gguf file, which has no image processor. Give a folder with a model that reads "
+            "pictures, such as a ViT, and its preprocessor_config.json."
+        )
+    with explained(name):
+        return AutoImageProcessor.from_pretrained(**location, backend="pil", trust_remote_code=False)
