@@ -3,6 +3,7 @@
 import json
 
 import pytest
+from shades import write_shades
 
 from peftsearch.errors import DataError
 from peftsearch.tasks import TASKS, TaskRequest, load_task
@@ -19,6 +20,12 @@ class TestTasks(TaskTests):
             return load_task(TaskRequest(task=request.param, data_dir=str(data_dir)))
         except DataError as error:
             pytest.skip(str(error)) if request.param == "demo" else pytest.fail(str(error))
+
+
+class TestPictures(TaskTests):
+    @pytest.fixture
+    def task(self, tmp_path):
+        return load_task(TaskRequest(data=str(write_shades(tmp_path / "shades", count=30))))
 
 
 class TestTokens(TaskTests):

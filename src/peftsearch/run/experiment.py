@@ -116,10 +116,10 @@ class Experiment:
         Raises:
             PeftSearchError: for the first thing that is wrong.
         """
+        self.task_format.check_model(self._sketch.model, self.model)
         if not check_weights(self._sketch):
             # What is to be fetched, or has no header, is loaded once before anything is written or deleted.
             self.load_model(self.seed)
-        self.task_format.check_model(self._sketch.model, self.model)
         _ = self.space, self.budgets
 
     def __getstate__(self) -> dict[str, Any]:

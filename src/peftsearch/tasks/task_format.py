@@ -2,6 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from torch import Tensor, nn
@@ -70,6 +71,13 @@ class TaskFormat(ABC):
                 f"The tokenizer of '{name}' has {tokens:,} tokens, but the model has embeddings for {rows:,}. "
                 "Call model.resize_token_embeddings(len(tokenizer)) and save both, or take the model's own tokenizer."
             )
+
+    def save_beside(self, folder: Path) -> None:
+        """Save what belongs to a trained model besides its weights; nothing where the pretrained model's own is used.
+
+        Args:
+            folder: of the saved model or adapter.
+        """
 
     @abstractmethod
     def collate(self, features: Sequence[Mapping[str, Any]]) -> dict[str, Tensor]:

@@ -1,6 +1,6 @@
 """The contract of tasks: complete splits and metrics, and examples that models can read and answer, of both sorts.
 
-Tags are not for models that write texts, and are refused there.
+Tags and pictures are not for models that write texts, and are refused there.
 """
 
 from collections.abc import Sequence
@@ -9,11 +9,13 @@ from typing import Any
 import pytest
 
 from peftsearch.errors import DataError
+from peftsearch.task_head import Medium
 from peftsearch.tasks.encoded import IGNORED_LABEL
+from peftsearch.tasks.format_entry import format_of
 from peftsearch.tasks.metric_registry import METRICS
 from peftsearch.tasks.task import Example, Goal, Task
 from peftsearch.tasks.task_format import make_task_format
-from peftsearch.testing.tiny_models import tiny_tokenizer
+from peftsearch.testing.tiny_models import tiny_image_processor, tiny_tokenizer
 
 # STS-B's strings are rounded to 0.1.
 _TOLERANCE = {False: 1e-9, True: 0.5}
@@ -38,8 +40,9 @@ class TaskTests:
 
     @pytest.mark.parametrize("is_text", [False, True])
     def test_gold_predictions_score_100(self, task, is_text):
-        tokenizer, length = tiny_tokenizer(), task.max_length
-        if is_text and task.goal is Goal.TAGS:
+        is_of_pictures = format_of(task).medium is Medium.PICTURES
+        tokenizer, length = tiny_image_processor() if is_of_pictures else tiny_tokenizer(), task.max_length
+        if is_text and (task.goal is Goal.TAGS or is_of_pictures):
             with pytest.raises(DataError, match="encoder-decoder"):
                 make_task_format(task, tokenizer=tokenizer, is_encoder_decoder=is_text, max_length=length)
             return
@@ -47,8 +50,9 @@ class TaskTests:
         examples = _mixed(task.splits["test"])
         encoded = task_format.encode(examples)
         batch = task_format.collate([encoded[i] for i in range(len(encoded))])
-        assert batch["input_ids"].shape == batch["attention_mask"].shape
-        assert len(batch["labels"]) == len(encoded)
+        first, *others = (tensor for name, tensor in batch.items() if name != "labels")
+        assert all(tensor.shape == first.shape for tensor in others)
+        assert len(first) == len(batch["labels"]) == len(encoded) == len(encoded.lengths)
         labels: list[Any] = [row["labels"] for row in encoded]
         gold = _read_back(labels, task.goal, tokenizer) if is_text else _numbers(labels, task.goal)
         tolerance = _TOLERANCE[is_text and task.goal is Goal.REGRESSION]

@@ -5,6 +5,7 @@ from typing import Any
 
 import yaml
 
+from peftsearch.errors import ExportError
 from peftsearch.exports.export_format import ExportFormat, register_format
 from peftsearch.exports.lora.files import rank_pattern
 from peftsearch.exports.lora.form import LoraForm, read_lora_only
@@ -22,6 +23,11 @@ def write(source: Source, folder: Path) -> tuple[str, ...]:
         ExportError: naming the sites that axolotl cannot train in the same way: biases, and norms of which only the
             weight or the bias is trained.
     """
+    if source.base.main_input_name != "input_ids":
+        raise ExportError(
+            f"axolotl trains language models, but '{source.name}' is a {type(source.base).__name__}, which reads "
+            f"{source.base.main_input_name}. Export it as lora or merged."
+        )
     form = read_lora_only(source, what=_WHAT)
     refuse(_WHAT, _reasons(source, form), instead="Export the trained adapter as lora instead.")
     text = yaml.safe_dump(_settings(source, form), sort_keys=False)

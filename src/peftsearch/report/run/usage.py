@@ -69,6 +69,8 @@ def _adapter_code(results: Results, adapter: str) -> str:
     saved, auto = results.saved, _auto_class(results)
     base = results.base_model or f"path/to/{Path(saved.model).name}"
     labels = f", num_labels={saved.num_labels}" if saved.num_labels else ""
+    # Models of pictures bring a head for other classes along, of another size.
+    labels += ", ignore_mismatched_sizes=True" if saved.task_type == PICTURE else ""
     return "\n".join(
         [
             "from peft import PeftModel",
