@@ -299,15 +299,15 @@ def _format_for(config: RunConfig, task: Task) -> TaskFormat:
         task,
         tokenizer=processor,
         is_encoder_decoder=bool(model_config.is_encoder_decoder),
-        max_length=_max_length(config, task, processor) if medium is Medium.TEXTS else _no_length(config),
+        max_length=_no_length(config) if medium is Medium.PICTURES else _max_length(config, task, processor),
         class_weights=balanced_weights(task) if config.training.class_weights == "balanced" else (),
     )
 
 
 def _max_length(config: RunConfig, task: Task, tokenizer: Processor) -> int:
     assert isinstance(tokenizer, PreTrainedTokenizerBase)
-    limits = [config.training.max_seq_length or task.max_length, max_length_of(load_config(config.model), tokenizer)]
-    return min(limits)
+    longest = max_length_of(load_config(config.model), tokenizer)
+    return min(config.training.max_seq_length or task.max_length, longest)
 
 
 def _no_length(config: RunConfig) -> int:

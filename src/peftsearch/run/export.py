@@ -112,7 +112,12 @@ def source_of(saved: SavedModel, folder: Path) -> Source:
 
 
 def _make_source(saved: SavedModel, model: nn.Module) -> Source:
-    return Source(saved.model, model, load_base=saved.load_base, load_tokenizer=lambda: _processor(saved.model, saved.head.medium))
+    return Source(
+        saved.model,
+        model,
+        load_base=saved.load_base,
+        load_tokenizer=lambda: _processor(saved.model, saved.head.medium),
+    )
 
 
 def _source_of_adapter(folder: Path, model: str) -> Source:

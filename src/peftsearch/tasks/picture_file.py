@@ -90,7 +90,9 @@ def read_picture(path: Path, *, where: str) -> Picture:
             f"The picture '{path}' ({where}) is none: its content is not that of {_known()}. Correct or remove it."
         ) from error
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        raise DataError(f"The picture '{path}' ({where}) is too large to be opened: {str(error).rstrip('.')}. Scale it down.") from error
+        raise DataError(
+            f"The picture '{path}' ({where}) is too large to be opened: {str(error).rstrip('.')}. Scale it down."
+        ) from error
     except Exception as error:  # every format of Pillow raises its own for a broken file
         raise DataError(
             f"The picture '{path}' ({where}) can't be read as {Path(path).suffix[1:]}: {error}. Is it whole? Correct "
@@ -108,7 +110,9 @@ def require_pillow() -> None:
     try:
         import PIL.Image  # noqa: F401
     except ImportError as error:
-        raise DataError("Pictures are read with Pillow. Install it with: pip install 'peftsearch[pictures]'") from error
+        raise DataError(
+            "Pictures are read with Pillow. Install it with: pip install 'peftsearch[pictures]'"
+        ) from error
 
 
 def _read_bytes(path: Path, where: str) -> bytes:

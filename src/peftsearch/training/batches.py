@@ -32,9 +32,9 @@ def _lengths_of(dataset: Any) -> list[int]:
     if isinstance(dataset, Subset):
         lengths = _lengths_of(dataset.dataset)
         return [lengths[i] for i in dataset.indices]
-    return dataset.lengths if isinstance(dataset, EncodedDataset) else [
-        dataset[i]["length"] for i in range(len(dataset))
-    ]
+    return (
+        dataset.lengths if isinstance(dataset, EncodedDataset) else [dataset[i]["length"] for i in range(len(dataset))]
+    )
 
 
 def skip_passes(sampler: Sampler, passes: int) -> None:
