@@ -1,8 +1,8 @@
 """Pictures for a search: scikit-learn's handwritten digits, and a small ViT that was trained on half of the classes.
 
 The 8 x 8 pictures of the digits 5 to 9 are written as PNG files in class folders of train, validation and test. The
-model, which stands for a pretrained one, is trained here on the pictures of the digits 0 to 4, and saved with its image
-processor as transformers saves models.
+model, which stands for a pretrained one, is trained here on the pictures of the digits 0 to 4, and saved with its
+image processor as transformers saves models.
 
     python benchmarks/digits.py --output digits
     peftsearch search --model digits/vit --data digits/pictures --budget 1% --seeds 3 --output runs/digits

@@ -1,4 +1,4 @@
-"""The source of an export: a trained model, and functions that load its base model and its tokenizer or image processor."""
+"""The source of an export: a trained model, and functions that load its base model and what makes its inputs."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass

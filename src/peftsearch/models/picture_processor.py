@@ -33,8 +33,8 @@ def load_image_processor(name: str) -> BaseImageProcessor:
     if folder.is_dir() and not (folder / IMAGE_PROCESSOR_NAME).is_file():
         raise ModelError(
             f"The folder '{name}' has no image processor ({IMAGE_PROCESSOR_NAME}), which a model that reads pictures "
-            "needs. Copy the file there, save it there with image_processor.save_pretrained, or take a model that reads "
-            "pictures, such as a ViT."
+            "needs. Copy the file there, save it there with image_processor.save_pretrained, or take a model that "
+            "reads pictures, such as a ViT."
         )
     with explained(name):
         return AutoImageProcessor.from_pretrained(**location, backend="pil", trust_remote_code=False)

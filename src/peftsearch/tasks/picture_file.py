@@ -122,7 +122,8 @@ def _read_bytes(path: Path, where: str) -> bytes:
             raise DataError(f"The picture '{path}' ({where}) is an empty file. Correct or remove it.")
         if size > _MAX_BYTES:
             raise DataError(
-                f"The picture '{path}' ({where}) has {size:,} bytes, but at most {_MAX_BYTES:,} are read. Scale it down."
+                f"The picture '{path}' ({where}) has {size:,} bytes, but at most {_MAX_BYTES:,} are read. Scale it "
+                "down."
             )
         return path.read_bytes()
     except OSError as error:
@@ -138,8 +139,8 @@ def _check_kind(image: "Image", path: Path, where: str) -> None:
         )
     if image.mode.split(";")[0] in _DEEP:
         raise DataError(
-            f"The picture '{path}' ({where}) has more than 8 bits a channel (mode {image.mode} of Pillow), which would "
-            "be cut off. Convert it to 8 bits."
+            f"The picture '{path}' ({where}) has more than 8 bits a channel (mode {image.mode} of Pillow), which "
+            "would be cut off. Convert it to 8 bits."
         )
 
 

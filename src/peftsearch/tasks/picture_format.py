@@ -52,9 +52,10 @@ class PictureFormat(TaskFormat):
         """Refuse a model that does not take what its image processor makes; see `check_takes_pictures`."""
         check_takes_pictures(name, model, self.image_processor)
 
-    def save_beside(self, folder: Path) -> None:
-        """Save the image processor, a small file, so that pictures can be prepared without the pretrained model."""
-        self.image_processor.save_pretrained(str(folder))
+    @property
+    def saved_processor(self) -> BaseImageProcessor:
+        """The image processor, a small file, so that pictures can be prepared without the pretrained model."""
+        return self.image_processor
 
     def collate(self, features: Sequence[Mapping[str, Any]]) -> dict[str, Tensor]:
         """Make a batch.

@@ -1,18 +1,22 @@
 """What an image processor makes of pictures, and whether a model takes it."""
 
 import inspect
+from typing import TYPE_CHECKING
 
 import torch
 from transformers import BaseImageProcessor, PreTrainedModel
 
 from peftsearch.errors import ModelError
 
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
 # A picture that an image processor is tried on, in pixels.
 _WIDTH, _HEIGHT = 40, 30
 _INPUT = "pixel_values"
 
 
-def make_pixels(processor: BaseImageProcessor, picture: object) -> torch.Tensor:
+def make_pixels(processor: BaseImageProcessor, picture: "Image") -> torch.Tensor:
     """Turn a picture into what a model reads.
 
     Args:
@@ -52,8 +56,8 @@ def check_takes_pictures(name: str, model: PreTrainedModel, processor: BaseImage
         _pass_through(model, pixels)
     except ValueError as error:
         raise ModelError(
-            f"The model '{name}' does not take what its image processor makes of a picture, {_sized(pixels)} (channels "
-            f"x height x width): {error} Correct size or crop_size in its preprocessor_config.json."
+            f"The model '{name}' does not take what its image processor makes of a picture, {_sized(pixels)} "
+            f"(channels x height x width): {error} Correct size or crop_size in its preprocessor_config.json."
         ) from error
 
 

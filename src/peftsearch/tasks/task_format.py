@@ -2,7 +2,6 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from torch import Tensor, nn
@@ -72,12 +71,10 @@ class TaskFormat(ABC):
                 "Call model.resize_token_embeddings(len(tokenizer)) and save both, or take the model's own tokenizer."
             )
 
-    def save_beside(self, folder: Path) -> None:
-        """Save what belongs to a trained model besides its weights; nothing where the pretrained model's own is used.
-
-        Args:
-            folder: of the saved model or adapter.
-        """
+    @property
+    def saved_processor(self) -> BaseImageProcessor | None:
+        """What is saved beside a trained model; None where the pretrained model's own is used."""
+        return None
 
     @abstractmethod
     def collate(self, features: Sequence[Mapping[str, Any]]) -> dict[str, Tensor]:

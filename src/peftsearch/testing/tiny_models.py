@@ -138,9 +138,9 @@ def tiny_image_processor() -> ViTImageProcessorPil:
 
 
 def save_tiny(family: str, folder: Path) -> Path:
-    """Save a tiny model and its tokenizer or image processor so that they load like any pretrained model, without a task head.
+    """Save a tiny model with its tokenizer or image processor, to be loaded like any pretrained model.
 
-    The weights are the same in every process, whatever has been drawn before.
+    It has no task head. The weights are the same in every process, whatever has been drawn before.
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
