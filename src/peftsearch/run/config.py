@@ -57,8 +57,9 @@ class RunConfig(Settings):
         model: "demo", a folder, a .gguf file or a hub id.
         task: "glue/NAME", "superglue/NAME" or "demo"; see `peftsearch list tasks`.
         data: instead of a task, files "train.csv[,valid.csv[,test.csv]]" (csv, tsv, json, jsonl, parquet, conll; also
-            .gz) or a hub id.
-        text: text column(s) of `data`, comma-separated; by default text, or tokens where a row is a list of words.
+            .gz), a folder of pictures in class folders, or a hub id.
+        text: text column(s) of `data`, comma-separated; by default text, tokens where a row is a list of words, or
+            image or path of pictures.
         label: label column of `data`; by default label, or tags where a row is a list of words.
         task_format: of `data`, one of `peftsearch list task_formats`; auto recognises it by the columns, and says so.
         metric: of `data`, decides epochs, learning rates and what is handed over; others after commas are reported.
