@@ -85,8 +85,11 @@ def test_plain_peft_and_the_merged_checkpoint_give_the_same_classes(found, model
     assert plain_classes(merged, processor, test_paths) == expected
 
 
-def test_an_adapter_alone_is_exported_without_its_run(found, model, tmp_path):
-    run_export(found.folder / "adapter", format="merged", output=tmp_path / "merged", model=model)
+def test_an_adapter_alone_is_exported_though_its_model_has_a_head_of_another_size(found, model, tmp_path):
+    with_head = AutoModelForImageClassification.from_pretrained(model, num_labels=7)
+    with_head.save_pretrained(tmp_path / "vit")
+    shutil.copy(f"{model}/preprocessor_config.json", tmp_path / "vit")
+    run_export(found.folder / "adapter", format="merged", output=tmp_path / "merged", model=str(tmp_path / "vit"))
     assert AutoModelForImageClassification.from_pretrained(tmp_path / "merged").config.num_labels == 2
     assert (tmp_path / "merged" / "preprocessor_config.json").is_file()
 

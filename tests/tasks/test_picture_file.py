@@ -2,6 +2,7 @@
 
 import hashlib
 import io
+import sys
 
 import numpy as np
 import pytest
@@ -121,3 +122,9 @@ def test_cells_that_name_no_picture_are_refused_with_their_row(tmp_path, cell, w
     (tmp_path / "folder.png").mkdir()
     with pytest.raises(DataError, match=f"'{cell[:5]}.*in column 'image' of row 7 {words}"):
         locate_picture(cell, tmp_path, column="image", where="row 7")
+
+
+def test_without_pillow_the_extra_is_named(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "PIL", None)
+    with pytest.raises(DataError, match=r"pip install 'peftsearch\[pictures\]'"):
+        read_picture(tmp_path / "a.png", where="row 1")

@@ -22,12 +22,12 @@ from peftsearch.exports.export_format import FORMATS
 from peftsearch.exports.lora.form import check_lora
 from peftsearch.exports.source import Source
 from peftsearch.exports.writing import Export, check_target, write_export
-from peftsearch.models.load import Processor, load_as, load_processor, sketch_model
+from peftsearch.models.load import Processor, load_as, load_processor, load_task_model, sketch_model
 from peftsearch.modules.adapter_config import PeftSearchConfig
 from peftsearch.modules.saved_adapter import load_adapter, read_adapter_config
 from peftsearch.run.recipe import MODEL
 from peftsearch.run.saved_model import SavedModel
-from peftsearch.task_head import Medium
+from peftsearch.task_head import PICTURE, Medium, TaskHead
 
 # peft's name of a task -> how transformers loads a model for it.
 _AUTO_CLASSES = {
@@ -130,20 +130,37 @@ def _source_of_adapter(folder: Path, model: str) -> Source:
         )
     name = model or config.get("base_model_name_or_path") or ""
     auto_class = _class_for(config)
-    has_labels = auto_class in _WITH_LABELS or _is_of_pictures(auto_class)
-    options = {"num_labels": _num_labels(folder, config), "ignore_mismatched_sizes": True} if has_labels else {}
+    options = {"num_labels": _num_labels(folder, config)} if auto_class in _WITH_LABELS else {}
+    if _is_of_pictures(auto_class):
+        return _source_of_pictures(folder, name, num_labels=_num_labels(folder, config))
 
     def load() -> PreTrainedModel:
         return load_as(auto_class, name, **options)
 
-    medium = Medium.PICTURES if _is_of_pictures(auto_class) else Medium.TEXTS
     return Source(
-        name, load_adapter(load(), folder, name=name), load_base=load, load_tokenizer=lambda: _processor(name, medium)
+        name,
+        load_adapter(load(), folder, name=name),
+        load_base=load,
+        load_tokenizer=lambda: _processor(name, Medium.TEXTS),
     )
 
 
 def _is_of_pictures(auto_class: Any) -> bool:
     return auto_class.__name__.endswith("ForImageClassification")
+
+
+def _source_of_pictures(folder: Path, name: str, *, num_labels: int) -> Source:
+    """The source of an adapter for pictures, whose model mostly brings a head for other classes along."""
+
+    def load() -> PreTrainedModel:
+        return load_task_model(name, TaskHead(PICTURE, num_labels)).model
+
+    return Source(
+        name,
+        load_adapter(load(), folder, name=name),
+        load_base=load,
+        load_tokenizer=lambda: _processor(name, Medium.PICTURES),
+    )
 
 
 def _class_for(config: dict[str, Any]) -> Any:
