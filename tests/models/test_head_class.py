@@ -2,7 +2,7 @@
 
 import pytest
 from text_families import tiny_config
-from transformers import AutoModel, AutoModelForSequenceClassification
+from transformers import AutoModel, AutoModelForImageClassification, AutoModelForSequenceClassification, CLIPConfig
 
 from peftsearch import plan
 from peftsearch.errors import ModelError
@@ -28,10 +28,12 @@ def test_an_encoder_decoder_takes_no_labels():
 def test_a_plan_takes_the_class_of_tasks_or_the_bare_model():
     assert class_for_plan(tiny_config("llama")) is AutoModelForSequenceClassification
     assert class_for_plan(tiny_config("granite")) is AutoModel
-    assert class_for_plan(tiny_config("vit")) is AutoModel
+    assert class_for_plan(tiny_config("vit")) is AutoModelForImageClassification
+    # Its two stacks are read whole.
+    assert class_for_plan(CLIPConfig()) is AutoModel
 
 
-@pytest.mark.parametrize("model_type,stack", [("granite", "decoder"), ("vit", "encoder"), ("whisper", "encoder")])
+@pytest.mark.parametrize("model_type,stack", [("granite", "decoder"), ("whisper", "encoder")])
 def test_what_fits_no_task_is_planned_all_the_same(model_type, stack, tmp_path):
     tiny_config(model_type).save_pretrained(tmp_path)
     found = plan(str(tmp_path))
@@ -39,6 +41,13 @@ def test_what_fits_no_task_is_planned_all_the_same(model_type, stack, tmp_path):
     assert "Only a Trainer of your own" in found.notes[-1] and model_type in found.notes[-1]
     with pytest.raises(ModelError, match="no class with a head"):
         load_model(str(tmp_path), num_labels=None if model_type == "whisper" else 2)
+
+
+def test_a_model_of_pictures_takes_no_texts(tmp_path):
+    tiny_config("vit").save_pretrained(tmp_path)
+    assert plan(str(tmp_path)).notes == ()
+    with pytest.raises(ModelError, match="no class with a head with labels.*only AutoModelForImageClassification"):
+        load_model(str(tmp_path), num_labels=2)
 
 
 def test_a_plan_says_what_is_left_out(tmp_path):
