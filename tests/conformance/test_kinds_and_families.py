@@ -1,11 +1,12 @@
 """Every registered kind on a tiny model of every family."""
 
+from picture_models import PICTURE_MODELS
 from text_families import tiny_config
 
 from peftsearch.models.discover import find_sites
 from peftsearch.models.family import family_of
 from peftsearch.modules.peft_module import KINDS
-from peftsearch.testing import TINY, FamilyTests, build
+from peftsearch.testing import TINY, TINY_PICTURE_MODELS, FamilyTests, build
 
 # Read by structure: a layer that is shared, fused maps with a norm missing, layers of two sorts with experts, and an
 # encoder-decoder that computes its attention itself.
@@ -15,7 +16,7 @@ BY_STRUCTURE = {
 
 
 class TestKindsAndFamilies(FamilyTests):
-    models = TINY | BY_STRUCTURE
+    models = TINY | BY_STRUCTURE | TINY_PICTURE_MODELS | PICTURE_MODELS
 
 
 def test_only_what_acts_in_an_attention_that_is_closed_fits_no_site():

@@ -3,6 +3,7 @@
 import json
 
 import pytest
+from shades import write_shades
 
 from peftsearch.errors import DataError
 from peftsearch.tasks import TASKS, TaskRequest, load_task
@@ -28,6 +29,12 @@ class TestTextToText(TaskTests):
         path = tmp_path / "sums.jsonl"
         path.write_text("".join(json.dumps(row) + "\n" for row in rows))
         return load_task(TaskRequest(data=str(path), metric="loss,final_number"))
+
+
+class TestPictures(TaskTests):
+    @pytest.fixture
+    def task(self, tmp_path):
+        return load_task(TaskRequest(data=str(write_shades(tmp_path / "shades", count=30))))
 
 
 class TestTokens(TaskTests):

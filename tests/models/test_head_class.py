@@ -6,8 +6,10 @@ from text_families import tiny_config
 from transformers import (
     AutoModel,
     AutoModelForCausalLM,
+    AutoModelForImageClassification,
     AutoModelForQuestionAnswering,
     AutoModelForSequenceClassification,
+    CLIPConfig,
 )
 
 from peftsearch import plan
@@ -63,10 +65,12 @@ def test_a_head_that_was_trained_for_spans_is_kept(tmp_path):
 def test_a_plan_takes_the_class_of_tasks_or_the_bare_model():
     assert class_for_plan(tiny_config("llama")) is AutoModelForSequenceClassification
     assert class_for_plan(tiny_config("granite")) is AutoModel
-    assert class_for_plan(tiny_config("vit")) is AutoModel
+    assert class_for_plan(tiny_config("vit")) is AutoModelForImageClassification
+    # Its two stacks are read whole.
+    assert class_for_plan(CLIPConfig()) is AutoModel
 
 
-@pytest.mark.parametrize("model_type,stack", [("granite", "decoder"), ("vit", "encoder"), ("whisper", "encoder")])
+@pytest.mark.parametrize("model_type,stack", [("granite", "decoder"), ("whisper", "encoder")])
 def test_what_fits_no_task_is_planned_all_the_same(model_type, stack, tmp_path):
     tiny_config(model_type).save_pretrained(tmp_path)
     found = plan(str(tmp_path))
@@ -75,6 +79,13 @@ def test_what_fits_no_task_is_planned_all_the_same(model_type, stack, tmp_path):
     assert note in found.notes[-1] and model_type in found.notes[-1]
     with pytest.raises(ModelError, match="no class with a head"):
         load_model(str(tmp_path), num_labels=None if model_type == "whisper" else 2)
+
+
+def test_a_model_of_pictures_takes_no_texts(tmp_path):
+    tiny_config("vit").save_pretrained(tmp_path)
+    assert plan(str(tmp_path)).notes == ()
+    with pytest.raises(ModelError, match="no class with a head with labels.*only AutoModelForImageClassification"):
+        load_model(str(tmp_path), num_labels=2)
 
 
 def test_a_plan_says_what_is_left_out(tmp_path):

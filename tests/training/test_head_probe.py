@@ -4,12 +4,13 @@ import math
 
 import pytest
 import torch
+from picture_models import PICTURE_MODELS
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import log_loss
 from transformers import AutoModelForQuestionAnswering, AutoModelForTokenClassification
 
 from peftsearch.models.head import find_head
-from peftsearch.testing import TINY
+from peftsearch.testing import TINY, TINY_PICTURE_MODELS
 from peftsearch.testing.tiny_models import CONFIGS
 from peftsearch.training.head_probe import OwnLoss, head_parameters, probe_head
 
@@ -89,6 +90,20 @@ def test_every_head_is_fitted_and_the_backbone_left_alone(family):
     assert {n: p.requires_grad for n, p in model.named_parameters()} == dict.fromkeys(before, True)
     # A run that reads the head from its file draws the same modules as the one that fitted it.
     assert torch.equal(torch.get_rng_state(), random_state)
+
+
+@pytest.mark.parametrize("name", [*TINY_PICTURE_MODELS, *PICTURE_MODELS])
+def test_heads_over_pictures_are_fitted_on_kept_outputs(name):
+    model = (TINY_PICTURE_MODELS | PICTURE_MODELS)[name]().eval()
+    generator = torch.Generator().manual_seed(0)
+    pixels = torch.randn(3, 8, 3, 8, 8, generator=generator)
+    given = [{"pixel_values": batch, "labels": (batch.mean((1, 2, 3)) > 0).long()} for batch in pixels]
+    fresh = mean_loss(model, given)
+    found = probe_head(model, ("classifier",), train=given, validation=given, seed=0)
+    assert found.fresh_loss == pytest.approx(fresh, abs=1e-4) and found.loss < fresh
+    assert mean_loss(model, given) == pytest.approx(found.loss, abs=1e-4)
+    # ViT and DeiT read the first token; BEiT and Swin pool in the base model, and DINOv2 reads the mean too.
+    assert found.reads == ("all tokens" if name == "dinov2" else "first token")
 
 
 def test_a_head_that_cannot_be_better_stays():

@@ -4,7 +4,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from torch.utils.data import Dataset
+from torch.utils.data import Dataset, Subset
 from two_classes import TwoClasses
 
 from peftsearch.methods.bipeft.settings import BipeftSettings
@@ -14,6 +14,7 @@ from peftsearch.modules.attach import attach
 from peftsearch.modules.peft_module import KINDS
 from peftsearch.searches.gate_driver import search_steps, split_in_halves
 from peftsearch.space import Choice, Configuration
+from peftsearch.tasks.encoded_pictures import EncodedPictures
 from peftsearch.testing.tiny_models import TINY
 from peftsearch.training.arguments import Phase, uses_bf16
 from peftsearch.training.average import AverageLast
@@ -92,6 +93,14 @@ def test_batches_hold_texts_of_like_length():
     padded = sum(max(lengths[i] for i in order[b : b + 8]) * 8 for b in range(0, 256, 8))
     shuffled = sum(max(lengths[b : b + 8]) * 8 for b in range(0, 256, 8))
     assert padded < 1.1 * sum(lengths) < shuffled
+
+
+def test_pictures_are_not_decoded_for_the_order_of_their_batches():
+    def read(path):
+        raise AssertionError(f"{path} was read")
+
+    half = Subset(EncodedPictures([f"{i}.png" for i in range(40)], [0] * 40, read), range(0, 40, 2))
+    assert sorted(length_grouped(half, 8, seed=0)) == list(range(20))
 
 
 def test_the_halves_are_disjoint_and_drop_an_odd_example():

@@ -147,7 +147,8 @@ def predict(
 
     Args:
         run: the run folder.
-        data: a csv, tsv, json, jsonl, parquet or conll file, or rows as mappings; labels are not needed.
+        data: a csv, tsv, json, jsonl, parquet or conll file, a folder of pictures, or rows as mappings; labels are
+            not needed.
         text: comma-separated text columns, if they are called otherwise than in training.
         batch_size: rows of a pass; 0 takes the run's own.
         model: the pretrained model, if it is no longer where the run says.

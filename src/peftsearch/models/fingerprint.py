@@ -14,6 +14,7 @@ _DECISIVE = (
     "vocab*",
     "merges.txt",
     "*.model",
+    "preprocessor_config.json",
 )
 # Of a large file the start, where the names and shapes of tensors are, and blocks at even distances are read.
 _START, _BLOCK, _NUM_BLOCKS = 1 << 20, 1 << 16, 64

@@ -17,7 +17,7 @@ from transformers import (
 )
 
 from peftsearch.errors import ModelError
-from peftsearch.task_head import CAUSAL_LM, SEQUENCE, SPANS, TEXT_TO_TEXT, TOKENS
+from peftsearch.task_head import CAUSAL_LM, PICTURE, SEQUENCE, SPANS, TEXT_TO_TEXT, TOKENS
 
 _OF_TASKS = {
     SEQUENCE: AutoModelForSequenceClassification,
@@ -25,6 +25,7 @@ _OF_TASKS = {
     SPANS: AutoModelForQuestionAnswering,
     TEXT_TO_TEXT: AutoModelForSeq2SeqLM,
     CAUSAL_LM: AutoModelForCausalLM,
+    PICTURE: AutoModelForImageClassification,
 }
 _HEADS = {
     SEQUENCE: "head with labels",
@@ -32,6 +33,7 @@ _HEADS = {
     SPANS: "head for spans",
     TEXT_TO_TEXT: "head that writes text",
     CAUSAL_LM: "layer for the next token",
+    PICTURE: "head with a class for each picture",
 }
 # In a Trainer of one's own, a model of any of these can be searched.
 _OTHERS = (
@@ -132,7 +134,11 @@ def _missing_class(config: PretrainedConfig, task_type: str) -> str:
 
 
 def _usual_task(config: PretrainedConfig) -> str:
-    return TEXT_TO_TEXT if config.is_encoder_decoder else SEQUENCE
+    if config.is_encoder_decoder:
+        return TEXT_TO_TEXT
+    # What compares texts with pictures, as CLIP does, is read whole.
+    is_of_pictures = _makes(AutoModelForImageClassification, config) and not hasattr(config, "text_config")
+    return PICTURE if is_of_pictures and not _makes(AutoModelForSequenceClassification, config) else SEQUENCE
 
 
 def _makes(auto_class: Any, config: PretrainedConfig) -> bool:

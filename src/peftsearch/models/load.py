@@ -9,6 +9,7 @@ import torch
 from transformers import (
     AutoConfig,
     AutoTokenizer,
+    BaseImageProcessor,
     GgufConfig,
     PretrainedConfig,
     PreTrainedModel,
@@ -22,10 +23,14 @@ from peftsearch.models.folder import check_folder
 from peftsearch.models.head import TaskModel
 from peftsearch.models.head_class import class_for_plan, class_for_task
 from peftsearch.models.location import explained, location_of
+from peftsearch.models.picture_processor import load_image_processor
 from peftsearch.names import as_names
-from peftsearch.task_head import TaskHead
+from peftsearch.task_head import Medium, TaskHead
 
 logger = logging.getLogger(__name__)
+
+# What makes a model's inputs.
+Processor = PreTrainedTokenizerBase | BaseImageProcessor
 
 
 def load_config(name: str) -> PretrainedConfig:
@@ -81,6 +86,19 @@ def _check_has_vocabulary(name: str, tokenizer: PreTrainedTokenizerBase) -> None
             f"The folder '{name}' has no tokenizer: none of {', '.join(sorted(names))}. Copy the files of the model's "
             "tokenizer there, or save it there with tokenizer.save_pretrained."
         )
+
+
+def load_processor(name: str, medium: Medium) -> Processor:
+    """Load what makes a model's inputs: its tokenizer, or its image processor.
+
+    Args:
+        name: as for `load_config`.
+        medium: what the model reads.
+
+    Raises:
+        ModelError: if there is none, or one that cannot be used.
+    """
+    return load_tokenizer(name) if medium is Medium.TEXTS else load_image_processor(name)
 
 
 def load_model(
@@ -146,8 +164,9 @@ def load_task_model(name: str, head: TaskHead, *, seed: int = 0, weights: Path |
     }
     with explained(name):
         model, info = loader.from_pretrained(**location, **options)
-    # Heads that read the last token look for this one; if rows were padded with another, that would be read as text.
-    model.config.pad_token_id = model.config.get_text_config().pad_token_id = load_tokenizer(name).pad_token_id
+    if head.medium is Medium.TEXTS:
+        # Heads that read the last token look for this one; padding with another would be read as text.
+        model.config.pad_token_id = model.config.get_text_config().pad_token_id = load_tokenizer(name).pad_token_id
     found = TaskModel.of_checkpoint(name, model)
     check_sizes(name, found.head, info["mismatched_keys"])
     check_complete(found, info["missing_keys"])

@@ -58,9 +58,10 @@ class RunConfig(Settings):
         model: "demo", a folder, a .gguf file or a hub id.
         task: "glue/NAME", "superglue/NAME" or "demo"; see `peftsearch list tasks`.
         data: instead of a task, files "train.csv[,valid.csv[,test.csv]]" (csv, tsv, json, jsonl, parquet, conll; also
-            .gz) or a hub id.
+            .gz), a folder of pictures in class folders, or a hub id.
         text: text column(s) of `data`, comma-separated; by default text, tokens where a row is a list of words, source
-            where an encoder-decoder writes texts, prompt or messages where a decoder learns to write.
+            where an encoder-decoder writes texts, prompt or messages where a decoder learns to write, image or path of
+            pictures.
         label: label column of `data`; by default label, tags where a row is a list of words, target or completion
             where texts are written. Several columns, comma-separated, hold a 0 or a 1 for each of several labels.
         label_separator: what stands between several labels in a cell of `data`, such as ';'.

@@ -9,15 +9,22 @@ from statistics import fmean
 from typing import Any
 
 from peft import PeftModel
+from transformers import PreTrainedTokenizerBase
 
 from peftsearch.environment import threads_of_each
-from peftsearch.errors import ModelError
+from peftsearch.errors import DataError
 from peftsearch.models.check_weights import check_weights
 from peftsearch.models.discover import find_sites
 from peftsearch.models.earlier_head import describe_other_classes, find_other_classes
 from peftsearch.models.head import TaskModel, find_output_layer
 from peftsearch.models.left_out import left_out_note
-from peftsearch.models.load import classes_of, load_config, load_task_model, load_tokenizer, sketch_model
+from peftsearch.models.load import (
+    classes_of,
+    load_config,
+    load_processor,
+    load_task_model,
+    sketch_model,
+)
 from peftsearch.models.max_length import max_length_of
 from peftsearch.modules.attach import attach
 from peftsearch.modules.costs import cost_at
@@ -29,10 +36,9 @@ from peftsearch.run.target_length import check_limits, find_limits
 from peftsearch.run.target_units import start_at_mean
 from peftsearch.space import Budget, Configuration, Preset, SearchSpace, Site
 from peftsearch.space.encoding import ENCODINGS, Encoding
-from peftsearch.task_head import wrapped_as
 from peftsearch.tasks.class_weights import balanced_weights
 from peftsearch.tasks.encoded import EncodedSplit
-from peftsearch.tasks.format_entry import LossTokens, WrittenTexts
+from peftsearch.tasks.format_entry import LossTokens, WrittenTexts, format_of
 from peftsearch.tasks.load import load_task
 from peftsearch.tasks.reading import TaskReading
 from peftsearch.tasks.task import Example, Goal, Task
@@ -111,25 +117,11 @@ class Experiment:
         Raises:
             PeftSearchError: for the first thing that is wrong.
         """
+        self.task_format.check_model(self._sketch.model, self.model)
         if not check_weights(self._sketch):
             # What is to be fetched, or has no header, is loaded once before anything is written or deleted.
             self.load_model(self.seed)
-        self._check_vocabulary()
         _ = self.space, self.budgets
-
-    def _check_vocabulary(self) -> None:
-        """Refuse a tokenizer with more tokens than the model has embeddings."""
-        tokens = len(self.task_format.tokenizer)
-        try:
-            embeddings = self._sketch.model.get_input_embeddings()
-        except NotImplementedError:  # CANINE's: it hashes any character.
-            return
-        rows = getattr(embeddings, "num_embeddings", tokens)
-        if tokens > rows:
-            raise ModelError(
-                f"The tokenizer of '{self.model}' has {tokens:,} tokens, but the model has embeddings for {rows:,}. "
-                "Call model.resize_token_embeddings(len(tokenizer)) and save both, or take the model's own tokenizer."
-            )
 
     def __getstate__(self) -> dict[str, Any]:
         """What is pickled for a worker: the fields and the encoded splits, since all else is quickly made again."""
@@ -160,11 +152,7 @@ class Experiment:
     def attach(self, loaded: TaskModel, configuration: Configuration) -> PeftModel:
         """Attach a configuration's modules to a loaded model, in place, and freeze all the rest but its head."""
         return attach(
-            loaded.model,
-            configuration,
-            sites=self.sites,
-            head=loaded.head,
-            task_type=wrapped_as(self.task_format.head.task_type),
+            loaded.model, configuration, sites=self.sites, head=loaded.head, task_type=self.task_format.head.peft_task
         )
 
     @cached_property
@@ -321,13 +309,13 @@ class Experiment:
 
 
 def _format_for(config: RunConfig, task: Task) -> TaskFormat:
-    model_config = load_config(config.model)
-    tokenizer = load_tokenizer(config.model)
-    training = config.training
-    longest = max_length_of(model_config, tokenizer)
+    model_config, medium, training = load_config(config.model), format_of(task).medium, config.training
+    processor = load_processor(config.model, medium)
+    is_of_texts = isinstance(processor, PreTrainedTokenizerBase)
+    longest = max_length_of(model_config, processor) if is_of_texts else _no_length(training)
     task_format = make_task_format(
         task,
-        tokenizer=tokenizer,
+        tokenizer=processor,
         is_encoder_decoder=bool(model_config.is_encoder_decoder),
         max_length=min(training.max_seq_length or task.max_length, longest),
         class_weights=balanced_weights(task) if training.class_weights == "balanced" else (),
@@ -336,5 +324,15 @@ def _format_for(config: RunConfig, task: Task) -> TaskFormat:
             LossTokens(training.completion_only, training.assistant_only, training.packing),
         ),
     )
-    check_limits(config.training, task_format)
+    check_limits(training, task_format)
     return task_format
+
+
+def _no_length(training: TrainingSettings) -> int:
+    """Refuse a limit of tokens for pictures, which have none: it would be without effect."""
+    if training.max_seq_length:
+        raise DataError(
+            f"training.max_seq_length is {training.max_seq_length}, but pictures have no tokens that can be left out. "
+            "Leave it out; their size is in the model's preprocessor_config.json."
+        )
+    return 0

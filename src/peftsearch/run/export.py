@@ -16,7 +16,6 @@ from transformers import (
     AutoModelForSequenceClassification,
     AutoModelForTokenClassification,
     PreTrainedModel,
-    PreTrainedTokenizerBase,
 )
 
 from peftsearch.errors import ExportError, ModelError, RunFolderError
@@ -24,12 +23,13 @@ from peftsearch.exports.export_format import FORMATS
 from peftsearch.exports.lora.form import check_lora
 from peftsearch.exports.source import Source
 from peftsearch.exports.writing import Export, check_target, write_export
-from peftsearch.models.load import load_as, load_tokenizer, sketch_model
+from peftsearch.models.load import Processor, load_as, load_processor, load_task_model, sketch_model
 from peftsearch.modules.adapter_config import PeftSearchConfig
 from peftsearch.modules.saved_adapter import load_adapter, read_adapter_config
 from peftsearch.run.recipe import MODEL
 from peftsearch.run.recorded_training import read_training
 from peftsearch.run.saved_model import SavedModel
+from peftsearch.task_head import PICTURE, Medium, TaskHead
 
 # peft's name of a task -> how transformers loads a model for it.
 _AUTO_CLASSES = {
@@ -115,7 +115,12 @@ def source_of(saved: SavedModel, folder: Path) -> Source:
 
 
 def _make_source(saved: SavedModel, model: nn.Module) -> Source:
-    return Source(saved.model, model, load_base=saved.load_base, load_tokenizer=lambda: _tokenizer(saved.model))
+    return Source(
+        saved.model,
+        model,
+        load_base=saved.load_base,
+        load_tokenizer=lambda: _processor(saved.model, saved.head.medium),
+    )
 
 
 def _source_of_adapter(folder: Path, model: str) -> Source:
@@ -129,12 +134,35 @@ def _source_of_adapter(folder: Path, model: str) -> Source:
     name = model or config.get("base_model_name_or_path") or ""
     auto_class = _class_for(config)
     options = {"num_labels": _num_labels(folder, config)} if auto_class in _WITH_LABELS else {}
+    if _is_of_pictures(auto_class):
+        return _source_of_pictures(folder, name, num_labels=_num_labels(folder, config))
 
     def load() -> PreTrainedModel:
         return load_as(auto_class, name, **options)
 
     return Source(
-        name, load_adapter(load(), folder, name=name), load_base=load, load_tokenizer=lambda: _tokenizer(name)
+        name,
+        load_adapter(load(), folder, name=name),
+        load_base=load,
+        load_tokenizer=lambda: _processor(name, Medium.TEXTS),
+    )
+
+
+def _is_of_pictures(auto_class: Any) -> bool:
+    return auto_class.__name__.endswith("ForImageClassification")
+
+
+def _source_of_pictures(folder: Path, name: str, *, num_labels: int) -> Source:
+    """The source of an adapter for pictures, whose model mostly brings a head for other classes along."""
+
+    def load() -> PreTrainedModel:
+        return load_task_model(name, TaskHead(PICTURE, num_labels)).model
+
+    return Source(
+        name,
+        load_adapter(load(), folder, name=name),
+        load_base=load,
+        load_tokenizer=lambda: _processor(name, Medium.PICTURES),
     )
 
 
@@ -158,8 +186,8 @@ def _num_labels(folder: Path, config: dict[str, Any]) -> int:
     return min((shape[0] for shape in shapes if len(shape) == 2), default=2)
 
 
-def _tokenizer(name: str) -> PreTrainedTokenizerBase | None:
+def _processor(name: str, medium: Medium) -> Processor | None:
     try:
-        return load_tokenizer(name)
+        return load_processor(name, medium)
     except ModelError:
         return None

@@ -12,7 +12,7 @@ from torch import nn
 
 from peftsearch.errors import DataError, RunFolderError, StorageError
 from peftsearch.files import write_bytes
-from peftsearch.models.load import load_tokenizer
+from peftsearch.models.load import load_processor
 from peftsearch.report.document import read_as
 from peftsearch.run.config import read_config
 from peftsearch.run.experiment import Experiment
@@ -20,9 +20,9 @@ from peftsearch.run.folder import read_json
 from peftsearch.run.origin import Places
 from peftsearch.run.saved_model import SavedModel
 from peftsearch.task_head import TEXT_TO_TEXT
-from peftsearch.tasks.format_entry import WrittenTexts, format_of_goal, readers_of
+from peftsearch.tasks.format_entry import WrittenTexts, format_of, readers_of
 from peftsearch.tasks.reading import TaskReading
-from peftsearch.tasks.tables import Reader, Row, read_table, require_columns
+from peftsearch.tasks.tables import Reader, Row, Table, open_table, require_columns
 from peftsearch.tasks.target_limits import TargetLimits
 from peftsearch.tasks.task import Example, Goal
 from peftsearch.tasks.task_format import TaskFormat, make_task_format
@@ -68,7 +68,8 @@ class PredictionRequest:
 
     Args:
         run: the run folder.
-        data: a csv, tsv, json, jsonl, parquet or conll file, or rows; a label column may be missing.
+        data: a csv, tsv, json, jsonl, parquet or conll file, a folder of pictures, or rows; a label column may be
+            missing.
         text: comma-separated text columns, one for each that the run was trained on; empty for the same names.
         batch_size: rows of a pass; 0 takes the run's own of evaluation.
         model: the pretrained model, if it is no longer where the run says; else empty.
@@ -123,16 +124,17 @@ def run_predict(request: PredictionRequest) -> Predictions:
     run = request.run
     saved, config = SavedModel.read(run, model=request.model), read_config(run / "config.yaml")
     reading = read_reading(run, model=request.model)
-    readers = readers_of(format_of_goal(Goal(reading.goal)).name)
-    rows, name = _rows_of(request.data, TextReading(config.delimiter, config.encoding), readers)
-    examples = _examples(rows, reading, text=request.text, source=name)
-    _check_columns(rows, reading, source=name)
+    table = _table_of(
+        request.data, TextReading(config.delimiter, config.encoding), readers_of(format_of(reading).name)
+    )
+    examples = _examples(table, reading, text=request.text)
+    _check_columns(table, reading)
     is_text = saved.head.task_type == TEXT_TO_TEXT
     if Goal(reading.goal) is Goal.ANSWER and not is_text:
         raise DataError(f"The task of '{run}' chooses among candidates of each row, which a table does not give.")
     task_format = make_task_format(
-        reading.to_task(name),
-        tokenizer=load_tokenizer(saved.model),
+        reading.to_task(table.name),
+        tokenizer=load_processor(saved.model, saved.head.medium),
         is_encoder_decoder=is_text,
         max_length=reading.max_length,
         written=WrittenTexts(TargetLimits(max_new_tokens=reading.max_new_tokens)),
@@ -140,10 +142,10 @@ def run_predict(request: PredictionRequest) -> Predictions:
     model = saved.load(run)[0].to(PartialState().device)
     batch_size = request.batch_size or config.training.per_device_eval_batch_size
     outputs = task_format.of_examples(_outputs(model, task_format, examples, batch_size=batch_size), examples)
-    answer = format_of_goal(Goal(reading.goal)).answer
+    answer = format_of(reading).answer
     answered = [
         {**row, **answer(output, example, reading)}
-        for row, output, example in zip(rows, outputs, examples, strict=True)
+        for row, output, example in zip(table.rows, outputs, examples, strict=True)
     ]
     return Predictions(tuple(answered), task_format.num_truncated)
 
@@ -167,36 +169,35 @@ def read_reading(run: Path, *, model: str = "") -> TaskReading:
         raise RunFolderError(f"'{run / 'results.json'}' does not say how its task is read: {error}.") from error
 
 
-def _rows_of(
-    data: Path | Sequence[Mapping[str, Any]], files: TextReading, readers: Mapping[str, Reader]
-) -> tuple[Sequence[Row], str]:
+def _table_of(data: Path | Sequence[Mapping[str, Any]], files: TextReading, readers: Mapping[str, Reader]) -> Table:
     if isinstance(data, Path):
-        return read_table(data, files, readers), data.name
+        return open_table(data, files, readers)
     if not data:
         raise DataError("There are no rows to predict: give at least one, a mapping of columns to values.")
-    return data, "the data"
+    return Table("the data", data)
 
 
-def _examples(rows: Sequence[Row], reading: TaskReading, *, text: str, source: str) -> list[Example]:
+def _examples(table: Table, reading: TaskReading, *, text: str) -> list[Example]:
     columns = tuple(part.strip() for part in text.split(",") if part.strip()) or reading.columns
     if len(columns) != len(reading.fields):
         raise DataError(
             f"--text names {len(columns)} columns, but the run was trained on {len(reading.fields)}: "
             f"{', '.join(reading.columns)}. Name one for each, in their order."
         )
-    require_columns(rows, columns, source=source)
-    pairs = tuple(zip(reading.fields, columns, strict=True))
-    read = format_of_goal(Goal(reading.goal)).read_fields
-    return [reading.example(read(row, pairs, f"row {i} of {source}")) for i, row in enumerate(rows, start=1)]
+    require_columns(table.rows, columns, source=table.name)
+    pairs, entry = tuple(zip(reading.fields, columns, strict=True)), format_of(reading)
+    rows = [entry.in_folder(row, pairs, table.folder) for row in table.rows]
+    read = entry.read_fields
+    return [reading.example(read(row, pairs, where)) for row, where in zip(rows, table.places(), strict=True)]
 
 
-def _check_columns(rows: Sequence[Row], reading: TaskReading, *, source: str) -> None:
+def _check_columns(table: Table, reading: TaskReading) -> None:
     """Refuse data with a column of the name of one that is added."""
-    added = format_of_goal(Goal(reading.goal)).answer_columns(reading)
-    taken = [name for name in columns_of(rows) if name in added]
+    added = format_of(reading).answer_columns(reading)
+    taken = [name for name in columns_of(table.rows) if name in added]
     if taken:
         raise DataError(
-            f"{source} has a column '{taken[0]}', which the predictions would replace. Rename it, or leave it out."
+            f"{table.name} has a column '{taken[0]}', which the predictions would replace. Rename it, or leave it out."
         )
 
 

@@ -13,7 +13,6 @@ from peftsearch.methods.adalora.settings import AdaLoraSettings
 from peftsearch.modules.costs import cost
 from peftsearch.run.experiment import Experiment
 from peftsearch.space import Configuration
-from peftsearch.task_head import wrapped_as
 
 # Names of the folders that results are saved in.
 ADAPTER, MODEL = "adapter", "model"
@@ -166,7 +165,7 @@ class AdaLora(Recipe):
             schedule=schedule,
             settings=self.settings,
             head=loaded.head,
-            task_type=wrapped_as(experiment.task_format.head.task_type),
+            task_type=experiment.task_format.head.peft_task,
         )
         return Attached(model, (AllocateRanks(schedule, model),), schedule.select_after_step)
 

@@ -139,6 +139,8 @@ class Training:
         write_provenance(attached.model, method=method, budget=self.budget, seed=self.seed)
         with new_folder(self.folder / self.recipe.saved_as) as new:
             attached.model.save_pretrained(str(new))
+            if processor := self.experiment.task_format.saved_processor:
+                processor.save_pretrained(str(new))
         guesses = self.experiment.guess_losses
         beats = None if guesses is None else beats_guessing(losses, guesses)
         return replace(found, validation_loss=fmean(losses), beats_guessing=beats)

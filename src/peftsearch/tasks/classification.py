@@ -6,16 +6,16 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import cross_entropy
 from transformers import PreTrainedTokenizerBase
 
 from peftsearch.errors import DataError
 from peftsearch.task_head import SEQUENCE, TaskHead
 from peftsearch.tasks.answer_errors import answer_errors
 from peftsearch.tasks.class_errors import class_errors
+from peftsearch.tasks.class_losses import class_losses, class_probabilities, guessed_losses, weighted_mean
 from peftsearch.tasks.encoded import EncodedDataset, pad_inputs, tokenise
 from peftsearch.tasks.error_report import ErrorReport
-from peftsearch.tasks.guessing import guess_classes, guess_numbers
+from peftsearch.tasks.guessing import guess_numbers
 from peftsearch.tasks.joined_fields import join_fields
 from peftsearch.tasks.metric_registry import score_task
 from peftsearch.tasks.number_errors import number_errors
@@ -130,18 +130,8 @@ class ClassificationFormat(TaskFormat):
         return answer_errors(_choose_candidates(predictions, examples), examples)
 
     def mean_loss(self, outputs: Any, batch: Mapping[str, Tensor]) -> Tensor:
-        """The mean loss of a batch: the model's own, in which each example counts as much as its class weighs.
-
-        It is the sum of weight times loss over the number of examples, not over the sum of the weights, so that
-        batches and micro-batches add up. What a method adds to the model's loss, as AdaLoRA does, stays as it is.
-        """
-        loss = outputs["loss"]
-        if not self.class_weights:
-            return loss
-        logits = outputs["logits"]
-        # By how much each example counts more or less than it does in the model's loss.
-        extra = torch.tensor(self.class_weights, device=logits.device) - 1
-        return loss + cross_entropy(logits.float(), batch["labels"], weight=extra, reduction="none").mean()
+        """The mean loss of a batch, in which each example counts as much as its class weighs; see `weighted_mean`."""
+        return weighted_mean(outputs, batch, self.class_weights)
 
     def row_losses(self, outputs: Any, batch: Mapping[str, Tensor]) -> Tensor:
         """The loss of each row of a batch; its mean is that of `mean_loss`.
@@ -152,27 +142,16 @@ class ClassificationFormat(TaskFormat):
         logits, labels = outputs.logits.float(), batch["labels"]
         if self._is_regression:
             return (logits.squeeze(-1) - labels) ** 2
-        weights = torch.tensor(self.class_weights, device=logits.device) if self.class_weights else None
-        return cross_entropy(logits, labels, weight=weights, reduction="none")
+        return class_losses(logits, labels, self.class_weights)
 
     def guess_losses(self, train: Sequence, validation: Sequence) -> list[float]:
         """Losses of guessing each class by its share in training, or of the mean of all numbers."""
         if self._is_regression:
             return guess_numbers(train, validation)
-        by_class = guess_classes(train, self.class_weights or (1.0,) * self.num_classes)
-        return [by_class[label] for label in validation]
+        return guessed_losses(train, validation, num_classes=self.num_classes, weights=self.class_weights)
 
     def _rows(self, example: Example) -> list[Example]:
         return _expand_candidates(example) if self.task.goal is Goal.ANSWER else [example]
-
-
-def class_probabilities(logits: Tensor) -> list[list[float]]:
-    """Probabilities of the classes of each row, in double precision, in which different logits stay different.
-
-    Args:
-        logits: (batch, classes).
-    """
-    return logits.cpu().double().softmax(-1).tolist()
 
 
 def _expand_candidates(example: Example) -> list[Example]:

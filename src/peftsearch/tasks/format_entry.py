@@ -5,10 +5,12 @@ Torch is not imported here, so that `peftsearch list task_formats` is quick.
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from peftsearch.errors import DataError
 from peftsearch.registry import Registry
+from peftsearch.task_head import Medium
 from peftsearch.tasks.reading import Fields, TaskReading
 from peftsearch.tasks.tables import READERS, Reader, Row, Table
 from peftsearch.tasks.target_limits import DEFAULT_LIMITS, TargetLimits
@@ -62,9 +64,9 @@ class FormatRequest:
 
     Args:
         task: its goal, labels and metrics are used.
-        tokenizer: the model's.
+        tokenizer: the model's; for pictures its image processor.
         is_encoder_decoder: as the model's configuration says.
-        max_length: tokens kept of a row.
+        max_length: tokens kept of a row; 0 for pictures.
         class_weights: of each class in the loss; empty where all examples count alike.
         written: how texts are learned and written.
     """
@@ -84,7 +86,7 @@ class TaskFormatEntry:
     Args:
         name: for `--task_format`.
         description: one line for `peftsearch list task_formats`.
-        goals: of the tasks that it reads; no two formats share one.
+        goals: of the tasks that it reads where they name no format; no two formats share one.
         recognise: says by which mark the user's tables are of this format, in words after "since"; "" if they are not.
         load: makes a task of the user's tables, which it is given with the data's name.
         make: makes the converter of examples for a kind of model; it raises `DataError` for one that does not fit.
@@ -94,6 +96,9 @@ class TaskFormatEntry:
         answer: makes these columns of a prediction for an example.
         readers: of files with further extensions, which tell the format only where it is asked for by name.
         settings: of a `TaskRequest` that this format alone reads.
+        medium: what the model reads.
+        in_folder: gives a row as `read_fields` takes it, in which paths count from the working directory; it is given
+            the pairs too, and the folder from which the row's paths count.
     """
 
     name: str
@@ -107,6 +112,8 @@ class TaskFormatEntry:
     answer: Callable[[Any, Example, TaskReading], dict[str, Any]]
     readers: Mapping[str, Reader] = field(default_factory=dict)
     settings: tuple[str, ...] = ()
+    medium: Medium = Medium.TEXTS
+    in_folder: Callable[[Row, Sequence[tuple[str, str]], Path], Row] = lambda row, columns, folder: row
 
 
 TASK_FORMATS: Registry[TaskFormatEntry] = Registry(
@@ -126,6 +133,11 @@ def register_task_format(entry: TaskFormatEntry) -> TaskFormatEntry:
 def format_of_goal(goal: Goal) -> TaskFormatEntry:
     """The format that reads tasks with a goal."""
     return next(TASK_FORMATS[name] for name in TASK_FORMATS if goal in TASK_FORMATS[name].goals)
+
+
+def format_of(task: Task | TaskReading) -> TaskFormatEntry:
+    """The format that reads the rows of a task: the one that it names, or that of its goal."""
+    return TASK_FORMATS[task.task_format] if task.task_format else format_of_goal(Goal(task.goal))
 
 
 def readers_of(task_format: str) -> Mapping[str, Reader]:

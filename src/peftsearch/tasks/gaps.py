@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from peftsearch.errors import DataError
 from peftsearch.tasks.tables import Row, Table, is_null
@@ -61,4 +62,4 @@ def _without(table: Table, gaps: Mapping[int, list[str]]) -> Table:
     rows = [row for number, row in zip(table.numbers, table.rows, strict=True) if number not in gaps]
     if not rows:
         raise DataError(f"No row of {table.name} has a text and a label. Are the right columns named?")
-    return Table(table.name, rows, table.left_out | frozenset(gaps))
+    return replace(table, rows=rows, left_out=table.left_out | frozenset(gaps))

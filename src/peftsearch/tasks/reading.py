@@ -24,6 +24,7 @@ class TaskReading:
         label_separator: between several labels in a text; empty where they came otherwise.
         threshold: least probability that gives one of several labels; None for other goals.
         span_rules: how answers are looked for in a context; None for other goals.
+        task_format: that reads the rows; empty for the one of the goal.
     """
 
     goal: str
@@ -36,6 +37,7 @@ class TaskReading:
     label_separator: str = ""
     threshold: float | None = None
     span_rules: SpanRules | None = None
+    task_format: str = ""
 
     @classmethod
     def of(cls, task: Task, *, max_length: int, choices: tuple[str, ...], max_new_tokens: int = 0) -> "TaskReading":
@@ -55,6 +57,7 @@ class TaskReading:
             *(task.goal.value, fields, task.labels, task.prefix, max_length, numbers, max_new_tokens),
             label_separator=task.label_separator,
             span_rules=task.span_rules,
+            task_format=task.task_format,
         )
 
     @property
@@ -74,6 +77,7 @@ class TaskReading:
             *(name, Goal(self.goal), self.labels, "", "", splits, "none", self.max_length),
             prefix=self.prefix,
             span_rules=self.span_rules,
+            task_format=self.task_format,
         )
 
     def example(self, fields: Fields) -> Example:

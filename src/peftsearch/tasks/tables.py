@@ -11,6 +11,7 @@ from typing import Any
 
 from peftsearch.errors import DataError
 from peftsearch.tasks.conll import read_conll
+from peftsearch.tasks.picture_folders import list_pictures
 from peftsearch.tasks.separated import hint_of_delimiter, read_csv, read_tsv
 from peftsearch.tasks.text_files import UTF_8, TextReading, is_compressed
 
@@ -27,11 +28,13 @@ class Table:
         name: such as "train.csv".
         rows: of the table.
         left_out: rows of the file that are not here, by their number counted from 1.
+        folder: from which relative paths in its cells count.
     """
 
     name: str
     rows: Sequence[Row]
     left_out: frozenset[int] = frozenset()
+    folder: Path = Path()
 
     @property
     def numbers(self) -> list[int]:
@@ -44,11 +47,19 @@ class Table:
         return [f"row {number} of {self.name}" for number in self.numbers]
 
 
+def open_table(path: Path, reading: TextReading = AS_USUAL, readers: Mapping[str, Reader] | None = None) -> Table:
+    """Read a file, or the pictures of a folder, as a table that knows its folder; arguments as for `read_table`."""
+    folder = path if path.is_dir() else path.parent
+    return Table(path.resolve().name, read_table(path, reading, readers), folder=folder)
+
+
 def read_table(path: Path, reading: TextReading = AS_USUAL, readers: Mapping[str, Reader] | None = None) -> list[Row]:
     """Read a csv, tsv, json, jsonl, conll or parquet file; all but parquet may be compressed, as in "train.csv.gz".
 
+    Of a folder, its pictures are the rows.
+
     Args:
-        path: a file whose extension tells its format.
+        path: a file whose extension tells its format, or a folder.
         reading: delimiter and encoding of a text file.
         readers: by extension, where a task format has further ones; None for those of every format.
 
@@ -56,6 +67,9 @@ def read_table(path: Path, reading: TextReading = AS_USUAL, readers: Mapping[str
         DataError: for a missing, empty or unreadable file, another extension, or a delimiter or encoding that the
             format does not have.
     """
+    if path.is_dir():
+        _check_reading(path, FOLDER, reading)
+        return list(list_pictures(path))
     known = READERS if readers is None else readers
     suffix = format_of(path, known)
     if suffix is None:
@@ -99,7 +113,7 @@ def _check_reading(path: Path, suffix: str, reading: TextReading) -> None:
     """Refuse settings that would be without effect."""
     if reading.delimiter and suffix in _WITHOUT_DELIMITER:
         raise DataError(f"'{path}' has no delimiter, but delimiter is {reading.delimiter!r}. Leave --delimiter out.")
-    if reading.encoding != UTF_8 and suffix == _PARQUET:
+    if reading.encoding != UTF_8 and suffix in (_PARQUET, FOLDER):
         raise DataError(f"'{path}' knows its encoding, but encoding is '{reading.encoding}'. Leave --encoding out.")
 
 
@@ -210,7 +224,9 @@ def _refuse_twice(names: Sequence[str], what: str) -> None:
 
 
 _PARQUET = ".parquet"
-_WITHOUT_DELIMITER = (".json", ".jsonl", _PARQUET)
+# What stands for a suffix of a folder.
+FOLDER = "folder"
+_WITHOUT_DELIMITER = (".json", ".jsonl", _PARQUET, FOLDER)
 READERS: Mapping[str, Reader] = {
     ".csv": read_csv,
     ".tsv": read_tsv,

@@ -55,6 +55,8 @@ class Example:
             one split.
         candidates: answers to choose from; only for `Goal.ANSWER`.
         where: the row in words, such as "row 3 of train.jsonl", for errors that a tokenizer meets; may be empty.
+        content: SHA-256 of the file that a field names, by which the example is known wherever it lies; empty where
+            the fields say all.
     """
 
     fields: tuple[tuple[str, str], ...]
@@ -62,6 +64,7 @@ class Example:
     group: str = ""
     candidates: tuple[str, ...] = ()
     where: str = field(default="", compare=False)
+    content: str = ""
 
     @property
     def number(self) -> int | float:
@@ -130,6 +133,7 @@ class Task:
         seed: of the splits.
         label_separator: between several labels in a text; empty where they came otherwise.
         span_rules: how answers are looked for in a context; None for other goals.
+        task_format: that reads its rows; empty for the one of its goal.
     """
 
     name: str
@@ -146,6 +150,7 @@ class Task:
     seed: int = 0
     label_separator: str = ""
     span_rules: SpanRules | None = None
+    task_format: str = ""
 
     @property
     def metrics(self) -> tuple[str, ...]:
@@ -169,8 +174,8 @@ class TaskRequest:
 
     Args:
         task: a registered task such as "glue/rte"; not together with `data`.
-        data: "train.csv[,validation.csv[,test.csv]]" (csv, tsv, json, jsonl, parquet, conll; also .gz) or a Hugging
-            Face hub id.
+        data: "train.csv[,validation.csv[,test.csv]]" (csv, tsv, json, jsonl, parquet, conll; also .gz), a folder of
+            pictures, or a Hugging Face hub id.
         text: comma-separated text columns of user data; by default those of the task format, such as "text".
         label: label column of user data; by default that of the task format, such as "label". Several columns,
             separated by commas, hold a 0 or a 1 for each of several labels.
@@ -218,6 +223,6 @@ class TaskRequest:
 def _fingerprint(examples: Sequence[Example]) -> str:
     digest = hashlib.sha256()
     for example in examples:
-        row = [example.fields, example.target, example.group, example.candidates]
+        row = [example.content or example.fields, example.target, example.group, example.candidates]
         digest.update(json.dumps(row, ensure_ascii=False).encode("utf-8", "surrogatepass") + b"\n")
     return digest.hexdigest()

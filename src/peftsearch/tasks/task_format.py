@@ -6,10 +6,10 @@ from dataclasses import asdict
 from typing import Any
 
 from torch import Tensor, nn
-from transformers import PreTrainedTokenizerBase
+from transformers import BaseImageProcessor, PreTrainedModel, PreTrainedTokenizerBase
 
-from peftsearch.errors import DataError
-from peftsearch.task_head import TaskHead
+from peftsearch.errors import DataError, ModelError
+from peftsearch.task_head import Medium, TaskHead
 from peftsearch.tasks.encoded import EncodedDataset
 from peftsearch.tasks.error_report import ErrorReport
 from peftsearch.tasks.format_entry import (
@@ -18,7 +18,7 @@ from peftsearch.tasks.format_entry import (
     FormatRequest,
     LossTokens,
     WrittenTexts,
-    format_of_goal,
+    format_of,
 )
 from peftsearch.tasks.span_choice import WindowSpans
 from peftsearch.tasks.target_scale import AS_GIVEN, TargetScale
@@ -72,13 +72,41 @@ class TaskFormat(ABC):
         """Tokenise the training examples, whose rows may be joined and cut otherwise than those that are scored."""
         return self.encode(examples)
 
+    def check_model(self, model: PreTrainedModel, name: str) -> None:
+        """Refuse a model that does not take what the format encodes: a tokenizer with more tokens than embeddings.
+
+        Args:
+            model: with or without weights.
+            name: of the model, for messages.
+
+        Raises:
+            ModelError: if it does not.
+        """
+        tokens = len(self.tokenizer)
+        try:
+            embeddings = model.get_input_embeddings()
+        except NotImplementedError:  # CANINE's: it hashes any character.
+            return
+        rows = getattr(embeddings, "num_embeddings", tokens)
+        if tokens > rows:
+            raise ModelError(
+                f"The tokenizer of '{name}' has {tokens:,} tokens, but the model has embeddings for {rows:,}. "
+                "Call model.resize_token_embeddings(len(tokenizer)) and save both, or take the model's own tokenizer."
+            )
+
+    @property
+    def saved_processor(self) -> BaseImageProcessor | None:
+        """What is saved beside a trained model; None where the pretrained model's own is used."""
+        return None
+
     @abstractmethod
     def collate(self, features: Sequence[Mapping[str, Any]]) -> dict[str, Tensor]:
         """Make a padded batch of items of an `EncodedDataset`.
 
         Returns:
-            token columns (batch, tokens) and "labels": (batch,), (batch, tokens) for tags and next tokens, (batch,
-            labels) for several labels, (batch, 2) for the ends of a span, or (batch, target tokens) for text-to-text.
+            token columns (batch, tokens), or "pixel_values" (batch, channels, height, width), and "labels": (batch,),
+            (batch, tokens) for tags and next tokens, (batch, labels) for several labels, (batch, 2) for the ends of a
+            span, or (batch, target tokens) for text-to-text.
         """
 
     @abstractmethod
@@ -234,7 +262,7 @@ class TaskFormat(ABC):
 def make_task_format(
     task: Task,
     *,
-    tokenizer: PreTrainedTokenizerBase,
+    tokenizer: PreTrainedTokenizerBase | BaseImageProcessor,
     is_encoder_decoder: bool,
     max_length: int,
     class_weights: tuple[float, ...] = (),
@@ -244,21 +272,21 @@ def make_task_format(
 
     Args:
         task: its goal, labels and metrics are used.
-        tokenizer: the model's.
+        tokenizer: the model's; for pictures its image processor.
         is_encoder_decoder: as the model's configuration says.
-        max_length: tokens kept of a row, at least 4.
+        max_length: tokens kept of a row, at least 4; 0 for pictures.
         class_weights: of each class in the loss; empty where all examples count alike.
         written: how texts are learned and written.
 
     Raises:
         DataError: for a limit below 4 tokens, or a model, class weights or tokens that the format does not fit.
     """
-    if max_length < 4:
+    entry = format_of(task)
+    if entry.medium is Medium.TEXTS and max_length < 4:
         raise DataError(f"max_length is {max_length} tokens, but must be at least 4: special tokens need room too.")
     if task.goal not in NEXT_TOKENS:
         _refuse_loss_tokens(task, written.loss_tokens)
-    request = FormatRequest(task, tokenizer, is_encoder_decoder, max_length, class_weights, written)
-    return format_of_goal(task.goal).make(request)
+    return entry.make(FormatRequest(task, tokenizer, is_encoder_decoder, max_length, class_weights, written))
 
 
 def _refuse_loss_tokens(task: Task, loss_tokens: LossTokens) -> None:
@@ -268,5 +296,5 @@ def _refuse_loss_tokens(task: Task, loss_tokens: LossTokens) -> None:
         if value != default:
             raise DataError(
                 f"training.{name} is {str(value).lower()}, but {task.name} is no task of language models: its format "
-                f"is {format_of_goal(task.goal).name}. Leave it out."
+                f"is {format_of(task).name}. Leave it out."
             )

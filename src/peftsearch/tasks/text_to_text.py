@@ -18,7 +18,7 @@ from peftsearch.task_head import TEXT_TO_TEXT, TaskHead
 from peftsearch.tasks.answer_errors import answer_errors
 from peftsearch.tasks.cells import as_number
 from peftsearch.tasks.class_errors import class_errors
-from peftsearch.tasks.classification import class_probabilities
+from peftsearch.tasks.class_losses import class_probabilities
 from peftsearch.tasks.decoder_texts import collate_pairs, tokenise_targets, write_texts
 from peftsearch.tasks.encoded import IGNORED_LABEL, EncodedDataset, pad_rows, tokenise
 from peftsearch.tasks.error_report import ErrorReport

@@ -7,7 +7,8 @@ from pathlib import Path
 
 from peftsearch.errors import DataError
 from peftsearch.tasks.format_entry import AUTO, formats_with, readers_of
-from peftsearch.tasks.tables import Reader, Table, extension_of, format_of, read_hub, read_table
+from peftsearch.tasks.picture_folders import require_class_folders, split_folders
+from peftsearch.tasks.tables import Reader, Table, extension_of, format_of, open_table, read_hub
 from peftsearch.tasks.task import TEST, TRAIN, VALIDATION
 from peftsearch.tasks.text_files import TextReading, is_compressed
 
@@ -35,14 +36,24 @@ def read_tables(data: str, reading: TextReading, *, task_format: str = AUTO) -> 
         _refuse_reading(parts[0], reading)
         return parts[0], _read_hub_tables(parts[0])
     paths = [Path(part).expanduser() for part in parts]
-    stem = Path(paths[0].stem).stem if is_compressed(paths[0]) else paths[0].stem
-    name = paths[0].resolve().parent.name if stem == TRAIN else stem
+    if len(paths) == 1 and paths[0].is_dir():
+        paths = split_folders(paths[0])
     readers = readers_of(task_format)
     for path in paths:
         _refuse_extension(path, readers)
-    tables = [Table(path.name, read_table(path, reading, readers)) for path in paths]
+    tables = [open_table(path, reading, readers) for path in paths]
+    for path, table in zip(paths, tables):
+        if path.is_dir():
+            require_class_folders(table.rows, path)
     logger.info("Read %s.", ", ".join(f"{len(table.rows):,} rows of {table.name}" for table in tables))
-    return name, tables
+    return _name_of(paths[0]), tables
+
+
+def _name_of(path: Path) -> str:
+    """The name of a data set by its first table; that of the folder it lies in where it is called train."""
+    whole = path.resolve()
+    name = whole.name if path.is_dir() else Path(path.stem).stem if is_compressed(path) else path.stem
+    return whole.parent.name if name == TRAIN else name
 
 
 def _refuse_reading(name: str, reading: TextReading) -> None:

@@ -21,10 +21,18 @@ from peftsearch.testing.kinds import FamilyTests, KindTests  # noqa: E402
 from peftsearch.testing.methods import MethodTests  # noqa: E402
 from peftsearch.testing.spaces import SpaceTests  # noqa: E402
 from peftsearch.testing.tasks import TaskTests  # noqa: E402
-from peftsearch.testing.tiny_models import TINY, build, save_tiny, tiny_tokenizer  # noqa: E402
+from peftsearch.testing.tiny_models import (  # noqa: E402
+    TINY,
+    TINY_PICTURE_MODELS,
+    build,
+    save_tiny,
+    tiny_image_processor,
+    tiny_tokenizer,
+)
 
 __all__ = [
     "TINY",
+    "TINY_PICTURE_MODELS",
     "FamilyTests",
     "KindTests",
     "MethodTests",
@@ -32,5 +40,6 @@ __all__ = [
     "TaskTests",
     "build",
     "save_tiny",
+    "tiny_image_processor",
     "tiny_tokenizer",
 ]

@@ -26,7 +26,7 @@ WIDTH, RANK = 64, 4
 class KindTests:
     """The contract of a module kind, alone and everywhere that it fits in models.
 
-    Derive from it and name the kinds; `models` has a tiny model of each family unless you name others.
+    Derive from it and name the kinds; `models` has a tiny model of each family of texts unless you name others.
 
     Example:
         class TestOutputScale(KindTests):
@@ -228,7 +228,11 @@ def everywhere(sites: Sequence[Site], kind: str, rank: int = 3) -> Configuration
 
 
 def inputs_of(model: PreTrainedModel | PeftModel, seed: int = 0) -> dict[str, torch.Tensor]:
-    """Two sentences of seven random tokens: (2, 7) each."""
+    """Two sentences of seven random tokens: (2, 7) each; or two pictures of random pixels."""
+    if model.main_input_name == "pixel_values":
+        config = model.config
+        shape = (2, config.num_channels, config.image_size, config.image_size)
+        return {"pixel_values": torch.randn(shape, generator=torch.Generator().manual_seed(seed))}
     ids = torch.randint(5, 60, (2, 7), generator=torch.Generator().manual_seed(seed))
     inputs = {"input_ids": ids, "attention_mask": torch.ones_like(ids)}
     return inputs | {"decoder_input_ids": ids[:, :3]} if getattr(model.config, "is_encoder_decoder", False) else inputs

@@ -1,7 +1,7 @@
 """The contract of tasks: complete splits and metrics, and examples that models can read and answer, of both sorts.
 
-Tags, several labels, spans and next tokens are not for encoder-decoder models, and texts to write for these alone; all
-are refused elsewhere.
+Tags, several labels, spans, next tokens and pictures are not for encoder-decoder models, and texts to write for these
+alone; all are refused elsewhere.
 """
 
 import json
@@ -13,14 +13,16 @@ import pytest
 
 from peftsearch.errors import DataError
 from peftsearch.report.document import read_as
+from peftsearch.task_head import Medium
 from peftsearch.tasks.encoded import IGNORED_LABEL, EncodedDataset
 from peftsearch.tasks.error_report import ErrorReport
+from peftsearch.tasks.format_entry import format_of
 from peftsearch.tasks.metric_registry import METRICS
 from peftsearch.tasks.span_choice import WindowSpans
 from peftsearch.tasks.task import NEXT_TOKENS, Example, Goal, Task
 from peftsearch.tasks.task_format import make_task_format
 from peftsearch.tasks.token_scores import TokenScore
-from peftsearch.testing.tiny_models import CHAT_TEMPLATE, tiny_tokenizer
+from peftsearch.testing.tiny_models import CHAT_TEMPLATE, tiny_image_processor, tiny_tokenizer
 
 # Characters of a text that is no name of a label.
 _LONG = 30
@@ -49,9 +51,8 @@ class TaskTests:
 
     @pytest.mark.parametrize("is_text", [False, True])
     def test_gold_predictions_score_100(self, task, is_text):
-        tokenizer, length = tiny_tokenizer(), task.max_length
-        tokenizer.chat_template = CHAT_TEMPLATE
-        if _REFUSED.get(task.goal) is is_text:
+        tokenizer, length = _processor(task), task.max_length
+        if _is_refused(task, is_text=is_text):
             with pytest.raises(DataError, match="encoder-decoder"):
                 make_task_format(task, tokenizer=tokenizer, is_encoder_decoder=is_text, max_length=length)
             return
@@ -59,8 +60,9 @@ class TaskTests:
         examples = _mixed(task.splits["test"])
         encoded = task_format.encode(examples)
         batch = task_format.collate([encoded[i] for i in range(len(encoded))])
-        assert batch["input_ids"].shape == batch["attention_mask"].shape
-        assert len(batch["labels"]) == len(encoded)
+        first, *others = (tensor for name, tensor in batch.items() if name != "labels")
+        assert all(tensor.shape == first.shape for tensor in others)
+        assert len(first) == len(batch["labels"]) == len(encoded) == len(encoded.lengths)
         labels: list[Any] = [row["labels"] for row in encoded]
         gold = _read_back(labels, task.goal, tokenizer) if is_text else _gold(_rows(encoded), task.goal)
         tolerance = _TOLERANCE[is_text and task.goal is Goal.REGRESSION]
@@ -70,8 +72,7 @@ class TaskTests:
         assert scores == {name: pytest.approx(METRICS[name].perfect, abs=tolerance) for name in task.metrics}
 
     def test_errors_are_kept_in_json_and_what_is_published_quotes_nothing(self, task):
-        tokenizer, is_text, length = tiny_tokenizer(), task.goal is Goal.TEXT, task.max_length
-        tokenizer.chat_template = CHAT_TEMPLATE
+        tokenizer, is_text, length = _processor(task), task.goal is Goal.TEXT, task.max_length
         task_format = make_task_format(task, tokenizer=tokenizer, is_encoder_decoder=is_text, max_length=length)
         examples = _mixed(task.splits["test"])
         rows = _rows(task_format.encode(examples))
@@ -94,6 +95,21 @@ class TaskTests:
         # The data itself repeats rows, so rows are told apart by where they stand.
         positions = [id(example) for split in task.splits.values() for example in split]
         assert len(set(positions)) == len(positions)
+
+
+def _processor(task: Task) -> Any:
+    """What reads the inputs of a task: a tokenizer with a chat template, or an image processor."""
+    if format_of(task).medium is Medium.PICTURES:
+        return tiny_image_processor()
+    tokenizer = tiny_tokenizer()
+    tokenizer.chat_template = CHAT_TEMPLATE
+    return tokenizer
+
+
+def _is_refused(task: Task, *, is_text: bool) -> bool:
+    """Whether a sort of model is refused: that which writes texts, or that with a head."""
+    is_of_pictures = format_of(task).medium is Medium.PICTURES
+    return _REFUSED.get(task.goal, True if is_of_pictures else None) is is_text
 
 
 def _mixed(examples: Sequence[Example]) -> list[Example]:

@@ -1,4 +1,4 @@
-"""Tiny random models of every family, and a byte-level tokenizer small enough for them."""
+"""Tiny random models of every family, and a byte-level tokenizer or an image processor small enough for them."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -8,6 +8,7 @@ import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors
 from transformers import (
     AutoModelForCausalLM,
+    AutoModelForImageClassification,
     AutoModelForSeq2SeqLM,
     AutoModelForSequenceClassification,
     BartConfig,
@@ -27,6 +28,8 @@ from transformers import (
     Qwen3Config,
     RobertaConfig,
     T5Config,
+    ViTConfig,
+    ViTImageProcessorPil,
 )
 
 SPECIAL = ("<pad>", "</s>", "<s>", "<unk>", "<cls>", "<sep>")
@@ -89,14 +92,33 @@ CONFIGS: dict[str, Callable[[], PretrainedConfig]] = {
         forced_eos_token_id=None,
     ),
 }
+# Of models that read pictures of 8 x 8 pixels as four patches.
+PICTURE_SIZE = 8
+PICTURE_CONFIGS: dict[str, Callable[[], PretrainedConfig]] = {
+    "vit": lambda: ViTConfig(
+        hidden_size=WIDTH,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        intermediate_size=64,
+        image_size=PICTURE_SIZE,
+        patch_size=4,
+    ),
+}
 
 
 def build(config: PretrainedConfig, **options: Any) -> PreTrainedModel:
-    """A model with random weights: text-to-text for encoder-decoders, two labels otherwise."""
-    loader = AutoModelForSeq2SeqLM if config.is_encoder_decoder else AutoModelForSequenceClassification
+    """A model with random weights: text-to-text for encoder-decoders, two labels of texts or pictures otherwise."""
+    if config.is_encoder_decoder:
+        return AutoModelForSeq2SeqLM.from_config(config, **options)
+    reads_pictures = hasattr(config, "image_size")
+    loader = AutoModelForImageClassification if reads_pictures else AutoModelForSequenceClassification
     return loader.from_config(config, **options)
 
 
+# Models that read pictures, which are no part of `TINY`: what reads texts cannot take them.
+TINY_PICTURE_MODELS: dict[str, Callable[[], PreTrainedModel]] = {
+    name: (lambda make=make: build(make())) for name, make in PICTURE_CONFIGS.items()
+}
 TINY: dict[str, Callable[[], PreTrainedModel]] = {
     name: (lambda make=make: build(make())) for name, make in CONFIGS.items()
 }
@@ -146,15 +168,20 @@ def save_tiny_language_model(family: str, folder: Path, *, is_tied: bool = False
     return folder
 
 
-def save_tiny(family: str, folder: Path) -> Path:
-    """Save a tiny model and its tokenizer so that they load like any pretrained model, without a task head.
+def tiny_image_processor() -> ViTImageProcessorPil:
+    """Resizes to 8 x 8 pixels, and makes values from -1 to 1 of them."""
+    return ViTImageProcessorPil(size={"height": PICTURE_SIZE, "width": PICTURE_SIZE})
 
-    The weights are the same in every process, whatever has been drawn before.
+
+def save_tiny(family: str, folder: Path) -> Path:
+    """Save a tiny model with its tokenizer or image processor, to be loaded like any pretrained model.
+
+    It has no task head. The weights are the same in every process, whatever has been drawn before.
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        model = TINY[family]()
+        model = (TINY | TINY_PICTURE_MODELS)[family]()
     plain: Any = model if model.config.is_encoder_decoder else model.base_model
     plain.save_pretrained(folder)
-    tiny_tokenizer().save_pretrained(folder)
+    (tiny_image_processor() if family in TINY_PICTURE_MODELS else tiny_tokenizer()).save_pretrained(folder)
     return folder

@@ -5,9 +5,10 @@ from functools import cache
 from typing import Any, TypeVar, cast
 
 import torch
-from torch.utils.data import DataLoader, Dataset, Sampler
+from torch.utils.data import DataLoader, Dataset, Sampler, Subset
 from transformers.trainer_pt_utils import LengthGroupedSampler
 
+from peftsearch.tasks.encoded import EncodedDataset
 from peftsearch.training.micro_batches import Batch
 
 T = TypeVar("T")
@@ -21,9 +22,19 @@ def length_grouped(dataset: Dataset, batch_size: int, seed: int) -> LengthGroupe
         batch_size: examples.
         seed: of the sampler's own generator.
     """
-    rows: Any = dataset  # torch's type has no length
-    lengths = [rows[i]["length"] for i in range(len(rows))]
-    return LengthGroupedSampler(batch_size, lengths=lengths, generator=torch.Generator().manual_seed(seed))
+    return LengthGroupedSampler(
+        batch_size, lengths=_lengths_of(dataset), generator=torch.Generator().manual_seed(seed)
+    )
+
+
+def _lengths_of(dataset: Any) -> list[int]:
+    """Lengths of the rows of a dataset, of encoded examples without making the rows."""
+    if isinstance(dataset, Subset):
+        lengths = _lengths_of(dataset.dataset)
+        return [lengths[i] for i in dataset.indices]
+    return (
+        dataset.lengths if isinstance(dataset, EncodedDataset) else [dataset[i]["length"] for i in range(len(dataset))]
+    )
 
 
 def skip_passes(sampler: Sampler, passes: int) -> None:

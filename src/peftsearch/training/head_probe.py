@@ -36,6 +36,9 @@ SLOWER, LOOKS = 0.1, 8
 # The backbone's outputs on a split are kept in memory up to this size; then its further batches are left out.
 MAX_BYTES = 2**30
 
+# The input of models that read pictures.
+_PIXELS = "pixel_values"
+
 HeadState = dict[str, torch.Tensor]
 
 
@@ -313,21 +316,41 @@ class _Backbone:
 
     def _smallest_view(self, batch: Batch, output: ModelOutput) -> _View:
         expected = self._logits(self._cut(batch, output, _all_tokens))
-        for view in (_first_token, _last_token):
+        for view in _views_of(batch, output):
             found = self._logits(self._cut(batch, output, view))
             if all(_are_same(found[name], tensor) for name, tensor in expected.items()):
                 return view
         return _all_tokens
 
     def _cut(self, batch: Batch, output: ModelOutput, view: _View) -> _Cached:
-        mask, found = batch["attention_mask"], dict(output)
-        last = mask.shape[1] - 1 - mask.flip(1).argmax(1)
+        found, last = dict(output), _last_tokens(batch)
         kept = {"last_hidden_state": view(found["last_hidden_state"], last)}
         if found.get("pooler_output") is not None:
             kept["pooler_output"] = found["pooler_output"]
-        inputs = {name: view(tensor, last) for name, tensor in self._task.inputs(batch).items()}
+        read = self._task.inputs(batch)
+        inputs = {name: self._cut_input(name, tensor, view, last) for name, tensor in read.items()}
         return _Cached(batch | inputs, type(output)(**kept))
+
+    @staticmethod
+    def _cut_input(name: str, tensor: torch.Tensor, view: _View, last: torch.Tensor) -> torch.Tensor:
+        # No head looks at pixels.
+        return tensor[:, :, :1, :1].clone() if name == _PIXELS else view(tensor, last)
 
 
 def _are_same(found: torch.Tensor, expected: torch.Tensor) -> bool:
     return found.shape == expected.shape and torch.allclose(found, expected, atol=1e-5)
+
+
+def _views_of(batch: Batch, output: ModelOutput) -> tuple[_View, ...]:
+    """The views that may do in place of all tokens: pictures are not padded, and maps of features are no tokens."""
+    if output["last_hidden_state"].dim() != 3:
+        return ()
+    return (_first_token,) if _PIXELS in batch else (_first_token, _last_token)
+
+
+def _last_tokens(batch: Batch) -> torch.Tensor:
+    """(batch,) index of the last token of each row that is no padding; 0 for pictures, where it is not asked for."""
+    if _PIXELS in batch:
+        return torch.zeros(len(batch[_PIXELS]), dtype=torch.long)
+    mask = batch["attention_mask"]
+    return mask.shape[1] - 1 - mask.flip(1).argmax(1)

@@ -12,7 +12,7 @@ from peftsearch.modules.peft_module import PeftModule
 
 
 def write(source: Source, folder: Path) -> tuple[str, ...]:
-    """Merge the adapter and save the model, with its tokenizer if there is one.
+    """Merge the adapter and save the model, with its tokenizer or image processor if there is one.
 
     Raises:
         ExportError: naming the sites and kinds that cannot be merged.
@@ -26,10 +26,10 @@ def write(source: Source, folder: Path) -> tuple[str, ...]:
         )
         source.peft_model.merge_and_unload()
     model.save_pretrained(str(folder))
-    tokenizer = source.load_tokenizer()
-    if tokenizer is None:
-        return ("The model has no tokenizer, so none was saved.",)
-    tokenizer.save_pretrained(str(folder))
+    processor = source.load_tokenizer()
+    if processor is None:
+        return ("The model has no tokenizer or image processor, so none was saved.",)
+    processor.save_pretrained(str(folder))
     return ()
 
 
@@ -49,7 +49,7 @@ def reload(source: Source, folder: Path) -> nn.Module:
 register_format(
     ExportFormat(
         "merged",
-        "plain transformers checkpoint, with the tokenizer",
+        "plain transformers checkpoint, with the tokenizer or image processor",
         write,
         reload,
         Claim("mergeable", why_not_merged),

@@ -17,7 +17,7 @@ from peftsearch.report.run.summary import size_rows
 from peftsearch.report.run.usage import Usage, usage_of
 from peftsearch.report.verdict import verdict
 from peftsearch.report.wording import write_score
-from peftsearch.task_head import CAUSAL_LM, SPANS, TOKENS
+from peftsearch.task_head import CAUSAL_LM, PICTURE, SPANS, TOKENS
 from peftsearch.tasks.benchmark import HUB_NAMES
 from peftsearch.tasks.metric_registry import METRICS
 from peftsearch.tasks.task import Goal
@@ -50,7 +50,12 @@ _HUB_METRICS = {
     "span_exact_match": "exact_match",
     "span_f1": "f1",
 }
-_HUB_TASKS = {TOKENS: "token-classification", SPANS: "question-answering", CAUSAL_LM: "text-generation"}
+_HUB_TASKS = {
+    TOKENS: "token-classification",
+    SPANS: "question-answering",
+    CAUSAL_LM: "text-generation",
+    PICTURE: "image-classification",
+}
 _NAMES = {"peft": "PEFT", "peftsearch": "peftsearch", "python": "Python", "torch": "PyTorch"}
 
 

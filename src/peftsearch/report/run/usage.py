@@ -6,10 +6,16 @@ from pathlib import Path
 
 from peftsearch.report.results import Results
 from peftsearch.report.run.record import RunRecord
-from peftsearch.task_head import CAUSAL_LM, SEVERAL, SPANS, TOKENS
+from peftsearch.task_head import CAUSAL_LM, PICTURE, SEVERAL, SPANS, TOKENS
 
 # What stands for a folder that has no name elsewhere.
 _HERE = "path/to/this/folder"
+_AUTO_CLASSES = {
+    TOKENS: "AutoModelForTokenClassification",
+    SPANS: "AutoModelForQuestionAnswering",
+    CAUSAL_LM: "AutoModelForCausalLM",
+    PICTURE: "AutoModelForImageClassification",
+}
 
 
 @dataclass(frozen=True)
@@ -58,12 +64,8 @@ def usage_of(record: RunRecord, folder: Path, *, place: str = "") -> Usage:
 
 def _auto_class(results: Results) -> str:
     saved = results.saved
-    if saved.task_type == TOKENS:
-        return "AutoModelForTokenClassification"
-    if saved.task_type == SPANS:
-        return "AutoModelForQuestionAnswering"
-    if saved.task_type == CAUSAL_LM:
-        return "AutoModelForCausalLM"
+    if saved.task_type in _AUTO_CLASSES:
+        return _AUTO_CLASSES[saved.task_type]
     return "AutoModelForSequenceClassification" if saved.num_labels else "AutoModelForSeq2SeqLM"
 
 
@@ -73,6 +75,8 @@ def _adapter_code(results: Results, adapter: str) -> str:
     base = results.base_model or f"path/to/{Path(saved.model).name}"
     labels = f", num_labels={saved.num_labels}" if saved.num_labels else ""
     labels += f", problem_type={_quoted(SEVERAL)}" if saved.problem_type == SEVERAL else ""
+    # Models of pictures bring a head for other classes along, of another size.
+    labels += ", ignore_mismatched_sizes=True" if saved.task_type == PICTURE else ""
     return "\n".join(
         [
             "from peft import PeftModel",

@@ -1,0 +1,206 @@
+"""One class a picture: a folder of class folders, or a table with a column of paths and a column of classes."""
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from peftsearch.errors import DataError
+from peftsearch.task_head import Medium
+from peftsearch.tasks.cells import read_label, read_text
+from peftsearch.tasks.drawn_splits import draw_splits
+from peftsearch.tasks.format_entry import AUTO, FormatRequest, TaskFormatEntry, register_task_format
+from peftsearch.tasks.formats.texts import answer, answer_columns
+from peftsearch.tasks.gaps import without_gaps
+from peftsearch.tasks.labels import class_name, find_classes
+from peftsearch.tasks.metric_choice import choose_metrics
+from peftsearch.tasks.picture_file import FORMATS, locate_picture, read_picture
+from peftsearch.tasks.picture_folders import IMAGE, LABEL
+from peftsearch.tasks.reading import Fields
+from peftsearch.tasks.splits import check_splits, limit_train, shorten, warn_of_shared_groups
+from peftsearch.tasks.tables import Row, Table, require_columns
+from peftsearch.tasks.task import TEST, TRAIN, VALIDATION, Example, Goal, Task, TaskRequest
+from peftsearch.tasks.user_tables import source_of
+
+if TYPE_CHECKING:
+    from peftsearch.tasks.task_format import TaskFormat
+
+logger = logging.getLogger(__name__)
+
+_NAME = "pictures"
+# Columns of paths that need no --text.
+_COLUMNS = (IMAGE, "path")
+
+
+def recognise(tables: Sequence[Table], request: TaskRequest) -> str:
+    """Tell by which column tables name pictures; "" if they name none.
+
+    Columns of the names image and path are not looked at beside those of texts, text and label.
+    """
+    first = tables[0].rows[0]
+    column = request.text or _column_of(first)
+    is_text = not request.text and {"text", "label"} <= set(first)
+    cell = first.get(column)
+    if is_text or not isinstance(cell, str) or Path(cell).suffix.lower() not in FORMATS:
+        return ""
+    return f"the column '{column}' of {tables[0].name} names pictures"
+
+
+def _column_of(row: Row) -> str:
+    return next((name for name in _COLUMNS if name in row), IMAGE)
+
+
+def load(name: str, tables: Sequence[Table], request: TaskRequest) -> Task:
+    """Make a task of tables with a column of paths and a column of classes.
+
+    Every picture that is used is read once, so that a broken one is found before a training.
+
+    Args:
+        name: of the data.
+        tables: train, validation and test, as far as there are any.
+        request: its columns, number of training examples and seed.
+
+    Raises:
+        DataError: for tables that do not fit a task, and pictures that cannot be read.
+    """
+    if request.goal not in (AUTO, Goal.CLASSIFICATION):
+        raise DataError(f"goal is '{request.goal}', but the task format {_NAME} predicts classes. Leave --goal out.")
+    needed = (request.text or _column_of(tables[0].rows[0]), request.label or LABEL)
+    needed = (*needed, request.group) if request.group else needed
+    for table in tables:
+        require_columns(table.rows, needed, source=table.name)
+    tables = without_gaps(tables, text=(), needed=needed, drop=request.drop_missing)
+    labels = find_classes(tables, needed[1])
+    places: dict[str, str] = {}
+    parts = [_to_examples(table, needed, labels=labels, places=places) for table in tables]
+    strata = [example.target for example in parts[-1]]
+    splits = draw_splits(parts, strata, group=request.group, seed=request.seed)
+    train = limit_train(splits.rows[TRAIN], max_samples=request.max_train_samples, seed=request.seed)
+    rows = _with_content({**splits.rows, TRAIN: train}, places, source=name)
+    check_splits(rows, labels=labels, source=name)
+    _warn_of_copies(rows, source=name)
+    if request.group:
+        warn_of_shared_groups(rows, column=request.group, source=name)
+    metrics = choose_metrics(request.metric, goal=Goal.CLASSIFICATION, labels=labels, rows=rows, source=name)
+    return Task(
+        name=name,
+        goal=Goal.CLASSIFICATION,
+        labels=labels,
+        selection_metric=metrics[0],
+        reported_metric=metrics[0],
+        splits={split: tuple(examples) for split, examples in rows.items()},
+        split_rule=splits.rule,
+        max_length=0,
+        source=source_of(name, tables),
+        other_metrics=metrics[1:],
+        seed=request.seed,
+        task_format=_NAME,
+    )
+
+
+def _to_examples(
+    table: Table, columns: Sequence[str], *, labels: Sequence[str], places: dict[str, str]
+) -> list[Example]:
+    """Make examples of a table, and note in `places` where each path stands."""
+    index: Mapping[str, int] = {name: i for i, name in enumerate(labels)}
+    column, label, *group = columns
+    examples = []
+    for row, where in zip(table.rows, table.places(), strict=True):
+        path = locate_picture(read_text(row, column, where=where), table.folder, column=column, where=where)
+        target = index[class_name(read_label(row, label, where=where))]
+        stays_with = read_text(row, group[0], where=where) if group else ""
+        examples.append(Example(_fields(f"{column}:", path), target, group=stays_with))
+        places.setdefault(str(path), where)
+    return examples
+
+
+def _fields(label: str, path: Path) -> Fields:
+    return ((label, str(path)),)
+
+
+def _with_content(
+    rows: Mapping[str, Sequence[Example]], places: Mapping[str, str], *, source: str
+) -> dict[str, list[Example]]:
+    """Read every picture, and note the SHA-256 of its file; warn of names that say another format than there is."""
+    found, misnamed = {}, []
+    for split, examples in rows.items():
+        found[split] = []
+        for example in examples:
+            path = Path(example.fields[0][1])
+            picture = read_picture(path, where=places[str(path)])
+            if picture.kind != FORMATS[path.suffix.lower()]:
+                misnamed.append(f"{path.name} is {picture.kind}")
+            found[split].append(replace(example, content=picture.digest))
+    if misnamed:
+        logger.warning(
+            "%d pictures of %s have another format than their suffix says, and are read as what they are: %s.",
+            len(misnamed),
+            source,
+            shorten(misnamed),
+        )
+    return found
+
+
+def _warn_of_copies(rows: Mapping[str, Sequence[Example]], *, source: str) -> None:
+    """Warn of validation and test pictures that are in training too, in equal files: their scores are too good."""
+    known = {example.content for example in rows[TRAIN]}
+    for name in (VALIDATION, TEST):
+        count = sum(example.content in known for example in rows[name])
+        if count:
+            logger.warning(
+                "%d of %d %s pictures of %s are equal files to training pictures, so their score is too good. Remove "
+                "the pictures that are there twice.",
+                count,
+                len(rows[name]),
+                name,
+                source,
+            )
+
+
+def make(request: FormatRequest) -> "TaskFormat":
+    """Make the converter for a model that reads pictures.
+
+    Raises:
+        DataError: for an encoder-decoder.
+    """
+    from peftsearch.tasks.picture_format import PictureFormat
+
+    if request.is_encoder_decoder:
+        raise DataError(
+            f"{request.task.name} has a class for each picture, but an encoder-decoder model writes texts. Take a "
+            "model that reads pictures, such as a ViT."
+        )
+    return PictureFormat(request.task, request.tokenizer, request.class_weights)
+
+
+def read_fields(row: Row, columns: Sequence[tuple[str, str]], where: str) -> Fields:
+    """Read a row's picture, so that a broken one is named; as `TaskFormatEntry` says."""
+    ((label, column),) = columns
+    path = locate_picture(read_text(row, column, where=where), Path(), column=column, where=where)
+    read_picture(path, where=where)
+    return _fields(label, path)
+
+
+def in_folder(row: Row, columns: Sequence[tuple[str, str]], folder: Path) -> Row:
+    """A row whose relative path counts from the working directory; as `TaskFormatEntry` says."""
+    ((_, column),) = columns
+    cell = row.get(column)
+    return {**row, column: str(folder / cell)} if isinstance(cell, str) and "://" not in cell else row
+
+
+register_task_format(
+    TaskFormatEntry(
+        _NAME,
+        "one class a picture: a folder of class folders, or a table with a column of paths",
+        (),
+        recognise=recognise,
+        load=load,
+        make=make,
+        read_fields=read_fields,
+        answer_columns=answer_columns,
+        answer=answer,
+        medium=Medium.PICTURES,
+        in_folder=in_folder,
+    )
+)
