@@ -60,15 +60,15 @@ class TaskTests:
         examples = _mixed(task.splits["test"])
         encoded = task_format.encode(examples)
         batch = task_format.collate([encoded[i] for i in range(len(encoded))])
-        first, *others = (tensor for name, tensor in batch.items() if name != "labels")
+        first, *others = task_format.inputs(batch).values()
         assert all(tensor.shape == first.shape for tensor in others)
         assert len(first) == len(batch["labels"]) == len(encoded) == len(encoded.lengths)
         labels: list[Any] = [row["labels"] for row in encoded]
         gold = _read_back(labels, task.goal, tokenizer) if is_text else _gold(_rows(encoded), task.goal)
         tolerance = _TOLERANCE[is_text and task.goal is Goal.REGRESSION]
         scores = task_format.score(gold, examples)
-        if task_format.max_new_tokens:
-            scores |= task_format.score_texts(_texts_of(labels, tokenizer), examples)
+        if any(METRICS[name].needs_texts for name in task.metrics):
+            scores |= task_format.score_texts(task_format.wanted_texts(examples), examples)
         assert scores == {name: pytest.approx(METRICS[name].perfect, abs=tolerance) for name in task.metrics}
 
     def test_errors_are_kept_in_json_and_what_is_published_quotes_nothing(self, task):
