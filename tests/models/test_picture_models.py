@@ -26,7 +26,8 @@ NORMS = {Role.ATTENTION_NORM, Role.FFN_NORM}
 @pytest.fixture
 def vit_base(tmp_path):
     """The sizes of google/vit-base-patch16-224, which are the defaults, with 1,000 classes."""
-    config = ViTConfig(num_labels=1000)
+    config = ViTConfig()
+    config.num_labels = 1000
     assert (config.num_hidden_layers, config.hidden_size, config.intermediate_size) == (12, 768, 3072)
     assert (config.image_size, config.patch_size) == (224, 16)
     config.save_pretrained(tmp_path)
