@@ -5,7 +5,8 @@ import transformers
 from text_families import PAGE, TEXT_TYPES, find_row
 
 ROOT = PAGE.parents[1]
-COMMITTED = [line for line in PAGE.read_text(encoding="utf-8").splitlines() if line.startswith("| `")]
+TABLE = PAGE.read_text(encoding="utf-8").split("<!-- table -->")[1]
+COMMITTED = [line for line in TABLE.splitlines() if line.startswith("| `")]
 BY_TYPE = {line.split("`")[1]: line for line in COMMITTED}
 
 

@@ -205,9 +205,10 @@ def _cost(results: Results) -> Section:
 
 
 def _counted(results: Results) -> tuple[str, ...]:
+    head = results.head_parameters
     return (
         "Counted in the budget: every trained parameter of the PEFT modules, on the adapter as reloaded from disk.",
-        f"Not counted: the task head ({results.head_parameters:,} parameters), which is trained too.",
+        *([f"Not counted: the task head ({head:,} parameters), which is trained too."] if head else []),
         "Search cost is the search's wall time over that of one training, scoring on validation included; other "
         "trainings of the run, such as baselines, further seeds and a grid of learning rates, are not in it.",
         f"Epoch and learning rate were chosen by {results.selection_metric} on the validation split.",
