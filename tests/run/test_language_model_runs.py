@@ -183,4 +183,4 @@ def test_texts_are_packed_with_gradient_checkpointing(tmp_path):
 def test_models_that_cannot_are_refused(pairs, tiny_folder, family, message, tmp_path):
     settings = {"model": tiny_folder(family), "data": pairs, "budget": "600", "output": str(tmp_path / "run")}
     with pytest.raises(errors.PeftSearchError, match=message):
-        describe_search(make_config(settings))
+        describe_search(make_config(settings | {"task_format": "instructions"}))

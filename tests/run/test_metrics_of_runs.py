@@ -81,7 +81,9 @@ def test_a_comparison_by_an_error_puts_the_lowest_first_and_takes_no_other_task(
     classes = {"name": "classes", "data": reviews, "text": "review", "label": "stars"}
     common = {"model": run["model"], "methods": "bitfit,head", "budget": "600", "seeds": 1, "verify": False}
     common |= {"training": run["training"] | {"num_train_epochs": 1}, "output": str(tmp_path / "compare")}
-    with pytest.raises(DataError, match="averages the scores of its 2 tasks, but rmse of numbers is in the unit"):
+    with pytest.raises(
+        DataError, match="averages the scores of its 2 tasks, but rmse of numbers is in a unit of its own"
+    ):
         compare(**common, tasks=[numbers, classes])
     found = compare(**common, tasks=[numbers])
     averages = [row.average for row in found.rows]

@@ -1,5 +1,6 @@
 """The converter of causal models: batches, losses, scores and completions, against loops over all logits."""
 
+import json
 import math
 
 import pytest
@@ -9,13 +10,16 @@ from transformers import AutoModelForCausalLM
 from peftsearch.errors import DataError, DivergedError
 from peftsearch.task_head import TaskHead
 from peftsearch.tasks import language_model
+from peftsearch.tasks.encoded import EncodedSplit
 from peftsearch.tasks.format_entry import LossTokens, WrittenTexts
+from peftsearch.tasks.target_limits import TargetLimits
 from peftsearch.tasks.task import Example, Goal, Task
 from peftsearch.tasks.task_format import make_task_format
 from peftsearch.tasks.token_scores import TokenScore, perplexity
+from peftsearch.tasks.wanted_text import wanted_text
 from peftsearch.testing.tiny_models import CONFIGS, DECODERS
 from peftsearch.training.arguments import Phase
-from peftsearch.training.evaluation import evaluate, losses, predict
+from peftsearch.training.evaluation import evaluate_for, losses, predict
 from peftsearch.training.micro_batches import num_items
 from peftsearch.training.settings import TrainingSettings
 from peftsearch.training.trainer import TaskTrainer
@@ -104,7 +108,8 @@ def test_losses_are_those_of_the_counted_tokens_alone(make, family):
     assert losses(model, task_format, encoded, batch_size=2) == pytest.approx(means, rel=1e-5)
     scores = predict(model, task_format, encoded, batch_size=2)
     assert [(score.count, score.right) for score in scores] == [(len(row), sum(r for _, r in row)) for row in hand]
-    found = evaluate(model, task_format, tuple(pairs()), encoded, batch_size=3)
+    split = EncodedSplit(tuple(pairs()), encoded)
+    found = evaluate_for("loss", model, task_format, split, batch_size=3).metrics
     mean, share = sum(flat) / len(flat), sum(r for row in hand for _, r in row) / len(flat)
     expected = {"loss": mean, "perplexity": math.exp(mean), "next_token_accuracy": 100 * share}
     assert found == pytest.approx(expected, rel=1e-5)
@@ -241,3 +246,25 @@ def test_settings_of_other_formats_are_refused(make, goal, settings, message):
 def test_a_model_that_reads_and_writes_is_refused(decoder_tokenizer):
     with pytest.raises(DataError, match="the model is an encoder-decoder. Take a decoder"):
         make_task_format(task(Goal.INSTRUCTIONS), tokenizer=decoder_tokenizer, is_encoder_decoder=True, max_length=32)
+
+
+def test_what_is_written_is_compared_with_the_completion(decoder_tokenizer):
+    wanted = Task(
+        "pairs", Goal.INSTRUCTIONS, (), "loss", "loss", {}, "", 64, other_metrics=("final_number", "exact_text")
+    )
+    written = WrittenTexts(TargetLimits(max_new_tokens=5))
+    made = make_task_format(
+        wanted, tokenizer=decoder_tokenizer, is_encoder_decoder=False, max_length=64, written=written
+    )
+    examples = [Example((("prompt:", "1+1="),), (" so 2",)), Example((("prompt:", "2+2="),), (" 4",))]
+    assert made.max_new_tokens == made.answering().max_new_tokens == 5
+    assert made.score_texts(["so 2", "it is 4"], examples) == {"final_number": 100.0, "exact_text": 50.0}
+
+
+def test_the_text_that_is_wanted_of_a_chat_is_its_last_answer():
+    chat = [{"role": "user", "content": "hi"}, {"role": "assistant", "content": "ho"}]
+    asked = chat[:1]
+    assert wanted_text(Example((("messages:", json.dumps(chat)),), ()), Goal.CHATS) == "ho"
+    assert wanted_text(Example((("messages:", json.dumps(asked)),), ()), Goal.CHATS) == ""
+    assert wanted_text(Example((("prompt:", json.dumps(asked)),), (json.dumps(chat[1:]),)), Goal.CHATS) == "ho"
+    assert wanted_text(Example((("text:", "any"),), ()), Goal.LANGUAGE_MODEL) == ""

@@ -33,11 +33,11 @@ def test_source_and_target_are_recognised_and_said(tmp_path, caplog):
     assert found == {(("source:", f"{i} and 1"), f"makes {i + 1}") for i in range(20)}
 
 
-def test_prompts_with_completions_are_for_encoder_decoders(tmp_path):
+def test_prompts_with_completions_are_texts_to_write_for_encoder_decoders_alone(tmp_path):
     rows = _rows("prompt", "completion")
     assert _load(tmp_path, rows, is_encoder_decoder=True).splits["train"][0].fields[0][0] == "prompt:"
-    with pytest.raises(DataError, match="has no column 'text'"):
-        _load(tmp_path, rows)
+    assert _load(tmp_path, rows, is_encoder_decoder=True).goal is Goal.TEXT
+    assert _load(tmp_path, rows).goal is Goal.INSTRUCTIONS
 
 
 def test_a_missing_first_text_does_not_hide_the_format(tmp_path):
