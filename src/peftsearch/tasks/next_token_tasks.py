@@ -5,13 +5,11 @@ from dataclasses import replace
 
 from peftsearch.errors import DataError, ModelError
 from peftsearch.tasks.cells import read_text
-from peftsearch.tasks.drawn_splits import draw_splits
 from peftsearch.tasks.format_entry import AUTO, FormatRequest
-from peftsearch.tasks.metric_choice import choose_metrics
-from peftsearch.tasks.splits import check_sizes, limit_train, warn_of_leaks, warn_of_shared_groups
+from peftsearch.tasks.made_task import TaskKind, split_examples, task_of
+from peftsearch.tasks.splits import check_sizes, warn_of_leaks
 from peftsearch.tasks.tables import Row, Table
-from peftsearch.tasks.task import TRAIN, Example, Goal, Task, TaskRequest
-from peftsearch.tasks.user_tables import source_of
+from peftsearch.tasks.task import Example, Goal, Task, TaskRequest
 
 # TRL's own limit.
 MAX_LENGTH = 1024
@@ -38,27 +36,10 @@ def make_task(
         [_grouped(read(row, where), row, request.group) for row, where in zip(table.rows, table.places(), strict=True)]
         for table in tables
     ]
-    splits = draw_splits(parts, [""] * len(parts[-1]), group=request.group, seed=request.seed, by="")
-    train = limit_train(splits.rows[TRAIN], max_samples=request.max_train_samples, seed=request.seed)
-    rows = {**splits.rows, TRAIN: train}
-    check_sizes(rows, source=name)
-    warn_of_leaks(rows, source=name)
-    if request.group:
-        warn_of_shared_groups(rows, column=request.group, source=name)
-    metrics = choose_metrics(request.metric, goal=goal, labels=(), rows=rows, source=name)
-    return Task(
-        name=name,
-        goal=goal,
-        labels=(),
-        selection_metric=metrics[0],
-        reported_metric=metrics[0],
-        splits={split: tuple(examples) for split, examples in rows.items()},
-        split_rule=splits.rule,
-        max_length=MAX_LENGTH,
-        source=source_of(name, tables),
-        other_metrics=metrics[1:],
-        seed=request.seed,
-    )
+    splits = split_examples(parts, [""] * len(parts[-1]), request, by="")
+    check_sizes(splits.rows, source=name)
+    warn_of_leaks(splits.rows, source=name)
+    return task_of(name, tables, request, kind=TaskKind(goal, (), MAX_LENGTH), splits=splits)
 
 
 def _grouped(example: Example, row: Row, group: str | None) -> Example:

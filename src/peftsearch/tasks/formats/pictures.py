@@ -9,19 +9,17 @@ from typing import TYPE_CHECKING
 from peftsearch.errors import DataError
 from peftsearch.task_head import Medium
 from peftsearch.tasks.cells import read_label, read_text
-from peftsearch.tasks.drawn_splits import draw_splits
 from peftsearch.tasks.format_entry import AUTO, FormatRequest, TaskFormatEntry, register_task_format
 from peftsearch.tasks.formats.texts import answer, answer_columns
 from peftsearch.tasks.gaps import without_gaps
 from peftsearch.tasks.labels import class_name, find_classes
-from peftsearch.tasks.metric_choice import choose_metrics
+from peftsearch.tasks.made_task import TaskKind, split_examples, task_of
 from peftsearch.tasks.picture_file import FORMATS, locate_picture, read_picture
 from peftsearch.tasks.picture_folders import IMAGE, LABEL
 from peftsearch.tasks.reading import Fields
-from peftsearch.tasks.splits import check_splits, limit_train, shorten, warn_of_shared_groups
+from peftsearch.tasks.splits import Splits, check_splits, shorten
 from peftsearch.tasks.tables import Row, Table, require_columns
 from peftsearch.tasks.task import TEST, TRAIN, VALIDATION, Example, Goal, Task, TaskRequest
-from peftsearch.tasks.user_tables import source_of
 
 if TYPE_CHECKING:
     from peftsearch.tasks.task_format import TaskFormat
@@ -75,28 +73,12 @@ def load(name: str, tables: Sequence[Table], request: TaskRequest) -> Task:
     places: dict[str, str] = {}
     parts = [_to_examples(table, needed, labels=labels, places=places) for table in tables]
     strata = [example.target for example in parts[-1]]
-    splits = draw_splits(parts, strata, group=request.group, seed=request.seed)
-    train = limit_train(splits.rows[TRAIN], max_samples=request.max_train_samples, seed=request.seed)
-    rows = _with_content({**splits.rows, TRAIN: train}, places, source=name)
-    check_splits(rows, labels=labels, source=name)
-    _warn_of_copies(rows, source=name)
-    if request.group:
-        warn_of_shared_groups(rows, column=request.group, source=name)
-    metrics = choose_metrics(request.metric, goal=Goal.CLASSIFICATION, labels=labels, rows=rows, source=name)
-    return Task(
-        name=name,
-        goal=Goal.CLASSIFICATION,
-        labels=labels,
-        selection_metric=metrics[0],
-        reported_metric=metrics[0],
-        splits={split: tuple(examples) for split, examples in rows.items()},
-        split_rule=splits.rule,
-        max_length=0,
-        source=source_of(name, tables),
-        other_metrics=metrics[1:],
-        seed=request.seed,
-        task_format=_NAME,
-    )
+    splits = split_examples(parts, strata, request)
+    splits = Splits(_with_content(splits.rows, places, source=name), splits.rule)
+    check_splits(splits.rows, labels=labels, source=name)
+    _warn_of_copies(splits.rows, source=name)
+    kind = TaskKind(Goal.CLASSIFICATION, labels, 0)
+    return replace(task_of(name, tables, request, kind=kind, splits=splits), task_format=_NAME)
 
 
 def _to_examples(

@@ -3,21 +3,19 @@
 import logging
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from peftsearch.errors import DataError
 from peftsearch.tasks.cells import as_number, read_fields, read_text, show_cell
-from peftsearch.tasks.drawn_splits import draw_splits
 from peftsearch.tasks.format_entry import AUTO, FormatRequest, TaskFormatEntry, register_task_format
 from peftsearch.tasks.gaps import without_gaps
 from peftsearch.tasks.label_sets import as_flag, reader_of
-from peftsearch.tasks.metric_choice import choose_metrics
+from peftsearch.tasks.made_task import TaskKind, split_examples, task_of
 from peftsearch.tasks.reading import Fields, TaskReading
-from peftsearch.tasks.splits import check_sizes, limit_train, shorten, warn_of_leaks, warn_of_shared_groups
+from peftsearch.tasks.splits import check_sizes, shorten, warn_of_leaks
 from peftsearch.tasks.tables import Table, is_null, require_columns
 from peftsearch.tasks.task import TRAIN, Example, Goal, Task, TaskRequest
-from peftsearch.tasks.user_tables import source_of
 
 if TYPE_CHECKING:
     from peftsearch.tasks.task_format import TaskFormat
@@ -111,29 +109,11 @@ def load(name: str, tables: Sequence[Table], request: TaskRequest) -> Task:
     read = [_read_rows(table, columns) for table in tables]
     labels = columns.labels if len(columns.labels) > 1 else _find_labels(read, tables)
     parts = [_to_examples(rows, labels) for rows in read]
-    splits = draw_splits(
-        parts, _rarest_labels(parts[-1]), group=request.group, seed=request.seed, by="rarest label of a row"
-    )
-    train = limit_train(splits.rows[TRAIN], max_samples=request.max_train_samples, seed=request.seed)
-    rows = {**splits.rows, TRAIN: train}
-    _check_splits(rows, labels=labels, source=name)
-    if request.group:
-        warn_of_shared_groups(rows, column=request.group, source=name)
-    metrics = choose_metrics(request.metric, goal=Goal.LABELS, labels=labels, rows=rows, source=name)
-    return Task(
-        name=name,
-        goal=Goal.LABELS,
-        labels=labels,
-        selection_metric=metrics[0],
-        reported_metric=metrics[0],
-        splits={split: tuple(examples) for split, examples in rows.items()},
-        split_rule=splits.rule,
-        max_length=MAX_LENGTH,
-        source=source_of(name, tables),
-        other_metrics=metrics[1:],
-        seed=request.seed,
-        label_separator=request.label_separator,
-    )
+    splits = split_examples(parts, _rarest_labels(parts[-1]), request, by="rarest label of a row")
+    _check_splits(splits.rows, labels=labels, source=name)
+    kind = TaskKind(Goal.LABELS, labels, MAX_LENGTH)
+    task = task_of(name, tables, request, kind=kind, splits=splits)
+    return replace(task, label_separator=request.label_separator)
 
 
 def _read_rows(table: Table, columns: _Columns) -> list[_LabelledRow]:

@@ -1,22 +1,20 @@
 """Answers that are spans of a context: SQuAD's fields, or an answer and its place in two columns."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from peftsearch.errors import DataError
 from peftsearch.tasks.answer_cells import START, read_answer, read_answers
 from peftsearch.tasks.cells import read_fields, read_text
-from peftsearch.tasks.drawn_splits import draw_splits
 from peftsearch.tasks.format_entry import AUTO, FormatRequest, TaskFormatEntry, register_task_format
 from peftsearch.tasks.gaps import without_gaps
-from peftsearch.tasks.metric_choice import choose_metrics
+from peftsearch.tasks.made_task import TaskKind, split_examples, task_of
 from peftsearch.tasks.reading import TaskReading
 from peftsearch.tasks.span_rules import SpanRules
-from peftsearch.tasks.splits import check_sizes, limit_train, warn_of_leaks, warn_of_shared_groups
+from peftsearch.tasks.splits import check_sizes, warn_of_leaks
 from peftsearch.tasks.tables import Row, Table, require_columns
 from peftsearch.tasks.task import TRAIN, Example, Goal, Task, TaskRequest
-from peftsearch.tasks.user_tables import source_of
 
 if TYPE_CHECKING:
     from peftsearch.tasks.span_choice import Answer
@@ -85,32 +83,19 @@ def load(name: str, tables: Sequence[Table], request: TaskRequest) -> Task:
     tables = without_gaps(tables, text=(), needed=columns.needed, drop=request.drop_missing)
     parts = [_to_examples(table, columns) for table in tables]
     strata = ["answered" if example.spans else "unanswered" for example in parts[-1]]
-    splits = draw_splits(parts, strata, group=columns.group, seed=request.seed, by="sort of question")
-    train = limit_train(splits.rows[TRAIN], max_samples=request.max_train_samples, seed=request.seed)
-    rows = {**splits.rows, TRAIN: train}
-    check_sizes(rows, source=name)
+    request = replace(request, group=columns.group)
+    splits = split_examples(parts, strata, request, by="sort of question")
+    train = splits.rows[TRAIN]
+    check_sizes(splits.rows, source=name)
     if not any(example.spans for example in train):
         raise DataError(
             f"None of the {len(train)} training rows of {name} has an answer, so nothing can be learned. Check the "
             "column of the answers, or raise max_train_samples."
         )
-    warn_of_leaks(rows, source=name)
-    warn_of_shared_groups(rows, column=columns.group, source=name)
-    metrics = choose_metrics(request.metric, goal=Goal.SPANS, labels=(), rows=rows, source=name)
-    return Task(
-        name=name,
-        goal=Goal.SPANS,
-        labels=(),
-        selection_metric=metrics[0],
-        reported_metric=metrics[0],
-        splits={split: tuple(examples) for split, examples in rows.items()},
-        split_rule=splits.rule,
-        max_length=MAX_LENGTH,
-        source=source_of(name, tables),
-        other_metrics=metrics[1:],
-        seed=request.seed,
-        span_rules=_rules(request, train),
-    )
+    warn_of_leaks(splits.rows, source=name)
+    kind = TaskKind(Goal.SPANS, (), MAX_LENGTH)
+    task = task_of(name, tables, request, kind=kind, splits=splits)
+    return replace(task, span_rules=_rules(request, train))
 
 
 def _rules(request: TaskRequest, train: Sequence[Example]) -> SpanRules:

@@ -5,15 +5,13 @@ from typing import TYPE_CHECKING, Any
 
 from peftsearch.errors import DataError
 from peftsearch.tasks.cells import read_fields, read_text
-from peftsearch.tasks.drawn_splits import draw_splits
 from peftsearch.tasks.format_entry import AUTO, FormatRequest, TaskFormatEntry, register_task_format
 from peftsearch.tasks.gaps import without_gaps
-from peftsearch.tasks.metric_choice import choose_metrics
+from peftsearch.tasks.made_task import TaskKind, split_examples, task_of
 from peftsearch.tasks.reading import TaskReading
-from peftsearch.tasks.splits import check_sizes, limit_train, warn_of_leaks, warn_of_shared_groups
+from peftsearch.tasks.splits import check_sizes, warn_of_leaks
 from peftsearch.tasks.tables import Table, is_null, require_columns
 from peftsearch.tasks.task import TRAIN, Example, Goal, Task, TaskRequest
-from peftsearch.tasks.user_tables import source_of
 
 if TYPE_CHECKING:
     from peftsearch.tasks.task_format import TaskFormat
@@ -73,28 +71,11 @@ def load(name: str, tables: Sequence[Table], request: TaskRequest) -> Task:
         require_columns(table.rows, (*text, *needed), source=table.name)
     tables = without_gaps(tables, text=text, needed=needed, drop=request.drop_missing)
     parts = [_to_examples(table, text=text, target=target, group=request.group) for table in tables]
-    splits = draw_splits(parts, [""] * len(parts[-1]), group=request.group, seed=request.seed)
-    train = limit_train(splits.rows[TRAIN], max_samples=request.max_train_samples, seed=request.seed)
-    rows = {**splits.rows, TRAIN: train}
-    check_sizes(rows, source=name)
-    _check_targets(train, column=target, source=name)
-    warn_of_leaks(rows, source=name)
-    if request.group:
-        warn_of_shared_groups(rows, column=request.group, source=name)
-    metrics = choose_metrics(request.metric, goal=Goal.TEXT, labels=(), rows=rows, source=name)
-    return Task(
-        name=name,
-        goal=Goal.TEXT,
-        labels=(),
-        selection_metric=metrics[0],
-        reported_metric=metrics[0],
-        splits={split: tuple(examples) for split, examples in rows.items()},
-        split_rule=splits.rule,
-        max_length=MAX_LENGTH,
-        source=source_of(name, tables),
-        other_metrics=metrics[1:],
-        seed=request.seed,
-    )
+    splits = split_examples(parts, [""] * len(parts[-1]), request)
+    check_sizes(splits.rows, source=name)
+    _check_targets(splits.rows[TRAIN], column=target, source=name)
+    warn_of_leaks(splits.rows, source=name)
+    return task_of(name, tables, request, kind=TaskKind(Goal.TEXT, (), MAX_LENGTH), splits=splits)
 
 
 def _to_examples(table: Table, *, text: Sequence[str], target: str, group: str | None) -> list[Example]:

@@ -5,16 +5,14 @@ from typing import TYPE_CHECKING, Any
 
 from peftsearch.errors import DataError
 from peftsearch.tasks.cells import read_fields, read_label, read_number, read_text
-from peftsearch.tasks.drawn_splits import draw_splits
 from peftsearch.tasks.format_entry import DEFAULT_FORMAT, FormatRequest, TaskFormatEntry, register_task_format
 from peftsearch.tasks.gaps import without_gaps
 from peftsearch.tasks.labels import class_name, find_classes, find_goal
-from peftsearch.tasks.metric_choice import choose_metrics
+from peftsearch.tasks.made_task import TaskKind, split_examples, task_of
 from peftsearch.tasks.reading import TaskReading
-from peftsearch.tasks.splits import check_splits, limit_train, warn_of_leaks, warn_of_shared_groups
+from peftsearch.tasks.splits import check_splits, warn_of_leaks
 from peftsearch.tasks.tables import Table, require_columns
-from peftsearch.tasks.task import TRAIN, Example, Goal, Task, TaskRequest
-from peftsearch.tasks.user_tables import source_of
+from peftsearch.tasks.task import Example, Goal, Task, TaskRequest
 
 if TYPE_CHECKING:
     from peftsearch.tasks.task_format import TaskFormat
@@ -45,27 +43,10 @@ def load(name: str, tables: Sequence[Table], request: TaskRequest) -> Task:
     labels = find_classes(tables, label) if goal is Goal.CLASSIFICATION else ()
     parts = [_to_examples(table, text=text, label=label, labels=labels, group=request.group) for table in tables]
     strata = [example.target if labels else "" for example in parts[-1]]
-    splits = draw_splits(parts, strata, group=request.group, seed=request.seed)
-    train = limit_train(splits.rows[TRAIN], max_samples=request.max_train_samples, seed=request.seed)
-    rows = {**splits.rows, TRAIN: train}
-    check_splits(rows, labels=labels, source=name)
-    warn_of_leaks(rows, source=name)
-    if request.group:
-        warn_of_shared_groups(rows, column=request.group, source=name)
-    metrics = choose_metrics(request.metric, goal=goal, labels=labels, rows=rows, source=name)
-    return Task(
-        name=name,
-        goal=goal,
-        labels=labels,
-        selection_metric=metrics[0],
-        reported_metric=metrics[0],
-        splits={split: tuple(examples) for split, examples in rows.items()},
-        split_rule=splits.rule,
-        max_length=MAX_LENGTH,
-        source=source_of(name, tables),
-        other_metrics=metrics[1:],
-        seed=request.seed,
-    )
+    splits = split_examples(parts, strata, request)
+    check_splits(splits.rows, labels=labels, source=name)
+    warn_of_leaks(splits.rows, source=name)
+    return task_of(name, tables, request, kind=TaskKind(goal, labels, MAX_LENGTH), splits=splits)
 
 
 def _to_examples(

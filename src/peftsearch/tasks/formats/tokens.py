@@ -10,17 +10,15 @@ from peftsearch.errors import DataError
 from peftsearch.tasks.cells import read_text, show_cell
 from peftsearch.tasks.conll import TAGS, WORDS, read_conll
 from peftsearch.tasks.conllu import read_conllu
-from peftsearch.tasks.drawn_splits import draw_splits
 from peftsearch.tasks.format_entry import AUTO, FormatRequest, TaskFormatEntry, register_task_format
 from peftsearch.tasks.gaps import without_gaps
-from peftsearch.tasks.metric_choice import choose_metrics
+from peftsearch.tasks.made_task import TaskKind, split_examples, task_of
 from peftsearch.tasks.reading import Fields, TaskReading
-from peftsearch.tasks.splits import check_sizes, limit_train, shorten, warn_of_leaks, warn_of_shared_groups
+from peftsearch.tasks.splits import check_sizes, shorten, warn_of_leaks
 from peftsearch.tasks.tables import Row, Table, require_columns
 from peftsearch.tasks.tag_scheme import OUTSIDE, by_type, tell_scheme
 from peftsearch.tasks.tag_scores import complete_tags, name_tags
 from peftsearch.tasks.task import TRAIN, Example, Goal, Task, TaskRequest
-from peftsearch.tasks.user_tables import source_of
 from peftsearch.tasks.word_cells import read_tags, read_words
 
 if TYPE_CHECKING:
@@ -80,26 +78,9 @@ def load(name: str, tables: Sequence[Table], request: TaskRequest) -> Task:
     tell_scheme([row.tags for row in read[0]], source=tables[0].name)
     parts = [_to_examples(rows, words=needed[0], labels=labels) for rows in read]
     strata = _rarest_tags(parts[-1])
-    splits = draw_splits(parts, strata, group=request.group, seed=request.seed, by="rarest tag of a row")
-    train = limit_train(splits.rows[TRAIN], max_samples=request.max_train_samples, seed=request.seed)
-    rows = {**splits.rows, TRAIN: train}
-    _check_splits(rows, labels=labels, source=name)
-    if request.group:
-        warn_of_shared_groups(rows, column=request.group, source=name)
-    metrics = choose_metrics(request.metric, goal=Goal.TAGS, labels=labels, rows=rows, source=name)
-    return Task(
-        name=name,
-        goal=Goal.TAGS,
-        labels=labels,
-        selection_metric=metrics[0],
-        reported_metric=metrics[0],
-        splits={split: tuple(examples) for split, examples in rows.items()},
-        split_rule=splits.rule,
-        max_length=MAX_LENGTH,
-        source=source_of(name, tables),
-        other_metrics=metrics[1:],
-        seed=request.seed,
-    )
+    splits = split_examples(parts, strata, request, by="rarest tag of a row")
+    _check_splits(splits.rows, labels=labels, source=name)
+    return task_of(name, tables, request, kind=TaskKind(Goal.TAGS, labels, MAX_LENGTH), splits=splits)
 
 
 def _read_rows(table: Table, words: str, tags: str, group: str | None = None) -> list[_TaggedRow]:
