@@ -85,6 +85,7 @@ def refuse_misfits(request: FormatRequest, task_format: str) -> None:
         )
     if request.tokenizer.eos_token is None:
         raise ModelError(
-            "The tokenizer has no end-of-sequence token, with which a model says that a text is at its end. Set "
-            "eos_token in its tokenizer_config.json."
+            "The tokenizer has no end-of-sequence token, with which a model says that a text is at its end. Take a "
+            "decoder, or set eos_token in its tokenizer_config.json. If the rows have labels, name their column in "
+            "--label."
         )

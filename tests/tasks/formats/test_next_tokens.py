@@ -32,11 +32,7 @@ CHAT_PAIRS = [{"prompt": [{**ASKED, "content": f"{i}"}], "completion": [ANSWERED
 @pytest.mark.parametrize(
     "rows,goal,said",
     [
-        (
-            TEXTS,
-            Goal.LANGUAGE_MODEL,
-            "language_model, since rows.jsonl has a column 'text' and none of the name 'label'",
-        ),
+        (TEXTS, Goal.LANGUAGE_MODEL, "language_model, since rows.jsonl has the column 'text' alone"),
         (PAIRS, Goal.INSTRUCTIONS, "instructions, since rows.jsonl has the columns 'prompt' and 'completion'"),
         (CHATS, Goal.CHATS, "chats, since the column 'messages' of rows.jsonl holds lists of messages"),
         (CHAT_PAIRS, Goal.CHATS, "chats, since the column 'prompt' of rows.jsonl holds lists of messages"),
@@ -53,6 +49,15 @@ def test_the_format_is_recognised_by_the_columns(load, caplog, rows, goal, said)
 
 def test_texts_with_a_label_are_classes(load):
     assert load([{**row, "label": "ab"[i % 2]} for i, row in enumerate(TEXTS)]).goal is Goal.CLASSIFICATION
+
+
+def test_texts_beside_a_column_of_another_name_may_have_a_label(load):
+    rows = [{**row, "category": "ab"[i % 2]} for i, row in enumerate(TEXTS)]
+    with pytest.raises(DataError, match="has no column 'label'. Its columns: text, category"):
+        load(rows)
+    assert load(rows, task_format="language_model").goal is Goal.LANGUAGE_MODEL
+    grouped = [{**row, "page": f"page {i}"} for i, row in enumerate(TEXTS)]
+    assert load(grouped, group="page").goal is Goal.LANGUAGE_MODEL
 
 
 def test_columns_may_have_other_names(load):

@@ -18,11 +18,15 @@ _NAME, _TEXT = "language_model", "text"
 
 
 def recognise(tables: Sequence[Table], request: TaskRequest) -> str:
-    """Tell whether tables have texts and no labels: a column text, none of the name label, and no other is named."""
+    """Tell whether tables have texts alone: a column text, none beside it but that of groups, and no other is named.
+
+    Beside another column a text may have a label, whose name the user did not give.
+    """
     first = tables[0].rows[0]
-    if request.text or request.label or "label" in first or not isinstance(first.get(_TEXT), str):
+    others = set(first) - {_TEXT, request.group}
+    if request.text or request.label or others or not isinstance(first.get(_TEXT), str):
         return ""
-    return f"{tables[0].name} has a column '{_TEXT}' and none of the name 'label'"
+    return f"{tables[0].name} has the column '{_TEXT}' alone"
 
 
 def load(name: str, tables: Sequence[Table], request: TaskRequest) -> Task:
