@@ -1,11 +1,11 @@
 """Several labels a text from the search to predictions, exports, card and report, with a tiny model."""
 
 import json
-import random
 
 import pytest
 import torch
 from peft import PeftModel
+from row_files import write_splits
 from sklearn.metrics import f1_score
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
@@ -28,13 +28,7 @@ def sentence(rng):
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):
     """Training, validation and test file."""
-    rng, folder = random.Random(0), tmp_path_factory.mktemp("labels")
-    paths = []
-    for name, size in (("train", 64), ("valid", 24), ("test", 24)):
-        path = folder / f"{name}.jsonl"
-        path.write_text("".join(json.dumps(sentence(rng)) + "\n" for _ in range(size)))
-        paths.append(str(path))
-    return ",".join(paths)
+    return write_splits(tmp_path_factory.mktemp("labels"), sentence, train=64, held=24)
 
 
 @pytest.fixture(scope="module")

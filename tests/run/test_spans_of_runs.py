@@ -1,11 +1,11 @@
 """Answers in contexts from the search to predictions, exports, card and report, with a tiny model."""
 
 import json
-import random
 
 import pytest
 import torch
 from peft import PeftModel
+from row_files import write_splits
 from safetensors.torch import load_file
 from transformers import AutoModelForQuestionAnswering, AutoTokenizer
 
@@ -27,13 +27,7 @@ def row(rng):
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):
     """Training, validation and test file."""
-    rng, folder = random.Random(0), tmp_path_factory.mktemp("spans")
-    paths = []
-    for name, size in (("train", 64), ("valid", 16), ("test", 16)):
-        path = folder / f"{name}.jsonl"
-        path.write_text("".join(json.dumps(row(rng)) + "\n" for _ in range(size)))
-        paths.append(str(path))
-    return ",".join(paths)
+    return write_splits(tmp_path_factory.mktemp("spans"), row, train=64, held=16)
 
 
 @pytest.fixture(scope="module")

@@ -1,11 +1,11 @@
 """Runs on tags: a search, predictions, exports and the report of a model that reads names off their first letter."""
 
 import json
-import random
 
 import pytest
 import torch
 from peft import PeftModel
+from row_files import write_splits
 from safetensors.torch import load_file
 from seqeval.metrics import f1_score
 from transformers import AutoModelForTokenClassification, AutoTokenizer
@@ -33,13 +33,7 @@ def sentence(rng):
 @pytest.fixture(scope="module")
 def names(tmp_path_factory):
     """Training, validation and test file."""
-    rng, folder = random.Random(0), tmp_path_factory.mktemp("names")
-    paths = []
-    for name, size in (("train", 64), ("valid", 16), ("test", 16)):
-        path = folder / f"{name}.jsonl"
-        path.write_text("".join(json.dumps(sentence(rng)) + "\n" for _ in range(size)))
-        paths.append(str(path))
-    return ",".join(paths)
+    return write_splits(tmp_path_factory.mktemp("names"), sentence, train=64, held=16)
 
 
 @pytest.fixture(scope="module")

@@ -41,6 +41,7 @@ from peftsearch.tasks.encoded import EncodedSplit
 from peftsearch.tasks.format_entry import LossTokens, WrittenTexts, format_of
 from peftsearch.tasks.load import load_task
 from peftsearch.tasks.reading import TaskReading
+from peftsearch.tasks.target_limits import DEFAULT_LIMITS
 from peftsearch.tasks.task import Example, Goal, Task
 from peftsearch.tasks.task_format import TaskFormat, make_task_format
 from peftsearch.training.halving import candidate_rates, rate_of_search
@@ -320,7 +321,7 @@ def _format_for(config: RunConfig, task: Task) -> TaskFormat:
         max_length=min(training.max_seq_length or task.max_length, longest),
         class_weights=balanced_weights(task) if training.class_weights == "balanced" else (),
         written=WrittenTexts(
-            find_limits(training, longest),
+            find_limits(training, longest) if is_of_texts else DEFAULT_LIMITS,
             LossTokens(training.completion_only, training.assistant_only, training.packing),
         ),
     )

@@ -10,13 +10,11 @@ from peftsearch.report.results import Results, SplitRecord
 from peftsearch.run.config import RunConfig, read_config
 from peftsearch.run.folder import read_json
 from peftsearch.run.origin import read_origin
+from peftsearch.tasks.next_token_tasks import COMPLETION, PROMPT
 from peftsearch.tasks.reading import TaskReading
 from peftsearch.tasks.task import VALIDATION, Goal
 from peftsearch.tasks.text_files import TextReading
 from peftsearch.tasks.user_tables import data_files
-
-# Columns of prompts and completions, unless the user names others.
-_PROMPT, _COMPLETION = "prompt", "completion"
 
 
 def read_training(run: Path) -> RecordedTraining:
@@ -55,7 +53,7 @@ def _data(run: Path, config: RunConfig, results: Results) -> RecordedData:
         validation=_validation(files, results.split),
         is_on_hub=not files,
         rows=rows,
-        columns=(column, config.label or _COMPLETION) if rows in pair else (column,),
+        columns=(column, config.label or COMPLETION) if rows in pair else (column,),
         along=tuple(along),
         reading=TextReading(config.delimiter, config.encoding),
         leaves_out=config.drop_missing,
@@ -72,7 +70,7 @@ def _validation(files: Sequence[str], split: SplitRecord) -> str:
 def _rows(config: RunConfig, reading: TaskReading) -> Rows:
     goal = Goal(reading.goal)
     if goal is Goal.CHATS:
-        has_completion = bool(config.label) or reading.columns[0] == _PROMPT
+        has_completion = bool(config.label) or reading.columns[0] == PROMPT
         return Rows.CHAT_PAIR if has_completion else Rows.CHAT
     return Rows.PAIR if goal is Goal.INSTRUCTIONS else Rows.TEXT
 

@@ -8,6 +8,7 @@ from typing import Any
 from transformers import PreTrainedTokenizerBase
 
 from peftsearch.errors import DataError, ModelError
+from peftsearch.tasks.encoded import readable
 
 logger = logging.getLogger(__name__)
 
@@ -95,7 +96,7 @@ def cut_into_windows(
     call: Any = tokenizer
     # Tokenizers of decoders put nothing between two texts, so a line break does.
     line_break = "" if _separates(tokenizer) else "\n"
-    try:
+    with readable("texts"):
         shortened, num_cut = _cut_questions(questions, call, limit=max_length // _PART)
         encoded = call(
             shortened,
@@ -107,11 +108,6 @@ def cut_into_windows(
             return_offsets_mapping=True,
             verbose=False,
         )
-    except Exception as error:  # tokenizers raises no narrower one
-        raise ModelError(
-            f"The tokenizer cannot read the texts: {error}. Are all of its files in the model's folder, and do they "
-            "belong together?"
-        ) from error
     places = [_places(encoded, row, shift=len(line_break)) for row in range(len(encoded["input_ids"]))]
     return Windows(
         {name: encoded[name] for name in tokenizer.model_input_names if name in encoded},

@@ -1,7 +1,8 @@
 """Examples as token ids: they are tokenised once and padded batch by batch."""
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -75,6 +76,27 @@ class TokenColumns:
     num_truncated: int
 
 
+@contextmanager
+def readable(what: str) -> Iterator[None]:
+    """Say in words that a tokenizer fails.
+
+    Args:
+        what: it reads, in words.
+
+    Raises:
+        ModelError: for any error but one of that sort.
+    """
+    try:
+        yield
+    except ModelError:
+        raise
+    except Exception as error:  # tokenizers raises no narrower one
+        raise ModelError(
+            f"The tokenizer cannot read the {what}: {error}. Are all of its files in the model's folder, and do they "
+            "belong together?"
+        ) from error
+
+
 def tokenise(
     texts: Sequence[str],
     pairs: Sequence[str] | None,
@@ -112,15 +134,10 @@ def tokenise_again(
     """
     if not texts:
         return TokenColumns({"input_ids": [], "attention_mask": []}, 0)
-    try:
+    with readable("texts"):
         encoded = tokenizer(
             list(texts), None if pairs is None else list(pairs), truncation=True, max_length=max_length, verbose=False
         )
-    except Exception as error:  # tokenizers raises no narrower one
-        raise ModelError(
-            f"The tokenizer cannot read the texts: {error}. Are all of its files in the model's folder, and do they "
-            "belong together?"
-        ) from error
     columns = {name: encoded[name] for name in tokenizer.model_input_names if name in encoded}
     num_truncated = _count_longer(texts, pairs, columns["input_ids"], tokenizer=tokenizer, max_length=max_length)
     return TokenColumns(columns, num_truncated)

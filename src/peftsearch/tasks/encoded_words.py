@@ -8,6 +8,7 @@ from typing import Any
 from transformers import PreTrainedTokenizerBase
 
 from peftsearch.errors import ModelError
+from peftsearch.tasks.encoded import readable
 
 logger = logging.getLogger(__name__)
 
@@ -59,16 +60,9 @@ def tokenise_words(rows: Sequence[Words], *, tokenizer: PreTrainedTokenizerBase,
     """
     if not rows:
         return WordColumns({"input_ids": [], "attention_mask": []}, [], 0)
-    try:
-        readable = _with_unknown(rows, tokenizer)
-        encoded = _encode(_spaced(readable, tokenizer), tokenizer, truncation=True, max_length=max_length)
-    except ModelError:
-        raise
-    except Exception as error:  # tokenizers raises no narrower one
-        raise ModelError(
-            f"The tokenizer cannot read the words: {error}. Are all of its files in the model's folder, and do they "
-            "belong together?"
-        ) from error
+    with readable("words"):
+        known = _with_unknown(rows, tokenizer)
+        encoded = _encode(_spaced(known, tokenizer), tokenizer, truncation=True, max_length=max_length)
     columns = {name: encoded[name] for name in tokenizer.model_input_names if name in encoded}
     starts = [_starts(encoded.word_ids(i)) for i in range(len(rows))]
     num_truncated = sum(len(found) < len(words) for found, words in zip(starts, rows, strict=True))

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 AUTO = "auto"
 # What data without the marks of another format is.
 DEFAULT_FORMAT = "texts"
+# Column of the answer, and what stands before a class's name in the column of its probability.
+PREDICTION, PROBABILITY = "prediction", "probability_"
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,9 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from peftsearch.errors import DataError
 from peftsearch.tasks.drawn_splits import draw_splits
+from peftsearch.tasks.format_entry import AUTO
 from peftsearch.tasks.metric_choice import choose_metrics
 from peftsearch.tasks.splits import Splits, limit_train, warn_of_shared_groups
 from peftsearch.tasks.tables import Table
@@ -24,6 +26,21 @@ class TaskKind:
     goal: Goal
     labels: tuple[str, ...]
     max_length: int
+
+
+def refuse_goal(request: TaskRequest, task_format: str, does: str) -> None:
+    """Refuse a goal of labels for a format that has one of its own.
+
+    Args:
+        request: with the goal that the user asks for.
+        task_format: its name.
+        does: what it does, such as "predicts tags".
+
+    Raises:
+        DataError: if there is one.
+    """
+    if request.goal != AUTO:
+        raise DataError(f"goal is '{request.goal}', but the task format {task_format} {does}. Leave --goal out.")
 
 
 def split_examples(

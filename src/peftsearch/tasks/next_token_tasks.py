@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from peftsearch.errors import DataError, ModelError
 from peftsearch.tasks.cells import read_text
-from peftsearch.tasks.format_entry import AUTO, FormatRequest
+from peftsearch.tasks.format_entry import FormatRequest
 from peftsearch.tasks.made_task import TaskKind, split_examples, task_of
 from peftsearch.tasks.splits import check_sizes, warn_of_leaks
 from peftsearch.tasks.tables import Row, Table
@@ -13,8 +13,10 @@ from peftsearch.tasks.task import Example, Goal, Task, TaskRequest
 
 # TRL's own limit.
 MAX_LENGTH = 1024
-# Column of what a model writes.
-PREDICTION = "prediction"
+# Columns of prompts and completions, unless the user names others.
+PROMPT, COMPLETION = "prompt", "completion"
+# What the formats of language models do, in words.
+DOES = "predicts the next token"
 
 
 def make_task(
@@ -46,23 +48,11 @@ def _grouped(example: Example, row: Row, group: str | None) -> Example:
     return replace(example, group=read_text(row, group, where=example.where)) if group else example
 
 
-def refuse_goal(request: TaskRequest, task_format: str) -> None:
-    """Refuse a goal of labels.
-
-    Raises:
-        DataError: if there is one.
-    """
-    if request.goal != AUTO:
-        raise DataError(
-            f"goal is '{request.goal}', but the task format {task_format} predicts the next token. Leave --goal out."
-        )
-
-
 def refuse_misfits(request: FormatRequest, task_format: str) -> None:
     """Refuse a model or settings that do not fit a language model's task.
 
     Raises:
-        DataError: for an encoder-decoder, class weights, or a setting of another format.
+        DataError: for an encoder-decoder, or a setting of another format.
         ModelError: for a tokenizer without an end token.
     """
     name = request.task.name
@@ -71,8 +61,6 @@ def refuse_misfits(request: FormatRequest, task_format: str) -> None:
             f"{name} is read in the task format {task_format}, whose models predict the next token of a text, but the "
             "model is an encoder-decoder. Take a decoder, such as Llama, Qwen or GPT-2."
         )
-    if request.class_weights:
-        raise DataError("training.class_weights is 'balanced', but next tokens have no class weights. Leave it out.")
     if request.written.loss_tokens.packing and request.task.goal is not Goal.LANGUAGE_MODEL:
         raise DataError(
             "training.packing is true, but joins whole texts (--task_format language_model), and the rows of "

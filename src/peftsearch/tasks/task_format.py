@@ -20,9 +20,10 @@ from peftsearch.tasks.format_entry import (
     WrittenTexts,
     format_of,
 )
+from peftsearch.tasks.metric_choice import KINDS
 from peftsearch.tasks.span_choice import WindowSpans
 from peftsearch.tasks.target_scale import AS_GIVEN, TargetScale
-from peftsearch.tasks.task import NEXT_TOKENS, Example, Task
+from peftsearch.tasks.task import NEXT_TOKENS, Example, Goal, Task
 from peftsearch.tasks.token_scores import TokenScore
 
 # The probability of every class or label, a number (or the probability of a candidate), a text, the tag of every word
@@ -34,8 +35,7 @@ class TaskFormat(ABC):
     """A converter of examples to batches, and of a model's outputs to losses, predictions and scores.
 
     An example may become several rows (ReCoRD: one for each candidate or each gold answer; a long context: one for
-    each window). Rows keep the order of
-    the examples, and there is one prediction for each row.
+    each window). Rows keep the order of the examples, and there is one prediction for each row.
 
     Args:
         task: its goal, labels and metrics are used.
@@ -284,6 +284,10 @@ def make_task_format(
     entry = format_of(task)
     if entry.medium is Medium.TEXTS and max_length < 4:
         raise DataError(f"max_length is {max_length} tokens, but must be at least 4: special tokens need room too.")
+    if class_weights and task.goal is not Goal.CLASSIFICATION:
+        raise DataError(
+            f"training.class_weights is 'balanced', but {KINDS[task.goal]} have no class weights. Leave it out."
+        )
     if task.goal not in NEXT_TOKENS:
         _refuse_loss_tokens(task, written.loss_tokens)
     return entry.make(FormatRequest(task, tokenizer, is_encoder_decoder, max_length, class_weights, written))

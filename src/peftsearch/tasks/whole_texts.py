@@ -5,8 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from peftsearch.errors import ModelError
-from peftsearch.tasks.encoded import IGNORED_LABEL
+from peftsearch.tasks.encoded import IGNORED_LABEL, readable
 from peftsearch.tasks.language_model import LabelledTokens
 from peftsearch.tasks.task import Example
 
@@ -65,13 +64,8 @@ def tokens_of(texts: Sequence[str], tokenizer: Any) -> list[list[int]]:
     """
     if not texts:
         return []
-    try:
+    with readable("texts"):
         return tokenizer(list(texts), verbose=False)["input_ids"]
-    except Exception as error:  # tokenizers raises no narrower one
-        raise ModelError(
-            f"The tokenizer cannot read the texts: {error}. Are all of its files in the model's folder, and do they "
-            "belong together?"
-        ) from error
 
 
 def _open_tokens(examples: Sequence[Example], tokenizer: Any) -> list[list[int]]:

@@ -4,10 +4,11 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from peftsearch.errors import DataError, ModelError
-from peftsearch.tasks.format_entry import FormatRequest, TaskFormatEntry, register_task_format
+from peftsearch.tasks.format_entry import PREDICTION, FormatRequest, TaskFormatEntry, register_task_format
 from peftsearch.tasks.gaps import without_gaps
+from peftsearch.tasks.made_task import refuse_goal
 from peftsearch.tasks.messages import ASSISTANT, as_json, is_chat, read_json_cell, read_messages
-from peftsearch.tasks.next_token_tasks import PREDICTION, make_task, refuse_goal, refuse_misfits
+from peftsearch.tasks.next_token_tasks import COMPLETION, DOES, PROMPT, make_task, refuse_misfits
 from peftsearch.tasks.reading import Fields
 from peftsearch.tasks.tables import Row, Table, require_columns
 from peftsearch.tasks.task import Example, Goal, Task, TaskRequest
@@ -16,7 +17,6 @@ if TYPE_CHECKING:
     from peftsearch.tasks.task_format import TaskFormat
 
 _NAME = "chats"
-_PROMPT, _COMPLETION = "prompt", "completion"
 # Columns of whole chats; the second one is ShareGPT's.
 _WHOLE = ("messages", "conversations")
 # Columns that go along with the messages, as TRL has them.
@@ -35,7 +35,7 @@ def recognise(tables: Sequence[Table], request: TaskRequest) -> str:
 
 def _candidates(row: Row) -> tuple[str, ...]:
     """The columns in which a chat may stand: prompts with completions go before whole chats, as in TRL."""
-    return (_PROMPT,) if {_PROMPT, _COMPLETION} <= set(row) else (*_WHOLE, _PROMPT)
+    return (PROMPT,) if {PROMPT, COMPLETION} <= set(row) else (*_WHOLE, PROMPT)
 
 
 def load(name: str, tables: Sequence[Table], request: TaskRequest) -> Task:
@@ -49,7 +49,7 @@ def load(name: str, tables: Sequence[Table], request: TaskRequest) -> Task:
     Raises:
         DataError: for tables that do not fit a task.
     """
-    refuse_goal(request, _NAME)
+    refuse_goal(request, _NAME, DOES)
     messages, completion = _columns(tables[0], request)
     needed = (messages, *([completion] if completion else []), *([request.group] if request.group else []))
     for table in tables:
@@ -73,17 +73,17 @@ def _columns(table: Table, request: TaskRequest) -> tuple[str, str]:
     """The column of chats or prompts, and that of completions; "" for whole chats."""
     first = table.rows[0]
     if request.label:
-        return request.text or _PROMPT, request.label
+        return request.text or PROMPT, request.label
     if request.text:
-        return request.text, _COMPLETION if request.text == _PROMPT else ""
+        return request.text, COMPLETION if request.text == PROMPT else ""
     column = next((column for column in _candidates(first) if column in first), None)
     if column is None:
         raise DataError(
-            f"{table.name} has neither a column 'messages' nor the columns '{_PROMPT}' and '{_COMPLETION}'. Its "
+            f"{table.name} has neither a column 'messages' nor the columns '{PROMPT}' and '{COMPLETION}'. Its "
             f"columns: {', '.join(map(str, first))}. Name that of the chats in --text, or those of prompts and "
             "completions in --text and --label."
         )
-    return column, _COMPLETION if column == _PROMPT else ""
+    return column, COMPLETION if column == PROMPT else ""
 
 
 def _require_answer(row: Row, column: str, where: str) -> None:

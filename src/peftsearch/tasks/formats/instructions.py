@@ -4,10 +4,17 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from peftsearch.tasks.cells import read_fields, read_text
-from peftsearch.tasks.format_entry import TASK_FORMATS, FormatRequest, TaskFormatEntry, register_task_format
+from peftsearch.tasks.format_entry import (
+    PREDICTION,
+    TASK_FORMATS,
+    FormatRequest,
+    TaskFormatEntry,
+    register_task_format,
+)
 from peftsearch.tasks.gaps import without_gaps
+from peftsearch.tasks.made_task import refuse_goal
 from peftsearch.tasks.messages import is_chat
-from peftsearch.tasks.next_token_tasks import PREDICTION, make_task, refuse_goal, refuse_misfits
+from peftsearch.tasks.next_token_tasks import COMPLETION, DOES, PROMPT, make_task, refuse_misfits
 from peftsearch.tasks.tables import Row, Table, require_columns
 from peftsearch.tasks.task import Example, Goal, Task, TaskRequest
 
@@ -15,7 +22,6 @@ if TYPE_CHECKING:
     from peftsearch.tasks.task_format import TaskFormat
 
 _NAME = "instructions"
-PROMPT, COMPLETION = "prompt", "completion"
 
 
 def recognise(tables: Sequence[Table], request: TaskRequest) -> str:
@@ -43,7 +49,7 @@ def load(name: str, tables: Sequence[Table], request: TaskRequest) -> Task:
     prompt, completion = request.text or PROMPT, request.label or COMPLETION
     if _has_chats(tables[0].rows[0], prompt, completion):
         return TASK_FORMATS["chats"].load(name, tables, request)
-    refuse_goal(request, _NAME)
+    refuse_goal(request, _NAME, DOES)
     needed = (completion, request.group) if request.group else (completion,)
     for table in tables:
         require_columns(table.rows, (prompt, *needed), source=table.name)

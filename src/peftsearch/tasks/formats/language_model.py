@@ -5,9 +5,10 @@ from typing import TYPE_CHECKING, Any
 
 from peftsearch.errors import DataError
 from peftsearch.tasks.cells import read_fields, read_text
-from peftsearch.tasks.format_entry import FormatRequest, TaskFormatEntry, register_task_format
+from peftsearch.tasks.format_entry import PREDICTION, FormatRequest, TaskFormatEntry, register_task_format
 from peftsearch.tasks.gaps import without_gaps
-from peftsearch.tasks.next_token_tasks import PREDICTION, make_task, refuse_goal, refuse_misfits
+from peftsearch.tasks.made_task import refuse_goal
+from peftsearch.tasks.next_token_tasks import DOES, make_task, refuse_misfits
 from peftsearch.tasks.tables import Table, require_columns
 from peftsearch.tasks.task import Example, Goal, Task, TaskRequest
 
@@ -40,7 +41,7 @@ def load(name: str, tables: Sequence[Table], request: TaskRequest) -> Task:
     Raises:
         DataError: for tables that do not fit a task.
     """
-    refuse_goal(request, _NAME)
+    refuse_goal(request, _NAME, DOES)
     column = request.text or _TEXT
     if request.label:
         raise DataError(f"label is '{request.label}', but the task format {_NAME} has no label. Leave --label out.")

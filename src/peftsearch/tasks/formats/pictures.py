@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 from peftsearch.errors import DataError
 from peftsearch.task_head import Medium
 from peftsearch.tasks.cells import read_label, read_text
-from peftsearch.tasks.format_entry import AUTO, FormatRequest, TaskFormatEntry, register_task_format
+from peftsearch.tasks.format_entry import FormatRequest, TaskFormatEntry, register_task_format
 from peftsearch.tasks.formats.texts import answer, answer_columns
 from peftsearch.tasks.gaps import without_gaps
 from peftsearch.tasks.labels import class_name, find_classes
-from peftsearch.tasks.made_task import TaskKind, split_examples, task_of
+from peftsearch.tasks.made_task import TaskKind, refuse_goal, split_examples, task_of
 from peftsearch.tasks.picture_file import FORMATS, locate_picture, read_picture
 from peftsearch.tasks.picture_folders import IMAGE, LABEL
 from peftsearch.tasks.reading import Fields
@@ -62,8 +62,8 @@ def load(name: str, tables: Sequence[Table], request: TaskRequest) -> Task:
     Raises:
         DataError: for tables that do not fit a task, and pictures that cannot be read.
     """
-    if request.goal not in (AUTO, Goal.CLASSIFICATION):
-        raise DataError(f"goal is '{request.goal}', but the task format {_NAME} predicts classes. Leave --goal out.")
+    if request.goal != Goal.CLASSIFICATION:
+        refuse_goal(request, _NAME, "predicts classes")
     needed = (request.text or _column_of(tables[0].rows[0]), request.label or LABEL)
     needed = (*needed, request.group) if request.group else needed
     for table in tables:

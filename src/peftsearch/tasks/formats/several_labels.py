@@ -8,10 +8,16 @@ from typing import TYPE_CHECKING, Any
 
 from peftsearch.errors import DataError
 from peftsearch.tasks.cells import as_number, read_fields, read_text, show_cell
-from peftsearch.tasks.format_entry import AUTO, FormatRequest, TaskFormatEntry, register_task_format
+from peftsearch.tasks.format_entry import (
+    PREDICTION,
+    PROBABILITY,
+    FormatRequest,
+    TaskFormatEntry,
+    register_task_format,
+)
 from peftsearch.tasks.gaps import without_gaps
 from peftsearch.tasks.label_sets import as_flag, reader_of
-from peftsearch.tasks.made_task import TaskKind, split_examples, task_of
+from peftsearch.tasks.made_task import TaskKind, refuse_goal, split_examples, task_of
 from peftsearch.tasks.reading import Fields, TaskReading
 from peftsearch.tasks.splits import check_sizes, shorten, warn_of_leaks
 from peftsearch.tasks.tables import Table, is_null, require_columns
@@ -24,8 +30,6 @@ logger = logging.getLogger(__name__)
 
 _NAME = "several_labels"
 MAX_LENGTH = 256
-# Column of the answer, and what stands before a label's name in the column of its probability.
-_PREDICTION, _PROBABILITY = "prediction", "probability_"
 # A table may have so many labels that hardly repeat.
 _FEW_LABELS = 4
 
@@ -96,10 +100,7 @@ def load(name: str, tables: Sequence[Table], request: TaskRequest) -> Task:
     Raises:
         DataError: for tables that do not fit a task.
     """
-    if request.goal != AUTO:
-        raise DataError(
-            f"goal is '{request.goal}', but the task format {_NAME} predicts several labels. Leave --goal out."
-        )
+    refuse_goal(request, _NAME, "predicts several labels")
     columns = _Columns.of(request)
     for table in tables:
         require_columns(table.rows, (*columns.text, *columns.labels, *columns.grouping), source=table.name)
@@ -203,7 +204,7 @@ def make(request: FormatRequest) -> "TaskFormat":
     """Make the converter for an encoder or a decoder.
 
     Raises:
-        DataError: for an encoder-decoder, or class weights.
+        DataError: for an encoder-decoder.
     """
     from peftsearch.tasks.multi_label import SeveralLabelsFormat
 
@@ -211,10 +212,6 @@ def make(request: FormatRequest) -> "TaskFormat":
         raise DataError(
             f"{request.task.name} has several labels a text, but an encoder-decoder model writes texts. Take an "
             "encoder or a decoder."
-        )
-    if request.class_weights:
-        raise DataError(
-            "training.class_weights is 'balanced', but several labels have no class weights. Leave it out."
         )
     return SeveralLabelsFormat(request.task, request.tokenizer, request.max_length)
 
@@ -228,8 +225,8 @@ def answer(output: Any, example: Example, reading: TaskReading) -> dict[str, Any
 
     threshold = UNFITTED if reading.threshold is None else reading.threshold
     given = [label for label, share in zip(reading.labels, output, strict=True) if share >= threshold]
-    shares = {_PROBABILITY + label: float(f"{share:.7g}") for label, share in zip(reading.labels, output, strict=True)}
-    return {_PREDICTION: reading.label_separator.join(given) if reading.label_separator else given, **shares}
+    shares = {PROBABILITY + label: float(f"{share:.7g}") for label, share in zip(reading.labels, output, strict=True)}
+    return {PREDICTION: reading.label_separator.join(given) if reading.label_separator else given, **shares}
 
 
 register_task_format(
@@ -241,7 +238,7 @@ register_task_format(
         load=load,
         make=make,
         read_fields=lambda row, columns, where: read_fields(row, columns, where=where),
-        answer_columns=lambda reading: (_PREDICTION, *(_PROBABILITY + label for label in reading.labels)),
+        answer_columns=lambda reading: (PREDICTION, *(PROBABILITY + label for label in reading.labels)),
         answer=answer,
         settings=("label_separator",),
     )

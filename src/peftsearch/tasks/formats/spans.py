@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 from peftsearch.errors import DataError
 from peftsearch.tasks.answer_cells import START, read_answer, read_answers
 from peftsearch.tasks.cells import read_fields, read_text
-from peftsearch.tasks.format_entry import AUTO, FormatRequest, TaskFormatEntry, register_task_format
+from peftsearch.tasks.format_entry import PREDICTION, FormatRequest, TaskFormatEntry, register_task_format
 from peftsearch.tasks.gaps import without_gaps
-from peftsearch.tasks.made_task import TaskKind, split_examples, task_of
+from peftsearch.tasks.made_task import TaskKind, refuse_goal, split_examples, task_of
 from peftsearch.tasks.reading import TaskReading
 from peftsearch.tasks.span_rules import SpanRules
 from peftsearch.tasks.splits import check_sizes, warn_of_leaks
@@ -24,7 +24,7 @@ _NAME = "spans"
 MAX_LENGTH = 384
 _QUESTION, _CONTEXT, _ANSWERS, _ANSWER = "question", "context", "answers", "answer"
 # Columns of the answer and of its probability.
-_PREDICTION, _PROBABILITY = "prediction", "probability"
+_PROBABILITY = "probability"
 
 
 @dataclass(frozen=True)
@@ -105,8 +105,7 @@ def _rules(request: TaskRequest, train: Sequence[Example]) -> SpanRules:
 
 
 def _check_request(request: TaskRequest, columns: _Columns) -> None:
-    if request.goal != AUTO:
-        raise DataError(f"goal is '{request.goal}', but the task format {_NAME} predicts answers. Leave --goal out.")
+    refuse_goal(request, _NAME, "predicts answers")
     if len(columns.text) != 2:
         raise DataError(
             f"--text names {len(columns.text)} columns, but the task format {_NAME} reads two: that of the questions, "
@@ -142,7 +141,7 @@ def make(request: FormatRequest) -> "TaskFormat":
     """Make the converter for an encoder or a decoder.
 
     Raises:
-        DataError: for an encoder-decoder, class weights, or windows that share too many tokens.
+        DataError: for an encoder-decoder, or windows that share too many tokens.
         ModelError: for a tokenizer that does not tell the characters of its tokens.
     """
     from peftsearch.tasks.answer_spans import AnswerSpanFormat
@@ -152,14 +151,12 @@ def make(request: FormatRequest) -> "TaskFormat":
             f"{request.task.name} has answers that are spans of a context, but an encoder-decoder model writes texts. "
             "Take an encoder or a decoder."
         )
-    if request.class_weights:
-        raise DataError("training.class_weights is 'balanced', but spans have no class weights. Leave it out.")
     return AnswerSpanFormat(request.task, request.tokenizer, request.max_length)
 
 
 def answer(output: "Answer", example: Example, reading: TaskReading) -> dict[str, Any]:
     """The text of the answer, which is empty for none, and its probability."""
-    return {_PREDICTION: output.text, _PROBABILITY: float(f"{output.probability:.7g}")}
+    return {PREDICTION: output.text, _PROBABILITY: float(f"{output.probability:.7g}")}
 
 
 register_task_format(
@@ -171,7 +168,7 @@ register_task_format(
         load=load,
         make=make,
         read_fields=lambda row, columns, where: read_fields(row, columns, where=where),
-        answer_columns=lambda reading: (_PREDICTION, _PROBABILITY),
+        answer_columns=lambda reading: (PREDICTION, _PROBABILITY),
         answer=answer,
         settings=("context_overlap", "max_answer_length"),
     )

@@ -5,9 +5,10 @@ from typing import TYPE_CHECKING, Any
 
 from peftsearch.errors import DataError
 from peftsearch.tasks.cells import read_fields, read_text
-from peftsearch.tasks.format_entry import AUTO, FormatRequest, TaskFormatEntry, register_task_format
+from peftsearch.tasks.format_entry import PREDICTION, FormatRequest, TaskFormatEntry, register_task_format
 from peftsearch.tasks.gaps import without_gaps
-from peftsearch.tasks.made_task import TaskKind, split_examples, task_of
+from peftsearch.tasks.made_task import TaskKind, refuse_goal, split_examples, task_of
+from peftsearch.tasks.next_token_tasks import COMPLETION, PROMPT
 from peftsearch.tasks.reading import TaskReading
 from peftsearch.tasks.splits import check_sizes, warn_of_leaks
 from peftsearch.tasks.tables import Table, is_null, require_columns
@@ -19,8 +20,7 @@ if TYPE_CHECKING:
 _NAME = "text_to_text"
 MAX_LENGTH = 512
 # Columns to read and to write. Those of prompts are for encoder-decoders alone, as `choose_format` says.
-_PAIR, _PROMPTED = ("source", "target"), ("prompt", "completion")
-_PREDICTION = "prediction"
+_PAIR, _PROMPTED = ("source", "target"), (PROMPT, COMPLETION)
 
 
 def recognise(tables: Sequence[Table], request: TaskRequest) -> str:
@@ -61,8 +61,7 @@ def load(name: str, tables: Sequence[Table], request: TaskRequest) -> Task:
     Raises:
         DataError: for tables that do not fit a task.
     """
-    if request.goal != AUTO:
-        raise DataError(f"goal is '{request.goal}', but the task format {_NAME} writes texts. Leave --goal out.")
+    refuse_goal(request, _NAME, "writes texts")
     known = _find_columns(tables[0], request) or _PAIR
     text = tuple(part.strip() for part in (request.text or known[0]).split(",") if part.strip())
     target = request.label or known[1]
@@ -112,14 +111,12 @@ def make(request: FormatRequest) -> "TaskFormat":
             f"{request.task.name} has a text to write for each text, which the task format {_NAME} learns with an "
             "encoder-decoder, such as T5 or BART, but the model is none. Take one, or give another --task_format."
         )
-    if request.class_weights:
-        raise DataError("training.class_weights is 'balanced', but texts have no class weights. Leave it out.")
     return TextWritingFormat(request.task, request.tokenizer, request.max_length, request.written.limits)
 
 
 def answer(output: Any, example: Example, reading: TaskReading) -> dict[str, Any]:
     """The text that the model writes."""
-    return {_PREDICTION: output}
+    return {PREDICTION: output}
 
 
 register_task_format(
@@ -131,7 +128,7 @@ register_task_format(
         load=load,
         make=make,
         read_fields=lambda row, columns, where: read_fields(row, columns, where=where),
-        answer_columns=lambda reading: (_PREDICTION,),
+        answer_columns=lambda reading: (PREDICTION,),
         answer=answer,
     )
 )

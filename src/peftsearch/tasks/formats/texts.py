@@ -5,7 +5,14 @@ from typing import TYPE_CHECKING, Any
 
 from peftsearch.errors import DataError
 from peftsearch.tasks.cells import read_fields, read_label, read_number, read_text
-from peftsearch.tasks.format_entry import DEFAULT_FORMAT, FormatRequest, TaskFormatEntry, register_task_format
+from peftsearch.tasks.format_entry import (
+    DEFAULT_FORMAT,
+    PREDICTION,
+    PROBABILITY,
+    FormatRequest,
+    TaskFormatEntry,
+    register_task_format,
+)
 from peftsearch.tasks.gaps import without_gaps
 from peftsearch.tasks.labels import class_name, find_classes, find_goal
 from peftsearch.tasks.made_task import TaskKind, split_examples, task_of
@@ -18,8 +25,6 @@ if TYPE_CHECKING:
     from peftsearch.tasks.task_format import TaskFormat
 
 MAX_LENGTH = 256
-# Column of the answer, and what stands before a class's name in the column of its probability.
-_PREDICTION, _PROBABILITY = "prediction", "probability_"
 
 
 def load(name: str, tables: Sequence[Table], request: TaskRequest) -> Task:
@@ -86,16 +91,16 @@ def make(request: FormatRequest) -> "TaskFormat":
 
 def answer_columns(reading: TaskReading) -> tuple[str, ...]:
     """The prediction, and the probability of each class."""
-    return (_PREDICTION, *(_PROBABILITY + label for label in reading.labels))
+    return (PREDICTION, *(PROBABILITY + label for label in reading.labels))
 
 
 def answer(output: Any, example: Example, reading: TaskReading) -> dict[str, Any]:
     """The columns of a prediction, with as many digits as float32 has."""
     if not reading.labels:
-        return {_PREDICTION: float(f"{output:.7g}") if isinstance(output, float) else output}
+        return {PREDICTION: float(f"{output:.7g}") if isinstance(output, float) else output}
     likeliest = max(range(len(output)), key=output.__getitem__)
-    shares = {_PROBABILITY + label: float(f"{share:.7g}") for label, share in zip(reading.labels, output, strict=True)}
-    return {_PREDICTION: reading.labels[likeliest], **shares}
+    shares = {PROBABILITY + label: float(f"{share:.7g}") for label, share in zip(reading.labels, output, strict=True)}
+    return {PREDICTION: reading.labels[likeliest], **shares}
 
 
 register_task_format(

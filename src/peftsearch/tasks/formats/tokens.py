@@ -10,9 +10,9 @@ from peftsearch.errors import DataError
 from peftsearch.tasks.cells import read_text, show_cell
 from peftsearch.tasks.conll import TAGS, WORDS, read_conll
 from peftsearch.tasks.conllu import read_conllu
-from peftsearch.tasks.format_entry import AUTO, FormatRequest, TaskFormatEntry, register_task_format
+from peftsearch.tasks.format_entry import PREDICTION, FormatRequest, TaskFormatEntry, register_task_format
 from peftsearch.tasks.gaps import without_gaps
-from peftsearch.tasks.made_task import TaskKind, split_examples, task_of
+from peftsearch.tasks.made_task import TaskKind, refuse_goal, split_examples, task_of
 from peftsearch.tasks.reading import Fields, TaskReading
 from peftsearch.tasks.splits import check_sizes, shorten, warn_of_leaks
 from peftsearch.tasks.tables import Row, Table, require_columns
@@ -28,7 +28,6 @@ logger = logging.getLogger(__name__)
 
 _NAME = "tokens"
 # Column of the answer.
-_PREDICTION = "prediction"
 MAX_LENGTH = 256
 
 
@@ -67,8 +66,7 @@ def load(name: str, tables: Sequence[Table], request: TaskRequest) -> Task:
     Raises:
         DataError: for tables that do not fit a task.
     """
-    if request.goal != AUTO:
-        raise DataError(f"goal is '{request.goal}', but the task format {_NAME} predicts tags. Leave --goal out.")
+    refuse_goal(request, _NAME, "predicts tags")
     needed = (request.text or WORDS, request.label or TAGS, *((request.group,) if request.group else ()))
     for table in tables:
         require_columns(table.rows, needed, source=table.name)
@@ -160,7 +158,7 @@ def make(request: FormatRequest) -> "TaskFormat":
     """Make the converter for an encoder or a decoder.
 
     Raises:
-        DataError: for an encoder-decoder, or class weights.
+        DataError: for an encoder-decoder.
         ModelError: for a tokenizer without word ids.
     """
     from peftsearch.tasks.word_tags import WordTagFormat
@@ -170,8 +168,6 @@ def make(request: FormatRequest) -> "TaskFormat":
             f"{request.task.name} has a tag for each token, but an encoder-decoder model writes texts. Take an "
             "encoder or a decoder."
         )
-    if request.class_weights:
-        raise DataError("training.class_weights is 'balanced', but tags have no class weights. Leave it out.")
     return WordTagFormat(request.task, request.tokenizer, request.max_length)
 
 
@@ -184,7 +180,7 @@ def read_fields(row: Row, columns: Sequence[tuple[str, str]], where: str) -> Fie
 def answer(output: Any, example: Example, reading: TaskReading) -> dict[str, Any]:
     """The tag of each word; a word beyond the limit has the first one."""
     (tags,) = name_tags(complete_tags([output], [example]), reading.labels)
-    return {_PREDICTION: tags}
+    return {PREDICTION: tags}
 
 
 register_task_format(
@@ -196,7 +192,7 @@ register_task_format(
         load=load,
         make=make,
         read_fields=read_fields,
-        answer_columns=lambda reading: (_PREDICTION,),
+        answer_columns=lambda reading: (PREDICTION,),
         answer=answer,
         readers={**dict.fromkeys((".txt", ".iob", ".iob2", ".bio"), read_conll), ".conllu": read_conllu},
     )
