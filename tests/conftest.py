@@ -1,5 +1,6 @@
 """Every test is seeded, offline and on few threads."""
 
+import gc
 import os
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
@@ -19,6 +20,12 @@ import peftsearch  # noqa: F401  the tests start as users do
 from peftsearch.report.charts import Chart
 
 transformers.logging.set_verbosity_error()
+
+
+def pytest_collection_finish():
+    """Spare the garbage collector what imports made: accelerate calls it after each training for seconds."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True)
