@@ -12,6 +12,7 @@ from transformers import AutoModelForSequenceClassification
 from peftsearch.cli.flags import parse_compare, parse_run
 from peftsearch.cli.main import main
 from peftsearch.models.load import load_model
+from peftsearch.run.config import DEFAULT_METHOD
 
 README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
 PYTHON = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
@@ -61,3 +62,7 @@ def test_every_comparison_of_the_readme_is_understood(command, tmp_path, monkeyp
 @pytest.mark.parametrize("command", [c for c in COMMANDS if c.split()[0] in ("plan", "list", "doctor")])
 def test_quick_commands_of_the_readme_run(command, capsys):
     assert main(shlex.split(command)) == 0
+
+
+def test_the_table_of_methods_names_the_default():
+    assert re.findall(r"^\| `(\w+)` \(default\)", README, re.MULTILINE) == [DEFAULT_METHOD]
