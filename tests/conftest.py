@@ -36,14 +36,10 @@ def seeded():
     torch.manual_seed(0)
 
 
-# Folders of tests that look at drawings.
-DRAWN = {"report", "comparison"}
-
-
 @pytest.fixture(autouse=True)
 def undrawn(request, monkeypatch):
-    """Reports without their drawings, which take longer than a small run does; their tables and texts are there."""
-    if request.path.parent.name not in DRAWN:
+    """Pages without their drawings, which take longer than a small run does; the tests of reports look at them."""
+    if request.path.parent.name != "report":
         monkeypatch.setattr(Chart, "svg", "<svg></svg>")
         monkeypatch.setattr(Chart, "png", b"")
 
