@@ -112,7 +112,7 @@ def test_a_loss_that_is_no_number_names_the_step_and_the_checkpoint(search, tmp_
     assert "checkpoint" in output
 
 
-def test_a_worker_that_is_killed_fails_its_run_only(tmp_path):
+def test_a_worker_that_is_killed_goes_on_in_another(tmp_path):
     pytest.importorskip("ray")
     folder = tmp_path / "cmp"
     arguments = ["compare", "--model", "demo", "--methods", "bitfit,lora", "--tasks", "demo", "--budget", "0.1%"]
@@ -127,8 +127,7 @@ def test_a_worker_that_is_killed_fails_its_run_only(tmp_path):
     lock = folder / "demo" / "bitfit" / "seed-0" / ".lock"
     subprocess.run(["fuser", "-k", "-KILL", str(lock)], check=True, capture_output=True)
     output, _ = process.communicate(timeout=300)
-    assert process.returncode == 1 and "The worker ended" in (folder / "demo/bitfit/seed-0/failed.json").read_text()
-    assert (folder / "demo/lora/seed-0/results.json").is_file()
-    code, output = run([*arguments, "--resume"])
-    assert code == 0, output[-3000:]
+    assert process.returncode == 0, output[-3000:]
+    assert not list(folder.rglob("failed.json"))
+    assert {path.parent.parent.name for path in folder.rglob("results.json")} == {"bitfit", "lora"}
     shutil.rmtree(folder)

@@ -15,6 +15,9 @@ from peftsearch.training import stop_signals
 
 # Configurations and settings are nearly all that passes through ray's store, whose least size this is about.
 _STORE_BYTES = 100_000_000
+# Times that a piece of work starts again, on whatever node has room, after its process or its node died. One that dies
+# each time, as for want of memory, must come to an end.
+_RESTARTS = 2
 
 
 @dataclass(frozen=True)
@@ -53,14 +56,15 @@ class Workers:
     def remote(self, ray: ModuleType, work: Callable[..., Any]) -> Callable[..., Any]:
         """Make a function that runs in a worker, with its share of threads and GPUs, and returns a reference.
 
-        Relative paths mean there what they mean here.
+        Relative paths mean there what they mean here. Work whose process or node dies starts again, elsewhere if need
+        be, so it goes on from what it has written.
 
         Args:
             ray: as `started` gives it.
-            work: takes and returns what can be pickled.
+            work: takes and returns what can be pickled, and may be started more than once.
         """
         gpus = min(1.0, ray.cluster_resources().get("GPU", 0.0) / self.count)
-        task = ray.remote(num_cpus=self.num_threads, num_gpus=gpus, max_retries=0)(_work)
+        task = ray.remote(num_cpus=self.num_threads, num_gpus=gpus, max_retries=_RESTARTS)(_work)
 
         def submit(*arguments: Any) -> Any:
             return task.remote(work, arguments, self.num_threads, os.getcwd())
