@@ -1,8 +1,8 @@
 """What a search adds to a plain LoRA training of large Llamas: computation and bytes sent, counted on the meta device.
 
-Models have shapes and no weights. Products are counted by torch's FlopCounterMode over one sequence, forward and backward,
-with the modules attached; bytes sent are those of a ring all-reduce of the modules' gradients in float32, each process sending
-2 (p - 1) / p times their size. Nothing here is a time.
+Models have shapes and no weights. Products are counted by torch's FlopCounterMode over one sequence, forward and
+backward, with the modules attached; bytes sent are those of a ring all-reduce of the modules' gradients in float32,
+each process sending 2 (p - 1) / p times their size. Nothing here is a time.
 
     python benchmarks/growth.py
 """
