@@ -11,7 +11,8 @@ SOURCE = Path(__file__).parents[1] / "src" / "peftsearch"
 # Each layer may import those to its left and its own.
 LAYERS = [
     {"errors"},
-    {"registry", "files", "environment", "processes", "messages", "console", "hub_id", "names", "task_head"},
+    {"registry", "files", "environment", "messages", "console", "hub_id", "names", "task_head"},
+    {"processes"},
     {"settings"},
     {"space"},
     {"modules", "spaces"},

@@ -58,7 +58,9 @@ def joined(timeout: int) -> Iterator[None]:
     PartialState(cpu=runs_on_cpus(), timeout=limit)
     _World.timeout = timeout
     with _talking("meet the others"):
-        _World.group = distributed.new_group(backend="gloo", timeout=limit)
+        group = distributed.new_group(backend="gloo", timeout=limit)
+    assert isinstance(group, distributed.ProcessGroup), "a group of all has this process too"
+    _World.group = group
     try:
         yield
     finally:

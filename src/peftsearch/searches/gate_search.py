@@ -48,7 +48,7 @@ class GateSearch(Generic[AnyTrainer]):
     The architecture lives outside of the model and its gradients come from `torch.autograd.grad`, which leaves the
     weights' `.grad` alone: neither the weight optimizer nor accumulation see that pass.
 
-    Several processes take the same steps: they draw the same gates, and all that the method sees is the mean over them.
+    Several processes take the same steps: they draw the same gates, and what the method sees is the mean over all.
 
     Args:
         trainer: of the supernet's weights; its model is the supernet's.

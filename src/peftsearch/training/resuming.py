@@ -11,7 +11,7 @@ import numpy
 import torch
 from accelerate.data_loader import prepare_data_loader
 from torch import nn
-from torch.utils.data import DataLoader, Dataset, Sampler
+from torch.utils.data import DataLoader, Sampler
 from transformers import Trainer, TrainerCallback
 
 from peftsearch import processes
@@ -113,9 +113,9 @@ class ResumingTrainer(Trainer):
 
     def get_train_dataloader(self) -> DataLoader:
         """Load this process's slice of each batch."""
-        assert self.train_dataset is not None, "a training has examples"
+        train: Any = self.train_dataset  # typed for datasets without a length too
         loader = DataLoader(
-            self.train_dataset,
+            train,
             batch_sampler=OwnSlices(self._sampler, self._train_batch_size),
             collate_fn=self.data_collator,
             pin_memory=self.args.dataloader_pin_memory,

@@ -2,7 +2,7 @@
 
 import math
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import nn
@@ -137,11 +137,10 @@ def mean_over_processes(trainer: Trainer, loss: torch.Tensor) -> torch.Tensor:
     Returns:
         the mean loss.
     """
-    loss, optimizer = loss.detach().clone(), trainer.optimizer
-    assert optimizer is not None, "a training that runs has an optimizer"
+    loss, optimizer = loss.detach().clone(), cast(torch.optim.Optimizer, trainer.optimizer)
     # Accumulated gradients are sent once. What a gate has switched off has none, in any process.
-    trained = optimizer.param_groups if trainer.accelerator.sync_gradients else []
-    gradients = [p.grad for group in trained for p in group["params"] if p.grad is not None]
+    groups = optimizer.param_groups if trainer.accelerator.sync_gradients else []
+    gradients = [p.grad for group in groups for p in group["params"] if p.grad is not None]
     processes.average([loss, *gradients])
     return loss
 
