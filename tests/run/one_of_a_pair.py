@@ -1,6 +1,6 @@
 """What each of two processes does that torchrun starts; the tests do the same in one process and compare.
 
-`torchrun --nproc_per_node 2 one_of_a_pair.py FOLDER`, where FOLDER has a model, data and the names of what is to be done.
+`torchrun --nproc_per_node 2 one_of_a_pair.py FOLDER`, where FOLDER has a model and `data.txt`, the names of data files.
 """
 
 import json
@@ -40,7 +40,9 @@ def config_of(folder: Path, place: Path, **changes) -> RunConfig:
     """Settings of a small run whose batch is that of all processes together."""
     data = (folder / "data.txt").read_text()
     given = dict(small_run(model=folder / "model", reviews=data, output=place, max_train_samples=ROWS) | changes)
-    return make_config(given | {"training": given["training"] | {"per_device_train_batch_size": BATCH // count_launched()}})
+    return make_config(
+        given | {"training": given["training"] | {"per_device_train_batch_size": BATCH // count_launched()}}
+    )
 
 
 def search(config: RunConfig) -> None:

@@ -117,7 +117,7 @@ def is_second(process: int) -> bool:
 @pytest.mark.skipif(not Path("/proc").is_dir(), reason="finds the second process in /proc")
 def test_what_a_dying_process_leaves_goes_on_with_two_processes_or_with_one(folder, tmp_path):
     def command(place: Path, batch_size: int, *more: str) -> list[str]:
-        training = {"learning_rate": 3e-3, "num_train_epochs": 4, "max_seq_length": 32, "save_steps": 1}
+        training = {"learning_rate": 3e-3, "num_train_epochs": 3, "max_seq_length": 32, "save_steps": 1}
         training["per_device_train_batch_size"] = batch_size
         given = {"model": folder / "model", "data": (folder / "data.txt").read_text(), "text": "review"}
         given |= {"label": "stars", "budget": 600, "method": "prunepeft", "baseline": "false", "output": place}

@@ -4,8 +4,8 @@ import shutil
 from dataclasses import replace
 from pathlib import Path
 
-from peftsearch.errors import RunFolderError
 from peftsearch import processes
+from peftsearch.errors import RunFolderError
 from peftsearch.files import new_folder, write_json
 from peftsearch.report.results import Results, Verified
 from peftsearch.report.run.error_record import ErrorRecord
