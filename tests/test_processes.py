@@ -1,4 +1,4 @@
-"""Processes of one run: alone, every function gives what a single process has; run/test_several_processes.py has two."""
+"""Processes of one run: alone, each function gives what one process has; run/test_several_processes.py has two."""
 
 import os
 

@@ -81,8 +81,8 @@ def refuse_sharding() -> None:
     asked = [name for variable, name in _SHARDED.items() if os.environ.get(variable, "").lower() in ("true", "1")]
     if asked:
         raise ConfigurationError(
-            f"The launcher asks for {asked[0]}, which cuts the model into parts; here each process holds all of it and "
-            "a part of the batch. Launch without it, as in `accelerate launch --multi_gpu`, or use torchrun."
+            f"The launcher asks for {asked[0]}, which cuts the model into parts; here each process holds all of it "
+            "and a part of the batch. Launch without it, as in `accelerate launch --multi_gpu`, or use torchrun."
         )
 
 

@@ -1,6 +1,6 @@
 """What each of two processes does that torchrun starts; the tests do the same in one process and compare.
 
-`torchrun --nproc_per_node 2 one_of_a_pair.py FOLDER`, where FOLDER has a model and `data.txt`, the names of data files.
+`torchrun --nproc_per_node 2 one_of_a_pair.py FOLDER`, where FOLDER has a model, and data named in `data.txt`.
 """
 
 import json
