@@ -39,6 +39,7 @@ from peftsearch.run.saved_model import SavedModel
 from peftsearch.run.search import search_configuration
 from peftsearch.run.search_request import SearchRequest
 from peftsearch.run.search_result import INHERITED, TRAINING
+from peftsearch.run.several_processes import shared_by_processes
 from peftsearch.run.threshold import read_threshold
 from peftsearch.run.train import TrainingStage
 from peftsearch.tasks.class_weights import describe_weights
@@ -56,11 +57,13 @@ def run_search(config: RunConfig) -> Path:
         PeftSearchError: for the first thing that is wrong with settings, data, model or folder.
     """
     check_is_search(config)
-    experiment = open_experiment(config)
-    check_baselines(config, experiment)
-    budget = min(experiment.usable_budgets().values())
-    with alone_in(Path(config.output_folder)):
-        return _search(config, experiment, budget)
+    with shared_by_processes(config) as own:
+        experiment = open_experiment(own)
+        check_baselines(own, experiment)
+        budget = min(experiment.usable_budgets().values())
+        with alone_in(Path(own.output_folder)):
+            _search(own, experiment, budget)
+    return Path(config.output_folder)
 
 
 def _search(config: RunConfig, experiment: Experiment, budget: int) -> Path:
@@ -100,14 +103,16 @@ def run_train(config: RunConfig) -> Path:
     Raises:
         PeftSearchError: as in `run_search`.
     """
-    experiment = open_experiment(config)
-    recipe = recipe_of(config, experiment)
-    check_cost(recipe, experiment)
-    recipe = replace(recipe, notes=(*experiment.site_notes, *recipe.notes))
-    for note in recipe.notes:
-        logger.warning(note)
-    with alone_in(Path(config.output_folder)):
-        return _train(config, experiment, recipe)
+    with shared_by_processes(config) as own:
+        experiment = open_experiment(own)
+        recipe = recipe_of(own, experiment)
+        check_cost(recipe, experiment)
+        recipe = replace(recipe, notes=(*experiment.site_notes, *recipe.notes))
+        for note in recipe.notes:
+            logger.warning(note)
+        with alone_in(Path(own.output_folder)):
+            _train(own, experiment, recipe)
+    return Path(config.output_folder)
 
 
 def _train(config: RunConfig, experiment: Experiment, recipe: Recipe) -> Path:
