@@ -12,7 +12,7 @@ from peftsearch.tasks.cells import read_label, read_text
 from peftsearch.tasks.format_entry import FormatRequest, TaskFormatEntry, register_task_format
 from peftsearch.tasks.formats.texts import answer, answer_columns
 from peftsearch.tasks.gaps import without_gaps
-from peftsearch.tasks.labels import class_name, find_classes
+from peftsearch.tasks.labels import check_types, class_name, find_classes
 from peftsearch.tasks.made_task import TaskKind, refuse_goal, split_examples, task_of
 from peftsearch.tasks.picture_file import FORMATS, locate_picture, read_picture
 from peftsearch.tasks.picture_folders import IMAGE, LABEL
@@ -69,6 +69,8 @@ def load(name: str, tables: Sequence[Table], request: TaskRequest) -> Task:
     for table in tables:
         require_columns(table.rows, needed, source=table.name)
     tables = without_gaps(tables, text=(), needed=needed, drop=request.drop_missing)
+    for table in tables:
+        check_types(table, needed[1], is_classes=True)
     labels = find_classes(tables, needed[1])
     places: dict[str, str] = {}
     parts = [_to_examples(table, needed, labels=labels, places=places) for table in tables]
