@@ -38,8 +38,8 @@ def limits_of_answers(noted: int, asked: int, longest: int) -> TargetLimits:
     """
     if asked and not noted:
         raise DataError(
-            f"max_new_tokens is {asked}, but the run has no texts to write: its answers are labels, numbers or parts of "
-            "a text. Leave it out."
+            f"max_new_tokens is {asked}, but the run has no texts to write: its answers are labels, numbers or parts "
+            "of a text. Leave it out."
         )
     _check_fits("max_new_tokens", asked, longest)
     return TargetLimits(max_new_tokens=asked or noted)
