@@ -101,6 +101,10 @@ def test_predictions_are_what_plain_peft_and_the_merged_checkpoint_write(found, 
     run_export(found.folder, format="merged", output=tmp_path / "merged")
     plain = PeftModel.from_pretrained(AutoModelForCausalLM.from_pretrained(model), found.folder / "adapter").eval()
     merged = AutoModelForCausalLM.from_pretrained(tmp_path / "merged").eval()
+    # The layer for the next token and the embeddings stay as they were, tied or not.
+    base = AutoModelForCausalLM.from_pretrained(model)
+    assert torch.equal(merged.get_output_embeddings().weight, base.get_output_embeddings().weight)
+    assert torch.equal(merged.get_input_embeddings().weight, base.get_input_embeddings().weight)
     for row in answered:
         expected = plain_text(plain, tokenizer, row["prompt"])
         assert row["prediction"] == expected
