@@ -2,6 +2,7 @@
 
 import io
 from pathlib import Path
+from typing import Any
 
 import datasets
 import numpy as np
@@ -44,8 +45,8 @@ def digests(task):
 
 def test_a_parquet_file_of_datasets_holds_the_pictures_of_the_folder(shades, tmp_path, caplog):
     path = saved_by_datasets(shades, tmp_path / "shades.parquet")
-    first = pandas.read_parquet(path)["image"][0]
-    assert isinstance(first["bytes"], bytes) and first["path"]
+    first: Any = pandas.read_parquet(path)["image"][0]
+    assert isinstance(first["bytes"], bytes) and isinstance(first["path"], str)
     with caplog.at_level("INFO"):
         task = load_task(TaskRequest(data=path))
     assert "since the column 'image' of shades.parquet holds pictures" in caplog.text
