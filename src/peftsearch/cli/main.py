@@ -12,7 +12,6 @@ from peftsearch.cli.parser import CommandParser, refuse_token
 from peftsearch.environment import index_launched, refuse_several_processes
 from peftsearch.errors import PeftSearchError, UnknownNameError
 from peftsearch.messages import quieten_libraries
-from peftsearch.settings import require
 from peftsearch.space.presets import DEFAULT_SPACE
 
 USAGE = """usage: peftsearch COMMAND ...
@@ -194,16 +193,17 @@ def _predict(argv: list[str]) -> int:
     parser.add_argument("--output", default="-", help=".csv, .tsv, .jsonl or .parquet file; '-' is standard output")
     parser.add_argument("--text", default="", help="text columns, if they are called otherwise than in training")
     parser.add_argument("--batch_size", type=int, default=0, help="rows of a pass; 0 takes the run's own")
+    parser.add_argument("--max_new_tokens", type=int, default=0, help="of a text to write; 0 takes the run's own")
     parser.add_argument("--model", default="", help="the pretrained model, if it is not where the run says")
     parser.add_argument("--overwrite", action="store_true", help="replace the output file")
     arguments = parser.parse_args(argv)
-    require(arguments.batch_size >= 0, "batch_size", arguments.batch_size, "0 or more")
     quieten_libraries()
     from peftsearch.run.predict import PredictionRequest, predict_to
 
-    given = (arguments.run, arguments.data, arguments.text, arguments.batch_size, arguments.model)
-    output = None if arguments.output == "-" else Path(arguments.output)
-    found = predict_to(PredictionRequest(*given), output, overwrite=arguments.overwrite)
+    given = vars(arguments)
+    output, overwrite = given.pop("output"), given.pop("overwrite")
+    output = None if output == "-" else Path(output)
+    found = predict_to(PredictionRequest(**given), output, overwrite=overwrite)
     cut = f", of which longer than the limit and cut: {found.num_truncated:,}" if found.num_truncated else ""
     if output is not None:
         print(f"{output}: {len(found.rows):,} rows{cut}")
