@@ -75,7 +75,7 @@ def test_two_processes_with_half_of_the_batch_each_are_as_one_with_all_of_it(fol
     pair.train(pair.config_of(folder, one / "trained", configuration="lora", method={}))
     for method in ("bipeft", "pursuit"):
         pair.search_in_trainer(method, one / "in_trainer" / method)
-    output, _ = started.communicate(timeout=280)
+    output, _ = started.communicate(timeout=900)
     assert started.returncode == 0, output[-5000:]
 
     for path in (*(one / name for name in (*pair.METHODS, "trained")), *(one / "in_trainer").iterdir()):
@@ -140,7 +140,7 @@ def test_what_a_dying_process_leaves_goes_on_with_two_processes_or_with_one(fold
         "one": subprocess.Popen([sys.executable, "-m", "peftsearch", *command(tmp_path / "one", 8, "--resume")]),
         "unbroken": subprocess.Popen([sys.executable, "-m", "peftsearch", *command(tmp_path / "unbroken", 8)]),
     }.items():
-        output, _ = run.communicate(timeout=280)
+        output, _ = run.communicate(timeout=900)
         assert run.returncode == 0, (place, (output or "")[-3000:])
     found = [json.loads((tmp_path / place / "results.json").read_text()) for place in ("unbroken", "one", "two")]
     ends = [(tmp_path / place / "configuration.json").read_text() for place in ("unbroken", "one", "two")]
