@@ -66,7 +66,8 @@ def logs_of(place: Path) -> dict[str, list[dict]]:
     return found | {"importance": flat}
 
 
-# One start of two processes for all that is compared: it takes longer than most of what follows.
+# One start of two processes for all that is compared: a minute of both cores. `make examples` runs it.
+@pytest.mark.slow
 def test_two_processes_with_half_of_the_batch_each_are_as_one_with_all_of_it(folder):
     started = torchrun(Path(pair.__file__), folder)
     one, two = folder / "of-1", folder / "of-2"
