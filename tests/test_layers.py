@@ -11,7 +11,7 @@ SOURCE = Path(__file__).parents[1] / "src" / "peftsearch"
 # Each layer may import those to its left and its own.
 LAYERS = [
     {"errors"},
-    {"registry", "files", "environment", "messages", "console", "hub_id", "names", "task_head"},
+    {"registry", "files", "mirror", "environment", "messages", "console", "hub_id", "names", "task_head"},
     {"settings"},
     {"space"},
     {"modules", "spaces"},

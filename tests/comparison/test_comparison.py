@@ -5,11 +5,13 @@ import importlib.util
 import json
 from pathlib import Path
 
+import fsspec
 import pytest
 import yaml
 
 from peftsearch import compare
 from peftsearch.cli.main import main
+from peftsearch.comparison import runs
 from peftsearch.comparison.config import check_same_comparison, make_compare_config
 from peftsearch.errors import PeftSearchError, RunFolderError
 
@@ -187,6 +189,36 @@ def test_full_and_head_need_no_budget(comparison):
     assert rows["full"].outside_budget and rows["full"].parameters == found.facts.backbone_parameters
     assert rows["head"].parameters == 0 and rows["lora"].scores["triple"].std is None
     assert rows["full"].against.p is None
+
+
+@pytest.fixture
+def url():
+    """Storage that another machine sees too."""
+    store = fsspec.filesystem("memory")
+    yield "memory://bucket/cmp"
+    store.rm("/bucket", recursive=True)
+
+
+def test_another_machine_goes_on_from_the_copy_at_a_url(comparison, tmp_path, url, monkeypatch):
+    settings = comparison(methods="lora", tasks=comparison()["tasks"][1:], mirror=url)
+    compare(**settings)
+    fsspec.filesystem("memory").rm("/bucket/cmp/triple/lora/seed-1", recursive=True)
+    trained = []
+    run_train = runs.run_train
+    monkeypatch.setattr(runs, "run_train", lambda config: trained.append(config.seed) or run_train(config))
+    compare(**settings | {"output": str(tmp_path / "elsewhere")})
+    assert trained == [1], "the other seed's results came from the copy"
+    assert without_times(tmp_path / "elsewhere") == without_times(tmp_path / "cmp")
+    sent = set(make_compare_config(settings).copy.names())
+    here = {path.relative_to(tmp_path / "cmp").as_posix() for path in (tmp_path / "cmp").rglob("*") if path.is_file()}
+    assert {name for name in here - sent if not name.endswith(".lock")} == {"triple/lora/uniform.json"}, "made anew"
+    assert not sent - here
+
+
+def test_a_url_that_holds_something_else_is_refused(comparison, url):
+    fsspec.filesystem("memory").pipe("/bucket/cmp/thesis.tex", b"")
+    with pytest.raises(RunFolderError, match=r"holds 1 files and no comparison.*'thesis.tex'"):
+        compare(**comparison(mirror=url))
 
 
 @pytest.mark.skipif(importlib.util.find_spec("ray") is None, reason="ray is not installed")

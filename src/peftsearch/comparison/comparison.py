@@ -5,7 +5,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from peftsearch.comparison.config import REFERENCE, SETTINGS_FILE, CompareConfig, check_same_comparison
+from peftsearch.comparison.config import (
+    REFERENCE,
+    SETTINGS_FILE,
+    CompareConfig,
+    check_copy,
+    check_same_comparison,
+)
 from peftsearch.comparison.progress import ComparisonProgress
 from peftsearch.comparison.runs import ComparedRun, RunGroup, make_groups, make_run_config, read_score
 from peftsearch.comparison.workers import run_here, run_on_ray
@@ -56,6 +62,7 @@ class ValidatedComparison:
         """
         refuse_several_processes()
         check_same_comparison(config)
+        check_copy(config)
         check_tracker(config.training.report_to)
         if config.workers > 1:
             import_ray()
@@ -113,6 +120,8 @@ def run_compare(config: CompareConfig) -> Comparison:
     """
     checked = ValidatedComparison.of(config)
     with alone_in(config.folder):
+        if not config.overwrite:
+            config.copy.fetch()
         check_same_comparison(config)
         return _compare(checked)
 
@@ -172,6 +181,10 @@ def _start(checked: ValidatedComparison) -> None:
     write_text(config.folder / SETTINGS_FILE, config.to_yaml())
     for run in checked.runs:
         run.failure.unlink(missing_ok=True)
+    if config.overwrite:
+        config.copy.send()
+    else:
+        config.copy.complete()
 
 
 class ComparisonFiles:
@@ -198,6 +211,8 @@ class ComparisonFiles:
         for suffix, render in _FORMS.items():
             write_text(folder / f"comparison.{suffix}", render(comparison))
         write_comparison(comparison, folder)
+        self.checked.config.copy.send_files([*filter(Path.is_file, folder.glob("comparison.*"))])
+        self.checked.config.copy.send("figures")
 
     def _facts(self) -> ComparisonFacts:
         config, sizes = self.checked.config, self.checked.plan

@@ -11,6 +11,7 @@ import yaml
 from peftsearch.comparison.tasks import TaskList
 from peftsearch.environment import threads_of_each
 from peftsearch.errors import BudgetError, RunFolderError
+from peftsearch.mirror import Mirror
 from peftsearch.run.config import SEED, as_they_were, read_rates, refuse_other_settings
 from peftsearch.run.folder import list_content
 from peftsearch.searches.method import METHODS
@@ -24,7 +25,7 @@ REFERENCE = "lora"
 WITHOUT_BUDGET = ("full", "head")
 SETTINGS_FILE = "comparison.yaml"
 # Settings that say how to do a comparison, not what it is; doing it again may change them.
-_HOW = ("output", "workers", "threads", "ray_address", "resume", "overwrite", "dry_run", "verify")
+_HOW = ("output", "mirror", "workers", "threads", "ray_address", "resume", "overwrite", "dry_run", "verify")
 
 
 @dataclass(frozen=True)
@@ -120,6 +121,8 @@ class CompareConfig(Settings):
         max_train_samples: use only so many training examples; 0 for all.
         max_eval_samples: use only so many validation and so many test examples; 0 for all.
         output: folder of the comparison.
+        mirror: a URL that keeps a copy of it, as s3://bucket/name (needs s3fs) or gs://; each run is fetched from
+            there and sent there, so that the machines of a cluster need no folder that all of them see.
         workers: methods and tasks that run at the same time; more than 1 needs ray.
         threads: CPU threads of each worker; 0 shares the cores out.
         ray_address: a running ray cluster ("auto" finds it); without one, and without RAY_ADDRESS, this machine.
@@ -143,6 +146,7 @@ class CompareConfig(Settings):
     max_train_samples: int = limited(0, at_least(0))
     max_eval_samples: int = limited(0, at_least(0))
     output: str = "runs/compare"
+    mirror: str = ""
     workers: int = limited(1, at_least(1))
     threads: int = limited(0, at_least(0))
     ray_address: str = ""
@@ -155,6 +159,12 @@ class CompareConfig(Settings):
     def __post_init__(self) -> None:
         super().__post_init__()
         require(not (self.resume and self.overwrite), "resume", True, "only without --overwrite")
+        require(
+            "://" not in self.output,
+            "output",
+            self.output,
+            "a folder here; give --mirror the URL that keeps a copy of it",
+        )
         if len(self.budget.split(",")) > 1 or not self.budget.strip():
             raise BudgetError(
                 f"budget is '{self.budget}', but a comparison needs exactly one. Give --budget, for example 0.1%."
@@ -164,6 +174,11 @@ class CompareConfig(Settings):
     def folder(self) -> Path:
         """The output folder."""
         return Path(self.output)
+
+    @property
+    def copy(self) -> Mirror:
+        """The copy of the output folder; without `mirror` there is none, and nothing is ever copied."""
+        return Mirror(self.folder, self.mirror)
 
     @property
     def run_seeds(self) -> range:
@@ -229,6 +244,21 @@ def read_compare_config(path: Path) -> CompareConfig:
     """
     document = read_yaml(path)
     return make_compare_config(document | {"training": as_they_were(document.get("training"))})
+
+
+def check_copy(config: CompareConfig) -> None:
+    """Refuse a copy at a URL that holds anything but a comparison, since runs are deleted there too.
+
+    Raises:
+        StorageError: if it cannot be read.
+        RunFolderError: for files that no comparison left there.
+    """
+    names = config.copy.names()
+    if names and SETTINGS_FILE not in names:
+        raise RunFolderError(
+            f"'{config.mirror}' holds {len(names):,} files and no comparison (it has no {SETTINGS_FILE}), such as "
+            f"'{names[0]}'. Give --mirror a place of its own, such as '{config.mirror.rstrip('/')}/comparison'."
+        )
 
 
 def check_same_comparison(config: CompareConfig) -> None:

@@ -47,6 +47,11 @@ class ComparedRun:
         return f"{self.task.name}, {self.method}, seed {self.seed}"
 
     @property
+    def part(self) -> str:
+        """Its folder below that of the comparison."""
+        return "/".join(self.folder.parts[-3:])
+
+    @property
     def results(self) -> Path:
         """The file that a finished run leaves."""
         return self.folder / "results.json"
@@ -89,6 +94,11 @@ class RunGroup:
     def name(self) -> str:
         """Task and method, for progress and messages."""
         return f"{self.runs[0].task.name}, {self.runs[0].method}"
+
+    @property
+    def part(self) -> str:
+        """The folder of its runs below that of the comparison."""
+        return self.runs[0].part.rpartition("/")[0]
 
     @property
     def is_finished(self) -> bool:
@@ -173,6 +183,7 @@ def run_group(config: CompareConfig, group: RunGroup, *, before: Watch, after: W
             record_failure(run, f"Seed {first.seed}, which chooses the learning rate, failed. See '{first.folder}'.")
         else:
             _run_one(config, run, first)
+        config.copy.send(run.part)
         after(run)
 
 

@@ -40,7 +40,7 @@ def run_on_ray(
     Raises:
         PeftSearchError: if ray is not installed.
     """
-    workers = Workers(config.workers, config.num_threads, config.ray_address)
+    workers = Workers(config.workers, config.num_threads, config.ray_address, shares_folder=not config.mirror)
     with workers.started() as ray:
         submit, waiting, running = workers.remote(ray, _work), list(groups), {}
         while waiting or running:
@@ -48,7 +48,9 @@ def run_on_ray(
                 group = waiting.pop(0)
                 running[submit(config, group)] = group
             for reference in ray.wait(list(running), timeout=_LOOK)[0]:
-                _collect(ray, reference, running.pop(reference))
+                group = running.pop(reference)
+                _collect(ray, reference, group)
+                config.copy.fetch(group.part)
                 done()
             progress.look([group.name for group in running.values()])
 
@@ -64,7 +66,8 @@ def _collect(ray: ModuleType, reference: Any, group: RunGroup) -> None:
 
 
 def _work(config: CompareConfig, group: RunGroup) -> None:
-    """Run a group in a worker's process; the driver watches the run folders."""
+    """Run a group in a worker's process, from what the copy has of it; the driver watches the run folders."""
+    config.copy.fetch(group.part)
     run_group(config, group, before=_nothing, after=_nothing)
 
 

@@ -28,11 +28,13 @@ class Workers:
         count: of them; 1 is this process alone.
         num_threads: CPU threads of each.
         ray_address: a running ray cluster ("auto" finds it); without one, and without RAY_ADDRESS, this machine.
+        shares_folder: whether all machines see the folder that work is started in; those that do not make one.
     """
 
     count: int = 1
     num_threads: int = 1
     ray_address: str = ""
+    shares_folder: bool = True
 
     @contextmanager
     def started(self) -> Iterator[ModuleType]:
@@ -67,7 +69,7 @@ class Workers:
         task = ray.remote(num_cpus=self.num_threads, num_gpus=gpus, max_retries=_RESTARTS)(_work)
 
         def submit(*arguments: Any) -> Any:
-            return task.remote(work, arguments, self.num_threads, os.getcwd())
+            return task.remote(work, arguments, self, os.getcwd())
 
         return submit
 
@@ -112,9 +114,11 @@ def limited_threads(count: int) -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def _work(work: Callable[..., Any], arguments: tuple[Any, ...], num_threads: int, folder: str) -> Any:
+def _work(work: Callable[..., Any], arguments: tuple[Any, ...], workers: Workers, folder: str) -> Any:
     """Do a piece of work in a worker's process."""
+    if not workers.shares_folder:
+        os.makedirs(folder, exist_ok=True)
     os.chdir(folder)
     quieten_transformers()
-    with limited_threads(num_threads):
+    with limited_threads(workers.num_threads):
         return work(*arguments)
