@@ -12,7 +12,7 @@ SOURCE = Path(__file__).parents[1] / "src" / "peftsearch"
 LAYERS = [
     {"errors"},
     {"registry", "files", "mirror", "environment", "messages", "console", "hub_id", "names", "task_head"},
-    {"settings"},
+    {"settings", "mirror_upkeep"},
     {"space"},
     {"modules", "spaces"},
     {"models", "tasks", "kinds"},

@@ -11,6 +11,7 @@ from peftsearch.environment import environment
 from peftsearch.errors import UnknownNameError
 from peftsearch.files import write_json, write_text
 from peftsearch.methods.manual.manual_methods import UNIFORM_LORA
+from peftsearch.mirror_upkeep import kept_up
 from peftsearch.report.results import SEARCHED, FrontEntry, RandomBaseline, UniformBaseline
 from peftsearch.run.candidates import Candidate, baseline_folder, hand_over, train_by_hand
 from peftsearch.run.checks import (
@@ -26,7 +27,7 @@ from peftsearch.run.choose_recipe import recipe_of
 from peftsearch.run.config import RunConfig, read_config
 from peftsearch.run.experiment import Experiment
 from peftsearch.run.finish import finish
-from peftsearch.run.folder import SPLITS, alone_in, make_run_folder, write_sites
+from peftsearch.run.folder import SPLITS, alone_in, bring_folder, make_run_folder, write_sites
 from peftsearch.run.ladder import add_ladder, describe_ladder
 from peftsearch.run.origin import AS_NOTED, Origin, Places
 from peftsearch.run.outlook import describe_found, describe_trained
@@ -56,15 +57,17 @@ def run_search(config: RunConfig) -> Path:
         PeftSearchError: for the first thing that is wrong with settings, data, model or folder.
     """
     check_is_search(config)
+    bring_folder(config.copy, overwrite=config.overwrite)
     experiment = open_experiment(config)
     check_baselines(config, experiment)
     budget = min(experiment.usable_budgets().values())
     with alone_in(Path(config.output_folder)):
-        return _search(config, experiment, budget)
+        folder = _start(config, experiment)
+        with kept_up(config.copy):
+            return _search(config, experiment, folder, budget)
 
 
-def _search(config: RunConfig, experiment: Experiment, budget: int) -> Path:
-    folder = _start(config, experiment)
+def _search(config: RunConfig, experiment: Experiment, folder: Path, budget: int) -> Path:
     logger.info("The result is %s.", describe_found(config, experiment))
     if trainings := describe_ladder(config, experiment):
         logger.info("The search is followed by %s.", trainings)
@@ -100,6 +103,7 @@ def run_train(config: RunConfig) -> Path:
     Raises:
         PeftSearchError: as in `run_search`.
     """
+    bring_folder(config.copy, overwrite=config.overwrite)
     experiment = open_experiment(config)
     recipe = recipe_of(config, experiment)
     check_cost(recipe, experiment)
@@ -107,11 +111,12 @@ def run_train(config: RunConfig) -> Path:
     for note in recipe.notes:
         logger.warning(note)
     with alone_in(Path(config.output_folder)):
-        return _train(config, experiment, recipe)
+        folder = _start(config, experiment)
+        with kept_up(config.copy):
+            return _train(config, experiment, folder, recipe)
 
 
-def _train(config: RunConfig, experiment: Experiment, recipe: Recipe) -> Path:
-    folder = _start(config, experiment)
+def _train(config: RunConfig, experiment: Experiment, folder: Path, recipe: Recipe) -> Path:
     logger.info("The result is %s.", describe_trained(recipe, experiment))
     trained = _make_stage(config, experiment, folder, experiment.smallest_budget).train(recipe, TRAINING)
     write_text(folder / "configuration.json", trained.configuration.to_json())
