@@ -91,7 +91,8 @@ def configurations(sites: list[Site]) -> Iterator[tuple[str, Configuration]]:
 def count(folder: Path, configuration: Configuration, tokens: int) -> Counted:
     """Count a pass forward and backward over one sequence."""
     loaded = sketch_model(str(folder), TaskHead(CAUSAL_LM))
-    model = attach(loaded.model, configuration, sites=find_sites(loaded.model), task_type="CAUSAL_LM")
+    with torch.device("meta"):
+        model = attach(loaded.model, configuration, sites=find_sites(loaded.model), task_type="CAUSAL_LM")
     ids = torch.zeros(1, tokens, dtype=torch.long, device="meta")
     with FlopCounterMode(display=False) as counter:
         model(input_ids=ids, labels=ids).loss.backward()
