@@ -1,9 +1,8 @@
 """A copy of a folder in object storage or elsewhere, through fsspec. No torch here.
 
-What ends up at the URL is at every moment a state that the folder was in, or an earlier part of it: what is gone is
-deleted first, then files are written in the order in which they were written here, so that a file that says that others
-are complete arrives after them. `STAMP`, here and there, says which machine wrote last: where they differ, another one
-has gone on, and its state takes the place of the older one here.
+At the URL files that are gone here are deleted first; then files are written in the order in which they were written
+here, so that one that says that others are complete arrives after them. `STAMP`, here and there, says which machine
+wrote last: where they differ, another one has gone on, and its state takes the place of the older one here.
 """
 
 import logging
@@ -11,7 +10,7 @@ import uuid
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path, PurePath, PurePosixPath
+from pathlib import Path, PurePath, PurePosixPath, PureWindowsPath
 from typing import Any
 
 from peftsearch.errors import RunFolderError, StorageError
@@ -189,12 +188,17 @@ class _Store:
     folder: Path
 
     def paths(self) -> list[PurePosixPath]:
-        """Paths of all files; names that lead out of the folder are left out."""
+        """Paths of all files; names that lead out of the folder are left out, with a warning."""
         if not self.files.exists(self.root):
             return []
         found = (str(path).removeprefix(self.root).lstrip("/") for path in self.files.find(self.root))
-        paths = map(PurePosixPath, found)
-        return [path for path in paths if _stays_inside(path, self.folder) and not _is_passing(path)]
+        return [path for path in map(PurePosixPath, found) if not _is_passing(path) and self._takes(path)]
+
+    def _takes(self, path: PurePosixPath) -> bool:
+        if _stays_inside(path, self.folder):
+            return True
+        logger.warning("'%s' below '%s' leads out of the folder and is left alone.", path, self.root)
+        return False
 
     def get(self, path: PurePosixPath) -> None:
         """Copy a file here; it appears under its name only when it is whole."""
@@ -238,8 +242,9 @@ def _written(path: Path) -> int:
 
 
 def _stays_inside(path: PurePosixPath, folder: Path) -> bool:
-    """Whether a name at the URL is that of a file inside of the folder, links and Windows' ways to write it included."""
-    if not path.parts or path.is_absolute() or ".." in path.parts or any(sign in str(path) for sign in "\\:"):
+    """Whether a name at the URL is that of a file inside of the folder, on any system and whatever links are there."""
+    on_windows = PureWindowsPath(str(path))
+    if not path.parts or path.is_absolute() or on_windows.anchor or ".." in on_windows.parts:
         return False
     return (folder / path).resolve().is_relative_to(folder.resolve())
 

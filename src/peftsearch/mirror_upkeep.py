@@ -85,7 +85,7 @@ class _Changes:
             return
         with self.mirror.opened("write") as store:
             self.mirror.mark(store)
-            # Before anything is written: a training that starts again must not find the checkpoints of its first start.
+            # Before anything is written: a training that starts again must not find those of its first start.
             for path in sorted([*gone, *filter(_is_of_checkpoint, changed)]):
                 store.remove(path)
                 self._sent.pop(path, None)
@@ -93,8 +93,10 @@ class _Changes:
         self._sent |= {path: found[path] for path in changed}
 
     def _settled(self) -> set[PurePosixPath]:
-        """The files, of which none came or went while they were listed: else one could be listed without another that
-        was written before it."""
+        """The files, none of which came or went while they were listed.
+
+        Else one could be listed without another that was written before it.
+        """
         files = self.mirror.files()
         while (again := self.mirror.files()) != files:
             files = again

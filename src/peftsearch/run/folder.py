@@ -109,8 +109,8 @@ def check_copy(copy: Mirror) -> None:
     names = copy.names()
     if names and not set(names) & set(_KNOWN_BY):
         raise RunFolderError(
-            f"'{copy.url}' holds {len(names):,} files, such as '{names[0]}', and neither a run (it has no config.yaml) "
-            f"nor a comparison. Give --mirror a place of its own, such as '{copy.url.rstrip('/')}/run'."
+            f"'{copy.url}' holds {len(names):,} files, such as '{names[0]}', and neither a run (it has no config.yaml)"
+            f" nor a comparison. Give --mirror a place of its own, such as '{copy.url.rstrip('/')}/run'."
         )
 
 
