@@ -28,10 +28,12 @@ from peftsearch.models.discover import find_sites
 from peftsearch.models.head import count_outside
 from peftsearch.modules.attach import attach
 from peftsearch.modules.costs import cost_at
+from peftsearch.searches.growing import draw_parts
 from peftsearch.searches.growth import Gradients, Grown
 from peftsearch.space import SPACES, Budget, Configuration, SearchSpace
 from peftsearch.supernet.supernet import Supernet
 from peftsearch.training.mean_gradients import MeanGradients
+from peftsearch.training.task_loss import TaskLoss
 
 STEPS = 8
 
@@ -72,15 +74,9 @@ def make_pursuit(shape: Shape, arguments: argparse.Namespace, steps: int = STEPS
     candidates = method.candidates(Configuration())
     attached = attach(model, candidates, sites=sites, head=shape.head, task_type=shape.task_type)
     supernet = Supernet(attached, sites=sites, space=space.restricted_to(candidates))
-    data = RandomTokens(shape, shape.batch * steps)
-    gradients = MeanGradients(
-        attached.to(choose_device(arguments)),
-        task_format=TokenForm(),
-        examples=data,
-        parts=[range(k, len(data), 4) for k in range(4)],
-        settings=training_settings(arguments, shape.batch),
-    )
-    return PursuitStage(method, supernet, gradients, budget)
+    data, settings = RandomTokens(shape, shape.batch * steps), training_settings(arguments, shape.batch)
+    loss = TaskLoss(attached.to(choose_device(arguments)), TokenForm(), data, settings)
+    return PursuitStage(method, supernet, MeanGradients(loss, draw_parts(len(data), 0, 0)), budget)
 
 
 def take_pursuit(shape: Shape, arguments: argparse.Namespace) -> None:

@@ -21,6 +21,7 @@ from transformers import (
     set_seed,
 )
 
+from peftsearch.tasks.task_format import TaskFormat
 from peftsearch.training.settings import TrainingSettings
 
 # Tokens of a text-to-text answer, about as many as a label's words.
@@ -149,7 +150,9 @@ class RandomTokens(Dataset):
 
 
 class TokenForm:
-    """The part of a form that training needs."""
+    """The part of a task format that training needs."""
+
+    passes, forward, mean_loss = TaskFormat.passes, TaskFormat.forward, TaskFormat.mean_loss
 
     @staticmethod
     def collate(features: list[dict]) -> dict[str, torch.Tensor]:

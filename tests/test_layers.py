@@ -13,7 +13,7 @@ LAYERS = [
     {"errors"},
     {"registry", "files", "mirror", "environment", "messages", "console", "hub_id", "names", "task_head"},
     {"processes"},
-    {"settings"},
+    {"settings", "mirror_upkeep"},
     {"space"},
     {"modules", "spaces"},
     {"models", "tasks", "kinds"},

@@ -1,11 +1,12 @@
 """Copies of folders, in fsspec's storage in memory."""
 
 import os
+from pathlib import Path
 
 import fsspec
 import pytest
 
-from peftsearch.errors import StorageError
+from peftsearch.errors import RunFolderError, StorageError
 from peftsearch.mirror import Mirror
 
 
@@ -13,7 +14,8 @@ from peftsearch.mirror import Mirror
 def url():
     store = fsspec.filesystem("memory")
     yield "memory://bucket/copy"
-    store.rm("/bucket", recursive=True) if store.exists("/bucket") else None
+    store.store.clear()
+    store.pseudo_dirs[:] = [""]
 
 
 def written(folder, **files) -> None:
@@ -25,30 +27,73 @@ def written(folder, **files) -> None:
 
 
 def content(folder) -> dict[str, str]:
-    return {p.relative_to(folder).as_posix(): p.read_text() for p in folder.rglob("*") if p.is_file()}
+    found = (path for path in folder.rglob("*") if path.is_file() and path.name != ".mirror")
+    return {path.relative_to(folder).as_posix(): path.read_text() for path in found}
 
 
-def test_what_one_machine_sends_another_fetches(tmp_path, url):
-    here, there = tmp_path / "here", tmp_path / "there"
-    written(here, a__results_json="1", a__deep__weights="w", b__results_json="2")
-    Mirror(here, url).send("a")
-    Mirror(there, url).fetch()
-    assert content(there) == {"a/results.json": "1", "a/deep/weights": "w"}
-    assert Mirror(there, url).names() == ["a/deep/weights", "a/results.json"]
+def test_what_one_machine_sends_another_brings(tmp_path, url):
+    here, there = Mirror(tmp_path / "here", url), Mirror(tmp_path / "there", url)
+    written(here.folder, a__results_json="1", a__deep__weights="w")
+    here.send()
+    there.bring()
+    assert content(there.folder) == {"a/results.json": "1", "a/deep/weights": "w"}
+    assert there.names() == ["a/deep/weights", "a/results.json"]
 
 
-def test_fetching_changes_nothing_that_is_here_and_completing_nothing_that_is_there(tmp_path, url):
-    here, there = tmp_path / "here", tmp_path / "there"
-    written(here, a="mine")
-    written(there, a="other", b="new")
-    Mirror(there, url).send()
-    Mirror(here, url).fetch()
-    assert content(here) == {"a": "mine", "b": "new"}
-    written(here, c="more")
-    Mirror(here, url).complete()
-    fresh = tmp_path / "fresh"
-    Mirror(fresh, url).fetch()
-    assert content(fresh) == {"a": "other", "b": "new", "c": "more"}
+def test_the_machine_that_sent_last_keeps_what_it_did_since(tmp_path, url):
+    mirror = Mirror(tmp_path, url)
+    written(tmp_path, checkpoint="1", old="1")
+    mirror.send()
+    written(tmp_path, checkpoint="2", new="2")
+    (tmp_path / "old").unlink()
+    mirror.bring()
+    assert content(tmp_path) == {"checkpoint": "2", "new": "2"}
+
+
+def test_the_older_state_of_a_machine_makes_way_for_that_of_another(tmp_path, url):
+    here, there = Mirror(tmp_path / "here", url), Mirror(tmp_path / "there", url)
+    written(here.folder, checkpoint="1", failed_json="1")
+    here.send()
+    there.bring()
+    written(there.folder, checkpoint="2", results_json="2")
+    (there.folder / "failed.json").unlink()
+    there.send()
+    here.bring()
+    assert content(here.folder) == {"checkpoint": "2", "results.json": "2"}
+    written(here.folder, checkpoint="3")
+    here.bring()
+    assert content(here.folder)["checkpoint"] == "3", "from now on it is this machine's"
+
+
+def test_what_arrived_in_part_is_brought_again(tmp_path, url, monkeypatch):
+    here, there = Mirror(tmp_path / "here", url), Mirror(tmp_path / "there", url)
+    written(here.folder, a="1", b="2")
+    here.send()
+    store = fsspec.filesystem("memory")
+    with monkeypatch.context() as patch:
+        get_file = type(store).get_file
+
+        def fail_at_b(self, source, *arguments, **options):
+            if source.endswith("b"):
+                raise ConnectionError("the line is dead")
+            return get_file(self, source, *arguments, **options)
+
+        patch.setattr(type(store), "get_file", fail_at_b)
+        with pytest.raises(StorageError, match=r"Cannot read 'memory://bucket/copy': ConnectionError: the line is"):
+            there.bring()
+    assert content(there.folder) == {"a": "1"}
+    there.bring()
+    assert content(there.folder) == {"a": "1", "b": "2"}
+
+
+def test_a_folder_that_was_never_mirrored_is_not_replaced(tmp_path, url):
+    here, there = Mirror(tmp_path / "here", url), Mirror(tmp_path / "there", url)
+    written(here.folder, a="1")
+    here.send()
+    written(there.folder, a="mine")
+    with pytest.raises(RunFolderError, match="both hold files"):
+        there.bring()
+    assert content(there.folder) == {"a": "mine"}
 
 
 def test_sending_removes_there_what_is_gone_here_in_that_part_only(tmp_path, url):
@@ -57,25 +102,31 @@ def test_sending_removes_there_what_is_gone_here_in_that_part_only(tmp_path, url
     mirror.send()
     (tmp_path / "a" / "failed.json").unlink()
     (tmp_path / "b" / "kept").unlink()
-    mirror.send("a")
+    mirror.below("a").send()
     assert mirror.names() == ["a/kept", "b/kept"]
 
 
-def test_files_arrive_in_the_order_in_which_they_were_written_and_results_are_fetched_last(tmp_path, url, monkeypatch):
+def test_single_files_are_fetched_where_they_lack(tmp_path, url):
+    here, there = Mirror(tmp_path / "here", url), Mirror(tmp_path / "there", url)
+    written(here.folder, a="1", b="2", c="3")
+    here.send_files([here.folder / "a", here.folder / "b"])
+    written(there.folder, b="mine")
+    there.fetch_files(["a", "b", "c"])
+    assert content(there.folder) == {"a": "1", "b": "mine"}
+
+
+def test_files_arrive_in_the_order_in_which_they_were_written(tmp_path, url, monkeypatch):
     store, order = fsspec.filesystem("memory"), []
-    for name in ("put_file", "get_file"):
-        whole = getattr(type(store), name)
+    put_file = type(store).put_file
 
-        def seen(self, first, second, *arguments, _whole=whole, **options):
-            order.append(str(first).rpartition("/")[2])
-            return _whole(self, first, second, *arguments, **options)
+    def seen(self, source, *arguments, **options):
+        order.append(Path(source).name)
+        return put_file(self, source, *arguments, **options)
 
-        monkeypatch.setattr(type(store), name, seen)
-    here = tmp_path / "here"
-    written(here, zeta="first", results_json="second", alpha="third")
-    Mirror(here, url).send()
-    Mirror(tmp_path / "there", url).fetch()
-    assert order == ["zeta", "results.json", "alpha", "alpha", "zeta", "results.json"]
+    monkeypatch.setattr(type(store), "put_file", seen)
+    written(tmp_path, zeta="first", results_json="second", alpha="third")
+    Mirror(tmp_path, url).send()
+    assert order == [".mirror", "zeta", "results.json", "alpha"]
 
 
 def test_locks_and_half_written_files_stay_where_they_are(tmp_path, url):
@@ -87,25 +138,37 @@ def test_locks_and_half_written_files_stay_where_they_are(tmp_path, url):
     assert Mirror(tmp_path, url).names() == ["kept"]
 
 
-def test_a_name_that_leads_out_of_the_folder_is_not_fetched(tmp_path, url, monkeypatch):
-    store = fsspec.filesystem("memory")
-    store.pipe("/bucket/copy/good", b"1")
-    names = ["/bucket/copy/../../evil", "/bucket/copy/good"]
-    with monkeypatch.context() as patch:
-        patch.setattr(type(store), "find", lambda self, path, **options: names)
-        Mirror(tmp_path / "in" / "here", url).fetch()
-    assert content(tmp_path) == {"in/here/good": "1"}
+@pytest.mark.parametrize("name", ["../../evil", "a/../../evil", "..\\..\\evil", "C:/evil", "linked/evil"])
+def test_a_name_that_leads_out_of_the_folder_is_not_brought(tmp_path, url, monkeypatch, name):
+    folder, store = tmp_path / "in" / "here", fsspec.filesystem("memory")
+    (folder / "linked").parent.mkdir(parents=True)
+    (folder / "linked").symlink_to(tmp_path)
+    store.pipe({"/bucket/copy/good": b"1", "/evil": b"2"})
+    names = [f"/bucket/copy/{name}", "/bucket/copy/good"]
+    monkeypatch.setattr(type(store), "find", lambda self, path, **options: names)
+    monkeypatch.setattr(type(store), "get_file", lambda self, source, target: Path(target).write_text("x"))
+    Mirror(folder, url).bring()
+    assert content(tmp_path) == {"in/here/good": "x"}
+
+
+def test_a_folder_elsewhere_is_a_copy_too(tmp_path):
+    here, there = tmp_path / "here", tmp_path / "there"
+    url = (tmp_path / "not" / "yet" / "made").as_uri()
+    written(here, a__b="1", c="2")
+    Mirror(here, url).send()
+    Mirror(there, url).bring()
+    assert content(there) == {"a/b": "1", "c": "2"}
 
 
 def test_without_a_url_nothing_happens(tmp_path):
     mirror = Mirror(tmp_path / "none")
-    mirror.fetch()
-    mirror.complete()
+    mirror.bring()
     mirror.send()
     mirror.send_files([tmp_path / "missing"])
-    assert mirror.names() == [] and not (tmp_path / "none").exists()
+    mirror.fetch_files(["missing"])
+    assert mirror.names() == [] and mirror.below("a").url == "" and not (tmp_path / "none").exists()
 
 
 def test_a_storage_that_cannot_be_had_is_named(tmp_path):
     with pytest.raises(StorageError, match=r"Cannot read 'nowhere://x/y'.*Check the URL"):
-        Mirror(tmp_path, "nowhere://x/y").fetch()
+        Mirror(tmp_path, "nowhere://x/y").bring()

@@ -4,6 +4,7 @@ import pytest
 
 from peftsearch.errors import StorageError
 from peftsearch.mirror import Mirror
+from peftsearch.mirror_upkeep import kept_up
 
 pytestmark = pytest.mark.slow
 
@@ -28,21 +29,27 @@ def bucket(monkeypatch) -> str:
     server.stop()
 
 
-def test_what_one_machine_sends_another_fetches(tmp_path, bucket):
-    here, there = tmp_path / "here", tmp_path / "there"
-    (here / "run" / "adapter").mkdir(parents=True)
+def test_what_one_machine_sends_another_brings(tmp_path, bucket):
+    here, there = (Mirror(tmp_path / name, f"{bucket}/comparison") for name in ("here", "there"))
+    (here.folder / "run" / "adapter").mkdir(parents=True)
     for name in ("results.json", "failed.json", "adapter/weights"):
-        (here / "run" / name).write_text(name)
-    mirror = Mirror(here, f"{bucket}/comparison")
-    assert mirror.names() == []
-    mirror.send()
-    (here / "run" / "failed.json").unlink()
-    mirror.send("run")
-    Mirror(there, f"{bucket}/comparison").fetch("run")
-    found = {path.relative_to(there).as_posix(): path.read_text() for path in there.rglob("*") if path.is_file()}
-    assert found == {"run/results.json": "results.json", "run/adapter/weights": "adapter/weights"}
+        (here.folder / "run" / name).write_text(name)
+    assert here.names() == []
+    here.below("run").send()
+    (here.folder / "run" / "failed.json").unlink()
+    with kept_up(here.below("run"), every=0.05):
+        (here.folder / "run" / "log.jsonl").write_text("{}")
+    there.below("run").bring()
+    found = {str(path): (there.folder / path).read_text() for path in there.files()}
+    kept = {"run/results.json": "results.json", "run/adapter/weights": "adapter/weights"}
+    assert found == kept | {"run/log.jsonl": "{}"}
+    assert there.below("run").stamp() == here.below("run").stamp() != ""
 
 
-def test_a_bucket_that_is_not_there_is_named(tmp_path, bucket):
+def test_a_bucket_that_is_not_there_is_named_and_not_made(tmp_path, bucket):
+    mirror = Mirror(tmp_path, "s3://nowhere/x")
+    (tmp_path / "a").write_text("a")
+    with pytest.raises(StorageError, match="Cannot write 's3://nowhere/x'"):
+        mirror.send()
     with pytest.raises(StorageError, match="Cannot read 's3://nowhere/x'"):
-        Mirror(tmp_path, "s3://nowhere/x").fetch()
+        mirror.bring()

@@ -1,4 +1,4 @@
-"""Work in processes of ray that die."""
+"""Work in processes of ray, their cards, and what happens if they die."""
 
 import importlib.util
 import os
@@ -6,12 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from peftsearch.training.workers import Workers
-
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.skipif(importlib.util.find_spec("ray") is None, reason="ray is not installed"),
-]
+from peftsearch.training.workers import Workers, share_of_cards
 
 
 def die_before(start: int, folder: str) -> int:
@@ -23,6 +18,23 @@ def die_before(start: int, folder: str) -> int:
     return number
 
 
+@pytest.mark.parametrize("cards", [1, 2, 3, 8])
+@pytest.mark.parametrize("workers", range(1, 30))
+def test_all_workers_find_room_on_whole_cards(cards, workers):
+    share = share_of_cards(cards, workers=workers)
+    assert 0 < share <= 1 and cards * int(1 / share + 1e-9) >= workers
+    # Ray counts in ten-thousandths.
+    assert round(share * 10_000) == pytest.approx(share * 10_000)
+    fewer = int(1 / share + 1e-9) - 1
+    assert cards * fewer < workers, "with a larger share some would have to wait"
+
+
+def test_without_cards_workers_have_none():
+    assert share_of_cards(0, workers=2) == 0
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(importlib.util.find_spec("ray") is None, reason="ray is not installed")
 def test_work_starts_again_where_its_process_dies_but_not_for_ever(tmp_path, monkeypatch):
     # Workers import this file by its name.
     monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent), prepend=os.pathsep)

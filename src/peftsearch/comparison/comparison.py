@@ -9,11 +9,18 @@ from peftsearch.comparison.config import (
     REFERENCE,
     SETTINGS_FILE,
     CompareConfig,
-    check_copy,
     check_same_comparison,
 )
 from peftsearch.comparison.progress import ComparisonProgress
-from peftsearch.comparison.runs import ComparedRun, RunGroup, make_groups, make_run_config, read_score
+from peftsearch.comparison.runs import (
+    ComparedRun,
+    RunGroup,
+    bring_runs,
+    copy_of,
+    make_groups,
+    make_run_config,
+    read_score,
+)
 from peftsearch.comparison.workers import run_here, run_on_ray
 from peftsearch.environment import refuse_several_processes
 from peftsearch.errors import DataError, RunFolderError
@@ -23,7 +30,7 @@ from peftsearch.report.comparison.table import Comparison, ComparisonFacts
 from peftsearch.report.comparison.text import as_csv, as_markdown, as_text
 from peftsearch.run.config import RunConfig
 from peftsearch.run.data_request import request_of
-from peftsearch.run.folder import alone_in, make_run_folder, read_json
+from peftsearch.run.folder import alone_in, check_copy, make_run_folder, read_json
 from peftsearch.run.plan import Plan, plan
 from peftsearch.searches.method import METHODS
 from peftsearch.space.presets import DEFAULT_SPACE
@@ -62,7 +69,7 @@ class ValidatedComparison:
         """
         refuse_several_processes("a comparison")
         check_same_comparison(config)
-        check_copy(config)
+        check_copy(config.copy)
         check_tracker(config.training.report_to)
         if config.workers > 1:
             import_ray()
@@ -121,7 +128,9 @@ def run_compare(config: CompareConfig) -> Comparison:
     checked = ValidatedComparison.of(config)
     with alone_in(config.folder):
         if not config.overwrite:
-            config.copy.fetch()
+            config.copy.fetch_files([SETTINGS_FILE, TABLE])
+            check_same_comparison(config)
+            bring_runs(config, checked.runs)
         check_same_comparison(config)
         return _compare(checked)
 
@@ -184,7 +193,17 @@ def _start(checked: ValidatedComparison) -> None:
     if config.overwrite:
         config.copy.send()
     else:
-        config.copy.complete()
+        _complete_copy(checked)
+
+
+def _complete_copy(checked: ValidatedComparison) -> None:
+    """Send the settings, and the finished runs that the copy lacks."""
+    config = checked.config
+    there = set(config.copy.names())
+    config.copy.send_files([config.folder / SETTINGS_FILE])
+    for run in checked.runs:
+        if run.is_finished and f"{run.part}/{run.results.name}" not in there:
+            copy_of(config, run).send()
 
 
 class ComparisonFiles:
@@ -211,8 +230,8 @@ class ComparisonFiles:
         for suffix, render in _FORMS.items():
             write_text(folder / f"comparison.{suffix}", render(comparison))
         write_comparison(comparison, folder)
-        self.checked.config.copy.send_files([*filter(Path.is_file, folder.glob("comparison.*"))])
-        self.checked.config.copy.send("figures")
+        self.checked.config.copy.send_files([*folder.glob("comparison.*")])
+        self.checked.config.copy.below("figures").send()
 
     def _facts(self) -> ComparisonFacts:
         config, sizes = self.checked.config, self.checked.plan

@@ -12,7 +12,7 @@ from peftsearch.comparison.tasks import TaskList
 from peftsearch.environment import threads_of_each
 from peftsearch.errors import BudgetError, RunFolderError
 from peftsearch.mirror import Mirror
-from peftsearch.run.config import SEED, as_they_were, read_rates, refuse_other_settings
+from peftsearch.run.config import SEED, as_they_were, read_rates, refuse_other_settings, require_folder
 from peftsearch.run.folder import list_content
 from peftsearch.searches.method import METHODS
 from peftsearch.settings import Settings, as_mapping, at_least, build_settings, limited, read_yaml, require
@@ -121,7 +121,7 @@ class CompareConfig(Settings):
         max_train_samples: use only so many training examples; 0 for all.
         max_eval_samples: use only so many validation and so many test examples; 0 for all.
         output: folder of the comparison.
-        mirror: a URL that keeps a copy of it, as s3://bucket/name (needs s3fs) or gs://; each run is fetched from
+        mirror: a URL that keeps a copy of it, as s3://bucket/name (needs s3fs) or gs://; each run is brought from
             there and sent there, so that the machines of a cluster need no folder that all of them see.
         workers: methods and tasks that run at the same time; more than 1 needs ray.
         threads: CPU threads of each worker; 0 shares the cores out.
@@ -159,12 +159,7 @@ class CompareConfig(Settings):
     def __post_init__(self) -> None:
         super().__post_init__()
         require(not (self.resume and self.overwrite), "resume", True, "only without --overwrite")
-        require(
-            "://" not in self.output,
-            "output",
-            self.output,
-            "a folder here; give --mirror the URL that keeps a copy of it",
-        )
+        require_folder(self.output)
         if len(self.budget.split(",")) > 1 or not self.budget.strip():
             raise BudgetError(
                 f"budget is '{self.budget}', but a comparison needs exactly one. Give --budget, for example 0.1%."
@@ -244,21 +239,6 @@ def read_compare_config(path: Path) -> CompareConfig:
     """
     document = read_yaml(path)
     return make_compare_config(document | {"training": as_they_were(document.get("training"))})
-
-
-def check_copy(config: CompareConfig) -> None:
-    """Refuse a copy at a URL that holds anything but a comparison, since runs are deleted there too.
-
-    Raises:
-        StorageError: if it cannot be read.
-        RunFolderError: for files that no comparison left there.
-    """
-    names = config.copy.names()
-    if names and SETTINGS_FILE not in names:
-        raise RunFolderError(
-            f"'{config.mirror}' holds {len(names):,} files and no comparison (it has no {SETTINGS_FILE}), such as "
-            f"'{names[0]}'. Give --mirror a place of its own, such as '{config.mirror.rstrip('/')}/comparison'."
-        )
 
 
 def check_same_comparison(config: CompareConfig) -> None:

@@ -12,6 +12,7 @@ from peftsearch.comparison.tasks import ComparedTask
 from peftsearch.errors import BudgetError, PeftSearchError
 from peftsearch.files import write_json
 from peftsearch.methods.manual.method import baseline_lora
+from peftsearch.mirror import Mirror
 from peftsearch.models.discover import find_sites
 from peftsearch.models.load import sketch_model
 from peftsearch.report.comparison.table import RunScore
@@ -96,11 +97,6 @@ class RunGroup:
         return f"{self.runs[0].task.name}, {self.runs[0].method}"
 
     @property
-    def part(self) -> str:
-        """The folder of its runs below that of the comparison."""
-        return self.runs[0].part.rpartition("/")[0]
-
-    @property
     def is_finished(self) -> bool:
         """Whether every run ended well."""
         return all(run.is_finished for run in self.runs)
@@ -148,6 +144,7 @@ def make_run_config(config: CompareConfig, run: ComparedRun, *, rate: float | No
             "method": {"name": method, **config.methods.settings_of(run.method)},
             "configuration": None if METHODS[method].is_search else _configuration_of(run, method),
             "output": str(run.folder),
+            "mirror": copy_of(config, run).url,
             "seed": run.seed,
             "baseline": False,
             "learning_rate_grid": config.learning_rate_grid if len(rates) > 1 else "",
@@ -156,6 +153,22 @@ def make_run_config(config: CompareConfig, run: ComparedRun, *, rate: float | No
             "training": training,
         }
     )
+
+
+def copy_of(config: CompareConfig, run: ComparedRun) -> Mirror:
+    """The copy of a run's folder below that of the comparison."""
+    return config.copy.below(run.part)
+
+
+def bring_runs(config: CompareConfig, runs: Iterable[ComparedRun]) -> None:
+    """Bring the runs that are not finished here, and that another machine has gone on with.
+
+    Raises:
+        StorageError: if the copy cannot be read.
+    """
+    for run in runs:
+        if not run.is_finished:
+            copy_of(config, run).bring()
 
 
 def _configuration_of(run: ComparedRun, method: str) -> str:
@@ -183,7 +196,8 @@ def run_group(config: CompareConfig, group: RunGroup, *, before: Watch, after: W
             record_failure(run, f"Seed {first.seed}, which chooses the learning rate, failed. See '{first.folder}'.")
         else:
             _run_one(config, run, first)
-        config.copy.send(run.part)
+        if run.failure.is_file():
+            copy_of(config, run).send()
         after(run)
 
 

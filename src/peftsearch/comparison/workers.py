@@ -6,7 +6,7 @@ from typing import Any
 
 from peftsearch.comparison.config import CompareConfig
 from peftsearch.comparison.progress import ComparisonProgress
-from peftsearch.comparison.runs import ComparedRun, RunGroup, record_failure, run_group
+from peftsearch.comparison.runs import ComparedRun, RunGroup, bring_runs, record_failure, run_group
 from peftsearch.training.workers import Workers, limited_threads
 
 # Seconds between two looks at the run folders while ray works.
@@ -50,7 +50,7 @@ def run_on_ray(
             for reference in ray.wait(list(running), timeout=_LOOK)[0]:
                 group = running.pop(reference)
                 _collect(ray, reference, group)
-                config.copy.fetch(group.part)
+                bring_runs(config, group.runs)
                 done()
             progress.look([group.name for group in running.values()])
 
@@ -66,8 +66,8 @@ def _collect(ray: ModuleType, reference: Any, group: RunGroup) -> None:
 
 
 def _work(config: CompareConfig, group: RunGroup) -> None:
-    """Run a group in a worker's process, from what the copy has of it; the driver watches the run folders."""
-    config.copy.fetch(group.part)
+    """Run a group in a worker's process, from what its copies hold; the driver watches the run folders."""
+    bring_runs(config, group.runs)
     run_group(config, group, before=_nothing, after=_nothing)
 
 

@@ -9,6 +9,7 @@ import yaml
 
 from peftsearch.errors import RunFolderError, UnknownNameError
 from peftsearch.methods.manual.manual_methods import MANUAL_METHODS, UNIFORM_LORA
+from peftsearch.mirror import Mirror
 from peftsearch.searches.method import METHODS, Driver, MethodSettings
 from peftsearch.settings import (
     ABOVE_ZERO,
@@ -35,6 +36,7 @@ from peftsearch.training.settings import HOW_TO_TRAIN, TrainingSettings
 # Settings that say how to start a run, not what it is; resuming may change them.
 HOW_TO_START = (
     "output",
+    "mirror",
     "resume",
     "overwrite",
     "dry_run",
@@ -90,6 +92,8 @@ class RunConfig(Settings):
         method: settings of the method.
         configuration: what `train` trains: a file, a run folder, or a manual method of `peftsearch list methods`.
         output: run folder; by default runs/TASK-METHOD-BUDGET.
+        mirror: a URL that keeps a copy of it, as s3://bucket/name (needs s3fs) or gs://, so that another machine can
+            --resume.
         seed: of the split, the search and the first training.
         seeds: number of trainings, with seeds counted up from `seed`.
         max_train_samples: use only so many training examples; 0 for all.
@@ -138,6 +142,7 @@ class RunConfig(Settings):
     method: MethodSettings = field(default_factory=lambda: METHODS[DEFAULT_METHOD].settings())
     configuration: str | None = None
     output: str | None = None
+    mirror: str = ""
     seed: int = limited(0, SEED)
     seeds: int = limited(1, at_least(1))
     max_train_samples: int = limited(0, at_least(0))
@@ -167,6 +172,7 @@ class RunConfig(Settings):
             Budget.parse(text)
         super().__post_init__()
         require(not (self.resume and self.overwrite), "resume", True, "only without --overwrite")
+        require_folder(self.output or "")
         needed = "given with push_to_hub, such as 'me/my-adapter'"
         require(not self.push_to_hub or bool(self.hub_model_id), "hub_model_id", self.hub_model_id, needed)
         driver = METHODS[self.method_name].driver
@@ -246,11 +252,25 @@ class RunConfig(Settings):
         parts = [what, self.method_name, *([self.budget.replace("%", "pct").replace(",", "-")] if self.budget else [])]
         return str(Path("runs") / "-".join(parts))
 
+    @property
+    def copy(self) -> Mirror:
+        """The copy of the run folder; without `mirror` there is none, and nothing is ever copied."""
+        return Mirror(Path(self.output_folder), self.mirror)
+
     def to_yaml(self) -> str:
         """The settings as a file for `--config`."""
         document = {name: value for name, value in asdict(self).items() if name not in HOW_TO_START}
         document["method"] = {"name": document.pop("method_name"), **document["method"]}
         return yaml.safe_dump(document, sort_keys=False, allow_unicode=True)
+
+
+def require_folder(output: str) -> None:
+    """Refuse a URL as the folder to write to.
+
+    Raises:
+        SettingError: if it is one.
+    """
+    require("://" not in output, "output", output, "a folder here; give --mirror the URL that keeps a copy of it")
 
 
 def _split(text: str) -> list[str]:

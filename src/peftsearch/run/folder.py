@@ -12,9 +12,12 @@ from filelock import FileLock, Timeout
 
 from peftsearch.errors import RunFolderError, StorageError
 from peftsearch.files import read_limited, write_json
+from peftsearch.mirror import STAMP, Mirror
 from peftsearch.space import Site
 
 LOCK = ".lock"
+# Files by which a folder is known as that of a run, of one that failed in a comparison, or of a comparison.
+_KNOWN_BY = ("config.yaml", "failed.json", "comparison.yaml")
 # Record of the splits: rule, seed, sizes, and a fingerprint of each one's examples.
 SPLITS = "split.json"
 # No document of a run is as large.
@@ -78,6 +81,39 @@ def alone_in(path: Path) -> Iterator[None]:
         lock.release()
 
 
+def bring_folder(copy: Mirror, *, overwrite: bool = False) -> None:
+    """Bring an output folder from its copy where another machine has gone on with it, before anything is checked.
+
+    Args:
+        copy: at a URL, or none.
+        overwrite: whether the copy will be replaced, so that nothing needs to be brought.
+
+    Raises:
+        StorageError: if the copy cannot be read.
+        RunFolderError: if another process runs in the folder, or the URL holds what no run or comparison left there,
+            since files are deleted there too.
+    """
+    check_copy(copy)
+    if copy.url and not overwrite:
+        with alone_in(copy.folder):
+            copy.bring()
+
+
+def check_copy(copy: Mirror) -> None:
+    """Refuse a copy at a URL that holds anything but a run or a comparison.
+
+    Raises:
+        StorageError: if it cannot be read.
+        RunFolderError: for files that neither left there.
+    """
+    names = copy.names()
+    if names and not set(names) & set(_KNOWN_BY):
+        raise RunFolderError(
+            f"'{copy.url}' holds {len(names):,} files, such as '{names[0]}', and neither a run (it has no config.yaml)"
+            f" nor a comparison. Give --mirror a place of its own, such as '{copy.url.rstrip('/')}/run'."
+        )
+
+
 def make_run_folder(path: Path, *, resume: bool) -> None:
     """Empty the folder, inside of `alone_in`, unless the run is resumed.
 
@@ -95,14 +131,14 @@ def make_run_folder(path: Path, *, resume: bool) -> None:
 
 
 def list_content(path: Path) -> list[Path]:
-    """List what an output folder holds beside its lock; nothing where there is no folder yet.
+    """List what an output folder holds beside its lock and its mirror's stamp; nothing where there is no folder yet.
 
     Raises:
         RunFolderError: if it is a file.
     """
     if path.exists() and not path.is_dir():
         raise RunFolderError(f"The output '{path}' is a file. Give a folder with --output.")
-    return [child for child in path.iterdir() if child.name != LOCK] if path.exists() else []
+    return [child for child in path.iterdir() if child.name not in (LOCK, STAMP)] if path.exists() else []
 
 
 def _refuse_foreign_folder(path: Path) -> None:

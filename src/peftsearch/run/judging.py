@@ -5,8 +5,9 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from types import ModuleType
+from typing import Any
 
-from peftsearch.errors import DivergedError
+from peftsearch.errors import DivergedError, TrainingError
 from peftsearch.run.experiment import Experiment
 from peftsearch.run.training import Training
 from peftsearch.tasks.encoded import EncodedSplit
@@ -60,15 +61,33 @@ def _on_ray(workers: Workers, ray: ModuleType) -> Judge:
     submit = workers.remote(ray, _judge)
 
     def judge(trainings: Mapping[str, Training], step: int, judges: EncodedSplit) -> Iterator[Judged]:
-        waiting, running = list(trainings.items()), []
+        waiting, running = list(trainings.items()), {}
         while waiting or running:
             while waiting and len(running) < workers.count:
                 name, training = waiting.pop(0)
-                running.append(submit(name, training, step, judges))
-            ready, running = ray.wait(running)
-            yield from ray.get(ready)
+                running[submit(name, training, step, judges)] = name
+            for reference in ray.wait(list(running))[0]:
+                yield _received(ray, reference, running.pop(reference))
 
     return judge
+
+
+def _received(ray: ModuleType, reference: Any, name: str) -> Judged:
+    """The losses from a worker.
+
+    Raises:
+        TrainingError: if its process died each time that it was started.
+    """
+    try:
+        return ray.get(reference)
+    except ray.exceptions.RayTaskError:  # an error of the training itself
+        raise
+    except ray.exceptions.RayError as error:
+        raise TrainingError(
+            f"The worker that trained {name} died each time that it was started: {str(error).splitlines()[0]} "
+            "Fewer --workers or a smaller --training.per_device_train_batch_size take less memory; --resume goes on "
+            "from what is done."
+        ) from error
 
 
 def _judge(name: str, training: Training, step: int, judges: EncodedSplit) -> Judged:

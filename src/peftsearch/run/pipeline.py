@@ -7,10 +7,11 @@ from pathlib import Path
 
 from torch import nn
 
-from peftsearch.environment import environment
+from peftsearch.environment import environment, index_launched
 from peftsearch.errors import UnknownNameError
 from peftsearch.files import write_json, write_text
 from peftsearch.methods.manual.manual_methods import UNIFORM_LORA
+from peftsearch.mirror_upkeep import kept_up
 from peftsearch.report.results import SEARCHED, FrontEntry, RandomBaseline, UniformBaseline
 from peftsearch.run.candidates import Candidate, baseline_folder, hand_over, train_by_hand
 from peftsearch.run.checks import (
@@ -26,7 +27,7 @@ from peftsearch.run.choose_recipe import recipe_of
 from peftsearch.run.config import RunConfig, read_config
 from peftsearch.run.experiment import Experiment
 from peftsearch.run.finish import finish
-from peftsearch.run.folder import SPLITS, alone_in, make_run_folder, write_sites
+from peftsearch.run.folder import SPLITS, alone_in, bring_folder, make_run_folder, write_sites
 from peftsearch.run.ladder import add_ladder, describe_ladder
 from peftsearch.run.origin import AS_NOTED, Origin, Places
 from peftsearch.run.outlook import describe_found, describe_trained
@@ -57,17 +58,25 @@ def run_search(config: RunConfig) -> Path:
         PeftSearchError: for the first thing that is wrong with settings, data, model or folder.
     """
     check_is_search(config)
+    _bring(config)
     with shared_by_processes(config) as own:
         experiment = open_experiment(own)
         check_baselines(own, experiment)
         budget = min(experiment.usable_budgets().values())
         with alone_in(Path(own.output_folder)):
-            _search(own, experiment, budget)
+            folder = _start(own, experiment)
+            with kept_up(own.copy):
+                _search(own, experiment, folder, budget)
     return Path(config.output_folder)
 
 
-def _search(config: RunConfig, experiment: Experiment, budget: int) -> Path:
-    folder = _start(config, experiment)
+def _bring(config: RunConfig) -> None:
+    """Bring what a mirror has of the run, on the first of several processes, from which the others get it."""
+    if not index_launched():
+        bring_folder(config.copy, overwrite=config.overwrite)
+
+
+def _search(config: RunConfig, experiment: Experiment, folder: Path, budget: int) -> Path:
     logger.info("The result is %s.", describe_found(config, experiment))
     if trainings := describe_ladder(config, experiment):
         logger.info("The search is followed by %s.", trainings)
@@ -103,6 +112,7 @@ def run_train(config: RunConfig) -> Path:
     Raises:
         PeftSearchError: as in `run_search`.
     """
+    _bring(config)
     with shared_by_processes(config) as own:
         experiment = open_experiment(own)
         recipe = recipe_of(own, experiment)
@@ -111,12 +121,13 @@ def run_train(config: RunConfig) -> Path:
         for note in recipe.notes:
             logger.warning(note)
         with alone_in(Path(own.output_folder)):
-            _train(own, experiment, recipe)
+            folder = _start(own, experiment)
+            with kept_up(own.copy):
+                _train(own, experiment, folder, recipe)
     return Path(config.output_folder)
 
 
-def _train(config: RunConfig, experiment: Experiment, recipe: Recipe) -> Path:
-    folder = _start(config, experiment)
+def _train(config: RunConfig, experiment: Experiment, folder: Path, recipe: Recipe) -> Path:
     logger.info("The result is %s.", describe_trained(recipe, experiment))
     trained = _make_stage(config, experiment, folder, experiment.smallest_budget).train(recipe, TRAINING)
     write_text(folder / "configuration.json", trained.configuration.to_json())

@@ -58,7 +58,7 @@ def _own_folder(config: RunConfig) -> Iterator[RunConfig]:
             (own / name).parent.mkdir(parents=True, exist_ok=True)
             (own / name).write_bytes(processes.bytes_of_first(b"", f"get '{name}' of the first one"))
         training = replace(config.training, report_to="none")
-        yield replace(config, output=str(own), overwrite=False, push_to_hub=False, training=training)
+        yield replace(config, output=str(own), mirror="", overwrite=False, push_to_hub=False, training=training)
 
 
 def _names_in(folder: Path) -> list[str]:

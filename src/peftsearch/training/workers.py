@@ -1,5 +1,7 @@
 """Processes that train side by side, on this machine or on a Ray cluster."""
 
+import logging
+import math
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -12,6 +14,8 @@ import torch
 from peftsearch.errors import PeftSearchError
 from peftsearch.messages import quieten_transformers
 from peftsearch.training import stop_signals
+
+logger = logging.getLogger(__name__)
 
 # Configurations and settings are nearly all that passes through ray's store, whose least size this is about.
 _STORE_BYTES = 100_000_000
@@ -65,13 +69,24 @@ class Workers:
             ray: as `started` gives it.
             work: takes and returns what can be pickled, and may be started more than once.
         """
-        gpus = min(1.0, ray.cluster_resources().get("GPU", 0.0) / self.count)
+        self._warn_of_small_machines(ray)
+        gpus = share_of_cards(ray.cluster_resources().get("GPU", 0.0), workers=self.count)
         task = ray.remote(num_cpus=self.num_threads, num_gpus=gpus, max_retries=_RESTARTS)(_work)
 
         def submit(*arguments: Any) -> Any:
             return task.remote(work, arguments, self, os.getcwd())
 
         return submit
+
+    def _warn_of_small_machines(self, ray: ModuleType) -> None:
+        """Say why nothing starts where no machine has the threads of a worker: ray waits for one that may join."""
+        largest = max((node["Resources"].get("CPU", 0) for node in ray.nodes() if node["Alive"]), default=0)
+        if largest < self.num_threads:
+            logger.warning(
+                "A worker has %d CPU threads, but no machine of the cluster has more than %d. Work waits until one "
+                "joins; stop it and give OMP_NUM_THREADS=%d to start at once.",
+                *(self.num_threads, largest, largest),
+            )
 
     def _start(self, ray: ModuleType) -> None:
         address = self.ray_address or os.environ.get("RAY_ADDRESS", "")
@@ -84,6 +99,22 @@ class Workers:
         except (ConnectionError, RuntimeError, ValueError) as error:
             where = options["address"]
             raise PeftSearchError(f"Cannot start ray at '{where}': {error}. Check --ray_address.") from error
+
+
+def share_of_cards(cards: float, *, workers: int) -> float:
+    """GPUs of each worker: a whole one, or such a part of one that all workers find room at the same time.
+
+    Args:
+        cards: of the cluster.
+        workers: number of them.
+
+    Returns:
+        1 over a whole number, rounded down to the four digits that ray counts; 0 without cards.
+    """
+    if not cards:
+        return 0.0
+    on_a_card = math.ceil(workers / cards)
+    return 10_000 // on_a_card / 10_000
 
 
 def import_ray() -> ModuleType:
