@@ -21,6 +21,7 @@ from peftsearch.run.checks import (
     check_is_search,
     check_same_inputs,
     check_services,
+    check_trains_modules,
 )
 from peftsearch.run.choose_recipe import recipe_of
 from peftsearch.run.config import RunConfig, read_config
@@ -102,6 +103,7 @@ def run_train(config: RunConfig) -> Path:
     """
     experiment = open_experiment(config)
     recipe = recipe_of(config, experiment)
+    check_trains_modules(recipe, experiment)
     check_cost(recipe, experiment)
     recipe = replace(recipe, notes=(*experiment.site_notes, *recipe.notes))
     for note in recipe.notes:

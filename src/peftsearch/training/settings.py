@@ -4,7 +4,7 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
-from peftsearch.settings import ABOVE_ZERO, SHARE_BELOW_ONE, Limit, Settings, at_least, limited, one_of
+from peftsearch.settings import ABOVE_ZERO, SHARE_BELOW_ONE, Limit, Settings, at_least, limited, one_of, require
 
 if TYPE_CHECKING:
     from transformers import TrainingArguments
@@ -65,6 +65,9 @@ class TrainingSettings(Settings):
         max_new_tokens: tokens of a text that the model writes; 0 takes as many as of one that it learns.
         bf16: "auto" uses bfloat16 where the device has it natively (GPUs); "true" or "false" decide.
         gradient_checkpointing: trade time for memory.
+        load_in_4bit: quantise the frozen model to 4 bits (bitsandbytes, NF4, constants quantised too); `quantization`
+            gives other ways.
+        load_in_8bit: quantise the frozen model to 8 bits (bitsandbytes).
         save_steps: optimizer steps between two checkpoints, from which --resume goes on; 0 saves only when stopped.
         save_total_limit: checkpoints kept of each training while it runs.
         report_to: "tensorboard", "wandb", "trackio", "mlflow" or "none"; search and trainings report, trials do not.
@@ -94,9 +97,15 @@ class TrainingSettings(Settings):
     max_new_tokens: int = limited(0, at_least(0))
     bf16: str = limited("auto", one_of("auto", "true", "false"))
     gradient_checkpointing: bool = False
+    load_in_4bit: bool = False
+    load_in_8bit: bool = False
     save_steps: int = limited(50, at_least(0))
     save_total_limit: int = limited(2, at_least(1))
     report_to: str = limited("none", one_of("none", "tensorboard", "wandb", "trackio", "mlflow"))
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require(not (self.load_in_4bit and self.load_in_8bit), "training.load_in_8bit", True, "without load_in_4bit")
 
     @property
     def given_rates(self) -> list[float]:
