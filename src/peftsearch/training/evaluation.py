@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
+from peftsearch.modules.placement import input_device
 from peftsearch.tasks.encoded import EncodedDataset, EncodedSplit
 from peftsearch.tasks.metric_registry import METRICS
 from peftsearch.tasks.task import Example
@@ -86,7 +87,7 @@ def _for_each_row(
     batch_size: int,
 ) -> list:
     """Call a function with each batch on the model's device, and put its values into the order of the rows."""
-    device = next(model.parameters()).device
+    device = input_device(model)
     was_training = model.training
     model.eval()
     found: list = []
