@@ -20,7 +20,7 @@ def can_run_with(layer: nn.Module, name: str, x: torch.Tensor) -> bool:
     """
     # FSDP and DataParallel keep a layer's tensors as plain attributes; a wrapper has no weight of its own.
     weight = layer._parameters.get("weight", layer.__dict__.get("weight"))
-    if weight is None or weight.is_meta or not is_plain(layer) or not hasattr(layer, name):
+    if weight is None or not is_plain(layer) or not hasattr(layer, name):
         return False
     # A parametrisation or a hook (pruning) may compute the parameter, another forward (accelerate's offloading) may
     # fetch it, and hooks and compiled calls are bound to the layer itself and not to its copy.
