@@ -1,9 +1,9 @@
 """The memory that `plan` estimates against the peak that happens, on ten shapes with random weights, on a CPU.
 
-Each use of each shape is a process of its own: two training steps with AdamW (uniform LoRA of rank 8, then every module
-of the space mixed as in a supernet), or the gradients of pursuit's candidates over four parts. The peak is that of the
-process's resident memory above what it had before the model was made. Freed memory goes back to the system at once, so
-that the peak is that of what lives.
+Each use of each shape is a process of its own: two training steps with AdamW (uniform LoRA of rank 8, then every
+module of the space mixed as in a supernet), or the gradients of pursuit's candidates over four parts. The peak is that
+of the process's resident memory above what it had before the model was made. Freed memory goes back to the system at
+once, so that the peak is that of what lives.
 
     OMP_NUM_THREADS=1 python benchmarks/memory_plan.py
 """

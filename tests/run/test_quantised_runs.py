@@ -145,7 +145,7 @@ def test_a_base_that_is_quantised_on_disk_trains_and_refuses_to_be_merged(settin
 def test_what_cannot_be_is_refused_before_a_run(settings):
     with pytest.raises(ConfigurationError, match="'full' trains every weight"):
         describe_train(make_config(quantised_settings(settings, configuration="full", method={}, budget="")))
-    with pytest.raises(SettingError, match="without load_in_4bit"):
+    with pytest.raises(SettingError, match="load_in_8bit is True, but must be left out with load_in_4bit"):
         make_config(settings(training={"load_in_4bit": True, "load_in_8bit": True}))
     with pytest.raises(SettingError, match="left out with load_in_4bit"):
         make_config(quantised_settings(settings, quantization='{"quant_method": "bitsandbytes"}'))

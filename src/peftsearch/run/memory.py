@@ -42,6 +42,10 @@ class Batches:
     loading: Loading = IN_FULL
 
 
+# As trainings are set where nothing else is said.
+USUAL = Batches()
+
+
 @dataclass(frozen=True)
 class MemoryNeed:
     """Bytes that a device must hold for one use of a model, in float32 but for quantised weights.
@@ -233,4 +237,4 @@ def _advise(total: Callable[[Batches], int], batches: Batches, device: tuple[str
 
 def in_gib(size: float) -> str:
     """Write bytes in GiB."""
-    return f"{size / 2**30:,.2f} GiB"
+    return f"{size / 2**30:,.2f} GiB" if size >= 2**24 else f"{size / 2**20:,.2f} MiB"
