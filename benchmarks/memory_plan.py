@@ -41,10 +41,10 @@ from peftsearch.modules.attach import attach
 from peftsearch.modules.costs import cost_at
 from peftsearch.run.memory import Batches, Use, in_gib, need_of
 from peftsearch.run.uses import uses_of
+from peftsearch.searches.growing import NUM_PARTS
 from peftsearch.space import SPACES, SearchSpace
 from peftsearch.training.mean_gradients import MeanGradients, without_dropout
 
-PARTS = 4
 _M_MMAP_THRESHOLD, _M_TRIM_THRESHOLD = -3, -1
 
 
@@ -143,7 +143,7 @@ def take_steps(loss: RandomLoss) -> None:
 def take_gradients(loss: RandomLoss) -> None:
     """The gradients of pursuit over its parts."""
     tensors = [p for name, p in loss.model.named_parameters() if p.requires_grad and "peftsearch" in name]
-    MeanGradients(loss, [range(loss.size)] * PARTS)(tensors)
+    MeanGradients(loss, [range(loss.size)] * NUM_PARTS)(tensors)
 
 
 def resident(field: str) -> int:

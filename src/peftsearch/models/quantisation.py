@@ -92,6 +92,20 @@ def describe_quantisation(quantization: Mapping[str, Any]) -> str:
     return ", ".join(filter(None, (str(quantization.get("quant_method", "")), f"{bits} bit" if bits else "")))
 
 
+def quantised_note(quantization: Mapping[str, Any], *, num_quantised: int, num_sites: int) -> tuple[str, ...]:
+    """Say in a sentence for the user that weights are quantised; no sentence if they are not.
+
+    Args:
+        quantization: as in `Loading`, or of a checkpoint.
+        num_quantised: sites whose weights are.
+        num_sites: of the model.
+    """
+    words = (
+        f"The weights of {num_quantised} of {num_sites} sites are quantised ({describe_quantisation(quantization)})"
+    )
+    return (f"{words}; budgets count them in full, and the task head stays in float32.",) if quantization else ()
+
+
 def unpacked_size(parameter: nn.Parameter) -> int:
     """Count the numbers of a parameter as if it were not packed: bitsandbytes keeps two of 4 bits in a byte."""
     packed = getattr(parameter, "quant_state", None)

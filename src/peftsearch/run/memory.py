@@ -1,6 +1,7 @@
 """Estimate the memory of searches and trainings from a model's configuration, before any weight is loaded."""
 
 import os
+import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -79,12 +80,14 @@ class Use:
         configuration: attached modules.
         gradients: copies of all gradients that are held at once.
         moments: numbers that the optimizer keeps for each trained one.
+        drops_out: whether dropout is on.
     """
 
     name: str
     configuration: Configuration
     gradients: int = 1
     moments: int = 2
+    drops_out: bool = True
 
 
 @dataclass(frozen=True)
@@ -130,7 +133,7 @@ def need_of(sketch: TaskModel, sites: tuple[Site, ...], use: Use, *, batches: Ba
     """Estimate what one use of a model needs; arguments as in `estimate_memory`."""
     modules = cost(use.configuration, sites) + sketch.head_parameters
     weights, largest = _weights(sketch, sites, batches.loading)
-    activations = _activations(sketch, use.configuration, batches)
+    activations = _activations(sketch, use, batches)
     return MemoryNeed(
         weights=weights,
         modules=modules * _FLOAT,
@@ -143,7 +146,7 @@ def need_of(sketch: TaskModel, sites: tuple[Site, ...], use: Use, *, batches: Ba
 def _weights(sketch: TaskModel, sites: tuple[Site, ...], loading: Loading) -> tuple[int, int]:
     """Bytes of all weights, and of the largest quantised one when it is unpacked to be multiplied."""
     quantization = loading.quantization or quantization_on_disk(sketch.model.config)
-    bits = 8 if quantization.get("load_in_8bit") else int(quantization.get("bits") or 4)
+    bits = _bits(quantization)
     at = find_quantised(sketch.model, sites, quantization)
     packed = [site.in_width * site.out_width for site in sites if site.path in at]
     of_packed = sum(packed) * _BYTES_OF_BITS.get(bits, bits / 8)
@@ -151,33 +154,40 @@ def _weights(sketch: TaskModel, sites: tuple[Site, ...], loading: Loading) -> tu
     return round(in_float * _FLOAT + of_packed), max(packed, default=0) * _FLOAT if bits == 4 else 0
 
 
-def _activations(sketch: TaskModel, configuration: Configuration, batches: Batches) -> int | None:
+def _bits(quantization: Mapping[str, Any]) -> int:
+    """Bits of a packed weight: as it says, or by the name of its type, as in torchao's Int8WeightOnlyConfig."""
+    if quantization.get("load_in_8bit") or re.search(r"(int|float|fp)8", str(quantization), re.IGNORECASE):
+        return 8
+    return int(quantization.get("bits") or 4)
+
+
+def _activations(sketch: TaskModel, use: Use, batches: Batches) -> int | None:
     """The most bytes that a step holds, from one or two traces of few blocks where all blocks are alike."""
     try:
         lists = alike_lists(sketch.model)
         if not lists or max(lists.values()) <= _FEW + 1:
-            return _traced(sketch, configuration, batches)
+            return _traced(sketch, use, batches)
         few = {path: min(_FEW, count) for path, count in lists.items()}
-        least = found = _shortened_trace(sketch, configuration, batches, few)
+        least = found = _shortened_trace(sketch, use, batches, few)
         for path, count in lists.items():
             if count > few[path]:
-                more = _shortened_trace(sketch, configuration, batches, few | {path: few[path] + 1})
+                more = _shortened_trace(sketch, use, batches, few | {path: few[path] + 1})
                 found += (more - least) * (count - few[path])
         return found
     except _UNTRACED:
         return None
 
 
-def _shortened_trace(sketch: TaskModel, configuration: Configuration, batches: Batches, counts: dict[str, int]) -> int:
+def _shortened_trace(sketch: TaskModel, use: Use, batches: Batches, counts: dict[str, int]) -> int:
     with shortened(sketch.model, counts):
-        return _traced(sketch, configuration, batches)
+        return _traced(sketch, use, batches)
 
 
-def _traced(sketch: TaskModel, configuration: Configuration, batches: Batches) -> int:
-    """Attach what of a configuration the model has sites for, and count a step on the meta device."""
+def _traced(sketch: TaskModel, use: Use, batches: Batches) -> int:
+    """Attach what of the modules the model has sites for, and count a step on the meta device."""
     model, sites = sketch.model, find_sites(sketch.model)
     names = {site.name for site in sites}
-    there = Configuration.of(choice for choice in configuration if choice.site in names)
+    there = Configuration.of(choice for choice in use.configuration if choice.site in names)
     with torch.device("meta"):
         attached = attach(model, there, sites=sites)
     for name in sketch.head:
@@ -185,7 +195,7 @@ def _traced(sketch: TaskModel, configuration: Configuration, batches: Batches) -
     try:
         if batches.gradient_checkpointing:
             model.gradient_checkpointing_enable({"use_reentrant": False})
-        attached.train()
+        attached.train(use.drops_out or batches.gradient_checkpointing)
         inputs = _inputs(model, batches)
         return peak_of_step(lambda: attached(**inputs).loss, fused_dropout=torch.cuda.is_available())
     finally:

@@ -1,7 +1,6 @@
 """Compute sites, space and budgets of a model from its configuration alone, before a search."""
 
 from collections import Counter
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +9,7 @@ from peftsearch.models.discover import find_sites
 from peftsearch.models.head_class import missing_class_note
 from peftsearch.models.left_out import left_out_note
 from peftsearch.models.load import sketch_model
-from peftsearch.models.quantisation import describe_quantisation, find_quantised, quantization_on_disk
+from peftsearch.models.quantisation import find_quantised, quantised_note, quantization_on_disk
 from peftsearch.modules.costs import cost_beside, needs_float_note
 from peftsearch.run.memory import USUAL, Batches, Memory, estimate_memory, in_gib
 from peftsearch.run.uses import uses_of
@@ -111,17 +110,14 @@ def plan(model: str, *, space: str = DEFAULT_SPACE, budget: str | int | None = N
             sketch, sites, uses_of(search_space, sites, min(sizes.values(), default=None)), batches=batches
         ),
         notes=(
-            *_quantised_note(batches.loading.quantization or on_disk, len(quantised)),
+            *quantised_note(
+                batches.loading.quantization or on_disk, num_quantised=len(quantised), num_sites=len(sites)
+            ),
             *needs_float_note(preset, sites=sites, quantised=quantised),
             *left_out_note(sketch.model, sites, sketch.backbone_parameters),
             *missing_class_note(sketch.model.config),
         ),
     )
-
-
-def _quantised_note(quantization: Mapping[str, Any], count: int) -> tuple[str, ...]:
-    words = describe_quantisation(quantization)
-    return (f"The weights of {count} sites are quantised ({words}); budgets count them in full.",) if words else ()
 
 
 def _cost_at(space: SearchSpace, rank: int) -> int:

@@ -8,12 +8,11 @@ from peftsearch.methods.manual.method import baseline_lora, place
 from peftsearch.methods.pursuit.settings import PursuitSettings
 from peftsearch.modules.peft_module import KINDS
 from peftsearch.run.memory import Use
+from peftsearch.searches.growing import NUM_PARTS
 from peftsearch.space import Choice, Configuration, SearchSpace, Site
 
 # Rank of uniform LoRA where no budget decides.
 _RANK = 8
-# Parts of the examples whose gradients pursuit compares.
-_PARTS = 4
 
 
 def uses_of(space: SearchSpace, sites: Sequence[Site], budget: int | None = None) -> tuple[Use, ...]:
@@ -34,5 +33,5 @@ def uses_of(space: SearchSpace, sites: Sequence[Site], budget: int | None = None
     return (
         training,
         replace(training, name="search by gates", configuration=space.largest),
-        Use("search by pursuit", candidates, gradients=_PARTS, moments=0),
+        Use("search by pursuit", candidates, gradients=NUM_PARTS, moments=0, drops_out=False),
     )
