@@ -100,10 +100,9 @@ def quantised_note(quantization: Mapping[str, Any], *, num_quantised: int, num_s
         num_quantised: sites whose weights are.
         num_sites: of the model.
     """
-    words = (
-        f"The weights of {num_quantised} of {num_sites} sites are quantised ({describe_quantisation(quantization)})"
-    )
-    return (f"{words}; budgets count them in full, and the task head stays in float32.",) if quantization else ()
+    named, which = describe_quantisation(quantization), f"{num_quantised} of {num_sites} sites"
+    words = f"The weights of {which} are quantised ({named}); budgets count them in full, and the head is in float32."
+    return (words,) if quantization else ()
 
 
 def unpacked_size(parameter: nn.Parameter) -> int:

@@ -88,7 +88,8 @@ def plan(model: str, *, space: str = DEFAULT_SPACE, budget: str | int | None = N
     sketch = sketch_model(model)
     sites = find_sites(sketch.model)
     on_disk = quantization_on_disk(sketch.model.config)
-    quantised = find_quantised(sketch.model, sites, batches.loading.quantization or on_disk)
+    quantization = batches.loading.quantization or on_disk
+    quantised = find_quantised(sketch.model, sites, quantization)
     search_space = SearchSpace.build(preset, sites=sites, cost=cost_beside(quantised))
     sizes = {text: parsed.parameters(sketch.backbone_parameters) for text, parsed in budgets.items()}
     for parameters in sizes.values():
@@ -110,9 +111,7 @@ def plan(model: str, *, space: str = DEFAULT_SPACE, budget: str | int | None = N
             sketch, sites, uses_of(search_space, sites, min(sizes.values(), default=None)), batches=batches
         ),
         notes=(
-            *quantised_note(
-                batches.loading.quantization or on_disk, num_quantised=len(quantised), num_sites=len(sites)
-            ),
+            *quantised_note(quantization, num_quantised=len(quantised), num_sites=len(sites)),
             *needs_float_note(preset, sites=sites, quantised=quantised),
             *left_out_note(sketch.model, sites, sketch.backbone_parameters),
             *missing_class_note(sketch.model.config),
