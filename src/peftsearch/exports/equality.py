@@ -5,6 +5,7 @@ from typing import Any
 import torch
 
 from peftsearch.errors import ExportError
+from peftsearch.modules.placement import input_device
 
 # Merging and folding change the order of sums: this is far above their rounding and far below a lost module's effect.
 TOLERANCE = 1e-4
@@ -33,7 +34,7 @@ def outputs(model: Any) -> torch.Tensor:
 def _tokens(model: Any) -> dict[str, torch.Tensor]:
     size = min(model.config.get_text_config().vocab_size, 30_000)
     generator = torch.Generator().manual_seed(0)
-    ids = torch.randint(size // 4, size, (1, 24), generator=generator).to(next(model.parameters()).device)
+    ids = torch.randint(size // 4, size, (1, 24), generator=generator).to(input_device(model))
     inputs = {"input_ids": ids, "attention_mask": torch.ones_like(ids)}
     return inputs | ({"decoder_input_ids": ids[:, :5]} if model.config.is_encoder_decoder else {})
 
@@ -43,7 +44,7 @@ def _pixels(model: Any) -> dict[str, torch.Tensor]:
     height, width = (size, size) if isinstance(size, int) else size
     channels = getattr(model.config, "num_channels", 3)
     pixels = torch.randn(1, channels, height, width, generator=torch.Generator().manual_seed(0))
-    return {"pixel_values": pixels.to(next(model.parameters()).device)}
+    return {"pixel_values": pixels.to(input_device(model))}
 
 
 def check_equal(expected: torch.Tensor, found: torch.Tensor, *, what: str) -> float:

@@ -1,6 +1,6 @@
 """Tell from modules and sites alone, before a run, what its result can be exported as."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
 import torch
@@ -26,12 +26,15 @@ class Outlook:
     is_possible: bool
 
 
-def find_outlooks(modules: Configuration, sites: Iterable[Site]) -> dict[str, Outlook]:
+def find_outlooks(
+    modules: Configuration, sites: Iterable[Site], quantised: Collection[str] = ()
+) -> dict[str, Outlook]:
     """Ask every kind whether it prevents an export, on layers without weights.
 
     Args:
         modules: a configuration, or all that a space may hold.
         sites: the model's, all that the modules name among them.
+        quantised: paths of the sites whose weights are quantised on disk.
 
     Returns:
         format -> its outlook, for the formats with a claim.
@@ -43,13 +46,15 @@ def find_outlooks(modules: Configuration, sites: Iterable[Site]) -> dict[str, Ou
         for choice in modules:
             site = by_name[choice.site]
             base_layer = _bare_layer(site)
+            if site.path in quantised:
+                base_layer.weight = nn.Parameter(base_layer.weight.to(torch.int8), requires_grad=False)
             module = KINDS[choice.kind].build(base_layer, choice.rank, site.role)
             for name, claim in claims.items():
                 prevented[name].setdefault(choice.kind, set()).add(claim.why_not(module, base_layer) is not None)
     return {name: _outlook(claim.words, prevented[name]) for name, claim in claims.items()}
 
 
-def _bare_layer(site: Site) -> nn.Module:
+def _bare_layer(site: Site) -> nn.Linear | nn.LayerNorm:
     """Make a layer like a site's, as far as merging asks: a linear map or a norm, with or without a bias."""
     if site.role.is_norm:
         return nn.LayerNorm(site.out_width, bias=site.has_bias)
@@ -65,17 +70,18 @@ def _outlook(claim: str, prevented: Mapping[str, set[bool]]) -> Outlook:
     return Outlook(claim, obstacles, not prevented or any(False in answers for answers in prevented.values()))
 
 
-def describe_space(largest: Configuration, sites: Iterable[Site]) -> str:
+def describe_space(largest: Configuration, sites: Iterable[Site], quantised: Collection[str] = ()) -> str:
     """Say what results of a search are whatever it finds, and what keeps others from it.
 
     Args:
         largest: every placement of the space.
         sites: the model's.
+        quantised: as in `find_outlooks`.
 
     Returns:
         words after "The result is", such as "always plain LoRA; servable unless it holds bitfit or lnfit".
     """
-    outlooks = find_outlooks(largest, sites).values()
+    outlooks = find_outlooks(largest, sites, quantised).values()
     always = [outlook.claim for outlook in outlooks if not outlook.obstacles]
     never = [outlook.claim for outlook in outlooks if not outlook.is_possible]
     parts = [f"always {_listed(always, 'and')}"] if always else []
@@ -84,17 +90,20 @@ def describe_space(largest: Configuration, sites: Iterable[Site]) -> str:
     return "; ".join([*parts, f"never {_listed(never, 'or')}"] if never else parts)
 
 
-def describe_configuration(configuration: Configuration, sites: Iterable[Site]) -> str:
+def describe_configuration(
+    configuration: Configuration, sites: Iterable[Site], quantised: Collection[str] = ()
+) -> str:
     """Say what a configuration is, and which of its kinds keep it from being more.
 
     Args:
         configuration: what is trained.
         sites: the model's.
+        quantised: as in `find_outlooks`.
 
     Returns:
         words after "The result is", such as "plain LoRA; not servable, because of bitfit and lnfit".
     """
-    outlooks = find_outlooks(configuration, sites).values()
+    outlooks = find_outlooks(configuration, sites, quantised).values()
     held = [outlook.claim for outlook in outlooks if not outlook.obstacles]
     parts = [_listed(held, "and")] if held else []
     for obstacles, claims in _by_obstacles(outlooks).items():

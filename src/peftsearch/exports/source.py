@@ -22,6 +22,7 @@ class Source:
         load_base: loads the pretrained model again, with a task head of the right size.
         load_tokenizer: loads its tokenizer, or its image processor if it reads pictures; returns None if there is
             none.
+        notes: for the user, whatever the format.
         load_training: reads how the run trained a language model; returns None for an adapter alone.
     """
 
@@ -29,6 +30,7 @@ class Source:
     model: nn.Module
     load_base: Callable[[], PreTrainedModel]
     load_tokenizer: Callable[[], PreTrainedTokenizerBase | BaseImageProcessor | None]
+    notes: tuple[str, ...] = ()
     load_training: Callable[[], RecordedTraining | None] = lambda: None
 
     @property

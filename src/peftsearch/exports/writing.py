@@ -75,4 +75,4 @@ def write_export(source: Source, name: str, folder: Path) -> Export:
             difference = check_equal(expected, outputs(entry.reload(source, new)), what=name)
         document = {"format": name, "model": source.name, "versions": {p: version(p) for p in _PACKAGES}}
         (new / MARKER).write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
-    return Export(name, folder, notes, difference)
+    return Export(name, folder, (*source.notes, *notes), difference)

@@ -41,7 +41,8 @@ class BlockList:
 
 def is_map(module: nn.Module) -> bool:
     """Tell whether a module is a linear map that can carry modules."""
-    return isinstance(module, nn.Linear | Conv1D)
+    # GPTQ and AWQ keep their weights in a buffer.
+    return isinstance(module, nn.Linear | Conv1D) or "qweight" in module._buffers
 
 
 def find_block_lists(model: nn.Module) -> list[BlockList]:

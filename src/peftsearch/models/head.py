@@ -7,6 +7,7 @@ from torch import nn
 from transformers import PreTrainedModel
 
 from peftsearch.models.checkpoint import checkpoint_keys
+from peftsearch.models.quantisation import packed_outside_of_parameters, unpacked_size
 
 
 @dataclass(frozen=True)
@@ -15,7 +16,7 @@ class TaskModel:
 
     Args:
         name: the model's name, as the user gave it.
-        model: in float32 on the CPU, or on the meta device, which has sizes and no weights.
+        model: with weights, or on the meta device, which has sizes alone.
         head: exact names of the modules that are trained in full and saved with the adapter.
         backbone_parameters: number of parameters outside of the head, tied ones counted once.
         head_parameters: number of parameters of the head.
@@ -93,9 +94,10 @@ def find_output_layer(model: PreTrainedModel) -> nn.Linear | None:
 
 
 def count_outside(model: nn.Module, head: tuple[str, ...]) -> int:
-    """Count the parameters outside of the named modules, tied ones once."""
+    """Count the parameters outside of the named modules, tied ones once and quantised ones as if in full."""
     in_head = {id(p) for name in head for p in model.get_submodule(name).parameters()}
-    return sum(p.numel() for p in model.parameters() if id(p) not in in_head)
+    packed = sum(map(packed_outside_of_parameters, model.modules()))
+    return packed + sum(unpacked_size(p) for p in model.parameters() if id(p) not in in_head)
 
 
 def _poolers(model: PreTrainedModel) -> list[str]:

@@ -22,8 +22,10 @@ from peftsearch.models.earlier_head import draw_head_anew, find_other_classes
 from peftsearch.models.folder import check_folder
 from peftsearch.models.head import TaskModel
 from peftsearch.models.head_class import class_for_plan, class_for_task
+from peftsearch.models.loading import IN_FULL, Loading
 from peftsearch.models.location import explained, location_of
 from peftsearch.models.picture_processor import load_image_processor
+from peftsearch.models.quantisation import check_not_twice, make_quantization_config
 from peftsearch.names import as_names
 from peftsearch.task_head import Medium, TaskHead
 
@@ -136,7 +138,9 @@ def load_model(
     return load_task_model(name, head, seed=seed)
 
 
-def load_task_model(name: str, head: TaskHead, *, seed: int = 0, weights: Path | None = None) -> TaskModel:
+def load_task_model(
+    name: str, head: TaskHead, *, seed: int = 0, weights: Path | None = None, loading: Loading = IN_FULL
+) -> TaskModel:
     """Load a pretrained model with the head of a task.
 
     A head that the checkpoint brings along from another task is drawn anew, unless its classes have the same names.
@@ -146,9 +150,11 @@ def load_task_model(name: str, head: TaskHead, *, seed: int = 0, weights: Path |
         head: that the task needs.
         seed: of the head's initial weights.
         weights: a folder with a fully fine-tuned copy, which is loaded instead of the pretrained weights.
+        loading: how its weights are brought into memory; the head stays in float32.
 
     Raises:
         ModelError: as in `load_model`.
+        SettingError: if the weights cannot be quantised as asked.
     """
     config = load_config(name)
     loader = class_for_task(name, config, head.task_type)
@@ -173,6 +179,7 @@ def load_task_model(name: str, head: TaskHead, *, seed: int = 0, weights: Path |
         "dtype": torch.float32,
         "output_loading_info": True,
         "ignore_mismatched_sizes": True,
+        **_loading_options(name, head, loading),
     }
     with explained(name), gguf_file.quiet_where_asked():
         model, info = loader.from_pretrained(**location, **options)
@@ -186,6 +193,16 @@ def load_task_model(name: str, head: TaskHead, *, seed: int = 0, weights: Path |
         set_seed(seed)
         draw_head_anew(found)
     return found
+
+
+def _loading_options(name: str, head: TaskHead, loading: Loading) -> dict[str, Any]:
+    """The arguments of `from_pretrained` that quantise a model or place it on devices."""
+    options: dict[str, Any] = {"device_map": loading.device_map} if loading.device_map else {}
+    if loading.quantises:
+        sketch = sketch_model(name, head)
+        check_not_twice(name, sketch.model.config, loading)
+        options["quantization_config"] = make_quantization_config(loading.quantization, head=sketch.head)
+    return options
 
 
 def classes_of(config: PretrainedConfig) -> tuple[str, ...]:

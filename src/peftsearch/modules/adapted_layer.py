@@ -13,6 +13,7 @@ from peftsearch.errors import MergeError
 from peftsearch.modules.block_input import BlockInputHook
 from peftsearch.modules.changed_layer import can_run_with, with_parameters
 from peftsearch.modules.peft_module import KINDS, UNMASKED, Mask, PeftModule, is_plain, layer_widths
+from peftsearch.modules.placement import execution_device
 from peftsearch.space import Role
 
 PREFIX = "peftsearch_"
@@ -68,7 +69,7 @@ class AdaptedLayer(nn.Module, BaseTunerLayer):
         base = self.get_base_layer()
         for kind, rank in ranks.items():
             self._container(kind)[adapter] = KINDS[kind].build(base, rank, role)
-        self._move_adapter_to_device_of_base_layer(adapter)
+        self._move_adapter_to_device_of_base_layer(adapter, execution_device(base))
         active = self.active_adapters or [adapter]
         self.set_adapter(active, inference_mode=inference_mode)
 

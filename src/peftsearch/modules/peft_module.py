@@ -57,6 +57,8 @@ class PeftModule(nn.Module, ABC):
     # parameter. The layer then runs with the sum where `changed_layer.can_run_with` allows it; elsewhere `forward`
     # follows the layer.
     runs_as: ClassVar[str | None] = None
+    # Whether the kind reads or changes the layer's weight, so that it must be in floating point: not quantised.
+    needs_float_weight: ClassVar[bool] = False
     # Set by whether a kind overrides `build`, `before` and `attend`.
     reads_role: ClassVar[bool] = False
     changes_input: ClassVar[bool] = False

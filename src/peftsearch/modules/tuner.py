@@ -84,10 +84,7 @@ class PeftSearchModel(BaseTuner):
 
     def _replace_module(self, parent: nn.Module, child_name: str, new_module: nn.Module, child: nn.Module) -> None:
         """Put one module in another's place; peft's own wants a weight of each, and a task head may be a block."""
-        if isinstance(new_module, AdaptedLayer):
-            super()._replace_module(parent, child_name, new_module, child)
-        else:
-            setattr(parent, child_name, new_module)
+        setattr(parent, child_name, new_module)
 
     def _base_layer_at(self, path: str) -> nn.Module:
         """Find the layer at a path, without our wrapper.

@@ -290,6 +290,8 @@ class SavedResult:
         saved_as: name of the folder that holds it: "adapter", or "model" for the whole model.
         labels: names of the classes; empty where there are none.
         task_type: as peft names the task; empty in records of older versions, which had no other than whole texts.
+        quantization: how the pretrained model was quantised while it was loaded; empty if it was not.
+        device_map: how its layers were placed on devices; "" where the training put them.
     """
 
     model: str
@@ -298,6 +300,8 @@ class SavedResult:
     saved_as: str
     labels: tuple[str, ...] = ()
     task_type: str = ""
+    quantization: dict[str, Any] = field(default_factory=dict)
+    device_map: str = ""
 
 
 @dataclass(frozen=True)

@@ -6,12 +6,13 @@ from peftsearch.environment import refuse_several_processes
 from peftsearch.errors import BudgetError, ConfigurationError, RunFolderError
 from peftsearch.methods.manual.manual_methods import MANUAL_METHODS
 from peftsearch.methods.manual.method import place
+from peftsearch.models.quantisation import describe_quantisation
 from peftsearch.run.config import RunConfig, check_same_run, read_config
 from peftsearch.run.experiment import Experiment
 from peftsearch.run.folder import SPLITS, check_run_folder, read_json
 from peftsearch.run.hub import check_push
 from peftsearch.run.origin import check_same_model, read_origin
-from peftsearch.run.recipe import Recipe
+from peftsearch.run.recipe import MODEL, Recipe
 from peftsearch.searches.method import METHODS
 from peftsearch.training.arguments import check_precision
 from peftsearch.training.trackers import check_tracker
@@ -50,6 +51,20 @@ def check_cost(recipe: Recipe, experiment: Experiment) -> None:
         raise BudgetError(
             f"The configuration has {parameters:,} parameters, above the budget of {budget:,}. "
             f"Raise --budget, leave it out{hint}."
+        )
+
+
+def check_trains_modules(recipe: Recipe, experiment: Experiment) -> None:
+    """Refuse to train quantised weights themselves.
+
+    Raises:
+        ConfigurationError: for full fine-tuning of a quantised model.
+    """
+    if recipe.saved_as == MODEL and experiment.quantization:
+        raise ConfigurationError(
+            f"'{recipe.name}' trains every weight of the model, and quantised ones "
+            f"({describe_quantisation(experiment.quantization)}) cannot be trained. Train modules, such as "
+            "--configuration lora, or load the model in full."
         )
 
 

@@ -10,6 +10,7 @@ import yaml
 from peftsearch.errors import RunFolderError, UnknownNameError
 from peftsearch.methods.manual.manual_methods import MANUAL_METHODS, UNIFORM_LORA
 from peftsearch.mirror import Mirror
+from peftsearch.models.loading import DEVICE_MAPS, Loading, as_quantization_text, loading_of
 from peftsearch.searches.method import METHODS, Driver, MethodSettings
 from peftsearch.settings import (
     ABOVE_ZERO,
@@ -46,6 +47,7 @@ HOW_TO_START = (
     "push_to_hub",
     "hub_model_id",
     "hub_private_repo",
+    "model_device_map",
 )
 SEED = between(0, 2**31 - 1)
 # What searches unless the user names another method; docs/results.md says why.
@@ -117,6 +119,11 @@ class RunConfig(Settings):
         verify: at the end, load, count and score the saved result once more in a new process.
         workers: trainings of a race that run at the same time; more than 1 needs ray.
         ray_address: a running ray cluster ("auto" finds it); without one, and without RAY_ADDRESS, this machine.
+        quantization: how the frozen model is quantised: a JSON file, or the JSON itself, that transformers'
+            AutoQuantizationConfig reads (docs/quantised.md); `training.load_in_4bit` and `load_in_8bit` are short for
+            two of bitsandbytes.
+        model_device_map: "auto", "balanced", "balanced_low_0" or "sequential": accelerate places the model's layers on
+            all devices.
         training: settings of every training.
     """
 
@@ -163,6 +170,8 @@ class RunConfig(Settings):
     verify: bool = True
     workers: int = limited(1, at_least(1))
     ray_address: str = ""
+    quantization: str = ""
+    model_device_map: str = limited("", one_of(*DEVICE_MAPS))
     training: TrainingSettings = field(default_factory=TrainingSettings)
 
     def __post_init__(self) -> None:
@@ -186,6 +195,7 @@ class RunConfig(Settings):
         read_metrics(self.metric)
         if self.task_format != AUTO:
             TASK_FORMATS[self.task_format]
+        _ = self.loading
         self._check_baselines()
 
     def _check_space(self) -> None:
@@ -237,6 +247,16 @@ class RunConfig(Settings):
     def learning_rates(self) -> list[float]:
         """The grid of rates, or the one rate of the training settings; empty where each training finds its own."""
         return read_rates(self.learning_rate_grid) or self.training.given_rates
+
+    @property
+    def loading(self) -> Loading:
+        """How the pretrained model is loaded."""
+        return loading_of(
+            in_4bit=self.training.load_in_4bit,
+            in_8bit=self.training.load_in_8bit,
+            quantization=self.quantization,
+            device_map=self.model_device_map,
+        )
 
     @property
     def tracked_name(self) -> str:
@@ -320,6 +340,8 @@ def make_config(settings: Mapping[str, Any]) -> RunConfig:
         "method": build_settings(METHODS[name].settings, method),
         "training": build_settings(TrainingSettings, settings.pop("training", None)),
     }
+    if settings.get("quantization"):
+        settings["quantization"] = as_quantization_text(settings["quantization"])
     if not settings.get("model"):
         raise SettingError("No model is given. Give --model: 'demo', a folder, a .gguf file or a hub id.")
     return build_settings(RunConfig, settings | nested)

@@ -1,6 +1,6 @@
 """`--dry_run`: do every check of a run that comes before its first step, and describe the run."""
 
-from peftsearch.run.checks import check_baselines, check_cost, check_is_search
+from peftsearch.run.checks import check_baselines, check_cost, check_is_search, check_trains_modules
 from peftsearch.run.choose_recipe import recipe_of
 from peftsearch.run.config import RunConfig
 from peftsearch.run.described_labels import describe_labels
@@ -47,6 +47,7 @@ def describe_train(config: RunConfig) -> str:
     """
     experiment = open_experiment(config)
     recipe = recipe_of(config, experiment)
+    check_trains_modules(recipe, experiment)
     check_cost(recipe, experiment)
     parameters = recipe.num_parameters(experiment)
     lines = [

@@ -2,6 +2,7 @@
 
 import logging
 import random
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
 from pathlib import Path
@@ -25,9 +26,17 @@ from peftsearch.models.load import (
     load_task_model,
     sketch_model,
 )
+from peftsearch.models.loading import IN_FULL, Loading
 from peftsearch.models.max_length import max_length_of
+from peftsearch.models.quantisation import (
+    check_not_twice,
+    find_quantised,
+    make_quantization_config,
+    quantised_note,
+    quantization_on_disk,
+)
 from peftsearch.modules.attach import attach
-from peftsearch.modules.costs import cost_at
+from peftsearch.modules.costs import cost_beside, needs_float_note
 from peftsearch.run.config import RunConfig
 from peftsearch.run.data_request import request_of
 from peftsearch.run.first_bias import start_at_shares
@@ -68,6 +77,7 @@ class Experiment:
         run_name: shown by trackers before the name of a training.
         folder: of the run, where probed heads are kept.
         workers: that train at the same time.
+        loading: how the model is brought into memory.
     """
 
     model: str
@@ -80,6 +90,7 @@ class Experiment:
     run_name: str = field(default="", compare=False)
     folder: Path = field(default=Path(), compare=False)
     workers: Workers = field(default=Workers(), compare=False)
+    loading: Loading = IN_FULL
 
     @classmethod
     def open(cls, config: RunConfig) -> "Experiment":
@@ -100,6 +111,7 @@ class Experiment:
             run_name=config.tracked_name,
             folder=Path(config.output_folder),
             workers=Workers(config.workers, threads_of_each(config.workers), config.ray_address),
+            loading=config.loading,
         )._standardised()
 
     def _standardised(self) -> "Experiment":
@@ -119,10 +131,16 @@ class Experiment:
             PeftSearchError: for the first thing that is wrong.
         """
         self.task_format.check_model(self._sketch.model, self.model)
+        self._check_loading()
         if not check_weights(self._sketch):
             # What is to be fetched, or has no header, is loaded once before anything is written or deleted.
             self.load_model(self.seed)
         _ = self.space, self.budgets
+
+    def _check_loading(self) -> None:
+        if self.loading.quantises:
+            check_not_twice(self.model, self._sketch.model.config, self.loading)
+            make_quantization_config(self.loading.quantization)
 
     def __getstate__(self) -> dict[str, Any]:
         """What is pickled for a worker: the fields and the encoded splits, since all else is quickly made again."""
@@ -135,7 +153,7 @@ class Experiment:
         Args:
             seed: of the head.
         """
-        return load_task_model(self.model, self.task_format.head, seed=seed)
+        return load_task_model(self.model, self.task_format.head, seed=seed, loading=self.loading)
 
     def start_model(self, seed: int) -> TaskModel:
         """Load the pretrained model with the task head that searches and trainings start from.
@@ -217,8 +235,28 @@ class Experiment:
 
     @property
     def site_notes(self) -> tuple[str, ...]:
-        """A sentence on the parts of the model at which no module can stand; none where there are none."""
-        return left_out_note(self._sketch.model, self.sites, self.backbone_parameters)
+        """Sentences on quantised weights, and on what no module can stand at."""
+        counts = {"num_quantised": len(self.quantised), "num_sites": len(self.sites)}
+        return (
+            *quantised_note(self.quantization, **counts),
+            *left_out_note(self._sketch.model, self.sites, self.backbone_parameters),
+            *needs_float_note(self.preset, sites=self.sites, quantised=self.quantised),
+        )
+
+    @property
+    def quantization(self) -> Mapping[str, Any]:
+        """How the model's weights are quantised, while they are loaded or on disk already; empty if they are not."""
+        return self.loading.quantization or quantization_on_disk(self._sketch.model.config)
+
+    @property
+    def quantised_on_disk(self) -> frozenset[str]:
+        """Paths of the sites whose weights exports cannot have in full."""
+        return frozenset() if self.loading.quantises else self.quantised
+
+    @cached_property
+    def quantised(self) -> frozenset[str]:
+        """Paths of the sites whose weights are quantised."""
+        return find_quantised(self._sketch.model, self.sites, self.quantization)
 
     @property
     def backbone_parameters(self) -> int:
@@ -238,7 +276,7 @@ class Experiment:
     @cached_property
     def space(self) -> SearchSpace:
         """The search space over the sites."""
-        return SearchSpace.build(self.preset, sites=self.sites, cost=cost_at)
+        return SearchSpace.build(self.preset, sites=self.sites, cost=cost_beside(self.quantised))
 
     @cached_property
     def budgets(self) -> dict[str, int]:

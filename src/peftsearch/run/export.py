@@ -40,6 +40,10 @@ _AUTO_CLASSES = {
     "CAUSAL_LM": AutoModelForCausalLM,
 }
 _WITH_LABELS = (AutoModelForSequenceClassification, AutoModelForTokenClassification)
+_NOT_QUANTISED = (
+    "The run trained on a quantised model. The export is made and checked on the model in full precision, whose "
+    "outputs differ from the quantised one's."
+)
 # What a training saves as an adapter, by peft's names.
 _EXPORTED = ("PEFTSEARCH", "ADALORA")
 
@@ -110,8 +114,9 @@ def open_source(run: Path, *, model: str = "") -> Source:
 
 
 def source_of(saved: SavedModel, folder: Path) -> Source:
-    """Load the result in a run folder as the source of exports."""
-    return _make_source(saved, saved.load(folder)[0])
+    """Load the result in a run folder as the source of exports, on the pretrained model in full."""
+    found = _make_source(saved.in_full, saved.in_full.load(folder)[0])
+    return replace(found, notes=(_NOT_QUANTISED,) if saved.quantization else ())
 
 
 def _make_source(saved: SavedModel, model: nn.Module) -> Source:

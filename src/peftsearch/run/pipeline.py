@@ -22,6 +22,7 @@ from peftsearch.run.checks import (
     check_is_search,
     check_same_inputs,
     check_services,
+    check_trains_modules,
 )
 from peftsearch.run.choose_recipe import recipe_of
 from peftsearch.run.config import RunConfig, read_config
@@ -116,6 +117,7 @@ def run_train(config: RunConfig) -> Path:
     with shared_by_processes(config) as own:
         experiment = open_experiment(own)
         recipe = recipe_of(own, experiment)
+        check_trains_modules(recipe, experiment)
         check_cost(recipe, experiment)
         recipe = replace(recipe, notes=(*experiment.site_notes, *recipe.notes))
         for note in recipe.notes:

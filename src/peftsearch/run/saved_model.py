@@ -9,6 +9,7 @@ from transformers import PreTrainedModel
 from peftsearch.errors import RunFolderError
 from peftsearch.models.head import TaskModel
 from peftsearch.models.load import load_task_model
+from peftsearch.models.loading import Loading
 from peftsearch.modules.attach import count_peft_parameters
 from peftsearch.modules.saved_adapter import load_adapter
 from peftsearch.report.results import SavedResult
@@ -27,7 +28,17 @@ class SavedModel(SavedResult):
     def of(cls, experiment: Experiment, saved_as: str) -> "SavedModel":
         """Describe results of an experiment that lie in folders called `saved_as`."""
         head = experiment.task_format.head
-        return cls(experiment.model, head.num_labels, head.problem_type, saved_as, head.labels, head.task_type)
+        loading = experiment.loading
+        return cls(
+            experiment.model,
+            head.num_labels,
+            head.problem_type,
+            saved_as,
+            head.labels,
+            head.task_type,
+            dict(loading.quantization),
+            loading.device_map,
+        )
 
     @classmethod
     def read(cls, run: Path, *, model: str = "") -> "SavedModel":
@@ -61,6 +72,11 @@ class SavedModel(SavedResult):
             return TaskHead.of_labels(self.num_labels, self.problem_type, self.labels)
         return TaskHead(self.task_type, self.num_labels, self.problem_type, tuple(self.labels))
 
+    @property
+    def in_full(self) -> "SavedModel":
+        """The same result on the pretrained model as it is on disk, for exports."""
+        return replace(self, quantization={}, device_map="")
+
     def load_base(self) -> PreTrainedModel:
         """Load a new copy of the pretrained model, with an untrained task head."""
         return self._load().model
@@ -88,4 +104,5 @@ class SavedModel(SavedResult):
         return model, count_peft_parameters(model)
 
     def _load(self, weights: Path | None = None) -> TaskModel:
-        return load_task_model(self.model, self.head, weights=weights)
+        loading = Loading(self.quantization, self.device_map)
+        return load_task_model(self.model, self.head, weights=weights, loading=loading)

@@ -38,7 +38,7 @@ class ModuleSaliency:
 
     def importance(self, saliency: Saliency) -> torch.Tensor:
         """Compute the (modules,) mean of |theta * grad|: I_n of eq. 2."""
-        return self._sum_by_module(torch.stack(torch._foreach_norm(saliency, ord=1))) / self.sizes
+        return self._sum_by_module(torch._foreach_norm(saliency, ord=1)) / self.sizes
 
     def cosine(self, first: Saliency, second: Saliency) -> torch.Tensor:
         """Compute the (modules,) cosine c_n of two saliencies over all tensors of a module; 0 if one of them is zero.
@@ -46,15 +46,17 @@ class ModuleSaliency:
         Source: eq. 3, one cosine for each module. The public code takes the mean over the module's tensors.
         """
         products = torch._foreach_mul(first, second)
-        dot = self._sum_by_module(torch.stack([product.sum() for product in products]))
+        dot = self._sum_by_module([product.sum() for product in products])
         norms = [
-            self._sum_by_module(torch.stack(torch._foreach_norm(saliency, ord=2)) ** 2).sqrt()
+            self._sum_by_module([norm**2 for norm in torch._foreach_norm(saliency, ord=2)]).sqrt()
             for saliency in (first, second)
         ]
         length = norms[0] * norms[1]
         return torch.where(length > 0, dot / length.clamp_min(torch.finfo(dot.dtype).tiny), 0.0)
 
-    def _sum_by_module(self, values: torch.Tensor) -> torch.Tensor:
+    def _sum_by_module(self, found: Sequence[torch.Tensor]) -> torch.Tensor:
+        # Layers of a large model may be on several devices.
+        values = torch.stack([value.to(self.owners.device) for value in found])
         return values.new_zeros(len(self.sizes)).index_add_(0, self.owners, values)
 
 

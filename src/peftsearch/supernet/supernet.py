@@ -10,6 +10,7 @@ from torch import nn
 from peftsearch.modules.adapted_layer import AdaptedLayer
 from peftsearch.modules.attention import choose_attention
 from peftsearch.modules.peft_module import Mask, PeftModule
+from peftsearch.modules.placement import is_dispatched
 from peftsearch.space import Placement, SearchSpace, Site
 
 # For each placement its mask in a step, or None to skip the module; absent placements run unmasked.
@@ -61,14 +62,21 @@ class Supernet:
         Args:
             gates: for each placement its mask, or None to skip the module.
         """
+        is_spread = is_dispatched(self.model)
         for placement, layer in self._layers.items():
             if placement in gates:
-                layer.masks[placement.kind] = gates[placement]
+                mask = gates[placement]
+                layer.masks[placement.kind] = self._beside(placement, mask) if is_spread and mask else mask
         try:
             yield
         finally:
             for layer in self._layers.values():
                 layer.masks.clear()
+
+    def _beside(self, placement: Placement, mask: Mask) -> Mask:
+        """Move a mask to the device of the module that it weighs."""
+        device = self.parameters_of(placement)[0].device
+        return Mask(*(None if part is None else part.to(device) for part in mask))
 
     def remove(self, placements: Iterable[Placement]) -> list[nn.Parameter]:
         """Remove modules from the model for good, so that they cost neither time nor memory.

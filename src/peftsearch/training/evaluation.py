@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from peftsearch import processes
+from peftsearch.modules.placement import input_device
 from peftsearch.tasks.encoded import EncodedDataset, EncodedSplit
 from peftsearch.tasks.metric_registry import METRICS
 from peftsearch.tasks.task import Example
@@ -91,7 +92,7 @@ def _for_each_row(
 
     Processes that work together take turns with the batches, and each gets the values of all.
     """
-    device = next(model.parameters()).device
+    device = input_device(model)
     was_training = model.training
     model.eval()
     count, batches = processes.num_processes(), _rows_by_length(encoded, batch_size)

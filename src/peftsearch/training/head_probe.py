@@ -19,6 +19,7 @@ from torch.optim.lr_scheduler import LinearLR
 from transformers import PreTrainedModel
 from transformers.utils import ModelOutput
 
+from peftsearch.modules.placement import input_device
 from peftsearch.training.micro_batches import Batch, num_items
 from peftsearch.training.probe_record import HeadProbe
 
@@ -270,9 +271,9 @@ class _Backbone:
     @torch.no_grad()
     def run(self, batches: Iterable[Batch], *, max_bytes: int | None = None) -> Iterator[_Cached]:
         """Outputs of each batch; after `max_bytes` of them the rest is left out."""
-        taken = 0
+        taken, device = 0, input_device(self.model)
         for batch in batches:
-            batch = {name: tensor.to(self.model.device) for name, tensor in batch.items()}
+            batch = {name: tensor.to(device) for name, tensor in batch.items()}
             output = self.base(**self._task.inputs(batch))
             if self._view is None:
                 self._view = self._smallest_view(batch, output)

@@ -16,6 +16,7 @@ from transformers import Trainer, TrainerCallback
 
 from peftsearch import processes
 from peftsearch.errors import CheckpointError, TrainingError
+from peftsearch.modules.placement import is_dispatched
 from peftsearch.training import stop_signals
 from peftsearch.training.batches import OwnSlices, skip_passes
 from peftsearch.training.checkpoints import Checkpoints, read, step_of
@@ -43,6 +44,18 @@ class ResumingTrainer(Trainer):
     The state of `stateful_parts` is saved too. Call `resume` instead of `train`. The Trainer's own checkpoints are
     pickled; these are not.
     """
+
+    def _move_model_to_device(self, model: nn.Module, device: torch.device) -> None:
+        """Leave a model where accelerate has placed its layers; all others move to the device of the training."""
+        if not is_dispatched(model):
+            super()._move_model_to_device(model, device)
+            return
+        away = [name for name, p in model.named_parameters() if p.requires_grad and p.is_meta]
+        if away:
+            raise TrainingError(
+                f"'{away[0]}' is to be trained, but was moved out of memory with the layers that did not fit. "
+                "Leave model_device_map out, or load the model in 4 bits."
+            )
 
     def watch(self, checkpoints: Checkpoints, *, every: int, sampler: Sampler) -> None:
         """Get ready for `resume`.

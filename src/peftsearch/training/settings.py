@@ -65,6 +65,9 @@ class TrainingSettings(Settings):
         max_new_tokens: tokens of a text that the model writes; 0 takes as many as of one that it learns.
         bf16: "auto" uses bfloat16 where the device has it natively (GPUs); "true" or "false" decide.
         gradient_checkpointing: trade time for memory.
+        load_in_4bit: quantise the frozen model to 4 bits (bitsandbytes, NF4, constants quantised too); `quantization`
+            gives other ways.
+        load_in_8bit: quantise the frozen model to 8 bits (bitsandbytes).
         save_steps: optimizer steps between two checkpoints, from which --resume goes on; 0 saves only when stopped.
         save_total_limit: checkpoints kept of each training while it runs.
         ddp_timeout: of several processes, seconds that one waits for the others before it gives up.
@@ -95,6 +98,8 @@ class TrainingSettings(Settings):
     max_new_tokens: int = limited(0, at_least(0))
     bf16: str = limited("auto", one_of("auto", "true", "false"))
     gradient_checkpointing: bool = False
+    load_in_4bit: bool = False
+    load_in_8bit: bool = False
     save_steps: int = limited(50, at_least(0))
     save_total_limit: int = limited(2, at_least(1))
     ddp_timeout: int = limited(1800, at_least(1))

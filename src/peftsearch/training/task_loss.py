@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
+from peftsearch.modules.placement import input_device
 from peftsearch.processes import num_processes
 from peftsearch.tasks.encoded import EncodedDataset
 from peftsearch.tasks.task_format import TaskFormat
@@ -46,7 +47,7 @@ class TaskLoss(ExampleLoss):
         return num_items(batch)
 
     def mean(self, batch: Batch) -> torch.Tensor:
-        device = next(self.model.parameters()).device
+        device = input_device(self.model)
         with torch.autocast(device.type, torch.bfloat16, enabled=uses_bf16(self.settings.bf16)):
             batch = {name: tensor.to(device) for name, tensor in batch.items()}
             return self.task_format.mean_loss(self.task_format.forward(self.model, batch), batch)

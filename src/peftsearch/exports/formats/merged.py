@@ -8,7 +8,7 @@ from torch import nn
 from peftsearch.exports.export_format import Claim, ExportFormat, register_format
 from peftsearch.exports.refusal import reasons_against, refuse
 from peftsearch.exports.source import Source
-from peftsearch.modules.peft_module import PeftModule
+from peftsearch.modules.peft_module import PeftModule, is_plain
 
 
 def write(source: Source, folder: Path) -> tuple[str, ...]:
@@ -22,7 +22,7 @@ def write(source: Source, folder: Path) -> tuple[str, ...]:
         refuse(
             "a merged checkpoint",
             reasons_against(source, why_not_merged),
-            instead="Export it as lora if that is possible.",
+            instead="Export it as lora if that is possible; a quantised model must be given in full with --model.",
         )
         source.peft_model.merge_and_unload()
     model.save_pretrained(str(folder))
@@ -35,6 +35,8 @@ def write(source: Source, folder: Path) -> tuple[str, ...]:
 
 def why_not_merged(module: PeftModule, base_layer: nn.Module) -> str | None:
     """Say why a module cannot be folded into its layer's own parameters; None if it can."""
+    if not is_plain(base_layer):
+        return "the layer's weight is quantised"
     return module.unmergeable_reason(base_layer)
 
 
