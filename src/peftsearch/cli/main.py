@@ -13,6 +13,7 @@ from peftsearch.environment import index_launched, refuse_several_processes
 from peftsearch.errors import PeftSearchError, UnknownNameError
 from peftsearch.messages import quieten_libraries
 from peftsearch.models.loading import loading_of
+from peftsearch.settings import require
 from peftsearch.space.presets import DEFAULT_SPACE
 
 USAGE = """usage: peftsearch COMMAND ...
