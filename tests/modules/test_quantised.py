@@ -11,7 +11,11 @@ from transformers import BitsAndBytesConfig, LlamaConfig, LlamaForCausalLM
 from peftsearch.errors import MergeError
 from peftsearch.models.discover import find_sites
 from peftsearch.modules.adapter_config import PeftSearchConfig
+from peftsearch.modules.costs import cost_beside, needs_float_note
+from peftsearch.modules.peft_module import KINDS
 from peftsearch.modules.tuner import PeftSearchModel
+from peftsearch.space import SPACES, Role, SearchSpace
+from peftsearch.testing import TINY
 
 CONFIGS = {
     4: lambda: BitsAndBytesConfig(load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_compute_dtype=torch.float32),
@@ -45,6 +49,25 @@ def test_modules_run_beside_whole_number_weights_and_refuse_to_be_merged_into_th
     with pytest.raises(MergeError, match="0: the weight of the EightBit is quantised"):
         tuner.merge_adapter()
     assert torch.equal(block[0].base_layer.weight, stored)
+
+
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if not KINDS[kind].needs_float_weight and kind != "lnfit"])
+def test_kinds_that_do_not_say_otherwise_run_beside_whole_number_weights(kind):
+    layer, x = EightBit(nn.Linear(6, 6)), torch.randn(2, 3, 6)
+    module = KINDS[kind].build(layer, 2, Role.VALUE)
+    assert torch.equal(module(x, layer(x)), layer(x))
+
+
+def test_a_kind_that_needs_float_weights_is_left_out_there_and_named(monkeypatch):
+    monkeypatch.setattr(KINDS["ia3"], "needs_float_weight", True)
+    sites = find_sites(TINY["bert"]())
+    quantised = {site.path for site in sites if not site.role.is_norm and site.layer == 0}
+    costs = SearchSpace.build(SPACES["all"], sites=sites, cost=cost_beside(quantised)).costs
+    assert {choice.site for choice in costs if choice.kind == "ia3"} == {
+        f"encoder.1.{role}" for role in ("key", "value", "ffn_out")
+    }
+    (note,) = needs_float_note(SPACES["all"], sites=sites, quantised=quantised)
+    assert "ia3 at 3 sites" in note
 
 
 @pytest.fixture(scope="module")

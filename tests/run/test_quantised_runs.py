@@ -112,9 +112,8 @@ def test_a_budget_is_the_same_share_of_a_quantised_model(settings):
 
 
 def test_a_dry_run_names_the_quantisation(settings):
-    lines = describe_search(make_config(quantised_settings(settings, bits=8))).splitlines()
-    (line,) = [line for line in lines if line.startswith("quantised")]
-    assert line == "quantised bitsandbytes, 8 bit, while it is loaded: 12 of 17 sites; the head stays in float32"
+    text = describe_search(make_config(quantised_settings(settings, bits=8)))
+    assert "note      The weights of 12 of 17 sites are quantised (bitsandbytes, 8 bit); budgets count them" in text
 
 
 def test_a_json_file_names_any_quantisation_and_moves_into_the_runs_settings(settings, tmp_path):
@@ -145,7 +144,7 @@ def test_a_base_that_is_quantised_on_disk_trains_and_refuses_to_be_merged(settin
 def test_what_cannot_be_is_refused_before_a_run(settings):
     with pytest.raises(ConfigurationError, match="'full' trains every weight"):
         describe_train(make_config(quantised_settings(settings, configuration="full", method={}, budget="")))
-    with pytest.raises(SettingError, match="without load_in_4bit"):
+    with pytest.raises(SettingError, match="load_in_8bit is True, but must be left out with load_in_4bit"):
         make_config(settings(training={"load_in_4bit": True, "load_in_8bit": True}))
     with pytest.raises(SettingError, match="left out with load_in_4bit"):
         make_config(quantised_settings(settings, quantization='{"quant_method": "bitsandbytes"}'))

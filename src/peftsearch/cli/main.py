@@ -12,6 +12,7 @@ from peftsearch.cli.parser import CommandParser, refuse_token
 from peftsearch.environment import refuse_several_processes
 from peftsearch.errors import PeftSearchError, UnknownNameError
 from peftsearch.messages import quieten_libraries
+from peftsearch.models.loading import loading_of
 from peftsearch.settings import require
 from peftsearch.space.presets import DEFAULT_SPACE
 
@@ -254,12 +255,23 @@ def _plan(argv: list[str]) -> int:
     parser.add_argument("--model", required=True, help="'demo', a folder (config.json is enough), .gguf or a hub id")
     parser.add_argument("--space", default=DEFAULT_SPACE, help="see `peftsearch list spaces`")
     parser.add_argument("--budget", default="", help="one or several, as for search")
+    parser.add_argument("--per_device_train_batch_size", type=int, default=32, help="for the memory, as below")
+    parser.add_argument("--max_seq_length", type=int, default=128, help="tokens of an example")
+    parser.add_argument("--gradient_checkpointing", action="store_true", help="as in a training")
+    parser.add_argument("--load_in_4bit", action="store_true", help="as in a training")
+    parser.add_argument("--load_in_8bit", action="store_true", help="as in a training")
     parser.add_argument("--json", action="store_true", help="print JSON")
     arguments = parser.parse_args(argv)
+    size, tokens = arguments.per_device_train_batch_size, arguments.max_seq_length
+    require(size >= 1, "per_device_train_batch_size", size, "1 or more")
+    require(tokens >= 1, "max_seq_length", tokens, "1 or more")
     quieten_libraries()
+    from peftsearch.run.memory import Batches
     from peftsearch.run.plan import plan, print_plan
 
-    found = plan(arguments.model, space=arguments.space, budget=arguments.budget)
+    loading = loading_of(in_4bit=arguments.load_in_4bit, in_8bit=arguments.load_in_8bit)
+    batches = Batches(size, tokens, arguments.gradient_checkpointing, loading)
+    found = plan(arguments.model, space=arguments.space, budget=arguments.budget, batches=batches)
     print(json.dumps(found.to_dict(), indent=2)) if arguments.json else print_plan(found)
     return 0
 

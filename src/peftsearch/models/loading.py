@@ -48,6 +48,27 @@ class Loading:
 IN_FULL = Loading()
 
 
+def loading_of(
+    *, in_4bit: bool = False, in_8bit: bool = False, quantization: str = "", device_map: str = ""
+) -> Loading:
+    """Read the settings that say how a model is loaded.
+
+    Args:
+        in_4bit: `load_in_4bit`.
+        in_8bit: `load_in_8bit`.
+        quantization: JSON; see `read_quantization`.
+        device_map: see `Loading`.
+
+    Raises:
+        SettingError: if they name more than one quantisation, or none that can be read.
+    """
+    found = read_quantization(quantization)
+    require(not (in_4bit and in_8bit), "load_in_8bit", True, "left out with load_in_4bit")
+    require(not found or not (in_4bit or in_8bit), "quantization", quantization, "left out with load_in_4bit or 8bit")
+    short = FOUR_BIT if in_4bit else EIGHT_BIT if in_8bit else found
+    return Loading(dict(short), device_map)
+
+
 def as_quantization_text(value: Any) -> str:
     """Replace the name of a JSON file by its content, so that settings hold all that they need.
 

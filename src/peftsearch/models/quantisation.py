@@ -92,6 +92,19 @@ def describe_quantisation(quantization: Mapping[str, Any]) -> str:
     return ", ".join(filter(None, (str(quantization.get("quant_method", "")), f"{bits} bit" if bits else "")))
 
 
+def quantised_note(quantization: Mapping[str, Any], *, num_quantised: int, num_sites: int) -> tuple[str, ...]:
+    """Say in a sentence for the user that weights are quantised; no sentence if they are not.
+
+    Args:
+        quantization: as in `Loading`, or of a checkpoint.
+        num_quantised: sites whose weights are.
+        num_sites: of the model.
+    """
+    named, which = describe_quantisation(quantization), f"{num_quantised} of {num_sites} sites"
+    words = f"The weights of {which} are quantised ({named}); budgets count them in full, and the head is in float32."
+    return (words,) if quantization else ()
+
+
 def unpacked_size(parameter: nn.Parameter) -> int:
     """Count the numbers of a parameter as if it were not packed: bitsandbytes keeps two of 4 bits in a byte."""
     packed = getattr(parameter, "quant_state", None)

@@ -6,6 +6,7 @@ import torch
 from torch import nn
 
 from peftsearch.modules.peft_module import is_plain
+from peftsearch.modules.projections import is_autocast
 
 _HOOKS = ("_forward_pre_hooks", "_forward_hooks", "_backward_pre_hooks", "_backward_hooks")
 
@@ -20,7 +21,7 @@ def can_run_with(layer: nn.Module, name: str, x: torch.Tensor) -> bool:
     """
     # FSDP and DataParallel keep a layer's tensors as plain attributes; a wrapper has no weight of its own.
     weight = layer._parameters.get("weight", layer.__dict__.get("weight"))
-    if weight is None or weight.is_meta or not is_plain(layer) or not hasattr(layer, name):
+    if weight is None or not is_plain(layer) or not hasattr(layer, name):
         return False
     # A parametrisation or a hook (pruning) may compute the parameter, another forward (accelerate's offloading) may
     # fetch it, and hooks and compiled calls are bound to the layer itself and not to its copy.
@@ -28,7 +29,7 @@ def can_run_with(layer: nn.Module, name: str, x: torch.Tensor) -> bool:
     if hasattr(type(layer), name) or is_watched or "forward" in layer.__dict__:
         return False
     # A sum in lower precision would lose a small change.
-    is_rounded = weight.dim() > 1 and torch.is_autocast_enabled(x.device.type)
+    is_rounded = weight.dim() > 1 and is_autocast(x.device.type)
     return weight.dtype == torch.float32 and not is_rounded
 
 

@@ -22,7 +22,7 @@ def project_down(x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | Non
         (batch, tokens, rank), in the dtype of `weight`, or in autocast's.
     """
     # Autocast would take a copy in more precision back at once.
-    if x.dtype != weight.dtype and not _is_autocast(x.device.type):
+    if x.dtype != weight.dtype and not is_autocast(x.device.type):
         x = x.to(weight.dtype)
     if x.device.type != "cpu":
         return linear(x, weight, bias)
@@ -57,6 +57,6 @@ def add_projection(
     return torch.addmm(y.flatten(0, -2), rows, columns.contiguous()).view_as(y)
 
 
-def _is_autocast(device: str) -> bool:
+def is_autocast(device: str) -> bool:
     """Tell whether autocast is on; the meta device has none."""
     return torch.amp.is_autocast_available(device) and torch.is_autocast_enabled(device)

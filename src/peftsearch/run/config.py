@@ -9,14 +9,7 @@ import yaml
 
 from peftsearch.errors import RunFolderError, UnknownNameError
 from peftsearch.methods.manual.manual_methods import MANUAL_METHODS, UNIFORM_LORA
-from peftsearch.models.loading import (
-    DEVICE_MAPS,
-    EIGHT_BIT,
-    FOUR_BIT,
-    Loading,
-    as_quantization_text,
-    read_quantization,
-)
+from peftsearch.models.loading import DEVICE_MAPS, Loading, as_quantization_text, loading_of
 from peftsearch.searches.method import METHODS, Driver, MethodSettings
 from peftsearch.settings import (
     ABOVE_ZERO,
@@ -252,10 +245,12 @@ class RunConfig(Settings):
     @property
     def loading(self) -> Loading:
         """How the pretrained model is loaded."""
-        short = [FOUR_BIT] * self.training.load_in_4bit + [EIGHT_BIT] * self.training.load_in_8bit
-        found = read_quantization(self.quantization)
-        require(not (found and short), "quantization", self.quantization, "left out with load_in_4bit or load_in_8bit")
-        return Loading(dict(short[0]) if short else found, self.model_device_map)
+        return loading_of(
+            in_4bit=self.training.load_in_4bit,
+            in_8bit=self.training.load_in_8bit,
+            quantization=self.quantization,
+            device_map=self.model_device_map,
+        )
 
     @property
     def tracked_name(self) -> str:

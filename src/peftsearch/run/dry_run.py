@@ -1,6 +1,5 @@
 """`--dry_run`: do every check of a run that comes before its first step, and describe the run."""
 
-from peftsearch.models.quantisation import describe_quantisation
 from peftsearch.run.checks import check_baselines, check_cost, check_is_search, check_trains_modules
 from peftsearch.run.choose_recipe import recipe_of
 from peftsearch.run.config import RunConfig
@@ -61,13 +60,6 @@ def describe_train(config: RunConfig) -> str:
     return "\n".join(lines)
 
 
-def describe_base(experiment: Experiment) -> str:
-    """Say how the model's weights are quantised, where, and at how many sites."""
-    words = describe_quantisation(experiment.quantization)
-    when = "while it is loaded" if experiment.loading.quantises else "on disk"
-    return f"{words}, {when}: {len(experiment.quantised)} of {len(experiment.sites)} sites; the head stays in float32"
-
-
 def _describe(config: RunConfig, experiment: Experiment) -> str:
     space, task = experiment.space, experiment.task
     sizes = {name: len(examples) for name, examples in task.splits.items()}
@@ -78,7 +70,6 @@ def _describe(config: RunConfig, experiment: Experiment) -> str:
         f"labels    {describe_labels(experiment.task, experiment.task_format)}",
         *([f"weights   {describe_weights(task.labels, weights)}"] if weights else []),
         f"model     {config.model}: {backbone:,} parameters, head {head:,}",
-        *([f"quantised {describe_base(experiment)}"] if experiment.quantization else []),
         f"space     {config.space_name}: {len(space.ranks)} modules, {space.cost(space.largest):,} parameters",
         *(f"budget    {text}: {parameters:,} parameters" for text, parameters in experiment.usable_budgets().items()),
         f"output    {config.output_folder}",

@@ -32,6 +32,7 @@ from peftsearch.models.quantisation import (
     check_not_twice,
     find_quantised,
     make_quantization_config,
+    quantised_note,
     quantization_on_disk,
 )
 from peftsearch.modules.attach import attach
@@ -234,8 +235,10 @@ class Experiment:
 
     @property
     def site_notes(self) -> tuple[str, ...]:
-        """Sentences on what stands at no site: parts of the model, and kinds at quantised weights."""
+        """Sentences on quantised weights, and on what no module can stand at."""
+        counts = {"num_quantised": len(self.quantised), "num_sites": len(self.sites)}
         return (
+            *quantised_note(self.quantization, **counts),
             *left_out_note(self._sketch.model, self.sites, self.backbone_parameters),
             *needs_float_note(self.preset, sites=self.sites, quantised=self.quantised),
         )

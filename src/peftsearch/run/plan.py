@@ -2,16 +2,24 @@
 
 from collections import Counter
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from peftsearch.exports.outlook import describe_space
 from peftsearch.models.discover import find_sites
 from peftsearch.models.head_class import missing_class_note
 from peftsearch.models.left_out import left_out_note
 from peftsearch.models.load import sketch_model
-from peftsearch.modules.costs import cost_at
+from peftsearch.models.quantisation import find_quantised, quantised_note, quantization_on_disk
+from peftsearch.modules.costs import cost_beside, needs_float_note
+from peftsearch.run.memory import USUAL, Batches, Memory, estimate_memory, in_gib
+from peftsearch.run.uses import uses_of
 from peftsearch.space import SPACES, Budget, Choice, SearchSpace
 from peftsearch.space.presets import DEFAULT_SPACE
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+_COLUMNS = ("weights", "modules", "gradients", "optimizer", "activations")
 
 
 @dataclass(frozen=True)
@@ -31,6 +39,7 @@ class Plan:
         budget_parameters: parameters of the (smallest) budget, None without one.
         budgets: requested text -> parameters.
         result: whether a search's result is plain LoRA, mergeable and servable, whatever it finds.
+        memory: bytes that a training and searches need.
         notes: sentences on parts of the model at which no module can stand, and on a head that is missing.
     """
 
@@ -46,20 +55,26 @@ class Plan:
     budget_parameters: int | None
     budgets: dict[str, int]
     result: str
+    memory: Memory
     notes: tuple[str, ...]
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data for JSON."""
-        return asdict(self)
+        totals = {name: {"total": need.total} for name, need in self.memory.needs.items()}
+        document = asdict(self)
+        for name, total in totals.items():
+            document["memory"]["needs"][name] |= total
+        return document
 
 
-def plan(model: str, *, space: str = DEFAULT_SPACE, budget: str | int | None = None) -> Plan:
+def plan(model: str, *, space: str = DEFAULT_SPACE, budget: str | int | None = None, batches: Batches = USUAL) -> Plan:
     """Find sites, space and budget of a model without loading weights.
 
     Args:
         model: "demo", a folder that may hold config.json alone, a .gguf file or a hub id.
         space: name of a search space.
         budget: budgets, comma-separated; None for none.
+        batches: whose memory is estimated, and how the model is loaded.
 
     Raises:
         UnknownNameError, ModelError, SiteError, BudgetError: as a search would.
@@ -72,7 +87,10 @@ def plan(model: str, *, space: str = DEFAULT_SPACE, budget: str | int | None = N
     budgets = {text: Budget.parse(text) for text in texts}
     sketch = sketch_model(model)
     sites = find_sites(sketch.model)
-    search_space = SearchSpace.build(preset, sites=sites, cost=cost_at)
+    on_disk = quantization_on_disk(sketch.model.config)
+    quantization = batches.loading.quantization or on_disk
+    quantised = find_quantised(sketch.model, sites, quantization)
+    search_space = SearchSpace.build(preset, sites=sites, cost=cost_beside(quantised))
     sizes = {text: parsed.parameters(sketch.backbone_parameters) for text, parsed in budgets.items()}
     for parameters in sizes.values():
         search_space.check_budget(parameters)
@@ -88,8 +106,13 @@ def plan(model: str, *, space: str = DEFAULT_SPACE, budget: str | int | None = N
         smallest_module=search_space.cost_of(search_space.cheapest),
         budget_parameters=min(sizes.values(), default=None),
         budgets=sizes,
-        result=describe_space(search_space.largest, sites),
+        result=describe_space(search_space.largest, sites, quantised if on_disk else ()),
+        memory=estimate_memory(
+            sketch, sites, uses_of(search_space, sites, min(sizes.values(), default=None)), batches=batches
+        ),
         notes=(
+            *quantised_note(quantization, num_quantised=len(quantised), num_sites=len(sites)),
+            *needs_float_note(preset, sites=sites, quantised=quantised),
             *left_out_note(sketch.model, sites, sketch.backbone_parameters),
             *missing_class_note(sketch.model.config),
         ),
@@ -99,6 +122,18 @@ def plan(model: str, *, space: str = DEFAULT_SPACE, budget: str | int | None = N
 def _cost_at(space: SearchSpace, rank: int) -> int:
     """Parameters with every placement at `rank`, or at its only rank."""
     return space.cost(Choice(p.site, p.kind, rank if rank in ranks else 1) for p, ranks in space.ranks.items())
+
+
+def _memory_table(memory: Memory) -> "Table":
+    from rich.table import Table
+
+    batches, (device, size) = memory.batches, memory.device
+    title = f"GiB with {batches.size} x {batches.tokens} tokens; {device} has {in_gib(size)}"
+    table = Table("what needs memory", *_COLUMNS, "in all", title=title)
+    for name, need in memory.needs.items():
+        parts = [getattr(need, column) for column in _COLUMNS]
+        table.add_row(name, *("unknown" if part is None else in_gib(part) for part in (*parts, need.total)))
+    return table
 
 
 def print_plan(found: Plan) -> None:
@@ -123,6 +158,9 @@ def print_plan(found: Plan) -> None:
             f"budget {text}", f"{parameters:,} parameters, {parameters / found.supernet_parameters:.2%} of it"
         )
     console.print(sizes)
+    console.print(_memory_table(found.memory))
+    for sentence in found.memory.advice:
+        console.print(sentence)
     console.print(f"The result of a search is {found.result}.")
     for note in found.notes:
         console.print(note)

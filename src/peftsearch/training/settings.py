@@ -4,7 +4,7 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
-from peftsearch.settings import ABOVE_ZERO, SHARE_BELOW_ONE, Limit, Settings, at_least, limited, one_of, require
+from peftsearch.settings import ABOVE_ZERO, SHARE_BELOW_ONE, Limit, Settings, at_least, limited, one_of
 
 if TYPE_CHECKING:
     from transformers import TrainingArguments
@@ -102,10 +102,6 @@ class TrainingSettings(Settings):
     save_steps: int = limited(50, at_least(0))
     save_total_limit: int = limited(2, at_least(1))
     report_to: str = limited("none", one_of("none", "tensorboard", "wandb", "trackio", "mlflow"))
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        require(not (self.load_in_4bit and self.load_in_8bit), "training.load_in_8bit", True, "without load_in_4bit")
 
     @property
     def given_rates(self) -> list[float]:
