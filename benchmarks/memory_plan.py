@@ -80,6 +80,11 @@ def t5(layers: int, width: int) -> T5Config:
     return T5Config(vocab_size=8000, **sizes, decoder_start_token_id=0, pad_token_id=0)
 
 
+def gpt2(layers: int, width: int) -> GPT2Config:
+    """A GPT-2 with heads of 64 and a small vocabulary."""
+    return GPT2Config(vocab_size=8000, n_embd=width, n_layer=layers, n_head=width // 64)
+
+
 LABELS, WRITES = AutoModelForSequenceClassification, AutoModelForSeq2SeqLM
 CASES = {
     "BERT 6 x 384": Case(lambda: bert(6, 384), LABELS, Batches(32, 64)),
@@ -92,7 +97,7 @@ CASES = {
     "T5 2 x 6 x 512": Case(lambda: t5(6, 512), WRITES, Batches(8, 64)),
     "Llama 8 x 512": Case(lambda: decoder(LlamaConfig, 8, 512), AutoModelForCausalLM, Batches(8, 128)),
     "Qwen3 6 x 768, labels": Case(lambda: decoder(Qwen3Config, 6, 768), LABELS, Batches(8, 128)),
-    "GPT-2 6 x 512": Case(lambda: GPT2Config(8000, 256, 512, 6, 8), AutoModelForCausalLM, Batches(8, 128)),
+    "GPT-2 6 x 512": Case(lambda: gpt2(6, 512), AutoModelForCausalLM, Batches(8, 128)),
     "ViT 6 x 384": Case(lambda: ViTConfig(**vars_of(bert(6, 384))), AutoModelForImageClassification, Batches(8, 197)),
 }
 
@@ -164,7 +169,7 @@ def measure(case: Case, use: Use, pipe) -> None:
     model = case.make_model()
     attached = attach(model, use.configuration, sites=find_sites(model), head=find_head(model))
     if case.batches.gradient_checkpointing:
-        model.gradient_checkpointing_enable({"use_reentrant": False})
+        model.activation_checkpointing_enable({"use_reentrant": False})
     loss = RandomLoss(attached, case.batches)
     if use.moments:
         attached.train()
@@ -179,7 +184,9 @@ def main() -> None:
     """Print a row for each use of each shape, and the largest error."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--cases", default=",".join(CASES), help="comma-separated, by their first words")
-    wanted = tuple(parser.parse_args().cases.split(","))
+    parser.add_argument("--uses", default="training,search", help="comma-separated, by their first words")
+    arguments = parser.parse_args()
+    wanted, of_uses = tuple(arguments.cases.split(",")), tuple(arguments.uses.split(","))
     torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
     context, errors = multiprocessing.get_context("fork"), []
     print("| model | batch | use | estimate | measured | error |\n|---|---|---|---|---|---|")
@@ -190,7 +197,7 @@ def main() -> None:
             model = case.make_model()
         sketch, sites = TaskModel.of(name, model, find_head(model)), find_sites(model)
         space = SearchSpace.build(SPACES["mixed"], sites=sites, cost=cost_at)
-        for use in uses_of(space, sites):
+        for use in (each for each in uses_of(space, sites) if each.name.startswith(of_uses)):
             estimate = need_of(sketch, sites, use, batches=case.batches).total
             receiver, sender = context.Pipe(duplex=False)
             process = context.Process(target=measure, args=(case, use, sender))

@@ -22,16 +22,16 @@ class Source:
         load_base: loads the pretrained model again, with a task head of the right size.
         load_tokenizer: loads its tokenizer, or its image processor if it reads pictures; returns None if there is
             none.
-        notes: for the user, whatever the format.
         load_training: reads how the run trained a language model; returns None for an adapter alone.
+        notes: for the user, whatever the format.
     """
 
     name: str
     model: nn.Module
     load_base: Callable[[], PreTrainedModel]
     load_tokenizer: Callable[[], PreTrainedTokenizerBase | BaseImageProcessor | None]
-    notes: tuple[str, ...] = ()
     load_training: Callable[[], RecordedTraining | None] = lambda: None
+    notes: tuple[str, ...] = ()
 
     @property
     def has_adapter(self) -> bool:

@@ -194,13 +194,13 @@ def _traced(sketch: TaskModel, use: Use, batches: Batches) -> int:
         model.get_submodule(name).requires_grad_(True)
     try:
         if batches.gradient_checkpointing:
-            model.gradient_checkpointing_enable({"use_reentrant": False})
+            model.activation_checkpointing_enable({"use_reentrant": False})
         attached.train(use.drops_out or batches.gradient_checkpointing)
         inputs = _inputs(model, batches)
         return peak_of_step(lambda: attached(**inputs).loss, fused_dropout=torch.cuda.is_available())
     finally:
         if batches.gradient_checkpointing:
-            model.gradient_checkpointing_disable()
+            model.activation_checkpointing_disable()
         tuner: Any = attached.base_model
         tuner.unload()
         for parameter in model.parameters():
