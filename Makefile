@@ -49,7 +49,7 @@ test-peft: install
 
 examples: install
 	$(OFFLINE) $(BIN)/python -m pytest -m slow tests/test_notebook.py tests/test_docs.py tests/test_readme.py \
-		tests/test_end_to_end.py tests/comparison -k "not smollm"
+		tests/test_end_to_end.py tests/comparison tests/run/test_several_processes.py -k "not smollm"
 
 check: install types
 	$(BIN)/ruff check .

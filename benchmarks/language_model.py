@@ -5,6 +5,8 @@ alone; transformers' Trainer has the logits of every token. Peaks are of residen
 model included, as Linux has them.
 
     python benchmarks/language_model.py --model demo-decoder --rows 32 --batch 4
+
+With --layers 2 the model has so many layers and random weights, for the peak of one vocabulary on a small machine.
 """
 
 import argparse
@@ -20,11 +22,10 @@ from typing import Any
 
 import torch
 from peft import LoraConfig, PeftModel, get_peft_model
-from transformers import Trainer, TrainerCallback, TrainingArguments
+from transformers import AutoModelForCausalLM, Trainer, TrainerCallback, TrainingArguments
 
-from peftsearch.models.load import load_task_model, load_tokenizer
+from peftsearch.models.load import load_config, load_task_model, load_tokenizer
 from peftsearch.task_head import CAUSAL_LM, TaskHead
-from peftsearch.tasks.format_entry import LossTokens
 from peftsearch.tasks.language_model import LanguageModelFormat
 from peftsearch.tasks.task import Example, Goal, Task
 from peftsearch.tasks.task_format import make_task_format
@@ -62,8 +63,14 @@ class Clock(TrainerCallback):
 
 
 def make_model(arguments: argparse.Namespace) -> PeftModel:
-    """The model with peft's LoRA at every linear map."""
-    model: Any = load_task_model(arguments.model, TaskHead(CAUSAL_LM)).model
+    """The model, or some layers with random weights of its configuration, with peft's LoRA at every linear map."""
+    if arguments.layers:
+        config = load_config(arguments.model)
+        config.num_hidden_layers = arguments.layers
+        torch.manual_seed(0)
+        model: Any = AutoModelForCausalLM.from_config(config, dtype=torch.float32)
+    else:
+        model = load_task_model(arguments.model, TaskHead(CAUSAL_LM)).model
     return get_peft_model(model, LoraConfig(r=8, target_modules=TARGETS, task_type="CAUSAL_LM"))
 
 
@@ -71,9 +78,7 @@ def make_format(arguments: argparse.Namespace) -> LanguageModelFormat:
     """Prompts of which completions count."""
     task = Task("words", Goal.INSTRUCTIONS, (), "loss", "loss", {}, "", 512)
     tokenizer = load_tokenizer(arguments.model)
-    found = make_task_format(
-        task, tokenizer=tokenizer, is_encoder_decoder=False, max_length=512, loss_tokens=LossTokens()
-    )
+    found = make_task_format(task, tokenizer=tokenizer, is_encoder_decoder=False, max_length=512)
     assert isinstance(found, LanguageModelFormat)
     return found
 
@@ -168,6 +173,9 @@ def main() -> None:
     parser.add_argument("--prompt", type=int, default=120, help="longest prompt, in words")
     parser.add_argument("--completion", type=int, default=60, help="longest completion, in words")
     parser.add_argument("--all_tokens", action="store_true", help="rows without prompts: every token counts")
+    parser.add_argument(
+        "--layers", type=int, default=0, help="of a model with random weights; 0 takes the trained one"
+    )
     parser.add_argument("--trainers", default=",".join(TRAINERS))
     parser.add_argument("--only", choices=tuple(TRAINERS), help=argparse.SUPPRESS)
     given = parser.parse_args()
@@ -180,7 +188,8 @@ def main() -> None:
         found[name] = json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout.splitlines()[-1])
         print(name, ", ".join(f"{key} {value:.4g}" for key, value in found[name].items()), flush=True)
     if {"ours", "trl"} <= set(found):
-        print(f"ours over TRL's: {found['ours']['seconds'] / found['trl']['seconds']:.3f} in time")
+        shares = {key: found["ours"][key] / found["trl"][key] for key in ("seconds", "gigabytes")}
+        print(f"ours over TRL's: {shares['seconds']:.3f} in time, {shares['gigabytes']:.3f} in memory")
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ SOURCE = Path(__file__).parents[1] / "src" / "peftsearch"
 LAYERS = [
     {"errors"},
     {"registry", "files", "mirror", "environment", "messages", "console", "hub_id", "names", "task_head"},
+    {"processes"},
     {"settings", "mirror_upkeep"},
     {"space"},
     {"modules", "spaces"},

@@ -8,22 +8,44 @@ from typing import Any
 
 from peftsearch.errors import PeftSearchError
 
+# Variables by which torchrun and accelerate tell a process of the others.
+_OF_LAUNCHERS = ("RANK", "WORLD_SIZE", "LOCAL_", "GROUP_", "ROLE_", "MASTER_", "TORCHELASTIC_", "ACCELERATE_")
 _PACKAGES = ("peftsearch", "torch", "transformers", "peft", "accelerate", "datasets", "safetensors")
 
 
-def refuse_several_processes() -> None:
+def count_launched() -> int:
+    """Processes that torchrun or `accelerate launch` has started; 1 without them."""
+    count = os.environ.get("WORLD_SIZE", "")
+    return int(count) if count.isdigit() and int(count) > 1 else 1
+
+
+def index_launched() -> int:
+    """Index of this process among those, from 0."""
+    index = os.environ.get("RANK", "")
+    return int(index) if count_launched() > 1 and index.isdigit() else 0
+
+
+def refuse_several_processes(what: str) -> None:
     """Refuse to be one of several processes of torchrun or `accelerate launch`.
+
+    Args:
+        what: is asked for, such as "`peftsearch plan`".
 
     Raises:
         PeftSearchError: if there are others.
     """
-    count = os.environ.get("WORLD_SIZE", "")
-    if count.isdigit() and int(count) > 1:
+    if (count := count_launched()) > 1:
         raise PeftSearchError(
             f"This is one of {count} processes (WORLD_SIZE={count}, as torchrun and accelerate launch set it), but "
-            "peftsearch works in one. Start it without a launcher. Trainings run side by side with "
-            "`peftsearch compare --workers N`, and in `peftsearch search --method race --workers N`."
+            f"{what} works in one. Start it without a launcher; `peftsearch search`, `peftsearch train` and "
+            "SearchTrainer are what several processes share. Trainings run side by side with `peftsearch compare "
+            "--workers N`, and in `peftsearch search --method race --workers N`."
         )
+
+
+def alone() -> dict[str, str]:
+    """The environment for a process that is none of those of the launcher."""
+    return {name: value for name, value in os.environ.items() if not name.startswith(_OF_LAUNCHERS)}
 
 
 def versions() -> dict[str, str]:
@@ -52,6 +74,7 @@ def environment() -> dict[str, Any]:
         "versions": versions(),
         "platform": platform.platform(),
         "processors": os.cpu_count(),
+        "processes": count_launched(),
         "threads": torch.get_num_threads(),
         "devices": [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())],
         "command": " ".join(["peftsearch", *sys.argv[1:]]),

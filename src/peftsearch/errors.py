@@ -50,6 +50,10 @@ class DivergedError(TrainingError):
     """The loss of a training stopped being a number."""
 
 
+class ProcessError(PeftSearchError):
+    """Another process of the same run that has ended, does not answer, or found something else."""
+
+
 class HubError(PeftSearchError):
     """A hub that is not reached, or that refuses the token, the name or the files."""
 

@@ -281,12 +281,15 @@ def test_a_model_with_modules_is_refused(tmp_path):
         SearchTrainer(model=model, args=arguments(tmp_path), train_dataset=Parity(), budget=BUDGET)
 
 
-def test_one_of_several_processes_is_refused(tmp_path, monkeypatch, reviews):
+def test_a_launcher_that_cuts_the_model_is_refused_and_so_is_a_comparison_in_several_processes(
+    tmp_path, monkeypatch, reviews
+):
     monkeypatch.setenv("WORLD_SIZE", "2")
-    with pytest.raises(PeftSearchError, match="one of 2 processes"):
+    monkeypatch.setenv("ACCELERATE_USE_FSDP", "true")
+    with pytest.raises(ConfigurationError, match="asks for FSDP"):
         SearchTrainer(model=TINY["bert"](), budget=BUDGET)
     settings = {"model": "demo", "data": reviews, "text": "review", "label": "stars", "output": str(tmp_path / "run")}
-    with pytest.raises(PeftSearchError, match="one of 2 processes"):
+    with pytest.raises(ConfigurationError, match="asks for FSDP"):
         train(**settings, configuration="lora")
     with pytest.raises(PeftSearchError, match="one of 2 processes"):
         compare(model="demo", methods="lora", tasks="demo", budget="1%", output=str(tmp_path / "compare"))

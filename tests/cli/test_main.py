@@ -209,8 +209,10 @@ def test_python_m_peftsearch_is_the_command():
     assert closed.wait() == 141 and closed.stderr.read() == b""
 
 
-@pytest.mark.parametrize("command", ["search", "train", "compare", "evaluate", "export", "plan", "report", "push"])
-def test_one_of_several_processes_is_refused_by_every_command_on_every_rank(command, capsys, tmp_path, monkeypatch):
+@pytest.mark.parametrize("command", ["compare", "evaluate", "export", "plan", "report", "push"])
+def test_one_of_several_processes_is_refused_by_what_works_in_one_on_every_rank(
+    command, capsys, tmp_path, monkeypatch
+):
     monkeypatch.chdir(tmp_path)
     for rank in range(2):
         monkeypatch.setenv("WORLD_SIZE", "2")

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from peftsearch.errors import ModelError
-from peftsearch.models.load import load_config, load_model, load_tokenizer, unpacked
+from peftsearch.models.load import load_config, load_model, load_tokenizer
 from peftsearch.testing.tiny_models import TINY, save_tiny, tiny_tokenizer
 
 
@@ -15,12 +15,6 @@ def test_the_seed_decides_on_the_head(tmp_path):
     tiny_tokenizer().save_pretrained(tmp_path)
     first, second, other = (load_model(str(tmp_path), num_labels=2, seed=s).model.classifier.weight for s in (1, 1, 2))
     assert (first == second).all() and (first != other).any()
-
-
-def test_a_gguf_file_alone_is_marked_as_unpacked():
-    packed = {"pretrained_model_name_or_path": "here", "gguf_file": "small.gguf"}
-    assert unpacked(packed).pop("quantization_config").dequantize and "quantization_config" not in packed
-    assert unpacked({"pretrained_model_name_or_path": "here"}) == {"pretrained_model_name_or_path": "here"}
 
 
 def test_a_model_that_is_not_there_is_named_with_what_can_be_given():

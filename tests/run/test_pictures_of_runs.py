@@ -4,6 +4,7 @@ import csv
 import json
 import shutil
 
+import pandas
 import pytest
 import torch
 from peft import PeftModel
@@ -126,6 +127,32 @@ def test_a_table_of_paths_and_a_folder_without_classes_are_predicted(found, pict
     assert [row["prediction"] for row in predict(found.folder, new).rows] == expected
     given = [{"image": str(path)} for path in test_paths[:3]]
     assert [row["prediction"] for row in predict(found.folder, given).rows] == expected
+
+
+def test_pictures_in_rows_get_the_classes_of_their_files(found, pictures, test_paths, tmp_path):
+    expected = [row["prediction"] for row in predict(found.folder, pictures / "test").rows[:3]]
+    given = [
+        {"image": test_paths[0].read_bytes()},
+        {"image": {"bytes": test_paths[1].read_bytes(), "path": "b.png"}},
+        {"image": Image.open(test_paths[2])},
+    ]
+    answered = predict(found.folder, given)
+    assert [row["prediction"] for row in answered.rows] == expected
+    # Text files hold the number of bytes; parquet holds the pictures, so that it can be predicted again.
+    answered.write(tmp_path / "out.csv")
+    with (tmp_path / "out.csv").open() as file:
+        shown = [row["image"] for row in csv.DictReader(file)]
+    size = f"{test_paths[0].stat().st_size:,} bytes"
+    assert shown[0] == size and json.loads(shown[1])["path"] == "b.png"
+    with pytest.raises(errors.DataError, match="can't be written as parquet"):
+        answered.write(tmp_path / "out.parquet")
+    predict(found.folder, given[:1]).write(tmp_path / "bytes.parquet")
+    table = pandas.read_parquet(tmp_path / "bytes.parquet").drop(columns=["probability_dark", "probability_light"])
+    table.rename(columns={"prediction": "before"}).to_parquet(tmp_path / "again.parquet")
+    (again,) = predict(found.folder, tmp_path / "again.parquet").rows
+    assert again["prediction"] == again["before"]
+    with pytest.raises(errors.DataError, match=r"The picture in the table \(row 2 of the data\) is none"):
+        predict(found.folder, [given[0], {"image": b"broken"}])
 
 
 def test_what_cannot_be_predicted_is_named_with_its_row(found, tmp_path):

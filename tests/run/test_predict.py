@@ -161,6 +161,8 @@ def test_other_mistakes_are_named(finished, tmp_path):
     with pytest.raises(DataError, match="--text names 2 columns, but the run was trained on 1: review"):
         predict(finished.folder, rows(), text="review,id")
     found = predict(finished.folder, rows()[:1])
+    with pytest.raises(DataError, match="max_new_tokens is 5, but the run has no texts to write"):
+        predict(finished.folder, rows(), max_new_tokens=5)
     with pytest.raises(DataError, match=r"suffix is '\.xlsx'"):
         found.write(tmp_path / "out.xlsx")
     (tmp_path / "out.csv").write_text("mine")

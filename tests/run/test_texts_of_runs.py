@@ -122,6 +122,21 @@ def test_predict_takes_other_columns_and_keeps_the_rows(found, written, rows, tm
     assert header == "n,said,prediction" and len(lines) == len(rows)
 
 
+def test_predict_writes_as_many_tokens_as_it_is_asked_for(found, rows, written, model, tmp_path, capsys):
+    given = [{"source": row["source"]} for row in rows]
+    short = [row["prediction"] for row in predict(found.folder, given, max_new_tokens=2).rows]
+    assert short != written and all(whole.startswith(text) for text, whole in zip(short, written, strict=True))
+    data = tmp_path / "new.jsonl"
+    data.write_text("".join(json.dumps(row) + "\n" for row in given))
+    command = ["predict", str(found.folder), "--data", str(data), "--output", str(tmp_path / "out.jsonl")]
+    assert main([*command, "--max_new_tokens", "2"]) == 0
+    assert [row["prediction"] for row in read_rows(tmp_path / "out.jsonl")] == short
+    assert main([*command, "--max_new_tokens", "129", "--overwrite"]) == 2
+    assert "max_new_tokens is 129, but the model takes at most 128 tokens" in capsys.readouterr().err
+    assert main([*command, "--max_new_tokens", "-1", "--overwrite"]) == 2
+    assert "max_new_tokens is -1, but must be 0 or more" in capsys.readouterr().err
+
+
 def test_a_metric_of_texts_that_selects_is_computed_for_every_epoch(letters, model, tmp_path, monkeypatch):
     calls = []
     original = text_writing.write_texts

@@ -2,6 +2,7 @@
 
 import json
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -175,9 +176,11 @@ def test_accumulated_batches_have_the_mean_of_all_tokens(make, monkeypatch, limi
 
 def test_rows_that_would_train_nothing_are_left_out_and_told(make, caplog):
     task_format = make(max_length=16)
-    encoded = task_format.encode(pairs())
+    given = [replace(example, where=f"row {i + 1} of sums.csv") for i, example in enumerate(pairs())]
+    encoded = task_format.encode(given)
     assert len(encoded) == 2 and encoded.num_truncated == task_format.num_truncated == 1
     assert "1 of 3 examples are left out, since 16 tokens end before their completions begin" in caplog.text
+    assert "they would train nothing: row 2 of sums.csv. Raise --max_seq_length" in caplog.text
     with pytest.raises(DataError, match="Within 16 tokens none of the 1 rows has a token that counts"):
         task_format.encode(pairs()[1:2])
 

@@ -27,7 +27,7 @@ def encoded(image, kind, **options):
 def read(folder, data, name="a.png"):
     path = folder / name
     path.write_bytes(data)
-    return read_picture(path, where="row 3 of train.csv")
+    return read_picture(str(path), where="row 3 of train.csv")
 
 
 @pytest.mark.parametrize(("name", "kind"), [("a.png", "PNG"), ("a.bmp", "BMP"), ("a.webp", "WEBP"), ("A.PNG", "PNG")])
@@ -95,7 +95,7 @@ def test_a_picture_of_more_pixels_than_pillow_takes_is_refused(tmp_path, monkeyp
 
 def test_a_file_that_is_gone_is_named(tmp_path):
     with pytest.raises(DataError, match=r"gone.png' \(row 1\) can't be read: No such file"):
-        read_picture(tmp_path / "gone.png", where="row 1")
+        read_picture(str(tmp_path / "gone.png"), where="row 1")
 
 
 def test_relative_paths_count_from_the_folder_and_absolute_ones_stay(tmp_path):
@@ -127,4 +127,4 @@ def test_cells_that_name_no_picture_are_refused_with_their_row(tmp_path, cell, w
 def test_without_pillow_the_extra_is_named(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "PIL", None)
     with pytest.raises(DataError, match=r"pip install 'peftsearch\[pictures\]'"):
-        read_picture(tmp_path / "a.png", where="row 1")
+        read_picture(str(tmp_path / "a.png"), where="row 1")

@@ -48,11 +48,11 @@ def test_another_type_begins_a_span_in_iob1():
 
 def test_it_is_told_and_spans_that_begin_otherwise_are_counted(caplog):
     caplog.set_level(logging.INFO)
-    tell_scheme([BIO, ["O", "I-name"]], source="train.jsonl")
+    tell_scheme([BIO, ["O", "I-name"]], source="train.jsonl", places=["row 1", "row 3 of train.jsonl"])
     assert "The tags of train.jsonl are BIO: B- begins each span" in caplog.text
     # The third city follows on a city, so that its B- is needed in any scheme and is not counted.
-    assert "1 of 3 spans of train.jsonl begin with I-" in caplog.text
-    tell_scheme([["NOUN", "VERB"]], source="pos.jsonl")
+    assert "1 of 3 spans of train.jsonl begin with I-, first in row 3 of train.jsonl" in caplog.text
+    tell_scheme([["NOUN", "VERB"]], source="pos.jsonl", places=["row 1"])
     assert "The tags of pos.jsonl mark no spans" in caplog.text
     assert "look as if" not in caplog.text
 
@@ -62,6 +62,6 @@ def test_it_is_told_and_spans_that_begin_otherwise_are_counted(caplog):
     [["O", "B-a", "L-a", "E-a"], ["O", "city-B", "city-I"], ["O", "B_city", "I_city"], ["O", "B-a", "I-b", "W-a"]],
 )
 def test_marks_of_no_known_scheme_are_named_and_not_passed_over(tags, caplog):
-    tell_scheme([tags], source="train.jsonl")
+    tell_scheme([tags], source="train.jsonl", places=["row 1"])
     assert "look as if they marked spans, but by none of the schemes that are known" in caplog.text
     assert f"'{sorted(set(tags) - {'O'})[0]}'" in caplog.text

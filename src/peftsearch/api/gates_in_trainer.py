@@ -4,19 +4,23 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import torch
+from torch import nn
 from torch.utils.data import DataLoader, Dataset, RandomSampler, Subset
 from transformers import Trainer
 
-from peftsearch.api.trainer_copy import copy_for, prepare_search
+from peftsearch import processes
+from peftsearch.api.trainer_copy import copy_for, prepare_search, unwrapped
 from peftsearch.errors import DataError
-from peftsearch.searches.gate_search import GateSearch
+from peftsearch.searches.gate_search import GateSearch, TrainWeights
 from peftsearch.supernet.supernet import Supernet
-from peftsearch.training.batches import endless
+from peftsearch.training.batches import OwnSlices, endless
 from peftsearch.training.callbacks import JsonLog, ShowProgress
 from peftsearch.training.log_file import LogFile
 from peftsearch.training.micro_batches import Batch, MicroBatches
+from peftsearch.training.trainer import mean_over_processes
 
 
 @dataclass(frozen=True)
@@ -40,7 +44,7 @@ class TrainerHost:
     def make_trainer(self, supernet: Supernet) -> Trainer:
         search = copy_for(supernet.model, self.trainer)
         log = LogFile(Path(str(self.trainer.args.output_dir)) / "search" / "log.jsonl")
-        callbacks = [JsonLog(log), ShowProgress("search", self.counts)]
+        callbacks = [JsonLog(log), ShowProgress("search", self.counts)] if processes.is_first() else []
         prepare_search(search, num_steps=self.num_steps, callbacks=callbacks)
         search.train_dataset = self.weight_half
         return search
@@ -57,18 +61,28 @@ class TrainerHost:
     def run(self, search: GateSearch) -> None:
         trainer = search.trainer
         # Around the whole step of the user's class, whatever of it that class has made its own.
-        trainer.training_step = partial(search.step, trainer.training_step)
-        trainer.train()
+        trainer.training_step = partial(search.step, _averaged(trainer, trainer.training_step))
+        processes.share([parameter for parameter in search.supernet.model.parameters() if parameter.requires_grad])
+        with unwrapped(trainer):
+            trainer.train()
+
+
+def _averaged(trainer: Trainer, step: TrainWeights) -> TrainWeights:
+    """Let a training step end with the mean of loss and gradients over all processes."""
+
+    def train(model: nn.Module, inputs: Batch, num_items_in_batch: Any = None) -> torch.Tensor:
+        return mean_over_processes(trainer, step(model, inputs, num_items_in_batch))
+
+    return train
 
 
 def _loader(search: Trainer, dataset: Subset) -> DataLoader:
-    """Load the architecture's half in batches, collated as the Trainer's own, in another order on each process."""
+    """Load this process's part of the architecture's half in batches, collated as the Trainer's own."""
     args = search.args
-    generator = torch.Generator().manual_seed(args.seed + 1 + search.accelerator.process_index)
+    sampler = RandomSampler(dataset, generator=torch.Generator().manual_seed(args.seed + 1))
     return DataLoader(
         dataset,
-        batch_size=args.train_batch_size,
-        sampler=RandomSampler(dataset, generator=generator),
+        batch_sampler=OwnSlices(sampler, args.train_batch_size * processes.num_processes()),
         collate_fn=search._get_collator_with_removed_columns(search.data_collator, "architecture"),
     )
 

@@ -11,6 +11,7 @@ import torch
 from peft import PeftModel
 from transformers import Trainer
 
+from peftsearch import processes
 from peftsearch.api.attach import temporarily_attached
 from peftsearch.api.trainer_copy import copy_for, prepare_search
 from peftsearch.api.trainer_loss import TrainerLoss
@@ -93,8 +94,7 @@ class TrainerGrowth:
             copy_head(head, model)
             search = copy_for(model, self.trainer)
             log = LogFile(self.folder / "stages" / str(number) / "log.jsonl")
-            log.clear()
-            callbacks = [JsonLog(log), ShowProgress(f"stage {number + 1}", {})]
+            callbacks = [JsonLog(log), ShowProgress(f"stage {number + 1}", {})] if processes.is_first() else []
             prepare_search(search, num_steps=stage.steps, callbacks=callbacks)
             search.train()
             return read_weights(model, held.configuration, self.sites), head_of(model)

@@ -142,6 +142,7 @@ def predict(
     text: str = "",
     batch_size: int = 0,
     model: str = "",
+    max_new_tokens: int = 0,
 ) -> Predictions:
     """Answer rows with the result that a run hands over, on a GPU if there is one.
 
@@ -152,6 +153,7 @@ def predict(
         text: comma-separated text columns, if they are called otherwise than in training.
         batch_size: rows of a pass; 0 takes the run's own.
         model: the pretrained model, if it is no longer where the run says.
+        max_new_tokens: of a text that the model writes; 0 takes the run's own.
 
     Returns:
         the answers, in the order of the rows; see `Predictions` for their columns.
@@ -164,9 +166,8 @@ def predict(
         print([row["prediction"] for row in found.rows])
         found.write("predictions.csv")
     """
-    return run_predict(
-        PredictionRequest(Path(run), Path(data) if isinstance(data, str) else data, text, batch_size, model)
-    )
+    rows = Path(data) if isinstance(data, str) else data
+    return run_predict(PredictionRequest(Path(run), rows, text, batch_size, model, max_new_tokens))
 
 
 def load(run: str | Path, *, model: str = "") -> nn.Module:

@@ -8,10 +8,10 @@ from typing import Any
 from transformers import Trainer, set_seed
 from transformers.trainer_utils import TrainOutput
 
+from peftsearch import processes
 from peftsearch.api.attach import as_loaded, attach, temporarily_attached
 from peftsearch.api.gates_in_trainer import TrainerHost
 from peftsearch.api.growth_in_trainer import TrainerGrowth
-from peftsearch.environment import refuse_several_processes
 from peftsearch.errors import BudgetError, ConfigurationError, DataError
 from peftsearch.models.discover import find_sites
 from peftsearch.models.left_out import left_out_note
@@ -50,7 +50,7 @@ class SearchMixin(RatesByKind):
         ConfigurationError: for a method that needs many trainings, or what a search cannot do.
         BudgetError: for a budget that holds no module.
         ModelError: for a model with peft modules.
-        PeftSearchError: in one of several processes, as torchrun starts them.
+        ConfigurationError: if the launcher asks for FSDP or DeepSpeed.
 
     Example:
         trainer = SearchTrainer(model=model, args=args, train_dataset=train, budget="0.1%")
@@ -68,7 +68,7 @@ class SearchMixin(RatesByKind):
         head: Sequence[str] | None = None,
         **kwargs: Any,
     ):
-        refuse_several_processes()
+        processes.refuse_sharding()
         super().__init__(*args, **kwargs)
         if self.model_init is not None or self.optimizer is not None:
             raise ConfigurationError(
@@ -112,14 +112,24 @@ class SearchMixin(RatesByKind):
             raise ConfigurationError("The model has been trained already. Make a new Trainer to search again.")
         train = self._train_set()
         set_seed(self.args.seed)
-        is_growth = METHODS[self._config.method_name].driver is Driver.GROWTH
-        self._start = self._search_by_growth() if is_growth else Grown(self._search_with_gates(train))
-        found = self._start.configuration
-        self._keep(found)
+        with processes.joined(self.args.ddp_timeout):
+            self._share_head()
+            is_growth = METHODS[self._config.method_name].driver is Driver.GROWTH
+            self._start = self._search_by_growth() if is_growth else Grown(self._search_with_gates(train))
+            found = self._start.configuration
+            processes.require_equal("the configuration", found.to_json())
+            self._keep(found)
+            processes.wait_for_all("end the search")
         return found
 
+    def _share_head(self) -> None:
+        """Let all processes start with the first one's head, which each may have drawn for itself."""
+        heads = [self._loaded.model.get_submodule(name) for name in self._loaded.head]
+        processes.share([parameter for head in heads for parameter in head.parameters()])
+
     def _keep(self, found: Configuration) -> None:
-        found.save(self._folder / "configuration.json")
+        if processes.is_first():
+            found.save(self._folder / "configuration.json")
         self.configuration = found
 
     def _search_by_growth(self) -> Grown:

@@ -1,7 +1,9 @@
 """A copy of a user's Trainer, which a search gives another model and another length."""
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 from peft import PeftModel
@@ -38,6 +40,18 @@ def prepare_search(search: Trainer, *, num_steps: int, callbacks: Sequence[Train
     search.callback_handler = CallbackHandler(
         [DefaultFlowCallback(), *callbacks], search.model, search.processing_class, None, None
     )
+
+
+@contextmanager
+def unwrapped(trainer: Trainer) -> Iterator[None]:
+    """Train inside of the context without a wrapper of torch for several processes, which expects no gates."""
+    accelerator: Any = trainer.accelerator
+    accelerator.prepare_model = partial(accelerator.prepare_model, evaluation_mode=True)
+    try:
+        yield
+    finally:
+        # The method of its class is there again: the Trainer that was copied has the same accelerator.
+        del accelerator.prepare_model
 
 
 def _arguments_of_search(args: TrainingArguments, num_steps: int) -> TrainingArguments:

@@ -9,10 +9,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from peftsearch.cli.parser import CommandParser, refuse_token
-from peftsearch.environment import refuse_several_processes
+from peftsearch.environment import index_launched, refuse_several_processes
 from peftsearch.errors import PeftSearchError, UnknownNameError
 from peftsearch.messages import quieten_libraries
-from peftsearch.settings import require
 from peftsearch.space.presets import DEFAULT_SPACE
 
 USAGE = """usage: peftsearch COMMAND ...
@@ -67,20 +66,27 @@ def _main(argv: Sequence[str] | None) -> int:
     try:
         if argv[0] not in COMMANDS:
             raise UnknownNameError("command", argv[0], COMMANDS)
-        refuse_several_processes()
+        if argv[0] not in _SHARED:
+            refuse_several_processes(f"`peftsearch {argv[0]}`")
         return COMMANDS[argv[0]](argv[1:])
     except PeftSearchError as error:
         # Half of a surrogate pair, out of a file, cannot be printed as it is.
-        message = f"peftsearch: {error}".encode("utf-8", "backslashreplace").decode("utf-8")
+        message = f"{_speaker()}: {error}".encode("utf-8", "backslashreplace").decode("utf-8")
         print(message, file=sys.stderr)
         return 2
     except MemoryError as error:
-        print(f"peftsearch: Out of memory: {error}. Use a smaller model, or a machine with more.", file=sys.stderr)
+        print(f"{_speaker()}: Out of memory: {error}. Use a smaller model, or a machine with more.", file=sys.stderr)
         return 2
     except KeyboardInterrupt as error:
         hint = f" Go on with:\n  {_resume_command(argv)}" if argv[0] in _RESUMABLE else ""
-        print(f"\npeftsearch: {str(error) or 'interrupted'}.{hint}", file=sys.stderr)
+        print(f"\n{_speaker()}: {str(error) or 'interrupted'}.{hint}", file=sys.stderr)
         return 128 + getattr(error, "number", signal.SIGINT)
+
+
+def _speaker() -> str:
+    """Who says what went wrong: of several processes, the first one has no number."""
+    index = index_launched()
+    return f"peftsearch (process {index})" if index else "peftsearch"
 
 
 def _discard_output() -> None:
@@ -119,6 +125,8 @@ def _run(command: str, argv: list[str]) -> int:
 
     config = parse_run(command, argv)
     quieten_libraries()
+    if config.dry_run and index_launched():
+        return 0
     from peftsearch.run import pipeline
     from peftsearch.training import stop_signals
 
@@ -129,6 +137,8 @@ def _run(command: str, argv: list[str]) -> int:
         return 0
     with stop_signals.handle_signals():
         folder = {"search": pipeline.run_search, "train": pipeline.run_train}[command](config)
+    if index_launched():
+        return 0
     from peftsearch.report.run.summary import print_summary
 
     print_summary(folder)
@@ -183,16 +193,17 @@ def _predict(argv: list[str]) -> int:
     parser.add_argument("--output", default="-", help=".csv, .tsv, .jsonl or .parquet file; '-' is standard output")
     parser.add_argument("--text", default="", help="text columns, if they are called otherwise than in training")
     parser.add_argument("--batch_size", type=int, default=0, help="rows of a pass; 0 takes the run's own")
+    parser.add_argument("--max_new_tokens", type=int, default=0, help="of a text to write; 0 takes the run's own")
     parser.add_argument("--model", default="", help="the pretrained model, if it is not where the run says")
     parser.add_argument("--overwrite", action="store_true", help="replace the output file")
     arguments = parser.parse_args(argv)
-    require(arguments.batch_size >= 0, "batch_size", arguments.batch_size, "0 or more")
     quieten_libraries()
     from peftsearch.run.predict import PredictionRequest, predict_to
 
-    given = (arguments.run, arguments.data, arguments.text, arguments.batch_size, arguments.model)
-    output = None if arguments.output == "-" else Path(arguments.output)
-    found = predict_to(PredictionRequest(*given), output, overwrite=arguments.overwrite)
+    given = vars(arguments)
+    output, overwrite = given.pop("output"), given.pop("overwrite")
+    output = None if output == "-" else Path(output)
+    found = predict_to(PredictionRequest(**given), output, overwrite=overwrite)
     cut = f", of which longer than the limit and cut: {found.num_truncated:,}" if found.num_truncated else ""
     if output is not None:
         print(f"{output}: {len(found.rows):,} rows{cut}")
@@ -283,6 +294,8 @@ def _doctor(argv: list[str]) -> int:
 # Flags that say how a run starts; at most one of them can be given.
 _STARTS = ("--overwrite", "--resume")
 _RESUMABLE = ("search", "train", "compare")
+# What several processes of torchrun or `accelerate launch` do together.
+_SHARED = ("search", "train")
 
 COMMANDS: dict[str, Callable[[list[str]], int]] = {
     "search": _search,

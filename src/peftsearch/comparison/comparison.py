@@ -67,7 +67,7 @@ class ValidatedComparison:
         Raises:
             PeftSearchError: for the first thing that is wrong; nothing has been written.
         """
-        refuse_several_processes()
+        refuse_several_processes("a comparison")
         check_same_comparison(config)
         check_copy(config.copy)
         check_tracker(config.training.report_to)

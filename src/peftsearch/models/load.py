@@ -10,7 +10,6 @@ from transformers import (
     AutoConfig,
     AutoTokenizer,
     BaseImageProcessor,
-    GgufConfig,
     PretrainedConfig,
     PreTrainedModel,
     PreTrainedTokenizerBase,
@@ -18,6 +17,7 @@ from transformers import (
 )
 
 from peftsearch.errors import ModelError
+from peftsearch.models import gguf_file
 from peftsearch.models.earlier_head import draw_head_anew, find_other_classes
 from peftsearch.models.folder import check_folder
 from peftsearch.models.head import TaskModel
@@ -46,8 +46,11 @@ def load_config(name: str) -> PretrainedConfig:
         load_config("demo").model_type
     """
     check_folder(name)
+    location = location_of(name)
     with explained(name):
-        return AutoConfig.from_pretrained(**location_of(name), trust_remote_code=False)
+        if "gguf_file" in location:
+            return gguf_file.read_config(location)
+        return AutoConfig.from_pretrained(**location, trust_remote_code=False)
 
 
 def load_tokenizer(name: str) -> PreTrainedTokenizerBase:
@@ -62,8 +65,12 @@ def load_tokenizer(name: str) -> PreTrainedTokenizerBase:
     Example:
         load_tokenizer("demo")("what a lovely film", return_tensors="pt")
     """
+    location = location_of(name)
     with explained(name):
-        tokenizer = AutoTokenizer.from_pretrained(**location_of(name), trust_remote_code=False)
+        if "gguf_file" in location:
+            tokenizer = gguf_file.read_tokenizer(location)
+        else:
+            tokenizer = AutoTokenizer.from_pretrained(**location, trust_remote_code=False)
     _check_has_vocabulary(name, tokenizer)
     if tokenizer.pad_token is None:
         if tokenizer.eos_token is None:
@@ -150,11 +157,16 @@ def load_task_model(name: str, head: TaskHead, *, seed: int = 0, weights: Path |
     location: dict[str, Any] = (
         location_of(name) if weights is None else {"pretrained_model_name_or_path": str(weights)}
     )
-    location |= unpacked(location) if "gguf_file" in location else {"use_safetensors": True}
+    is_gguf = "gguf_file" in location
+    location |= gguf_file.unpacked(location) if is_gguf else {"use_safetensors": True}
     # Without them a model that was fine-tuned for another task keeps the names of that one.
     names = dict(enumerate(head.labels or (f"LABEL_{i}" for i in range(head.num_labels or 0))))
     if names:
         options |= {"id2label": names, "label2id": {name: i for i, name in names.items()}}
+    if is_gguf:
+        # Or transformers parses the file twice more.
+        config.update(options)
+        options = {"config": config}
     # The head of an earlier task may have another number of labels; it is then initialised anew.
     options |= {
         "trust_remote_code": False,
@@ -162,7 +174,7 @@ def load_task_model(name: str, head: TaskHead, *, seed: int = 0, weights: Path |
         "output_loading_info": True,
         "ignore_mismatched_sizes": True,
     }
-    with explained(name):
+    with explained(name), gguf_file.quiet_where_asked():
         model, info = loader.from_pretrained(**location, **options)
     if head.medium is Medium.TEXTS:
         # Heads that read the last token look for this one; padding with another would be read as text.
@@ -174,17 +186,6 @@ def load_task_model(name: str, head: TaskHead, *, seed: int = 0, weights: Path |
         set_seed(seed)
         draw_head_anew(found)
     return found
-
-
-def unpacked(location: dict[str, Any]) -> dict[str, Any]:
-    """The arguments of `from_pretrained` for a location, of which a .gguf file is marked as unpacked.
-
-    Its weights are unpacked in any case, but transformers neither trains nor saves a model that is not marked so.
-
-    Args:
-        location: as `location_of` gives it.
-    """
-    return location | {"quantization_config": GgufConfig(dequantize=True)} if "gguf_file" in location else location
 
 
 def classes_of(config: PretrainedConfig) -> tuple[str, ...]:
@@ -233,8 +234,8 @@ def load_as(auto_class: Any, name: str, **options: Any) -> PreTrainedModel:
     Raises:
         ModelError: if it cannot be loaded.
     """
-    with explained(name):
-        location = unpacked(location_of(name))
+    with explained(name), gguf_file.quiet_where_asked():
+        location = gguf_file.unpacked(location_of(name))
         return auto_class.from_pretrained(**location, trust_remote_code=False, dtype=torch.float32, **options)
 
 

@@ -120,9 +120,9 @@ def check_services(config: RunConfig) -> None:
     Raises:
         PeftSearchError: for the first that cannot be used.
     """
-    refuse_several_processes()
     check_precision(config.training.bf16)
     if config.workers > 1:
+        refuse_several_processes(f"a race with {config.workers} workers")
         import_ray()
     check_tracker(config.training.report_to)
     check_push(config)

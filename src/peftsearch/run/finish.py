@@ -4,6 +4,7 @@ import shutil
 from dataclasses import replace
 from pathlib import Path
 
+from peftsearch import processes
 from peftsearch.errors import RunFolderError
 from peftsearch.files import new_folder, write_json
 from peftsearch.report.results import Results, Verified
@@ -17,6 +18,7 @@ from peftsearch.run.config import RunConfig
 from peftsearch.run.experiment import Experiment
 from peftsearch.run.export import export_lora_beside
 from peftsearch.run.hub import push_if_asked
+from peftsearch.run.proof import Proof
 from peftsearch.run.samples import sample_texts
 from peftsearch.run.saved_model import SavedModel
 from peftsearch.run.threshold import with_threshold
@@ -51,7 +53,7 @@ def finish(config: RunConfig, experiment: Experiment, handed: Candidate, *, resu
     with new_folder(target) as new:
         shutil.copytree(source, new, dirs_exist_ok=True)
     saved = SavedModel.of(experiment, saved_as)
-    verified = Verified(**verify(saved, folder, trained.proofs[best])) if config.verify else None
+    verified = _verified(saved, folder, trained.proofs[best]) if config.verify else None
     refused = export_lora_beside(saved, folder)
     without_lora = [f"lora/ was not written. {refused}"] if refused else []
     notes = (*results.notes, *start_notes(folder), *stop_notes(folder), *without_lora)
@@ -68,3 +70,8 @@ def finish(config: RunConfig, experiment: Experiment, handed: Candidate, *, resu
     write_json(folder / "results.json", results.to_dict())
     push_if_asked(config, folder)
     return folder
+
+
+def _verified(saved: SavedModel, folder: Path, proof: Proof) -> Verified:
+    """The result as a new process finds it; the first one of several asks for it."""
+    return Verified(**processes.from_first(lambda: verify(saved, folder, proof), "learn how the check went"))

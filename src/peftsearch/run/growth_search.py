@@ -12,6 +12,7 @@ import torch
 from accelerate import PartialState
 from peft import PeftModel
 
+from peftsearch import processes
 from peftsearch.files import new_folder, write_json
 from peftsearch.run.experiment import Experiment
 from peftsearch.run.folder import read_json
@@ -97,6 +98,7 @@ class _Growth:
         model = self._attach(candidates, head)
         supernet = supernet_of(model, candidates, self.experiment.sites)
         grown = self.grower.grow(supernet, held, self._gradients(model), budget=stage.budget)
+        processes.require_equal(f"the modules of stage {number + 1}", grown.configuration.to_json())
         del model
         model = self._with_weights(grown, head)
         if stage.steps:

@@ -10,6 +10,7 @@ import torch
 from accelerate import PartialState
 from safetensors.torch import load_file, save_file
 
+from peftsearch import processes
 from peftsearch.files import new_folder, write_json
 from peftsearch.models.head import TaskModel
 from peftsearch.models.pooling import pooling_note
@@ -55,10 +56,12 @@ class ProbedHeads:
         place = self._folder_of(seed)
         if not (place / _RECORD).exists():
             self._probe(loaded, seed, place)
-        state = load_file(place / _WEIGHTS)
+        state, parameters = load_file(place / _WEIGHTS), head_parameters(loaded.model, loaded.head)
         with torch.no_grad():
-            for name, parameter in head_parameters(loaded.model, loaded.head).items():
+            for name, parameter in parameters.items():
                 parameter.copy_(state[name])
+        # Each process has fitted it: that takes no longer than to wait for one.
+        processes.share(list(parameters.values()))
 
     def read(self, seed: int) -> HeadProbe | None:
         """The record of a seed's probe; None if there was none."""

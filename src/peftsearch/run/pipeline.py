@@ -27,7 +27,7 @@ from peftsearch.run.choose_recipe import recipe_of
 from peftsearch.run.config import RunConfig, read_config
 from peftsearch.run.experiment import Experiment
 from peftsearch.run.finish import finish
-from peftsearch.run.folder import SPLITS, alone_in, bring_folder, make_run_folder, write_sites
+from peftsearch.run.folder import SPLITS, alone_in, make_run_folder, write_sites
 from peftsearch.run.ladder import add_ladder, describe_ladder
 from peftsearch.run.origin import AS_NOTED, Origin, Places
 from peftsearch.run.outlook import describe_found, describe_trained
@@ -40,6 +40,7 @@ from peftsearch.run.saved_model import SavedModel
 from peftsearch.run.search import search_configuration
 from peftsearch.run.search_request import SearchRequest
 from peftsearch.run.search_result import INHERITED, TRAINING
+from peftsearch.run.several_processes import shared_by_processes
 from peftsearch.run.threshold import read_threshold
 from peftsearch.run.train import TrainingStage
 from peftsearch.tasks.class_weights import describe_weights
@@ -57,14 +58,15 @@ def run_search(config: RunConfig) -> Path:
         PeftSearchError: for the first thing that is wrong with settings, data, model or folder.
     """
     check_is_search(config)
-    bring_folder(config.copy, overwrite=config.overwrite)
-    experiment = open_experiment(config)
-    check_baselines(config, experiment)
-    budget = min(experiment.usable_budgets().values())
-    with alone_in(Path(config.output_folder)):
-        folder = _start(config, experiment)
-        with kept_up(config.copy):
-            return _search(config, experiment, folder, budget)
+    with shared_by_processes(config) as own:
+        experiment = open_experiment(own)
+        check_baselines(own, experiment)
+        budget = min(experiment.usable_budgets().values())
+        with alone_in(Path(own.output_folder)):
+            folder = _start(own, experiment)
+            with kept_up(own.copy):
+                _search(own, experiment, folder, budget)
+    return Path(config.output_folder)
 
 
 def _search(config: RunConfig, experiment: Experiment, folder: Path, budget: int) -> Path:
@@ -103,17 +105,18 @@ def run_train(config: RunConfig) -> Path:
     Raises:
         PeftSearchError: as in `run_search`.
     """
-    bring_folder(config.copy, overwrite=config.overwrite)
-    experiment = open_experiment(config)
-    recipe = recipe_of(config, experiment)
-    check_cost(recipe, experiment)
-    recipe = replace(recipe, notes=(*experiment.site_notes, *recipe.notes))
-    for note in recipe.notes:
-        logger.warning(note)
-    with alone_in(Path(config.output_folder)):
-        folder = _start(config, experiment)
-        with kept_up(config.copy):
-            return _train(config, experiment, folder, recipe)
+    with shared_by_processes(config) as own:
+        experiment = open_experiment(own)
+        recipe = recipe_of(own, experiment)
+        check_cost(recipe, experiment)
+        recipe = replace(recipe, notes=(*experiment.site_notes, *recipe.notes))
+        for note in recipe.notes:
+            logger.warning(note)
+        with alone_in(Path(own.output_folder)):
+            folder = _start(own, experiment)
+            with kept_up(own.copy):
+                _train(own, experiment, folder, recipe)
+    return Path(config.output_folder)
 
 
 def _train(config: RunConfig, experiment: Experiment, folder: Path, recipe: Recipe) -> Path:

@@ -9,16 +9,20 @@ from typing import Any
 
 from accelerate import PartialState
 from torch import nn
+from transformers import PreTrainedTokenizerBase
 
 from peftsearch.errors import DataError, RunFolderError, StorageError
 from peftsearch.files import write_bytes
-from peftsearch.models.load import load_processor
+from peftsearch.models.load import Processor, load_config, load_processor
+from peftsearch.models.max_length import max_length_of
 from peftsearch.report.document import read_as
 from peftsearch.run.config import read_config
 from peftsearch.run.experiment import Experiment
 from peftsearch.run.folder import read_json
 from peftsearch.run.origin import Places
 from peftsearch.run.saved_model import SavedModel
+from peftsearch.run.target_length import limits_of_answers
+from peftsearch.settings import require
 from peftsearch.task_head import TEXT_TO_TEXT
 from peftsearch.tasks.format_entry import WrittenTexts, format_of, readers_of
 from peftsearch.tasks.reading import TaskReading
@@ -73,6 +77,7 @@ class PredictionRequest:
         text: comma-separated text columns, one for each that the run was trained on; empty for the same names.
         batch_size: rows of a pass; 0 takes the run's own of evaluation.
         model: the pretrained model, if it is no longer where the run says; else empty.
+        max_new_tokens: of a text that the model writes; 0 takes the run's own.
     """
 
     run: Path
@@ -80,6 +85,11 @@ class PredictionRequest:
     text: str = ""
     batch_size: int = 0
     model: str = ""
+    max_new_tokens: int = 0
+
+    def __post_init__(self) -> None:
+        for name in ("batch_size", "max_new_tokens"):
+            require(getattr(self, name) >= 0, name, getattr(self, name), "0 or more")
 
 
 def predict_to(request: PredictionRequest, output: Path | None, *, overwrite: bool = False) -> Predictions:
@@ -118,7 +128,7 @@ def run_predict(request: PredictionRequest) -> Predictions:
     Raises:
         RunFolderError: if the folder is not a finished run.
         DataError: for rows without the text columns, with a text that is missing, or with columns of our names; for a
-            task whose answers are among candidates of each row.
+            task whose answers are among candidates of each row; for a length of texts that the model does not write.
         ModelError: if the pretrained model cannot be loaded.
     """
     run = request.run
@@ -132,12 +142,13 @@ def run_predict(request: PredictionRequest) -> Predictions:
     is_text = saved.head.task_type == TEXT_TO_TEXT
     if Goal(reading.goal) is Goal.ANSWER and not is_text:
         raise DataError(f"The task of '{run}' chooses among candidates of each row, which a table does not give.")
+    processor = load_processor(saved.model, saved.head.medium)
     task_format = make_task_format(
         reading.to_task(table.name),
-        tokenizer=load_processor(saved.model, saved.head.medium),
+        tokenizer=processor,
         is_encoder_decoder=is_text,
         max_length=reading.max_length,
-        written=WrittenTexts(TargetLimits(max_new_tokens=reading.max_new_tokens)),
+        written=WrittenTexts(_limits(request, reading, saved, processor)),
     ).answering()
     model = saved.load(run)[0].to(PartialState().device)
     batch_size = request.batch_size or config.training.per_device_eval_batch_size
@@ -148,6 +159,12 @@ def run_predict(request: PredictionRequest) -> Predictions:
         for row, output, example in zip(table.rows, outputs, examples, strict=True)
     ]
     return Predictions(tuple(answered), task_format.num_truncated)
+
+
+def _limits(request: PredictionRequest, reading: TaskReading, saved: SavedModel, processor: Processor) -> TargetLimits:
+    is_of_texts = isinstance(processor, PreTrainedTokenizerBase)
+    longest = max_length_of(load_config(saved.model), processor) if is_of_texts else 0
+    return limits_of_answers(reading.max_new_tokens, request.max_new_tokens, longest)
 
 
 def read_reading(run: Path, *, model: str = "") -> TaskReading:

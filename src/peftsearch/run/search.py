@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from pathlib import Path
 
+from peftsearch import processes
 from peftsearch.run.experiment import Experiment
 from peftsearch.run.gate_search import search_with_gates
 from peftsearch.run.growth_search import search_by_growth
@@ -40,4 +41,7 @@ def search_configuration(experiment: Experiment, request: SearchRequest, folder:
     # Also those that a kill right after the record has left.
     Checkpoints(folder / "search").discard()
     stop_signals.stop_if_asked()
-    return SearchResult.load(folder)
+    found = SearchResult.load(folder)
+    for budget, configuration in found.configurations.items():
+        processes.require_equal(f"the configuration within {budget:,} parameters", configuration.to_json())
+    return found

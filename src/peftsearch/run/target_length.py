@@ -20,11 +20,34 @@ def find_limits(settings: TrainingSettings, longest: int) -> TargetLimits:
         DataError: for more tokens than the model takes.
     """
     for name in _SETTINGS:
-        asked = getattr(settings, name)
-        if asked > longest:
-            raise DataError(f"training.{name} is {asked}, but the model takes at most {longest} tokens. Lower it.")
+        _check_fits(f"training.{name}", getattr(settings, name), longest)
     length = settings.max_target_length or min(DEFAULT_MAX_TARGET_LENGTH, longest)
     return TargetLimits(length, settings.max_new_tokens)
+
+
+def limits_of_answers(noted: int, asked: int, longest: int) -> TargetLimits:
+    """The limits of texts that the model of a finished run writes.
+
+    Args:
+        noted: tokens that the run lets it write; 0 for tasks without texts to write.
+        asked: tokens that the user lets it write; 0 for the run's own.
+        longest: tokens that the model takes.
+
+    Raises:
+        DataError: for a task without texts to write, or more tokens than the model takes.
+    """
+    if asked and not noted:
+        raise DataError(
+            f"max_new_tokens is {asked}, but the run has no texts to write: its answers are labels, numbers or parts "
+            "of a text. Leave it out."
+        )
+    _check_fits("max_new_tokens", asked, longest)
+    return TargetLimits(max_new_tokens=asked or noted)
+
+
+def _check_fits(name: str, asked: int, longest: int) -> None:
+    if asked > longest:
+        raise DataError(f"{name} is {asked}, but the model takes at most {longest} tokens. Lower it.")
 
 
 def check_limits(settings: TrainingSettings, task_format: TaskFormat) -> None:

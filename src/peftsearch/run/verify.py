@@ -1,7 +1,6 @@
 """Check a finished result in a new process, which knows nothing but the files."""
 
 import json
-import os
 import subprocess
 import sys
 import time
@@ -11,6 +10,7 @@ from typing import Any
 
 import torch
 
+from peftsearch.environment import alone
 from peftsearch.errors import TrainingError
 from peftsearch.run.config import read_config
 from peftsearch.run.experiment import Experiment
@@ -43,7 +43,7 @@ def verify(saved: SavedModel, folder: Path, proof: Proof) -> dict[str, Any]:
     done = subprocess.run(
         [sys.executable, "-m", "peftsearch.run.verify", str(folder)],
         input=json.dumps(asdict(saved)),
-        env=os.environ | {"OMP_NUM_THREADS": str(torch.get_num_threads())},
+        env=alone() | {"OMP_NUM_THREADS": str(torch.get_num_threads())},
         capture_output=True,
         text=True,
     )

@@ -8,6 +8,7 @@ import torch
 from torch import nn
 from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
+from peftsearch import processes
 from peftsearch.searches.gate_strategy import GateStrategy, Observation
 from peftsearch.space import Placement
 from peftsearch.supernet.sensitivity import ModuleSaliency, Saliency, take_saliency
@@ -45,7 +46,9 @@ class GateSearch(Generic[AnyTrainer]):
     The trainer hands its training step over to `step`, which first trains the architecture on one part of the data and
     then lets the trainer train weights on the other. Loss, batches and optimizer of the weights are the trainer's own.
     The architecture lives outside of the model and its gradients come from `torch.autograd.grad`, which leaves the
-    weights' `.grad` alone: neither the weight optimizer nor accumulation nor data-parallel wrappers see that pass.
+    weights' `.grad` alone: neither the weight optimizer nor accumulation see that pass.
+
+    Several processes take the same steps: they draw the same gates, and what the method sees is the mean over all.
 
     Args:
         trainer: of the supernet's weights; its model is the supernet's.
@@ -98,7 +101,7 @@ class GateSearch(Generic[AnyTrainer]):
         validation_saliency = architecture_loss = None
         if updates and self.strategy.has_architecture_step(step):
             validation_saliency, architecture_loss = self.architecture_step(model, step, inputs)
-        gates = self.strategy.weight_gates(step, self.supernet.live, trainer.args.device)
+        gates = self._drawn(self.strategy.weight_gates, step)
         with self.supernet.gated(gates):
             loss = train_weights(model, inputs, num_items_in_batch)
         require_finite(loss, step + 1)
@@ -127,7 +130,7 @@ class GateSearch(Generic[AnyTrainer]):
         # Not only if `model.training` is off: peft's wrapper may be on around a model that is not.
         model.train()
         parameters = self.strategy.architecture_parameters(step)
-        gates = self.strategy.architecture_gates(step, self.supernet.live, self.trainer.args.device)
+        gates = self._drawn(self.strategy.architecture_gates, step)
         # The backward pass is inside too: gradient checkpointing runs the forward pass again in it.
         with self.supernet.gated(gates):
             loss, gradients = self._differentiate(
@@ -144,7 +147,7 @@ class GateSearch(Generic[AnyTrainer]):
         self, model: nn.Module, batch: Batch, *, by: list[torch.Tensor], penalty: torch.Tensor
     ) -> tuple[torch.Tensor, list[torch.Tensor | None]]:
         """Compute the loss of a batch, and the gradients of loss and penalty by some tensors, in micro-batches."""
-        items = num_items(batch)
+        items = processes.total(num_items(batch)) / processes.num_processes()
 
         def differentiate(micro_batch: Batch) -> tuple[torch.Tensor, Sequence[torch.Tensor | None]]:
             share = num_items(micro_batch) / items
@@ -156,29 +159,35 @@ class GateSearch(Generic[AnyTrainer]):
 
         passes = self.micro_batches.each(batch, differentiate, undo=lambda: None)
         gradients = [_add_present([found[i] for _, found in passes]) for i in range(len(by))]
-        return _add([loss for loss, _ in passes]), gradients
+        loss = _add([loss for loss, _ in passes])
+        processes.average([loss, *(gradient for gradient in gradients if gradient is not None)])
+        return loss, gradients
 
     def loss_of(self, model: nn.Module, batch: Batch) -> torch.Tensor:
-        """Compute the trainer's loss of a batch, without synchronising gradients between processes.
+        """Compute the trainer's loss of this process's part of a batch.
 
         Raises:
             TrainingError: if the loss is not finite.
         """
         trainer = self.trainer
         batch = trainer._prepare_inputs(batch)
-        with trainer.accelerator.no_sync(model), trainer.compute_loss_context_manager():
+        with trainer.compute_loss_context_manager():
             loss = trainer.compute_loss(model, batch)
         assert isinstance(loss, torch.Tensor)
         require_finite(loss, trainer.state.global_step + 1)
         return loss
 
-    def _update_architecture(self, step: int, gradients: Sequence[torch.Tensor | None]) -> None:
-        self.strategy.update_architecture(step, [self._mean_over_processes(gradient) for gradient in gradients])
+    def _drawn(self, draw: Callable[[int, list[Placement], torch.device], Gates], step: int) -> Gates:
+        """The gates of a step, drawn alike in all processes; dropout then differs between them."""
+        processes.draw_alike()
+        gates = draw(step, self.supernet.live, self.trainer.args.device)
+        processes.draw_apart()
+        return gates
 
-    def _mean_over_processes(self, gradient: torch.Tensor | None) -> torch.Tensor:
-        mean = self.trainer.accelerator.reduce(gradient, reduction="mean")
-        assert isinstance(mean, torch.Tensor), "every parameter of an architecture has a part in the loss"
-        return mean
+    def _update_architecture(self, step: int, gradients: Sequence[torch.Tensor | None]) -> None:
+        present = [gradient for gradient in gradients if gradient is not None]
+        assert len(present) == len(gradients), "every parameter of an architecture has a part in the loss"
+        self.strategy.update_architecture(step, present)
 
     def _observe(self, step: int, validation_saliency: Saliency | None) -> None:
         live = self._live
@@ -186,6 +195,8 @@ class GateSearch(Generic[AnyTrainer]):
         removed = self.strategy.observe(
             step, Observation(live.placements, live.modules, weight_saliency, validation_saliency)
         )
+        names = [[placement.site, placement.kind] for placement in removed]
+        processes.require_equal(f"the modules to remove at step {step + 1}", names)
         if removed:
             self._remove(removed)
 

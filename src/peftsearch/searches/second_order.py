@@ -12,10 +12,11 @@ import torch
 from torch import nn
 from torch.optim.adamw import adamw
 
+from peftsearch import processes
 from peftsearch.errors import TrainingError
 from peftsearch.searches.gate_search import AnyTrainer, GateSearch
 from peftsearch.supernet.sensitivity import Saliency, take_saliency
-from peftsearch.training.micro_batches import Batch, is_out_of_memory
+from peftsearch.training.micro_batches import Batch, is_out_of_memory, num_items
 
 # Length of the finite difference's step in the space of the weights.
 DIFFERENCE = 0.01
@@ -69,7 +70,8 @@ def second_order_gradients(problem: BilevelProblem) -> BilevelGradients:
         problem.take_weight_step(_gradients(problem.train_loss(), problem.weights))
         loss = problem.validation_loss()
         gradients = _gradients(loss, [*problem.parameters, *problem.weights])
-        loss = loss.detach()  # frees the memory of the pass
+        loss = loss.detach().clone()  # frees the memory of the pass
+        processes.average([loss])
         own, ahead = gradients[: len(problem.parameters)], gradients[len(problem.parameters) :]
         saliency = take_saliency(problem.weights, ahead)
         rate = max(problem.rates)
@@ -98,8 +100,13 @@ def _gradient_at(problem: BilevelProblem, saved: Tensors, direction: Tensors, st
 
 
 def _gradients(loss: torch.Tensor, tensors: Tensors) -> Tensors:
-    """Compute gradients, zeros where a tensor has no part in the loss; graphs are kept, as losses share the gates."""
-    return list(torch.autograd.grad(loss, tensors, retain_graph=True, allow_unused=True, materialize_grads=True))
+    """Compute gradients, the mean over all processes, and zeros where a tensor has no part in the loss.
+
+    Graphs are kept, as losses share the gates.
+    """
+    found = list(torch.autograd.grad(loss, tensors, retain_graph=True, allow_unused=True, materialize_grads=True))
+    processes.average(found)
+    return found
 
 
 @contextmanager
@@ -177,15 +184,16 @@ class SecondOrderSearch(GateSearch[AnyTrainer]):
         model.train()
         device = self.trainer.args.device
         optimizer, batch = self.weight_optimizer, next(self.architecture_batches)
-        gates = self.strategy.architecture_gates(step, self.supernet.live, device)
+        gates = self._drawn(self.strategy.architecture_gates, step)
         penalty = self.strategy.architecture_penalty(step).to(device)
         weights = [(p, group["lr"]) for group in optimizer.param_groups for p in group["params"]]
+        part_of_validation = self._part_of_loss(model, batch)
         problem = BilevelProblem(
             self.strategy.architecture_parameters(step),
             weights=[weight for weight, _ in weights],
             rates=[rate for _, rate in weights],
-            train_loss=lambda: self.loss_of(model, inputs),
-            validation_loss=lambda: self.loss_of(model, batch) + penalty,
+            train_loss=self._part_of_loss(model, inputs),
+            validation_loss=lambda: part_of_validation() + penalty,
             take_weight_step=lambda gradients: virtual_adamw_step(optimizer, gradients),
         )
         with self.supernet.gated(gates), _explain_out_of_memory():
@@ -193,3 +201,9 @@ class SecondOrderSearch(GateSearch[AnyTrainer]):
         self._update_architecture(step, found.own)
         position = {id(weight): i for i, (weight, _) in enumerate(weights)}
         return [found.saliency[position[id(tensor)]] for tensor in self._live.tensors], found.loss
+
+    def _part_of_loss(self, model: nn.Module, batch: Batch) -> Callable[[], torch.Tensor]:
+        """Make a function whose mean over all processes is the loss of their parts of a batch."""
+        own = num_items(batch)
+        share = processes.num_processes() * own / processes.total(own)
+        return lambda: self.loss_of(model, batch) * share

@@ -16,7 +16,7 @@ from peftsearch.tasks.encoded import EncodedSplit
 from peftsearch.tasks.metric_registry import METRICS
 from peftsearch.tasks.task_format import TaskFormat
 from peftsearch.training.arguments import Phase
-from peftsearch.training.batches import RepeatableBatches, length_grouped
+from peftsearch.training.batches import OwnSlices, RepeatableBatches, length_grouped
 from peftsearch.training.evaluation import evaluate_for
 from peftsearch.training.log_file import LogFile
 from peftsearch.training.micro_batches import Batch, MicroBatches
@@ -82,11 +82,9 @@ class TaskHost(SearchHost[SupernetTrainer]):
 
     def _architecture_loader(self, trainer: SupernetTrainer) -> DataLoader:
         half, args = self.data.architecture_half, trainer.args
-        seed = args.seed + 1 + trainer.accelerator.process_index
-        sampler = length_grouped(half, args.train_batch_size, seed)
-        return DataLoader(
-            half, batch_size=args.train_batch_size, sampler=sampler, collate_fn=self.data.task_format.collate
-        )
+        sampler = length_grouped(half, args.train_batch_size, args.seed + 1)
+        slices = OwnSlices(sampler, args.train_batch_size)
+        return DataLoader(half, batch_sampler=slices, collate_fn=self.data.task_format.collate)
 
     def micro_batches(self, trainer: SupernetTrainer) -> MicroBatches:
         return trainer.micro_batches

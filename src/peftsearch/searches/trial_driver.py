@@ -7,7 +7,8 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from peftsearch.errors import RunFolderError, StorageError, TrainingError
+from peftsearch import processes
+from peftsearch.errors import ProcessError, RunFolderError, StorageError, TrainingError
 from peftsearch.files import append_row, cut_rows, flush, read_rows
 from peftsearch.searches.trials import Fidelity, Proposal, Proposer, Trial
 from peftsearch.space import Choice, Configuration, SearchSpace
@@ -49,6 +50,7 @@ def run_trials(proposer: Proposer, *, score: Scorer, space: SearchSpace, record:
             if number < len(earlier):
                 done.append(_checked(earlier[number], proposal, record))
             else:
+                processes.require_equal(f"the proposal of trial {number}", _plain(proposal))
                 done.append(_serve(proposal, [*trials, *done], score=score, number=number, space=space))
                 _append(record, number, done[-1])
                 stop_signals.stop_if_asked()
@@ -70,7 +72,7 @@ def _serve(proposal: Proposal, trials: Sequence[Trial], *, score: Scorer, number
         value = float(score(proposal, number))
         if not math.isfinite(value):
             raise TrainingError(f"The score is {value}, not a finite number.")
-    except StorageError:  # the next trial could not be recorded either
+    except (StorageError, ProcessError):  # the next trial could not be recorded or trained either
         raise
     except Exception as error:  # whatever breaks one training must not end the search
         logger.warning("Trial %d failed: %s", number, error)
@@ -106,16 +108,22 @@ def to_row(number: int, trial: Trial) -> dict[str, Any]:
         number: of the trial in its search, from 0.
         trial: the trial.
     """
-    fidelity = trial.proposal.fidelity
     return {
         "trial": number,
         "parameters": trial.parameters,
         "score": trial.score,
         "seconds": trial.seconds,
         "error": trial.error,
+        **_plain(trial.proposal),
+    }
+
+
+def _plain(proposal: Proposal) -> dict[str, Any]:
+    fidelity = proposal.fidelity
+    return {
         "share": fidelity.share,
         "epochs": fidelity.epochs,
-        "choices": [[choice.site, choice.kind, choice.rank] for choice in trial.configuration],
+        "choices": [[choice.site, choice.kind, choice.rank] for choice in proposal.configuration],
     }
 
 

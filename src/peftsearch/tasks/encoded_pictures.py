@@ -20,24 +20,29 @@ class EncodedPictures(EncodedDataset):
     """A data set of pictures; an item is a dict of `pixel_values` (channels, height, width), `labels` and `length`.
 
     Args:
-        paths: of the pictures.
+        references: of the pictures, as `read_picture` takes them.
         labels: the class of each picture.
-        read: makes what the model reads of the picture at a path.
+        read: makes what the model reads of the picture of a reference.
         max_bytes: of pictures that are kept in memory.
     """
 
     def __init__(
-        self, paths: Sequence[str], labels: Sequence[int], read: Callable[[str], Tensor], *, max_bytes: int = MAX_BYTES
+        self,
+        references: Sequence[str],
+        labels: Sequence[int],
+        read: Callable[[str], Tensor],
+        *,
+        max_bytes: int = MAX_BYTES,
     ):
         super().__init__({}, labels)
-        self._paths, self._read, self._max_bytes = list(paths), read, max_bytes
+        self._references, self._read, self._max_bytes = list(references), read, max_bytes
         self._kept: dict[int, Tensor] = {}
         self._num_bytes = 0
 
     @property
     def lengths(self) -> list[int]:
         """1 for each picture, since all are of one size."""
-        return [1] * len(self._paths)
+        return [1] * len(self._references)
 
     def __getitem__(self, index: int) -> dict[str, Any]:
         """Get a picture and its label.
@@ -54,7 +59,7 @@ class EncodedPictures(EncodedDataset):
     def _pixels(self, index: int) -> Tensor:
         if index in self._kept:
             return self._kept[index]
-        pixels = self._read(self._paths[index])
+        pixels = self._read(self._references[index])
         if self._num_bytes + pixels.nbytes <= self._max_bytes:
             self._kept[index] = pixels
             self._num_bytes += pixels.nbytes

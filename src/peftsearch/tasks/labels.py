@@ -39,7 +39,7 @@ def find_goal(tables: Sequence[Table], label: str, *, wanted: str) -> Goal:
         DataError: for labels of several types in a table, which have no one name or number.
     """
     for table in tables:
-        _check_types(table, label, is_classes=wanted == Goal.CLASSIFICATION)
+        check_types(table, label, is_classes=wanted == Goal.CLASSIFICATION)
     if wanted in tuple(Goal):
         return Goal(wanted)
     values = _values(tables[0], label)
@@ -92,13 +92,16 @@ def _as_decimal(value: object) -> float | None:
     return as_number(value) if is_text or isinstance(value, float | Decimal) else None
 
 
-def _check_types(table: Table, label: str, *, is_classes: bool) -> None:
+def check_types(table: Table, label: str, *, is_classes: bool) -> None:
     """Refuse a table whose labels are of several types: true, 1 and "1" would get one name, or 1 and 1.0 two.
 
     Args:
         table: is read.
         label: its column.
         is_classes: whether whole and decimal numbers are told apart too, since their names differ.
+
+    Raises:
+        DataError: naming the first row of each type.
     """
     first: dict[str, str] = {}
     for value, number in zip(_values(table, label), table.numbers, strict=True):

@@ -26,6 +26,8 @@ logger = logging.getLogger(__name__)
 MAX_NEW_TOKENS = 256
 # Numbers in the logits of a pass, which bounds their memory to half a gigabyte, and to three times that in training.
 _MAX_LOGITS = 2**27
+# Rows that a message names.
+_NAMED = 5
 
 
 class LabelledTokens(NamedTuple):
@@ -100,8 +102,10 @@ class LanguageModelFormat(TaskFormat):
                 len(found),
                 self.max_length,
             )
-        kept = [row for row in (_cut(row, self.max_length) for row in found) if _counts(row)]
-        _tell_of_empty(len(found) - len(kept), found, max_length=self.max_length)
+        cut = [_cut(row, self.max_length) for row in found]
+        empty = [example for example, row in zip(examples, cut, strict=True) if not _counts(row)]
+        _tell_of_empty(empty, count=len(found), max_length=self.max_length)
+        kept = [row for row in cut if _counts(row)]
         return _dataset(kept, num_truncated=num_truncated)
 
     def encode_for_training(self, examples: Sequence[Example]) -> EncodedDataset:
@@ -203,22 +207,27 @@ def _dataset(rows: Sequence[LabelledTokens], *, num_truncated: int = 0) -> Encod
     return EncodedDataset(columns, [row.labels for row in rows], num_truncated=num_truncated)
 
 
-def _tell_of_empty(count: int, found: Sequence[LabelledTokens], *, max_length: int) -> None:
-    """Say how many rows are left out since the limit leaves no token of them that counts.
+def _tell_of_empty(empty: Sequence[Example], *, count: int, max_length: int) -> None:
+    """Say which rows are left out since the limit leaves no token of them that counts.
+
+    Args:
+        empty: the rows.
+        count: of all rows.
+        max_length: the limit in tokens.
 
     Raises:
-        DataError: if all are.
+        DataError: if they are all rows.
     """
-    if found and count == len(found):
+    if empty and len(empty) == count:
         raise DataError(
             f"Within {max_length} tokens none of the {count} rows has a token that counts in the loss: the limit ends "
             "before their completions begin. Raise --max_seq_length, or shorten the prompts."
         )
-    if count:
+    if empty:
+        named = [example.where or "an example" for example in empty[:_NAMED]]
+        more = f" and {len(empty) - _NAMED:,} more" if len(empty) > _NAMED else ""
         logger.warning(
             "%d of %d examples are left out, since %d tokens end before their completions begin: they would train "
-            "nothing. Raise --max_seq_length to keep them.",
-            count,
-            len(found),
-            max_length,
+            "nothing: %s%s. Raise --max_seq_length to keep them.",
+            *(len(empty), count, max_length, ", ".join(named), more),
         )

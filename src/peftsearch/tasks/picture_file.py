@@ -1,5 +1,6 @@
-"""Open a picture file: whole, of the right kind, and in colours that image processors take."""
+"""Open a picture: whole, of the right kind, and in colours that image processors take."""
 
+import base64
 import hashlib
 import io
 import warnings
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
 FORMATS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP", ".bmp": "BMP"}
 # No picture of the numbers of pixels that Pillow takes is as large.
 _MAX_BYTES = 500_000_000
+# What stands before a picture that is its own reference, as in a data URI.
+_INLINED = "data:image;base64,"
 # Modes with more than 8 bits a channel, which a conversion to RGB would cut off.
 _DEEP = ("I", "F")
 
@@ -26,7 +29,7 @@ class Picture:
 
     Args:
         pixels: of Pillow, in RGB.
-        digest: SHA-256 of the file.
+        digest: SHA-256 of the file, or of the bytes in a cell.
         kind: the format of its content by Pillow's name, such as "PNG".
     """
 
@@ -58,13 +61,23 @@ def locate_picture(cell: str, folder: Path, *, column: str, where: str) -> Path:
     return path
 
 
-def read_picture(path: Path, *, where: str) -> Picture:
+def inline(data: bytes) -> str:
+    """The reference of a picture that is in no file: its bytes, written as a text."""
+    return _INLINED + base64.b64encode(data).decode("ascii")
+
+
+def is_inlined(reference: str) -> bool:
+    """Whether a reference holds the picture itself, rather than its path."""
+    return reference.startswith(_INLINED)
+
+
+def read_picture(reference: str, *, where: str) -> Picture:
     """Read a picture, upright as its camera noted it, and in RGB; grey ones get three equal channels.
 
     What is transparent loses that, as in the pipelines of transformers.
 
     Args:
-        path: of the file.
+        reference: the path of the file, or the picture itself, as `inline` writes it.
         where: the picture in words for errors.
 
     Raises:
@@ -72,32 +85,27 @@ def read_picture(path: Path, *, where: str) -> Picture:
             channel, or without Pillow.
     """
     require_pillow()
-    from PIL import Image, ImageOps, UnidentifiedImageError
+    from PIL import Image, UnidentifiedImageError
 
-    data = _read_bytes(path, where)
+    shown = f"The picture {'in the table' if is_inlined(reference) else repr(reference)} ({where})"
+    data = _read_bytes(reference, shown)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             image = Image.open(io.BytesIO(data), formats=tuple(dict.fromkeys(FORMATS.values())))
             kind = str(image.format)
-            _check_kind(image, path, where)
+            check_kind(image, shown)
             image.load()
-            pixels = ImageOps.exif_transpose(image).convert("RGB")
+            pixels = upright(image)
     except DataError:
         raise
     except UnidentifiedImageError as error:
-        raise DataError(
-            f"The picture '{path}' ({where}) is none: its content is not that of {_known()}. Correct or remove it."
-        ) from error
+        raise DataError(f"{shown} is none: its content is not that of {_known()}. Correct or remove it.") from error
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        raise DataError(
-            f"The picture '{path}' ({where}) is too large to be opened: {str(error).rstrip('.')}. Scale it down."
-        ) from error
+        raise DataError(f"{shown} is too large to be opened: {str(error).rstrip('.')}. Scale it down.") from error
     except Exception as error:  # every format of Pillow raises its own for a broken file
-        raise DataError(
-            f"The picture '{path}' ({where}) can't be read as {Path(path).suffix[1:]}: {error}. Is it whole? Correct "
-            "or remove it."
-        ) from error
+        kind = "a picture" if is_inlined(reference) else Path(reference).suffix[1:]
+        raise DataError(f"{shown} can't be read as {kind}: {error}. Is it whole? Correct or remove it.") from error
     return Picture(pixels, hashlib.sha256(data).hexdigest(), kind)
 
 
@@ -115,32 +123,50 @@ def require_pillow() -> None:
         ) from error
 
 
-def _read_bytes(path: Path, where: str) -> bytes:
+def _read_bytes(reference: str, shown: str) -> bytes:
+    if is_inlined(reference):
+        data = base64.b64decode(reference.removeprefix(_INLINED))
+        _check_size(len(data), shown)
+        return data
+    path = Path(reference)
     try:
-        size = path.stat().st_size
-        if not size:
-            raise DataError(f"The picture '{path}' ({where}) is an empty file. Correct or remove it.")
-        if size > _MAX_BYTES:
-            raise DataError(
-                f"The picture '{path}' ({where}) has {size:,} bytes, but at most {_MAX_BYTES:,} are read. Scale it "
-                "down."
-            )
+        _check_size(path.stat().st_size, shown)
         return path.read_bytes()
     except OSError as error:
-        raise DataError(f"The picture '{path}' ({where}) can't be read: {error.strerror or error}.") from error
+        raise DataError(f"{shown} can't be read: {error.strerror or error}.") from error
 
 
-def _check_kind(image: "Image", path: Path, where: str) -> None:
-    """Refuse a picture of which a model would see a part, or other values than there are."""
+def _check_size(size: int, shown: str) -> None:
+    if not size:
+        raise DataError(f"{shown} is an empty file. Correct or remove it.")
+    if size > _MAX_BYTES:
+        raise DataError(f"{shown} has {size:,} bytes, but at most {_MAX_BYTES:,} are read. Scale it down.")
+
+
+def upright(image: "Image") -> "Image":
+    """A picture in RGB, turned as its camera noted."""
+    from PIL import ImageOps
+
+    return ImageOps.exif_transpose(image).convert("RGB")
+
+
+def check_kind(image: "Image", shown: str) -> None:
+    """Refuse a picture of which a model would see a part, or other values than there are.
+
+    Args:
+        image: of Pillow.
+        shown: the picture in words for errors.
+
+    Raises:
+        DataError: for an animated picture, and for more than 8 bits a channel.
+    """
     frames = getattr(image, "n_frames", 1)
     if frames > 1:
-        raise DataError(
-            f"The picture '{path}' ({where}) is animated: it has {frames} frames. Save one of them, or remove it."
-        )
+        raise DataError(f"{shown} is animated: it has {frames} frames. Save one of them, or remove it.")
     if image.mode.split(";")[0] in _DEEP:
         raise DataError(
-            f"The picture '{path}' ({where}) has more than 8 bits a channel (mode {image.mode} of Pillow), which "
-            "would be cut off. Convert it to 8 bits."
+            f"{shown} has more than 8 bits a channel (mode {image.mode} of Pillow), which would be cut off. Convert "
+            "it to 8 bits."
         )
 
 

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -42,11 +41,11 @@ class PictureFormat(TaskFormat):
 
     def encode(self, examples: Sequence[Example]) -> EncodedPictures:
         """The pictures of examples, which are decoded when they are asked for."""
-        paths = [example.fields[0][1] for example in examples]
-        return EncodedPictures(paths, [int(example.number) for example in examples], self._read)
+        references = [example.fields[0][1] for example in examples]
+        return EncodedPictures(references, [int(example.number) for example in examples], self._read)
 
-    def _read(self, path: str) -> Tensor:
-        return make_pixels(self.image_processor, read_picture(Path(path), where="an example of the task").pixels)
+    def _read(self, reference: str) -> Tensor:
+        return make_pixels(self.image_processor, read_picture(reference, where="an example of the task").pixels)
 
     def check_model(self, model: PreTrainedModel, name: str) -> None:
         """Refuse a model that does not take what its image processor makes; see `check_takes_pictures`."""

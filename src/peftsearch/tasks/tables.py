@@ -165,7 +165,17 @@ def read_hub(name: str, configuration: str | None = None) -> dict[str, list[Row]
             f"The data set '{shown}' can't be loaded from the Hugging Face hub: {error}. Check the name and the "
             "network (HF_HUB_OFFLINE), or use local files: --data_dir for GLUE and SuperGLUE, --data for your own."
         ) from error
-    return {str(split): table.to_list() for split, table in splits.items()}
+    return {str(split): _with_pictures_as_files(table).to_list() for split, table in splits.items()}
+
+
+def _with_pictures_as_files(table: Any) -> Any:
+    """A data set whose pictures stay as they were saved, rather than decoded."""
+    import datasets
+
+    for name, feature in table.features.items():
+        if isinstance(feature, datasets.Image):
+            table = table.cast_column(name, datasets.Image(decode=False))
+    return table
 
 
 def _read_parquet(path: Path, reading: TextReading) -> list[Row]:

@@ -52,10 +52,17 @@ def by_type(tag: str) -> tuple[str, str]:
 
 @dataclass(frozen=True)
 class _Beginnings:
-    """Spans that begin with B- and with I-, where no span of their type stands before them."""
+    """Spans that begin with B- and with I-, where no span of their type stands before them.
 
-    with_b: int = 0
-    with_i: int = 0
+    Args:
+        with_b: number of those with B-.
+        with_i: number of those with I-.
+        first_with_i: the row of the first of these; -1 if there are none.
+    """
+
+    with_b: int
+    with_i: int
+    first_with_i: int
 
 
 def scheme_of(rows: Sequence[Sequence[str]]) -> str:
@@ -77,12 +84,13 @@ def scheme_of(rows: Sequence[Sequence[str]]) -> str:
     return "IOB1" if found.with_i and not found.with_b else "BIO"
 
 
-def tell_scheme(rows: Sequence[Sequence[str]], *, source: str) -> None:
+def tell_scheme(rows: Sequence[Sequence[str]], *, source: str, places: Sequence[str]) -> None:
     """Log which scheme tags are of, and warn of spans that do not begin as it says.
 
     Args:
         rows: as for `scheme_of`.
         source: the table in words.
+        places: each row in words.
     """
     scheme = scheme_of(rows)
     if not scheme:
@@ -92,10 +100,9 @@ def tell_scheme(rows: Sequence[Sequence[str]], *, source: str) -> None:
     found = _beginnings(rows)
     if scheme == "BIO" and found.with_i:
         logger.warning(
-            "%d of %d spans of %s begin with I-; they count as spans all the same. Correct them if they are mistakes.",
-            found.with_i,
-            found.with_i + found.with_b,
-            source,
+            "%d of %d spans of %s begin with I-, first in %s; they count as spans all the same. Correct them if they "
+            "are mistakes.",
+            *(found.with_i, found.with_i + found.with_b, source, places[found.first_with_i]),
         )
 
 
@@ -115,9 +122,10 @@ def _tell_no_spans(tags: Set[str], source: str) -> None:
 
 
 def _beginnings(rows: Sequence[Sequence[str]]) -> _Beginnings:
-    counts = {"B": 0, "I": 0}
-    for row in rows:
+    counts, first = {"B": 0, "I": 0}, -1
+    for i, row in enumerate(rows):
         for before, tag in zip([OUTSIDE, *row], row):
             if tag[:2] in ("B-", "I-") and (before == OUTSIDE or before[2:] != tag[2:]):
                 counts[tag[0]] += 1
-    return _Beginnings(counts["B"], counts["I"])
+                first = i if first < 0 and tag[0] == "I" else first
+    return _Beginnings(counts["B"], counts["I"], first)

@@ -91,7 +91,9 @@ class TaskFormat(ABC):
         if tokens > rows:
             raise ModelError(
                 f"The tokenizer of '{name}' has {tokens:,} tokens, but the model has embeddings for {rows:,}. "
-                "Call model.resize_token_embeddings(len(tokenizer)) and save both, or take the model's own tokenizer."
+                "Call model.resize_token_embeddings(len(tokenizer)), train the new embeddings (peft's "
+                "trainable_token_indices) and save both, since runs change no embeddings; or take the model's own "
+                "tokenizer."
             )
 
     @property

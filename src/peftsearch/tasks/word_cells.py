@@ -1,9 +1,15 @@
 """Read cells that hold a list: the words of a row, and the tag of each."""
 
+from collections.abc import Mapping
+
 from peftsearch.errors import DataError
 from peftsearch.tasks.cells import read_value, show_cell
 from peftsearch.tasks.tables import Row
 
+_TO_TAG = (
+    "A word has one tag, so that spans can't overlap: make tags of spans that are given by their ends, and where two "
+    "overlap keep one."
+)
 _WHERE_LISTS_ARE = "Files of lists are jsonl, json, parquet and conll; csv and tsv hold none"
 
 
@@ -50,9 +56,14 @@ def read_tags(row: Row, column: str, *, count: int, where: str) -> tuple[str | i
     if wrong is not None:
         raise DataError(
             f"Tag {wrong + 1} in column '{column}' is {show_cell(tags[wrong])} in {where}, but tags are names such as "
-            "'B-person' and 'O', or whole numbers. Correct it."
+            f"'B-person' and 'O', or whole numbers. {_TO_TAG if _holds_more(tags[wrong]) else 'Correct it.'}"
         )
     return tuple(tag.strip() if isinstance(tag, str) else tag for tag in tags)
+
+
+def _holds_more(tag: object) -> bool:
+    """Whether a tag is several ones, or a span with its ends."""
+    return isinstance(tag, list | tuple | Mapping)
 
 
 def _is_name(tag: object) -> bool:

@@ -44,15 +44,25 @@ def as_tsv(rows: Sequence[Row]) -> bytes:
 
 def as_jsonl(rows: Sequence[Row]) -> bytes:
     """An object a line."""
-    return _encoded("".join(json.dumps(row, ensure_ascii=False, default=str) + "\n" for row in rows))
+    return _encoded("".join(_json(row) + "\n" for row in rows))
 
 
 def as_parquet(rows: Sequence[Row]) -> bytes:
-    """A table of Apache Parquet."""
+    """A table of Apache Parquet.
+
+    Raises:
+        DataError: for cells that it cannot hold, such as pictures of Pillow.
+    """
     import pandas
+    import pyarrow
 
     buffer = io.BytesIO()
-    pandas.DataFrame(list(rows), columns=columns_of(rows)).to_parquet(buffer, index=False)
+    try:
+        pandas.DataFrame(list(rows), columns=columns_of(rows)).to_parquet(buffer, index=False)
+    except pyarrow.ArrowException as error:
+        raise DataError(
+            f"The rows can't be written as parquet: {error}. Give --output with the suffix .csv or .jsonl."
+        ) from error
     return buffer.getvalue()
 
 
@@ -82,9 +92,21 @@ def columns_of(rows: Sequence[Row]) -> list[str]:
 
 
 def _cell(value: Any) -> str:
-    # A list of words, which csv and tsv cannot hold as one.
-    text = " ".join(map(str, value)) if isinstance(value, list | tuple) else value
-    return "" if text is None else str(text)
+    if isinstance(value, list | tuple):
+        # Words, which csv and tsv cannot hold as a list.
+        return " ".join(map(str, value))
+    if isinstance(value, Mapping):
+        return _json(value)
+    return "" if value is None else _shown(value)
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False, default=_shown)
+
+
+def _shown(value: object) -> str:
+    """A cell as text; of bytes, such as those of a picture, their number."""
+    return f"{len(value):,} bytes" if isinstance(value, bytes) else str(value)
 
 
 def _encoded(text: str) -> bytes:

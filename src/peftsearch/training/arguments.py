@@ -8,6 +8,7 @@ import torch
 from transformers import TrainingArguments
 from transformers.utils import is_torch_bf16_gpu_available
 
+from peftsearch.processes import runs_on_cpus
 from peftsearch.settings import SettingError
 from peftsearch.training.settings import TrainingSettings
 
@@ -52,6 +53,8 @@ def training_arguments(settings: TrainingSettings, phase: Phase) -> TrainingArgu
         bf16=uses_bf16(settings.bf16),
         gradient_checkpointing=settings.gradient_checkpointing,
         report_to=settings.report_to,
+        ddp_timeout=settings.ddp_timeout,
+        use_cpu=runs_on_cpus(),
         run_name=f"{phase.run}: {phase.name}" if phase.run else phase.name,
         seed=phase.seed,
         data_seed=phase.seed,

@@ -2,12 +2,13 @@
 
 from collections.abc import Callable, Iterable, Iterator
 from functools import cache
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar
 
 import torch
-from torch.utils.data import DataLoader, Dataset, Sampler, Subset
+from torch.utils.data import BatchSampler, DataLoader, Dataset, Sampler, Subset
 from transformers.trainer_pt_utils import LengthGroupedSampler
 
+from peftsearch.processes import own_slice
 from peftsearch.tasks.encoded import EncodedDataset
 from peftsearch.training.micro_batches import Batch
 
@@ -35,6 +36,30 @@ def _lengths_of(dataset: Any) -> list[int]:
     return (
         dataset.lengths if isinstance(dataset, EncodedDataset) else [dataset[i]["length"] for i in range(len(dataset))]
     )
+
+
+class OwnSlices(Sampler[list[int]]):
+    """This process's slice of each batch: together the processes see the batches that one alone would see.
+
+    Of a batch with fewer examples than there are processes, some get an example that another one has too.
+
+    Args:
+        sampler: gives the same order in every process.
+        batch_size: examples of a batch over all processes.
+    """
+
+    def __init__(self, sampler: Sampler, batch_size: int):
+        self.sampler = sampler
+        self._batches = BatchSampler(sampler, batch_size, drop_last=False)
+
+    def __iter__(self) -> Iterator[list[int]]:
+        """Draw an order and cut it into batches."""
+        for batch in self._batches:
+            yield own_slice(batch) or batch[-1:]
+
+    def __len__(self) -> int:
+        """Count the batches."""
+        return len(self._batches)
 
 
 def skip_passes(sampler: Sampler, passes: int) -> None:
@@ -82,7 +107,8 @@ class RepeatableBatches(Iterator[Batch]):
         if state:
             # The next pass starts when its first batch is wanted.
             passes, rest = divmod(state - 1, len(self._loader()))
-            skip_passes(cast(Sampler, self._loader().sampler), passes)
+            batches: Any = self._loader().batch_sampler  # a DataLoader's own, or `OwnSlices`
+            skip_passes(batches.sampler, passes)
             for _ in range(rest + 1):
                 next(self._batches)
         self._num_taken = state

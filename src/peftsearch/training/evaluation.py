@@ -2,10 +2,12 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import nn
 
+from peftsearch import processes
 from peftsearch.tasks.encoded import EncodedDataset, EncodedSplit
 from peftsearch.tasks.metric_registry import METRICS
 from peftsearch.tasks.task import Example
@@ -23,14 +25,14 @@ def batches_by_length(task_format: TaskFormat, encoded: EncodedDataset, batch_si
         encoded: the examples, encoded.
         batch_size: examples.
     """
-    order = _longest_first(encoded)
-    for start in range(0, len(order), batch_size):
-        yield task_format.collate([encoded[i] for i in order[start : start + batch_size]])
+    for rows in _rows_by_length(encoded, batch_size):
+        yield task_format.collate([encoded[i] for i in rows])
 
 
-def _longest_first(encoded: EncodedDataset) -> list[int]:
+def _rows_by_length(encoded: EncodedDataset, batch_size: int) -> list[list[int]]:
     lengths = encoded.lengths
-    return sorted(range(len(encoded)), key=lengths.__getitem__, reverse=True)
+    order = sorted(range(len(encoded)), key=lengths.__getitem__, reverse=True)
+    return [order[start : start + batch_size] for start in range(0, len(order), batch_size)]
 
 
 @torch.inference_mode()
@@ -85,16 +87,22 @@ def _for_each_row(
     *,
     batch_size: int,
 ) -> list:
-    """Call a function with each batch on the model's device, and put its values into the order of the rows."""
+    """Call a function with each batch on the model's device, and put its values into the order of the rows.
+
+    Processes that work together take turns with the batches, and each gets the values of all.
+    """
     device = next(model.parameters()).device
     was_training = model.training
     model.eval()
-    found: list = []
-    for batch in batches_by_length(task_format, encoded, batch_size):
-        found += of_batch({name: tensor.to(device) for name, tensor in batch.items()})
+    count, batches = processes.num_processes(), _rows_by_length(encoded, batch_size)
+    own: list[tuple[int, Any]] = []
+    for rows in batches[processes.index() :: count]:
+        batch = task_format.collate([encoded[i] for i in rows])
+        found = of_batch({name: tensor.to(device) for name, tensor in batch.items()})
+        own += zip(rows, found, strict=True)
     model.train(was_training)
     ordered: list = [None] * len(encoded)
-    for place, value in zip(_longest_first(encoded), found, strict=True):
+    for place, value in (pair for pairs in processes.gather(own) for pair in pairs):
         ordered[place] = value
     return ordered
 

@@ -7,6 +7,7 @@ from typing import Any, Protocol
 import torch
 from peft import PeftModel
 
+from peftsearch import processes
 from peftsearch.errors import TrainingError
 from peftsearch.training.micro_batches import Batch, MicroBatches
 
@@ -57,8 +58,8 @@ class MeanGradients:
         return found
 
     def _of_part(self, part: Sequence[int], tensors: Sequence[torch.Tensor]) -> list[torch.Tensor]:
-        batches = self.loss.batches(part)
-        items = sum(map(self.loss.num_items, batches))
+        batches = self.loss.batches(processes.own_slice(part))
+        items = processes.total(sum(map(self.loss.num_items, batches)))
         total = [torch.zeros_like(tensor) for tensor in tensors]
         for batch in batches:
             passes = self._micro_batches.each(batch, partial(self._differentiate, tensors), undo=lambda: None)
@@ -66,6 +67,7 @@ class MeanGradients:
                 for sum_so_far, gradient in zip(total, gradients, strict=True):
                     if gradient is not None:
                         sum_so_far.add_(gradient, alpha=own / items)
+        processes.add_up(total)
         return total
 
     def _differentiate(

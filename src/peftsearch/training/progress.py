@@ -8,6 +8,8 @@ from typing import Protocol
 
 from tqdm.auto import tqdm
 
+from peftsearch.processes import is_first
+
 logger = logging.getLogger(__name__)
 
 # Seconds between two lines of a stage in the log.
@@ -39,7 +41,8 @@ def open_progress(name: str, *, unit: str, total: int | None = None, done: int =
         total: number of them in the whole stage; None if it is not known.
         done: number of them done before.
     """
-    shows_bars = sys.stderr.isatty() or any(cls.__module__ == "tqdm.notebook" for cls in tqdm.__mro__)
+    is_seen = sys.stderr.isatty() or any(cls.__module__ == "tqdm.notebook" for cls in tqdm.__mro__)
+    shows_bars = is_seen and is_first()
     return (Bar if shows_bars else Lines)(name, unit=unit, total=total, done=done)
 
 

@@ -9,13 +9,15 @@ from typing import Any, Protocol, runtime_checkable
 
 import numpy
 import torch
+from accelerate.data_loader import prepare_data_loader
 from torch import nn
-from torch.utils.data import Dataset, Sampler
+from torch.utils.data import DataLoader, Sampler
 from transformers import Trainer, TrainerCallback
 
+from peftsearch import processes
 from peftsearch.errors import CheckpointError, TrainingError
 from peftsearch.training import stop_signals
-from peftsearch.training.batches import skip_passes
+from peftsearch.training.batches import OwnSlices, skip_passes
 from peftsearch.training.checkpoints import Checkpoints, read, step_of
 from peftsearch.training.pytree import PyTree
 
@@ -77,6 +79,8 @@ class ResumingTrainer(Trainer):
         # The last callback: what is saved is what the others have made of a step.
         self.add_callback(_Save(self, pause_after))
         self._last = latest = self.checkpoints.latest()
+        # Drawn by the same seed in each process, but perhaps not on the same sort of device.
+        processes.share(list(self._trained().values()))
         if latest is not None:
             logger.info("Going on from step %d ('%s').", step_of(latest), latest)
         try:
@@ -107,8 +111,19 @@ class ResumingTrainer(Trainer):
         """Optimizer and schedule, which the Trainer has made by now."""
         return self.optimizer, self.lr_scheduler
 
-    def _get_train_sampler(self, train_dataset: Dataset | None = None) -> Sampler:
-        return self._sampler
+    def get_train_dataloader(self) -> DataLoader:
+        """Load this process's slice of each batch."""
+        train: Any = self.train_dataset  # typed for datasets without a length too
+        loader = DataLoader(
+            train,
+            batch_sampler=OwnSlices(self._sampler, self._train_batch_size),
+            collate_fn=self.data_collator,
+            pin_memory=self.args.dataloader_pin_memory,
+        )
+        # As for one process, since the batches are cut already.
+        return prepare_data_loader(
+            loader, self.accelerator.device, num_processes=1, process_index=0, put_on_device=True
+        )
 
     def _trained(self) -> dict[str, torch.Tensor]:
         model: Any = self.model
@@ -183,11 +198,11 @@ class _Save(TrainerCallback):
     def _save(self, state) -> None:
         every, is_asked = self.trainer.save_every, stop_signals.is_asked()
         is_due = state.global_step == self.pause_after or (every and state.global_step % every == 0)
-        if state.is_world_process_zero and (is_asked or is_due):
+        if is_asked or is_due:
             path = self.trainer.save_checkpoint()
             if is_asked:
                 logger.warning("Saved step %d in '%s'.", state.global_step, path)
-        stop_signals.stop_if_asked()
+                stop_signals.stop_if_asked()
 
 
 def _random_state() -> PyTree:

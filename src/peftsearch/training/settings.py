@@ -28,7 +28,7 @@ _RATE = Limit(
 )
 
 # Settings that change nothing in a training's result, by their full names.
-HOW_TO_TRAIN = ("training.save_steps", "training.save_total_limit", "training.report_to")
+HOW_TO_TRAIN = ("training.save_steps", "training.save_total_limit", "training.ddp_timeout", "training.report_to")
 
 
 @dataclass(frozen=True)
@@ -67,6 +67,7 @@ class TrainingSettings(Settings):
         gradient_checkpointing: trade time for memory.
         save_steps: optimizer steps between two checkpoints, from which --resume goes on; 0 saves only when stopped.
         save_total_limit: checkpoints kept of each training while it runs.
+        ddp_timeout: of several processes, seconds that one waits for the others before it gives up.
         report_to: "tensorboard", "wandb", "trackio", "mlflow" or "none"; search and trainings report, trials do not.
     """
 
@@ -96,6 +97,7 @@ class TrainingSettings(Settings):
     gradient_checkpointing: bool = False
     save_steps: int = limited(50, at_least(0))
     save_total_limit: int = limited(2, at_least(1))
+    ddp_timeout: int = limited(1800, at_least(1))
     report_to: str = limited("none", one_of("none", "tensorboard", "wandb", "trackio", "mlflow"))
 
     @property

@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
+from peftsearch import processes
+
 logger = logging.getLogger(__name__)
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
@@ -68,8 +70,10 @@ def defer_to_step_end() -> Iterator[None]:
 
 
 def is_asked() -> bool:
-    """Whether the run has been asked to stop."""
-    return _requests.number is not None
+    """Whether the run has been asked to stop, in this process or in another one that works with it."""
+    if asked := processes.largest(_requests.number or 0):
+        _requests.number = asked
+    return asked > 0
 
 
 def stop_if_asked() -> None:
@@ -78,5 +82,5 @@ def stop_if_asked() -> None:
     Raises:
         Interrupted: to be let through to the command line.
     """
-    if _requests.number is not None:
+    if is_asked() and _requests.number is not None:
         raise Interrupted(_requests.number)

@@ -1,11 +1,13 @@
 """The loss of a model on the encoded examples of a task."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import nn
 
+from peftsearch.processes import num_processes
 from peftsearch.tasks.encoded import EncodedDataset
 from peftsearch.tasks.task_format import TaskFormat
 from peftsearch.training.arguments import uses_bf16
@@ -32,7 +34,9 @@ class TaskLoss(ExampleLoss):
 
     def batches(self, rows: Sequence[int]) -> list[Batch]:
         """Batches of examples of like length, in the passes of their format."""
-        size, lengths = self.settings.per_device_train_batch_size, self.examples.lengths
+        # The settings' batch is that of all processes, and memory holds a process's part of it.
+        size = math.ceil(self.settings.per_device_train_batch_size / num_processes())
+        lengths = self.examples.lengths
         ordered = sorted(rows, key=lengths.__getitem__, reverse=True)
         starts = range(0, len(ordered), size)
         whole = (self.task_format.collate([self.examples[i] for i in ordered[k : k + size]]) for k in starts)

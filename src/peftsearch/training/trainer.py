@@ -2,14 +2,15 @@
 
 import math
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import nn
 from torch.utils.data import Dataset
-from transformers import PrinterCallback
+from transformers import PrinterCallback, Trainer
 from transformers.integrations import get_reporting_integration_callbacks
 
+from peftsearch import processes
 from peftsearch.errors import DivergedError
 from peftsearch.tasks.task_format import TaskFormat
 from peftsearch.training.allocator import keep_freed_memory
@@ -51,6 +52,8 @@ class TaskTrainer(RatesByKind, ResumingTrainer):
             callbacks=[JsonLog(log), self._progress, *own_trackers],
         )
         self.remove_callback(PrinterCallback)
+        # No wrapper of torch: `mean_over_processes` sends the few gradients there are, of the modules that there are.
+        self.accelerator.prepare_model = partial(self.accelerator.prepare_model, evaluation_mode=True)
         self.task_format, self.lora_b_rate = task_format, settings.lora_b_rate
         self.watch(
             Checkpoints(phase.folder, settings.save_total_limit),
@@ -84,6 +87,9 @@ class TaskTrainer(RatesByKind, ResumingTrainer):
         Raises:
             TrainingError: if the loss is not finite.
         """
+        # In a resumed training too, whatever the others have drawn before.
+        processes.draw_alike()
+        processes.draw_apart()
         step = partial(super().training_step, model, num_items_in_batch=num_items_in_batch)
         # Those of the optimizer: to find them in the model takes as long as a percent of a step.
         trained = [p for group in self.optimizer.param_groups for p in group["params"]]
@@ -92,17 +98,13 @@ class TaskTrainer(RatesByKind, ResumingTrainer):
             for batch in self.task_format.passes(inputs)
             for loss in self.micro_batches.each(batch, step, undo=hold_gradients(trained))
         )
-        loss = sum(rest, start=first)
+        loss = mean_over_processes(self, sum(rest, start=first))
         require_finite(loss, self.state.global_step + 1)
         return loss
 
     def _get_num_items_in_batch(self, batch_samples: list[dict[str, Any]], device: torch.device) -> torch.Tensor:
         """Denominator of the mean loss of an optimizer step, over all processes."""
-        items = torch.tensor(sum(map(num_items, batch_samples)), device=device)
-        if self.accelerator.num_processes == 1:
-            return items
-        gathered: Any = self.accelerator.gather(items)
-        return gathered.sum()
+        return torch.tensor(processes.total(sum(map(num_items, batch_samples))), device=device)
 
     def compute_loss(
         self, model: nn.Module, inputs: dict[str, Any], return_outputs: bool = False, num_items_in_batch: Any = None
@@ -121,8 +123,26 @@ class TaskTrainer(RatesByKind, ResumingTrainer):
         loss = self.task_format.mean_loss(outputs, inputs)
         if num_items_in_batch is not None:
             # Processes take the mean of their gradients.
-            loss = loss * (self.accelerator.num_processes * num_items(inputs) / num_items_in_batch)
+            loss = loss * (processes.num_processes() * num_items(inputs) / num_items_in_batch)
         return (loss, outputs) if return_outputs else loss
+
+
+def mean_over_processes(trainer: Trainer, loss: torch.Tensor) -> torch.Tensor:
+    """Take the mean of a step's loss over all processes, and of the gradients before the optimizer's step.
+
+    Args:
+        trainer: has passed forward and backward, with no wrapper around its model.
+        loss: of this process's part of the batch.
+
+    Returns:
+        the mean loss.
+    """
+    loss, optimizer = loss.detach().clone(), cast(torch.optim.Optimizer, trainer.optimizer)
+    # Accumulated gradients are sent once. What a gate has switched off has none, in any process.
+    groups = optimizer.param_groups if trainer.accelerator.sync_gradients else []
+    gradients = [p.grad for group in groups for p in group["params"] if p.grad is not None]
+    processes.average([loss, *gradients])
+    return loss
 
 
 def require_finite(loss: torch.Tensor, step: int) -> None:

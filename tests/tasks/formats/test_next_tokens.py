@@ -97,6 +97,7 @@ def test_tools_go_along_with_their_messages(load):
         ([*CHATS[:2], {"messages": "hi"}], {}, "The chat in column 'messages' is 'hi' in row 3 of rows.jsonl"),
         ([*CHATS[:2], {"messages": [ASKED]}], {}, "of row 3 of rows.jsonl has no turn of the role 'assistant'"),
         ([*CHAT_PAIRS[:2], {"prompt": [ASKED], "completion": []}], {}, "lack a value: row 3 .completion"),
+        ([*CHAT_PAIRS[:2], {"prompt": [ASKED], "completion": [ASKED]}], {}, "of row 3 of rows.jsonl has no turn of"),
         ([*CHATS[:1], {**CHATS[1], "tools": "{"}], {}, "Column 'tools' is '{' in row 2 of .*, which is no JSON"),
         (PAIRS, {"goal": "regression"}, "goal is 'regression', but the task format instructions predicts"),
         (PAIRS, {"metric": "accuracy"}, "'accuracy' is one of classes, but the labels of rows are next tokens"),

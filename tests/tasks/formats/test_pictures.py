@@ -1,6 +1,7 @@
 """Folders and tables of pictures become tasks, whose examples are known by their content."""
 
 import csv
+import json
 import logging
 import shutil
 
@@ -130,6 +131,14 @@ def test_a_broken_picture_is_named_before_any_training(tmp_path):
 def test_settings_that_do_not_fit_are_refused(shades, request_, words):
     with pytest.raises(DataError, match=words):
         load_task(TaskRequest(data=str(shades), **request_))
+
+
+def test_classes_of_several_types_are_named_with_their_rows(shades):
+    rows = [{**row, "label": i % 2 if i != 3 else "1"} for i, row in enumerate(rows_of(shades))]
+    path = shades.parent / "types.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    with pytest.raises(DataError, match=r"'label' of types.jsonl are of several types: 0 in row 1, '1' in row 4"):
+        load_task(TaskRequest(data=str(path)))
 
 
 def test_a_row_that_names_no_file_is_named(shades):

@@ -104,6 +104,8 @@ def test_whole_numbers_are_names_of_tags(tmp_path):
         ),
         ({"tokens": ["a"], "tags": [None]}, "Tag 1 in column 'tags' is None in row 3 of a.jsonl, but tags are names"),
         ({"tokens": ["a"], "tags": [True]}, "Tag 1 in column 'tags' is True in row 3"),
+        ({"tokens": ["a"], "tags": [["O", "B-x"]]}, r"\['O', 'B-x'\] in row 3 of a.jsonl.* spans can't overlap"),
+        ({"tokens": ["a"], "tags": [{"start": 0}]}, "{'start': 0} in row 3 of a.jsonl.* spans can't overlap"),
         ({"tokens": ["a"], "tags": [0.5]}, "Tag 1 in column 'tags' is 0.5 in row 3"),
         ({"tokens": ["a"], "tags": [" "]}, "Tag 1 in column 'tags' is ' ' in row 3"),
         (

@@ -33,7 +33,14 @@ def write(source: Source, folder: Path) -> tuple[str, ...]:
     write_lora(source, replace(form, updates=updates), folder)
     notes = [f"Rank {form.largest_rank} everywhere; a server needs at least that as its largest rank."]
     if form.head:
-        notes.append("It carries the task head in modules_to_save, which peft loads and vLLM refuses.")
+        notes.append(
+            "It carries the task head in modules_to_save, which peft loads, and vLLM and llama.cpp's converter refuse."
+        )
+    if form.fan_in_fan_out:
+        notes.append(
+            "llama.cpp's converter turns the updates of GPT-2's layers (Conv1D) around, so that they do not fit: for "
+            "llama.cpp, export it as merged and convert that."
+        )
     return tuple(notes)
 
 

@@ -63,6 +63,7 @@ def load(name: str, tables: Sequence[Table], request: TaskRequest) -> Task:
         if not completion:
             _require_answer(row, messages, where)
             return Example(fields, (), where=where)
+        _require_answer(row, completion, where)
         answer = read_messages(row, completion, where=where)
         return Example(fields, (as_json(answer, where=where),), where=where)
 

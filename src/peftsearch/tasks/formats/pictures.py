@@ -1,4 +1,4 @@
-"""One class a picture: a folder of class folders, or a table with a column of paths and a column of classes."""
+"""One class a picture: a folder of class folders, or a table of paths or pictures and their classes."""
 
 import logging
 from collections.abc import Mapping, Sequence
@@ -12,9 +12,10 @@ from peftsearch.tasks.cells import read_label, read_text
 from peftsearch.tasks.format_entry import FormatRequest, TaskFormatEntry, register_task_format
 from peftsearch.tasks.formats.texts import answer, answer_columns
 from peftsearch.tasks.gaps import without_gaps
-from peftsearch.tasks.labels import class_name, find_classes
+from peftsearch.tasks.labels import check_types, class_name, find_classes
 from peftsearch.tasks.made_task import TaskKind, refuse_goal, split_examples, task_of
-from peftsearch.tasks.picture_file import FORMATS, locate_picture, read_picture
+from peftsearch.tasks.picture_cells import holds_picture, path_of, read_reference
+from peftsearch.tasks.picture_file import FORMATS, is_inlined, read_picture
 from peftsearch.tasks.picture_folders import IMAGE, LABEL
 from peftsearch.tasks.reading import Fields
 from peftsearch.tasks.splits import Splits, check_splits, shorten
@@ -27,12 +28,12 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 _NAME = "pictures"
-# Columns of paths that need no --text.
+# Columns of paths or pictures that need no --text.
 _COLUMNS = (IMAGE, "path")
 
 
 def recognise(tables: Sequence[Table], request: TaskRequest) -> str:
-    """Tell by which column tables name pictures; "" if they name none.
+    """Tell by which column tables name or hold pictures; "" if they do not.
 
     Columns of the names image and path are not looked at beside those of texts, text and label.
     """
@@ -40,9 +41,9 @@ def recognise(tables: Sequence[Table], request: TaskRequest) -> str:
     column = request.text or _column_of(first)
     is_text = not request.text and {"text", "label"} <= set(first)
     cell = first.get(column)
-    if is_text or not isinstance(cell, str) or Path(cell).suffix.lower() not in FORMATS:
+    if is_text or not holds_picture(cell):
         return ""
-    return f"the column '{column}' of {tables[0].name} names pictures"
+    return f"the column '{column}' of {tables[0].name} {'holds' if path_of(cell) is None else 'names'} pictures"
 
 
 def _column_of(row: Row) -> str:
@@ -50,7 +51,7 @@ def _column_of(row: Row) -> str:
 
 
 def load(name: str, tables: Sequence[Table], request: TaskRequest) -> Task:
-    """Make a task of tables with a column of paths and a column of classes.
+    """Make a task of tables with a column of paths or pictures and a column of classes.
 
     Every picture that is used is read once, so that a broken one is found before a training.
 
@@ -69,6 +70,8 @@ def load(name: str, tables: Sequence[Table], request: TaskRequest) -> Task:
     for table in tables:
         require_columns(table.rows, needed, source=table.name)
     tables = without_gaps(tables, text=(), needed=needed, drop=request.drop_missing)
+    for table in tables:
+        check_types(table, needed[1], is_classes=True)
     labels = find_classes(tables, needed[1])
     places: dict[str, str] = {}
     parts = [_to_examples(table, needed, labels=labels, places=places) for table in tables]
@@ -84,34 +87,30 @@ def load(name: str, tables: Sequence[Table], request: TaskRequest) -> Task:
 def _to_examples(
     table: Table, columns: Sequence[str], *, labels: Sequence[str], places: dict[str, str]
 ) -> list[Example]:
-    """Make examples of a table, and note in `places` where each path stands."""
+    """Make examples of a table, and note in `places` where each picture stands."""
     index: Mapping[str, int] = {name: i for i, name in enumerate(labels)}
     column, label, *group = columns
     examples = []
     for row, where in zip(table.rows, table.places(), strict=True):
-        path = locate_picture(read_text(row, column, where=where), table.folder, column=column, where=where)
+        reference = read_reference(row, column, table.folder, where=where)
         target = index[class_name(read_label(row, label, where=where))]
         stays_with = read_text(row, group[0], where=where) if group else ""
-        examples.append(Example(_fields(f"{column}:", path), target, group=stays_with))
-        places.setdefault(str(path), where)
+        examples.append(Example(((f"{column}:", reference),), target, group=stays_with))
+        places.setdefault(reference, where)
     return examples
-
-
-def _fields(label: str, path: Path) -> Fields:
-    return ((label, str(path)),)
 
 
 def _with_content(
     rows: Mapping[str, Sequence[Example]], places: Mapping[str, str], *, source: str
 ) -> dict[str, list[Example]]:
-    """Read every picture, and note the SHA-256 of its file; warn of names that say another format than there is."""
+    """Read every picture, and note its SHA-256; warn of names that say another format than there is."""
     found, misnamed = {}, []
     for split, examples in rows.items():
         found[split] = []
         for example in examples:
-            path = Path(example.fields[0][1])
-            picture = read_picture(path, where=places[str(path)])
-            if picture.kind != FORMATS[path.suffix.lower()]:
+            reference = example.fields[0][1]
+            picture, path = read_picture(reference, where=places[reference]), Path(reference)
+            if not is_inlined(reference) and picture.kind != FORMATS[path.suffix.lower()]:
                 misnamed.append(f"{path.name} is {picture.kind}")
             found[split].append(replace(example, content=picture.digest))
     if misnamed:
@@ -159,22 +158,22 @@ def make(request: FormatRequest) -> "TaskFormat":
 def read_fields(row: Row, columns: Sequence[tuple[str, str]], where: str) -> Fields:
     """Read a row's picture, so that a broken one is named; as `TaskFormatEntry` says."""
     ((label, column),) = columns
-    path = locate_picture(read_text(row, column, where=where), Path(), column=column, where=where)
-    read_picture(path, where=where)
-    return _fields(label, path)
+    reference = read_reference(row, column, Path(), where=where)
+    read_picture(reference, where=where)
+    return ((label, reference),)
 
 
 def in_folder(row: Row, columns: Sequence[tuple[str, str]], folder: Path) -> Row:
     """A row whose relative path counts from the working directory; as `TaskFormatEntry` says."""
     ((_, column),) = columns
-    cell = row.get(column)
-    return {**row, column: str(folder / cell)} if isinstance(cell, str) and "://" not in cell else row
+    path = path_of(row.get(column))
+    return row if path is None or "://" in path else {**row, column: str(folder / path)}
 
 
 register_task_format(
     TaskFormatEntry(
         _NAME,
-        "one class a picture: a folder of class folders, or a table with a column of paths",
+        "one class a picture: a folder of class folders, or a table of paths or pictures",
         (),
         recognise=recognise,
         load=load,

@@ -73,7 +73,7 @@ def load(name: str, tables: Sequence[Table], request: TaskRequest) -> Task:
     tables = without_gaps(tables, text=(), needed=needed, drop=request.drop_missing)
     read = [_read_rows(table, *needed) for table in tables]
     labels = _find_tags(read, tables)
-    tell_scheme([row.tags for row in read[0]], source=tables[0].name)
+    tell_scheme([row.tags for row in read[0]], source=tables[0].name, places=[row.where for row in read[0]])
     parts = [_to_examples(rows, words=needed[0], labels=labels) for rows in read]
     strata = _rarest_tags(parts[-1])
     splits = split_examples(parts, strata, request, by="rarest tag of a row")
