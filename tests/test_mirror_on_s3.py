@@ -10,7 +10,7 @@ pytestmark = pytest.mark.slow
 
 
 @pytest.fixture
-def bucket(monkeypatch) -> str:
+def bucket(monkeypatch):
     """The URL of an empty bucket of a server on this machine."""
     pytest.importorskip("s3fs")
     moto, boto3 = pytest.importorskip("moto.server"), pytest.importorskip("boto3")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from torch import nn
 
-from peftsearch.environment import environment, index_launched
+from peftsearch.environment import environment
 from peftsearch.errors import UnknownNameError
 from peftsearch.files import write_json, write_text
 from peftsearch.methods.manual.manual_methods import UNIFORM_LORA
@@ -28,7 +28,7 @@ from peftsearch.run.choose_recipe import recipe_of
 from peftsearch.run.config import RunConfig, read_config
 from peftsearch.run.experiment import Experiment
 from peftsearch.run.finish import finish
-from peftsearch.run.folder import SPLITS, alone_in, bring_folder, make_run_folder, write_sites
+from peftsearch.run.folder import SPLITS, alone_in, make_run_folder, write_sites
 from peftsearch.run.ladder import add_ladder, describe_ladder
 from peftsearch.run.origin import AS_NOTED, Origin, Places
 from peftsearch.run.outlook import describe_found, describe_trained
@@ -59,7 +59,6 @@ def run_search(config: RunConfig) -> Path:
         PeftSearchError: for the first thing that is wrong with settings, data, model or folder.
     """
     check_is_search(config)
-    _bring(config)
     with shared_by_processes(config) as own:
         experiment = open_experiment(own)
         check_baselines(own, experiment)
@@ -69,12 +68,6 @@ def run_search(config: RunConfig) -> Path:
             with kept_up(own.copy):
                 _search(own, experiment, folder, budget)
     return Path(config.output_folder)
-
-
-def _bring(config: RunConfig) -> None:
-    """Bring what a mirror has of the run, on the first of several processes, from which the others get it."""
-    if not index_launched():
-        bring_folder(config.copy, overwrite=config.overwrite)
 
 
 def _search(config: RunConfig, experiment: Experiment, folder: Path, budget: int) -> Path:
@@ -113,7 +106,6 @@ def run_train(config: RunConfig) -> Path:
     Raises:
         PeftSearchError: as in `run_search`.
     """
-    _bring(config)
     with shared_by_processes(config) as own:
         experiment = open_experiment(own)
         recipe = recipe_of(own, experiment)

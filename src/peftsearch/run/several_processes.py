@@ -12,7 +12,7 @@ from tempfile import TemporaryDirectory
 
 from peftsearch import processes
 from peftsearch.run.config import RunConfig
-from peftsearch.run.folder import LOCK
+from peftsearch.run.folder import LOCK, bring_folder
 
 
 @contextmanager
@@ -31,9 +31,12 @@ def shared_by_processes(config: RunConfig) -> Iterator[RunConfig]:
     Raises:
         ProcessError: if another process ends before its time.
         ConfigurationError: if the launcher asks for FSDP or DeepSpeed.
+        StorageError, RunFolderError: if the folder cannot be brought from its mirror.
     """
     with processes.joined(config.training.ddp_timeout):
         batch_size = config.training.per_device_train_batch_size * processes.num_processes()
+        if processes.is_first():
+            bring_folder(config.copy, overwrite=config.overwrite)
         config = replace(config, training=replace(config.training, per_device_train_batch_size=batch_size))
         with _own_folder(config) as own:
             yield own

@@ -96,9 +96,9 @@ class Workers:
             options |= {"num_cpus": cores, "include_dashboard": False, "object_store_memory": _STORE_BYTES}
         try:
             ray.init(**options)
-        except (ConnectionError, RuntimeError, ValueError) as error:
+        except Exception as error:  # of no type of its own where a node does not start in time
             where = options["address"]
-            raise PeftSearchError(f"Cannot start ray at '{where}': {error}. Check --ray_address.") from error
+            raise PeftSearchError(f"Cannot start ray at '{where}': {error} Check --ray_address.") from error
 
 
 def share_of_cards(cards: float, *, workers: int) -> float:
