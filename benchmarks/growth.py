@@ -17,14 +17,15 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 from transformers import LlamaConfig
 
+from peftsearch.methods.manual.manual_methods import MANUAL_METHODS
+from peftsearch.methods.manual.method import place
 from peftsearch.methods.pursuit.method import Pursuit
 from peftsearch.methods.pursuit.settings import PursuitSettings
 from peftsearch.models.discover import find_sites
 from peftsearch.models.load import sketch_model
 from peftsearch.modules.attach import attach, count_peft_parameters
 from peftsearch.modules.costs import cost_at
-from peftsearch.space import SPACES, Choice, Configuration, SearchSpace
-from peftsearch.space.site import LINEAR_ROLES, Site
+from peftsearch.space import SPACES, Configuration, SearchSpace, Site
 from peftsearch.task_head import CAUSAL_LM, TaskHead
 
 BYTES = 4  # of a gradient in float32
@@ -72,7 +73,7 @@ class Counted:
 
 def uniform_lora(sites: list[Site], rank: int) -> Configuration:
     """LoRA of one rank at every linear map."""
-    return Configuration.of(Choice(site.name, "lora", rank) for site in sites if site.role in LINEAR_ROLES)
+    return place(MANUAL_METHODS["lora_all"], sites, rank=rank)
 
 
 def configurations(sites: list[Site]) -> Iterator[tuple[str, Configuration]]:

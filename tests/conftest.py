@@ -10,6 +10,7 @@ os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 import random
 from pathlib import Path
 
+import fsspec
 import numpy
 import pytest
 import torch
@@ -42,6 +43,15 @@ def undrawn(request, monkeypatch):
     if request.path.parent.name != "report":
         monkeypatch.setattr(Chart, "svg", "<svg></svg>")
         monkeypatch.setattr(Chart, "png", b"")
+
+
+@pytest.fixture
+def bucket():
+    """The URL of empty storage that all machines see."""
+    store = fsspec.filesystem("memory")
+    yield "memory://bucket"
+    store.store.clear()
+    store.pseudo_dirs[:] = [""]
 
 
 @pytest.fixture(scope="session")

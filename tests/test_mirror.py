@@ -11,11 +11,8 @@ from peftsearch.mirror import Mirror
 
 
 @pytest.fixture
-def url():
-    store = fsspec.filesystem("memory")
-    yield "memory://bucket/copy"
-    store.store.clear()
-    store.pseudo_dirs[:] = [""]
+def url(bucket) -> str:
+    return f"{bucket}/copy"
 
 
 def written(folder, **files) -> None:

@@ -12,11 +12,8 @@ from peftsearch.mirror_upkeep import kept_up
 
 
 @pytest.fixture
-def mirror(tmp_path):
-    store = fsspec.filesystem("memory")
-    yield Mirror(tmp_path, "memory://bucket/copy")
-    store.store.clear()
-    store.pseudo_dirs[:] = [""]
+def mirror(tmp_path, bucket) -> Mirror:
+    return Mirror(tmp_path, f"{bucket}/copy")
 
 
 def checkpoint(mirror: Mirror, step: int, text: str = "") -> None:

@@ -16,12 +16,8 @@ TRAINING = {"save_steps": 2, "num_train_epochs": 2, "per_device_train_batch_size
 
 
 @pytest.fixture
-def mirror():
-    """Storage that all machines see."""
-    store = fsspec.filesystem("memory")
-    yield "memory://bucket/run"
-    store.store.clear()
-    store.pseudo_dirs[:] = [""]
+def mirror(bucket) -> str:
+    return f"{bucket}/run"
 
 
 def test_a_lost_machine_s_training_goes_on_from_its_mirror_with_the_same_weights(

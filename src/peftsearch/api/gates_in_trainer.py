@@ -17,8 +17,7 @@ from peftsearch.errors import DataError
 from peftsearch.searches.gate_search import GateSearch, TrainWeights
 from peftsearch.supernet.supernet import Supernet
 from peftsearch.training.batches import OwnSlices, endless
-from peftsearch.training.callbacks import JsonLog, ShowProgress
-from peftsearch.training.log_file import LogFile
+from peftsearch.training.callbacks import ShowProgress
 from peftsearch.training.micro_batches import Batch, MicroBatches
 from peftsearch.training.trainer import mean_over_processes
 
@@ -43,9 +42,8 @@ class TrainerHost:
 
     def make_trainer(self, supernet: Supernet) -> Trainer:
         search = copy_for(supernet.model, self.trainer)
-        log = LogFile(Path(str(self.trainer.args.output_dir)) / "search" / "log.jsonl")
-        callbacks = [JsonLog(log), ShowProgress("search", self.counts)] if processes.is_first() else []
-        prepare_search(search, num_steps=self.num_steps, callbacks=callbacks)
+        log = Path(str(self.trainer.args.output_dir)) / "search" / "log.jsonl"
+        prepare_search(search, num_steps=self.num_steps, log=log, progress=ShowProgress("search", self.counts))
         search.train_dataset = self.weight_half
         return search
 

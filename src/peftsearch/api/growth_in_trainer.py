@@ -11,7 +11,6 @@ import torch
 from peft import PeftModel
 from transformers import Trainer
 
-from peftsearch import processes
 from peftsearch.api.attach import temporarily_attached
 from peftsearch.api.trainer_copy import copy_for, prepare_search
 from peftsearch.api.trainer_loss import TrainerLoss
@@ -21,8 +20,7 @@ from peftsearch.run.supernets import copy_head, head_of
 from peftsearch.searches.growing import draw_parts, put_weights, read_weights, supernet_of
 from peftsearch.searches.growth import Gradients, Grower, Grown, Stage
 from peftsearch.space import Site
-from peftsearch.training.callbacks import JsonLog, ShowProgress
-from peftsearch.training.log_file import LogFile
+from peftsearch.training.callbacks import ShowProgress
 from peftsearch.training.mean_gradients import MeanGradients, without_dropout
 
 logger = logging.getLogger(__name__)
@@ -93,9 +91,8 @@ class TrainerGrowth:
             put_weights(model, held, self.sites)
             copy_head(head, model)
             search = copy_for(model, self.trainer)
-            log = LogFile(self.folder / "stages" / str(number) / "log.jsonl")
-            callbacks = [JsonLog(log), ShowProgress(f"stage {number + 1}", {})] if processes.is_first() else []
-            prepare_search(search, num_steps=stage.steps, callbacks=callbacks)
+            log, progress = self.folder / "stages" / str(number) / "log.jsonl", ShowProgress(f"stage {number + 1}", {})
+            prepare_search(search, num_steps=stage.steps, log=log, progress=progress)
             search.train()
             return read_weights(model, held.configuration, self.sites), head_of(model)
 

@@ -1,22 +1,26 @@
 """A copy of a user's Trainer, which a search gives another model and another length."""
 
 import copy
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from peft import PeftModel
 from transformers import (
     DefaultFlowCallback,
     Trainer,
-    TrainerCallback,
     TrainerControl,
     TrainerState,
     TrainingArguments,
 )
 from transformers.trainer_callback import CallbackHandler
 from transformers.trainer_utils import IntervalStrategy, SaveStrategy
+
+from peftsearch import processes
+from peftsearch.training.callbacks import JsonLog, ShowProgress
+from peftsearch.training.log_file import LogFile
 
 
 def copy_for(model: PeftModel, trainer: Trainer) -> Any:
@@ -34,9 +38,17 @@ def copy_for(model: PeftModel, trainer: Trainer) -> Any:
     return search
 
 
-def prepare_search(search: Trainer, *, num_steps: int, callbacks: Sequence[TrainerCallback]) -> None:
-    """Give a copy of a Trainer the length and the callbacks of a search; it does not evaluate, save or report."""
+def prepare_search(search: Trainer, *, num_steps: int, log: Path, progress: ShowProgress) -> None:
+    """Give a copy of a Trainer the length and the log of a search; it does not evaluate, save or report.
+
+    Args:
+        search: the copy.
+        num_steps: optimizer steps.
+        log: file that the first of several processes writes.
+        progress: that it shows.
+    """
     search.args = _arguments_of_search(search.args, num_steps)
+    callbacks = [JsonLog(LogFile(log)), progress] if processes.is_first() else []
     search.callback_handler = CallbackHandler(
         [DefaultFlowCallback(), *callbacks], search.model, search.processing_class, None, None
     )

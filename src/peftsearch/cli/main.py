@@ -12,7 +12,6 @@ from peftsearch.cli.parser import CommandParser, refuse_token
 from peftsearch.environment import index_launched, refuse_several_processes
 from peftsearch.errors import PeftSearchError, UnknownNameError
 from peftsearch.messages import quieten_libraries
-from peftsearch.models.loading import loading_of
 from peftsearch.settings import require
 from peftsearch.space.presets import DEFAULT_SPACE
 
@@ -278,6 +277,7 @@ def _plan(argv: list[str]) -> int:
     require(size >= 1, "per_device_train_batch_size", size, "1 or more")
     require(tokens >= 1, "max_seq_length", tokens, "1 or more")
     quieten_libraries()
+    from peftsearch.models.loading import loading_of
     from peftsearch.run.memory import Batches
     from peftsearch.run.plan import plan, print_plan
 

@@ -76,7 +76,7 @@ class ValidatedComparison:
         groups = make_groups(config)
         configs = [make_run_config(config, run) for group in groups for run in group.runs]
         spaces = [each.space_name for each in configs if METHODS[each.method_name].is_search]
-        sizes = plan(config.model, space=spaces[0] if spaces else DEFAULT_SPACE, budget=config.budget)
+        sizes = plan(config.model, space=spaces[0] if spaces else DEFAULT_SPACE, budget=config.budget, batches=None)
         firsts = {group.runs[0].task.name: group.runs[0] for group in groups}
         tasks = {name: _load_task(make_run_config(config, run)) for name, run in firsts.items()}
         _check_metrics(tasks)
@@ -129,8 +129,6 @@ def run_compare(config: CompareConfig) -> Comparison:
     with alone_in(config.folder):
         if not config.overwrite:
             config.copy.fetch_files([SETTINGS_FILE, TABLE])
-            check_same_comparison(config)
-            bring_runs(config, checked.runs)
         check_same_comparison(config)
         return _compare(checked)
 
@@ -187,6 +185,8 @@ def _start(checked: ValidatedComparison) -> None:
     """Make the folder, and forget earlier failures: they are tried again."""
     config = checked.config
     make_run_folder(config.folder, resume=not config.overwrite)
+    if not config.overwrite:
+        bring_runs(config, checked.runs)
     write_text(config.folder / SETTINGS_FILE, config.to_yaml())
     for run in checked.runs:
         run.failure.unlink(missing_ok=True)

@@ -25,6 +25,11 @@ def quantization_on_disk(config: PretrainedConfig) -> dict[str, Any]:
     return dict(found if isinstance(found, Mapping) else found.to_dict() if found else {})
 
 
+def quantisation_of(config: PretrainedConfig, loading: Loading) -> Mapping[str, Any]:
+    """How a model's weights are quantised, while they are loaded or on disk already; empty if they are not."""
+    return loading.quantization or quantization_on_disk(config)
+
+
 def make_quantization_config(quantization: Mapping[str, Any], *, head: Sequence[str] = ()) -> QuantizationConfigMixin:
     """Make transformers' configuration object; the task head, which is trained, stays as it is.
 

@@ -32,8 +32,8 @@ from peftsearch.models.quantisation import (
     check_not_twice,
     find_quantised,
     make_quantization_config,
+    quantisation_of,
     quantised_note,
-    quantization_on_disk,
 )
 from peftsearch.modules.attach import attach
 from peftsearch.modules.costs import cost_beside, needs_float_note
@@ -246,7 +246,7 @@ class Experiment:
     @property
     def quantization(self) -> Mapping[str, Any]:
         """How the model's weights are quantised, while they are loaded or on disk already; empty if they are not."""
-        return self.loading.quantization or quantization_on_disk(self._sketch.model.config)
+        return quantisation_of(self._sketch.model.config, self.loading)
 
     @property
     def quantised_on_disk(self) -> frozenset[str]:

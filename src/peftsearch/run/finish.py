@@ -26,7 +26,7 @@ from peftsearch.run.training import start_notes, stop_notes
 from peftsearch.run.verify import verify
 
 
-def finish(config: RunConfig, experiment: Experiment, handed: Candidate, *, results: Results) -> Path:
+def finish(config: RunConfig, experiment: Experiment, handed: Candidate, *, results: Results) -> None:
     """Put the best seed's result into place, check it there, then write the card, the page and the results.
 
     Args:
@@ -34,9 +34,6 @@ def finish(config: RunConfig, experiment: Experiment, handed: Candidate, *, resu
         experiment: gives the metric that selects the seed.
         handed: the configuration whose result is put into place.
         results: without the verdict and the check in a new process.
-
-    Returns:
-        the run folder.
 
     Raises:
         RunFolderError: if the result is missing.
@@ -69,7 +66,6 @@ def finish(config: RunConfig, experiment: Experiment, handed: Candidate, *, resu
     # Last: whoever finds it finds everything else.
     write_json(folder / "results.json", results.to_dict())
     push_if_asked(config, folder)
-    return folder
 
 
 def _verified(saved: SavedModel, folder: Path, proof: Proof) -> Verified:

@@ -10,8 +10,8 @@ import torch
 
 from peftsearch.models.discover import find_sites
 from peftsearch.models.head import TaskModel
-from peftsearch.models.loading import IN_FULL, Loading
-from peftsearch.models.quantisation import find_quantised, quantization_on_disk
+from peftsearch.models.loading import FOUR_BIT, IN_FULL, Loading
+from peftsearch.models.quantisation import find_quantised, quantisation_of
 from peftsearch.models.shortened import alike_lists, shortened
 from peftsearch.modules.attach import attach
 from peftsearch.modules.costs import cost
@@ -145,7 +145,7 @@ def need_of(sketch: TaskModel, sites: tuple[Site, ...], use: Use, *, batches: Ba
 
 def _weights(sketch: TaskModel, sites: tuple[Site, ...], loading: Loading) -> tuple[int, int]:
     """Bytes of all weights, and of the largest quantised one when it is unpacked to be multiplied."""
-    quantization = loading.quantization or quantization_on_disk(sketch.model.config)
+    quantization = quantisation_of(sketch.model.config, loading)
     bits = _bits(quantization)
     at = find_quantised(sketch.model, sites, quantization)
     packed = [site.in_width * site.out_width for site in sites if site.path in at]
@@ -226,7 +226,6 @@ def _device() -> tuple[str, int]:
 
 def _advise(total: Callable[[Batches], int], batches: Batches, device: tuple[str, int], use: str) -> tuple[str, ...]:
     """Try what saves memory, alone and together, and say what each leaves."""
-    four = replace(batches.loading, quantization={"quant_method": "bitsandbytes", "load_in_4bit": True})
     tries: dict[str, dict[str, Any]] = {}
     if not batches.gradient_checkpointing:
         tries["--training.gradient_checkpointing true"] = {"gradient_checkpointing": True}
@@ -234,7 +233,7 @@ def _advise(total: Callable[[Batches], int], batches: Batches, device: tuple[str
         smaller = max(1, batches.size // 4)
         tries[f"--per_device_train_batch_size {smaller} with gradient_accumulation_steps"] = {"size": smaller}
     if not batches.loading.quantises:
-        tries["--training.load_in_4bit true"] = {"loading": four}
+        tries["--training.load_in_4bit true"] = {"loading": replace(batches.loading, quantization=FOUR_BIT)}
     alone = {words: total(replace(batches, **change)) for words, change in tries.items()}
     every: dict[str, Any] = {name: value for change in tries.values() for name, value in change.items()}
     together = total(replace(batches, **every))

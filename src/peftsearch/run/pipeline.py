@@ -2,6 +2,8 @@
 
 import logging
 import random
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -63,14 +65,21 @@ def run_search(config: RunConfig) -> Path:
         experiment = open_experiment(own)
         check_baselines(own, experiment)
         budget = min(experiment.usable_budgets().values())
-        with alone_in(Path(own.output_folder)):
-            folder = _start(own, experiment)
-            with kept_up(own.copy):
-                _search(own, experiment, folder, budget)
+        with _started(own, experiment) as folder:
+            _search(own, experiment, folder, budget)
     return Path(config.output_folder)
 
 
-def _search(config: RunConfig, experiment: Experiment, folder: Path, budget: int) -> Path:
+@contextmanager
+def _started(config: RunConfig, experiment: Experiment) -> Iterator[Path]:
+    """Begin the run folder, which is this process's alone inside of the context and whose mirror is kept up."""
+    with alone_in(Path(config.output_folder)):
+        folder = _start(config, experiment)
+        with kept_up(config.copy):
+            yield folder
+
+
+def _search(config: RunConfig, experiment: Experiment, folder: Path, budget: int) -> None:
     logger.info("The result is %s.", describe_found(config, experiment))
     if trainings := describe_ladder(config, experiment):
         logger.info("The search is followed by %s.", trainings)
@@ -94,7 +103,7 @@ def _search(config: RunConfig, experiment: Experiment, folder: Path, budget: int
         pareto=_train_front(stage, request.method) if config.pareto else (),
     )
     results = add_ladder(results, stage, found, train_baseline=_train_uniform if config.has_uniform_lora else None)
-    return finish(config, experiment, handed, results=results)
+    finish(config, experiment, handed, results=results)
 
 
 def run_train(config: RunConfig) -> Path:
@@ -114,19 +123,17 @@ def run_train(config: RunConfig) -> Path:
         recipe = replace(recipe, notes=(*experiment.site_notes, *recipe.notes))
         for note in recipe.notes:
             logger.warning(note)
-        with alone_in(Path(own.output_folder)):
-            folder = _start(own, experiment)
-            with kept_up(own.copy):
-                _train(own, experiment, folder, recipe)
+        with _started(own, experiment) as folder:
+            _train(own, experiment, folder, recipe)
     return Path(config.output_folder)
 
 
-def _train(config: RunConfig, experiment: Experiment, folder: Path, recipe: Recipe) -> Path:
+def _train(config: RunConfig, experiment: Experiment, folder: Path, recipe: Recipe) -> None:
     logger.info("The result is %s.", describe_trained(recipe, experiment))
     trained = _make_stage(config, experiment, folder, experiment.smallest_budget).train(recipe, TRAINING)
     write_text(folder / "configuration.json", trained.configuration.to_json())
     results = make_results(config, experiment, trained, recipe)
-    return finish(config, experiment, Candidate(recipe.name, TRAINING, recipe, trained), results=results)
+    finish(config, experiment, Candidate(recipe.name, TRAINING, recipe, trained), results=results)
 
 
 def run_evaluate(run: Path, split: str, places: Places = AS_NOTED) -> dict[str, float]:

@@ -9,7 +9,8 @@ from peftsearch.models.discover import find_sites
 from peftsearch.models.head_class import missing_class_note
 from peftsearch.models.left_out import left_out_note
 from peftsearch.models.load import sketch_model
-from peftsearch.models.quantisation import find_quantised, quantised_note, quantization_on_disk
+from peftsearch.models.loading import IN_FULL
+from peftsearch.models.quantisation import find_quantised, quantisation_of, quantised_note, quantization_on_disk
 from peftsearch.modules.costs import cost_beside, needs_float_note
 from peftsearch.run.memory import USUAL, Batches, Memory, estimate_memory, in_gib
 from peftsearch.run.uses import uses_of
@@ -39,7 +40,7 @@ class Plan:
         budget_parameters: parameters of the (smallest) budget, None without one.
         budgets: requested text -> parameters.
         result: whether a search's result is plain LoRA, mergeable and servable, whatever it finds.
-        memory: bytes that a training and searches need.
+        memory: bytes that a training and searches need; None where they were not estimated.
         notes: sentences on parts of the model at which no module can stand, and on a head that is missing.
     """
 
@@ -55,26 +56,27 @@ class Plan:
     budget_parameters: int | None
     budgets: dict[str, int]
     result: str
-    memory: Memory
+    memory: Memory | None
     notes: tuple[str, ...]
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data for JSON."""
-        totals = {name: {"total": need.total} for name, need in self.memory.needs.items()}
         document = asdict(self)
-        for name, total in totals.items():
-            document["memory"]["needs"][name] |= total
+        for name, need in self.memory.needs.items() if self.memory else ():
+            document["memory"]["needs"][name]["total"] = need.total
         return document
 
 
-def plan(model: str, *, space: str = DEFAULT_SPACE, budget: str | int | None = None, batches: Batches = USUAL) -> Plan:
+def plan(
+    model: str, *, space: str = DEFAULT_SPACE, budget: str | int | None = None, batches: Batches | None = USUAL
+) -> Plan:
     """Find sites, space and budget of a model without loading weights.
 
     Args:
         model: "demo", a folder that may hold config.json alone, a .gguf file or a hub id.
         space: name of a search space.
         budget: budgets, comma-separated; None for none.
-        batches: whose memory is estimated, and how the model is loaded.
+        batches: whose memory is estimated, and how the model is loaded; None to estimate nothing.
 
     Raises:
         UnknownNameError, ModelError, SiteError, BudgetError: as a search would.
@@ -87,13 +89,14 @@ def plan(model: str, *, space: str = DEFAULT_SPACE, budget: str | int | None = N
     budgets = {text: Budget.parse(text) for text in texts}
     sketch = sketch_model(model)
     sites = find_sites(sketch.model)
-    on_disk = quantization_on_disk(sketch.model.config)
-    quantization = batches.loading.quantization or on_disk
+    quantization = quantisation_of(sketch.model.config, batches.loading if batches else IN_FULL)
     quantised = find_quantised(sketch.model, sites, quantization)
+    kept_packed = quantised if quantization_on_disk(sketch.model.config) else ()
     search_space = SearchSpace.build(preset, sites=sites, cost=cost_beside(quantised))
     sizes = {text: parsed.parameters(sketch.backbone_parameters) for text, parsed in budgets.items()}
     for parameters in sizes.values():
         search_space.check_budget(parameters)
+    smallest = min(sizes.values(), default=None)
     return Plan(
         model=model,
         space=space,
@@ -104,12 +107,10 @@ def plan(model: str, *, space: str = DEFAULT_SPACE, budget: str | int | None = N
         supernet_parameters=search_space.cost(search_space.largest),
         supernet_parameters_by_rank={rank: _cost_at(search_space, rank) for rank in preset.ranks},
         smallest_module=search_space.cost_of(search_space.cheapest),
-        budget_parameters=min(sizes.values(), default=None),
+        budget_parameters=smallest,
         budgets=sizes,
-        result=describe_space(search_space.largest, sites, quantised if on_disk else ()),
-        memory=estimate_memory(
-            sketch, sites, uses_of(search_space, sites, min(sizes.values(), default=None)), batches=batches
-        ),
+        result=describe_space(search_space.largest, sites, kept_packed),
+        memory=batches and estimate_memory(sketch, sites, uses_of(search_space, sites, smallest), batches=batches),
         notes=(
             *quantised_note(quantization, num_quantised=len(quantised), num_sites=len(sites)),
             *needs_float_note(preset, sites=sites, quantised=quantised),
@@ -158,9 +159,10 @@ def print_plan(found: Plan) -> None:
             f"budget {text}", f"{parameters:,} parameters, {parameters / found.supernet_parameters:.2%} of it"
         )
     console.print(sizes)
-    console.print(_memory_table(found.memory))
-    for sentence in found.memory.advice:
-        console.print(sentence)
+    if found.memory:
+        console.print(_memory_table(found.memory))
+        for sentence in found.memory.advice:
+            console.print(sentence)
     console.print(f"The result of a search is {found.result}.")
     for note in found.notes:
         console.print(note)

@@ -5,11 +5,11 @@ from dataclasses import replace
 
 from peftsearch.methods.manual.manual_methods import MANUAL_METHODS, UNIFORM_LORA
 from peftsearch.methods.manual.method import baseline_lora, place
+from peftsearch.methods.pursuit.method import Pursuit
 from peftsearch.methods.pursuit.settings import PursuitSettings
-from peftsearch.modules.peft_module import KINDS
 from peftsearch.run.memory import Use
 from peftsearch.searches.growing import NUM_PARTS
-from peftsearch.space import Choice, Configuration, SearchSpace, Site
+from peftsearch.space import Configuration, SearchSpace, Site
 
 # Rank of uniform LoRA where no budget decides.
 _RANK = 8
@@ -27,11 +27,10 @@ def uses_of(space: SearchSpace, sites: Sequence[Site], budget: int | None = None
     """
     found = None if budget is None else baseline_lora(sites, budget)
     lora = place(MANUAL_METHODS[UNIFORM_LORA], sites, rank=_RANK) if found is None else found
-    sketch = PursuitSettings().sketch
-    candidates = Configuration.of(Choice(p.site, p.kind, sketch if KINDS[p.kind].ranked else 1) for p in space.ranks)
+    pursuit = Pursuit(space, budgets=(), settings=PursuitSettings(), seed=0)
     training = Use("training (uniform LoRA)", lora)
     return (
         training,
         replace(training, name="search by gates", configuration=space.largest),
-        Use("search by pursuit", candidates, gradients=NUM_PARTS, moments=0, drops_out=False),
+        Use("search by pursuit", pursuit.candidates(Configuration()), gradients=NUM_PARTS, moments=0, drops_out=False),
     )
