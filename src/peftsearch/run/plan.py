@@ -20,7 +20,7 @@ from peftsearch.space.presets import DEFAULT_SPACE
 if TYPE_CHECKING:
     from rich.table import Table
 
-_COLUMNS = ("weights", "modules", "gradients", "optimizer", "activations")
+_PARTS = ("weights", "modules", "gradients", "optimizer", "activations")
 
 
 @dataclass(frozen=True)
@@ -129,11 +129,11 @@ def _memory_table(memory: Memory) -> "Table":
     from rich.table import Table
 
     batches, (device, size) = memory.batches, memory.device
-    title = f"GiB with {batches.size} x {batches.tokens} tokens; {device} has {in_gib(size)}"
-    table = Table("what needs memory", *_COLUMNS, "in all", title=title)
-    for name, need in memory.needs.items():
-        parts = [getattr(need, column) for column in _COLUMNS]
-        table.add_row(name, *("unknown" if part is None else in_gib(part) for part in (*parts, need.total)))
+    title = f"memory with {batches.size} x {batches.tokens} tokens; {device} has {in_gib(size)}"
+    table = Table("", *memory.needs, title=title)
+    for part in (*_PARTS, "total"):
+        found = [getattr(need, part) for need in memory.needs.values()]
+        table.add_row(part, *("unknown" if each is None else in_gib(each) for each in found))
     return table
 
 
