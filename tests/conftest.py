@@ -8,7 +8,9 @@ os.environ.setdefault("OMP_NUM_THREADS", "2")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
 import random
+import time
 from pathlib import Path
+from typing import Any
 
 import fsspec
 import numpy
@@ -19,6 +21,10 @@ from small_runs import reviews, settings, tiny_folder  # noqa: F401  fixtures of
 
 import peftsearch  # noqa: F401  the tests start as users do
 from peftsearch.report.charts import Chart
+from peftsearch.run import finish
+from peftsearch.run.proof import Proof
+from peftsearch.run.saved_model import SavedModel
+from peftsearch.run.verify import differences, measure
 
 transformers.logging.set_verbosity_error()
 
@@ -37,12 +43,32 @@ def seeded():
     torch.manual_seed(0)
 
 
-@pytest.fixture(autouse=True)
-def undrawn(request, monkeypatch):
+@pytest.fixture(autouse=True, scope="module")
+def undrawn(request):
     """Pages without their drawings, which take longer than a small run does; the tests of reports look at them."""
-    if request.path.parent.name != "report":
-        monkeypatch.setattr(Chart, "svg", "<svg></svg>")
-        monkeypatch.setattr(Chart, "png", b"")
+    with pytest.MonkeyPatch.context() as patch:
+        if request.path.parent.name != "report":
+            patch.setattr(Chart, "svg", "<svg></svg>")
+            patch.setattr(Chart, "png", b"")
+        yield
+
+
+@pytest.fixture(autouse=True, scope="module")
+def checked_here():
+    """Results that are loaded, counted and scored again in this process: a new one takes longer than a small run.
+
+    `tests/run/test_export.py` and the runs that tests start as commands have the new process.
+    """
+
+    def check(saved: SavedModel, folder: Path, proof: Proof) -> dict[str, Any]:
+        started = time.perf_counter()
+        found = measure(saved, folder)
+        assert not differences(proof, **found)
+        return found | {"seconds": time.perf_counter() - started}
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(finish, "verify", check)
+        yield
 
 
 @pytest.fixture

@@ -75,17 +75,28 @@ def differences(proof: Proof, *, parameters: int, validation: dict[str, float]) 
     return [f"{name}: was {first:,.6g}, is {second:,.6g}" for name, (first, second) in found.items()]
 
 
+def measure(saved: SavedModel, folder: Path) -> dict[str, Any]:
+    """Load a result and its task, count its parameters and score it on the validation split.
+
+    Args:
+        saved: how the result is loaded.
+        folder: the run folder.
+
+    Returns:
+        "parameters" and "validation", its metrics.
+    """
+    model, parameters = saved.load(folder)
+    experiment = Experiment.open(read_config(folder / "config.yaml"))
+    return {"parameters": parameters, "validation": score_validation(model, experiment)}
+
+
 def main() -> None:
-    """Load, count and score a result in the new process.
+    """Measure a result in the new process.
 
     The run folder is the argument and a `SavedModel` comes as JSON on standard input; the last line of standard output
     is the answer as JSON.
     """
-    folder = Path(sys.argv[1])
-    model, parameters = SavedModel(**json.load(sys.stdin)).load(folder)
-    experiment = Experiment.open(read_config(folder / "config.yaml"))
-    validation = score_validation(model, experiment)
-    print(json.dumps({"parameters": parameters, "validation": validation}))
+    print(json.dumps(measure(SavedModel(**json.load(sys.stdin)), Path(sys.argv[1]))))
 
 
 if __name__ == "__main__":
