@@ -46,5 +46,5 @@ def test_a_launcher_that_cuts_the_model_into_parts_is_refused(variable, monkeypa
     monkeypatch.setenv(variable, "true")
     processes.refuse_sharding()  # alone nothing is cut
     monkeypatch.setenv("WORLD_SIZE", "2")
-    with pytest.raises(ConfigurationError, match="cuts the model into parts"), processes.joined(1):
+    with pytest.raises(ConfigurationError, match="cuts modules into parts"), processes.joined(1):
         pass

@@ -37,14 +37,16 @@ class _World:
 
     group: distributed.ProcessGroup | None = None
     timeout = 0
+    shards_model = False
 
 
 @contextmanager
-def joined(timeout: int) -> Iterator[None]:
+def joined(timeout: int, *, shard_model: bool = False) -> Iterator[None]:
     """Work together with the other processes inside of the context, if there are any.
 
     Args:
         timeout: seconds that one waits for the others before it gives up.
+        shard_model: whether each holds a part of the frozen model alone.
 
     Raises:
         ConfigurationError: if the launcher asks for FSDP or DeepSpeed.
@@ -60,11 +62,11 @@ def joined(timeout: int) -> Iterator[None]:
     with _talking("meet the others"):
         group = distributed.new_group(backend="gloo", timeout=limit)
     assert isinstance(group, distributed.ProcessGroup), "a group of all has this process too"
-    _World.group = group
+    _World.group, _World.shards_model = group, shard_model
     try:
         yield
     finally:
-        _World.group = None
+        _World.group, _World.shards_model = None, False
     if is_ours:
         # Not now: a script may search more than once.
         atexit.register(distributed.destroy_process_group)
@@ -81,8 +83,9 @@ def refuse_sharding() -> None:
     asked = [name for variable, name in _SHARDED.items() if os.environ.get(variable, "").lower() in ("true", "1")]
     if asked:
         raise ConfigurationError(
-            f"The launcher asks for {asked[0]}, which cuts the model into parts; here each process holds all of it "
-            "and a part of the batch. Launch without it, as in `accelerate launch --multi_gpu`, or use torchrun."
+            f"The launcher asks for {asked[0]}, which cuts modules into parts too. Launch without it, as in "
+            "`accelerate launch --multi_gpu`, or use torchrun. On the command line --shard_model true shares the "
+            "frozen weights out."
         )
 
 
@@ -99,6 +102,21 @@ def num_processes() -> int:
 def index() -> int:
     """Index of this process among them, from 0."""
     return 0 if _World.group is None else distributed.get_rank()
+
+
+def shards_model() -> bool:
+    """Whether each process holds a part of the frozen model alone, so that each pass needs all of them."""
+    return _World.shards_model
+
+
+@contextmanager
+def whole_models() -> Iterator[None]:
+    """Let models that are loaded inside of the context be whole in each process."""
+    shards, _World.shards_model = _World.shards_model, False
+    try:
+        yield
+    finally:
+        _World.shards_model = shards
 
 
 def is_first() -> bool:
@@ -192,6 +210,11 @@ def total(count: int) -> int:
     found = torch.tensor([count])
     add_up([found])
     return int(found)
+
+
+def smallest(number: int) -> int:
+    """The smallest of the numbers that all processes have."""
+    return -largest(-number)
 
 
 def largest(number: int) -> int:

@@ -16,6 +16,7 @@ from transformers import (
     set_seed,
 )
 
+from peftsearch import processes
 from peftsearch.errors import ModelError
 from peftsearch.models import gguf_file
 from peftsearch.models.earlier_head import draw_head_anew, find_other_classes
@@ -26,6 +27,7 @@ from peftsearch.models.loading import IN_FULL, Loading
 from peftsearch.models.location import explained, location_of
 from peftsearch.models.picture_processor import load_image_processor
 from peftsearch.models.quantisation import check_not_twice, make_quantization_config
+from peftsearch.models.sharding import shard_blocks
 from peftsearch.names import as_names
 from peftsearch.task_head import Medium, TaskHead
 
@@ -192,6 +194,8 @@ def load_task_model(
     if weights is None and find_other_classes(found, classes_of(config), head.labels):
         set_seed(seed)
         draw_head_anew(found)
+    if processes.shards_model():
+        shard_blocks(model)
     return found
 
 

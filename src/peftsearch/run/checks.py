@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from peftsearch import processes
 from peftsearch.environment import refuse_several_processes
 from peftsearch.errors import BudgetError, ConfigurationError, RunFolderError
 from peftsearch.methods.manual.manual_methods import MANUAL_METHODS
@@ -55,11 +56,16 @@ def check_cost(recipe: Recipe, experiment: Experiment) -> None:
 
 
 def check_trains_modules(recipe: Recipe, experiment: Experiment) -> None:
-    """Refuse to train quantised weights themselves.
+    """Refuse to train weights that are quantised or shared out over processes.
 
     Raises:
-        ConfigurationError: for full fine-tuning of a quantised model.
+        ConfigurationError: for full fine-tuning of such a model.
     """
+    if recipe.saved_as == MODEL and processes.shards_model():
+        raise ConfigurationError(
+            f"'{recipe.name}' trains every weight of the model, and --shard_model true shares out frozen ones. Train "
+            "modules, such as --configuration lora, or leave it out."
+        )
     if recipe.saved_as == MODEL and experiment.quantization:
         raise ConfigurationError(
             f"'{recipe.name}' trains every weight of the model, and quantised ones "

@@ -48,6 +48,7 @@ HOW_TO_START = (
     "hub_model_id",
     "hub_private_repo",
     "model_device_map",
+    "shard_model",
 )
 SEED = between(0, 2**31 - 1)
 # What searches unless the user names another method; docs/results.md says why.
@@ -124,6 +125,8 @@ class RunConfig(Settings):
             two of bitsandbytes.
         model_device_map: "auto", "balanced", "balanced_low_0" or "sequential": accelerate places the model's layers on
             all devices.
+        shard_model: let each of several processes hold a part of the frozen model alone (docs/several_processes.md); a
+            process that is alone holds all of it.
         training: settings of every training.
     """
 
@@ -172,6 +175,7 @@ class RunConfig(Settings):
     ray_address: str = ""
     quantization: str = ""
     model_device_map: str = limited("", one_of(*DEVICE_MAPS))
+    shard_model: bool = False
     training: TrainingSettings = field(default_factory=TrainingSettings)
 
     def __post_init__(self) -> None:
@@ -195,7 +199,8 @@ class RunConfig(Settings):
         read_metrics(self.metric)
         if self.task_format != AUTO:
             TASK_FORMATS[self.task_format]
-        _ = self.loading
+        is_whole = not (self.loading.quantises or self.loading.device_map)
+        require(is_whole or not self.shard_model, "shard_model", True, "left out where a model is quantised or mapped")
         self._check_baselines()
 
     def _check_space(self) -> None:

@@ -18,6 +18,7 @@ from transformers import (
     PreTrainedModel,
 )
 
+from peftsearch import processes
 from peftsearch.errors import ExportError, ModelError, RunFolderError
 from peftsearch.exports.export_format import FORMATS
 from peftsearch.exports.lora.form import check_lora
@@ -87,7 +88,8 @@ def export_lora_beside(saved: SavedModel, folder: Path) -> str:
     try:
         check_target(folder / "lora", overwrite=True)
         _check_lora(saved, folder)
-        write_export(source_of(saved, folder), "lora", folder / "lora")
+        with processes.whole_models():
+            write_export(source_of(saved, folder), "lora", folder / "lora")
     except ExportError as error:
         return str(error)
     return ""

@@ -51,7 +51,8 @@ def finish(config: RunConfig, experiment: Experiment, handed: Candidate, *, resu
         shutil.copytree(source, new, dirs_exist_ok=True)
     saved = SavedModel.of(experiment, saved_as)
     verified = _verified(saved, folder, trained.proofs[best]) if config.verify else None
-    refused = export_lora_beside(saved, folder)
+    # By one process: it may need the model's own weights, whole.
+    refused = processes.from_first(lambda: export_lora_beside(saved, folder), "write lora/")
     without_lora = [f"lora/ was not written. {refused}"] if refused else []
     notes = (*results.notes, *start_notes(folder), *stop_notes(folder), *without_lora)
     results = replace(results, verdict=verdict(results), verified=verified, notes=notes)

@@ -33,7 +33,7 @@ def shared_by_processes(config: RunConfig) -> Iterator[RunConfig]:
         ConfigurationError: if the launcher asks for FSDP or DeepSpeed.
         StorageError, RunFolderError: if the folder cannot be brought from its mirror.
     """
-    with processes.joined(config.training.ddp_timeout):
+    with processes.joined(config.training.ddp_timeout, shard_model=config.shard_model):
         batch_size = config.training.per_device_train_batch_size * processes.num_processes()
         if processes.is_first():
             bring_folder(config.copy, overwrite=config.overwrite)

@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from peftsearch import processes
+from peftsearch.models.sharding import finish_passes
 from peftsearch.modules.placement import input_device
 from peftsearch.tasks.encoded import EncodedDataset, EncodedSplit
 from peftsearch.tasks.metric_registry import METRICS
@@ -36,7 +37,7 @@ def _rows_by_length(encoded: EncodedDataset, batch_size: int) -> list[list[int]]
     return [order[start : start + batch_size] for start in range(0, len(order), batch_size)]
 
 
-@torch.inference_mode()
+@torch.no_grad()
 def losses(model: nn.Module, task_format: TaskFormat, encoded: EncodedDataset, *, batch_size: int) -> list[float]:
     """Compute the loss of every encoded example, in their order, without dropout, times the weight of its class.
 
@@ -53,7 +54,7 @@ def losses(model: nn.Module, task_format: TaskFormat, encoded: EncodedDataset, *
     return _for_each_row(model, task_format, encoded, of_batch, batch_size=batch_size)
 
 
-@torch.inference_mode()
+@torch.no_grad()
 def predict(
     model: nn.Module,
     task_format: TaskFormat,
@@ -101,6 +102,7 @@ def _for_each_row(
         batch = task_format.collate([encoded[i] for i in rows])
         found = of_batch({name: tensor.to(device) for name, tensor in batch.items()})
         own += zip(rows, found, strict=True)
+    finish_passes(model)
     model.train(was_training)
     ordered: list = [None] * len(encoded)
     for place, value in (pair for pairs in processes.gather(own) for pair in pairs):

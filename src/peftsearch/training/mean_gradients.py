@@ -60,6 +60,8 @@ class MeanGradients:
     def _of_part(self, part: Sequence[int], tensors: Sequence[torch.Tensor]) -> list[torch.Tensor]:
         batches = self.loss.batches(processes.own_slice(part))
         items = processes.total(sum(map(self.loss.num_items, batches)))
+        # Each pass may need all processes, so that all take as many; of those after its own nothing counts.
+        missing = processes.largest(len(batches)) - len(batches)
         total = [torch.zeros_like(tensor) for tensor in tensors]
         for batch in batches:
             passes = self._micro_batches.each(batch, partial(self._differentiate, tensors), undo=lambda: None)
@@ -67,6 +69,8 @@ class MeanGradients:
                 for sum_so_far, gradient in zip(total, gradients, strict=True):
                     if gradient is not None:
                         sum_so_far.add_(gradient, alpha=own / items)
+        for _ in range(missing):
+            self._differentiate(tensors, self.loss.batches(part[:1])[0])
         processes.add_up(total)
         return total
 
@@ -75,9 +79,9 @@ class MeanGradients:
     ) -> tuple[int, Sequence[torch.Tensor | None]]:
         """The labels of a batch, and the gradients of its mean loss."""
         items = self.loss.num_items(batch)
+        gradients = torch.autograd.grad(self.loss.mean(batch), tensors, allow_unused=True)
         # The mean loss of a batch in which no label counts is not a number.
-        gradients = torch.autograd.grad(self.loss.mean(batch), tensors, allow_unused=True) if items else ()
-        return items, gradients or [None] * len(tensors)
+        return items, gradients if items else [None] * len(tensors)
 
 
 def without_dropout(model: PeftModel, *, gradient_checkpointing: bool) -> None:

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 import torch
 from accelerate.utils.memory import clear_device_cache, should_reduce_batch_size
 
+from peftsearch import processes
 from peftsearch.errors import TrainingError
 
 logger = logging.getLogger(__name__)
@@ -45,7 +46,8 @@ class MicroBatches:
             try:
                 return [step(micro_batch) for micro_batch in micro_batches]
             except (RuntimeError, MemoryError) as error:
-                if not is_out_of_memory(error):
+                # Others wait for this process's part of the model, and cannot start again with it.
+                if not is_out_of_memory(error) or processes.shards_model():
                     raise
             # Not inside of the except block, where the error still holds on to the tensors of the pass.
             undo()
@@ -91,6 +93,11 @@ def num_items(batch: Batch) -> int:
     if not isinstance(labels, torch.Tensor) or labels.is_floating_point():
         return num_rows(batch)
     return int((labels != IGNORED).sum())
+
+
+def without_labels(batch: Batch) -> Batch:
+    """The same batch with no label that counts."""
+    return {**batch, "labels": torch.full_like(batch["labels"], IGNORED)}
 
 
 def cut(batch: Batch, num_micro_batches: int) -> list[Batch]:

@@ -19,7 +19,7 @@ from peftsearch.training.batches import length_grouped
 from peftsearch.training.callbacks import JsonLog, ShowProgress
 from peftsearch.training.checkpoints import Checkpoints
 from peftsearch.training.log_file import LogFile
-from peftsearch.training.micro_batches import MicroBatches, hold_gradients, num_items
+from peftsearch.training.micro_batches import Batch, MicroBatches, hold_gradients, num_items, without_labels
 from peftsearch.training.parameter_groups import RatesByKind
 from peftsearch.training.resuming import ResumingTrainer
 from peftsearch.training.settings import TrainingSettings
@@ -95,7 +95,7 @@ class TaskTrainer(RatesByKind, ResumingTrainer):
         trained = [p for group in self.optimizer.param_groups for p in group["params"]]
         first, *rest = (
             loss
-            for batch in self.task_format.passes(inputs)
+            for batch in _as_many_as_others(list(self.task_format.passes(inputs)))
             for loss in self.micro_batches.each(batch, step, undo=hold_gradients(trained))
         )
         loss = mean_over_processes(self, sum(rest, start=first))
@@ -120,11 +120,18 @@ class TaskTrainer(RatesByKind, ResumingTrainer):
             num_items_in_batch: labels that count in all batches of the step; None for the mean of this one.
         """
         outputs = self.task_format.forward(model, inputs)
-        loss = self.task_format.mean_loss(outputs, inputs)
+        # The mean over no label is not a number, and its gradients are zeros.
+        loss = self.task_format.mean_loss(outputs, inputs) if num_items(inputs) else outputs["logits"].sum() * 0
         if num_items_in_batch is not None:
             # Processes take the mean of their gradients.
             loss = loss * (processes.num_processes() * num_items(inputs) / num_items_in_batch)
         return (loss, outputs) if return_outputs else loss
+
+
+def _as_many_as_others(batches: list[Batch]) -> list[Batch]:
+    """Add batches without labels until this process has as many as any other: each pass may need all of them."""
+    missing = processes.largest(len(batches)) - len(batches)
+    return [*batches, *[without_labels(batches[-1])] * missing]
 
 
 def mean_over_processes(trainer: Trainer, loss: torch.Tensor) -> torch.Tensor:

@@ -1,0 +1,89 @@
+"""Two processes that share a model out find what one finds that holds all of it."""
+
+import json
+from pathlib import Path
+
+import pytest
+import sharded_pair as pair
+from safetensors.torch import load_file
+from test_several_processes import torchrun
+
+from peftsearch import errors, processes
+from peftsearch.run.config import make_config
+from peftsearch.settings import SettingError
+from peftsearch.testing.small_runs import small_run, write_review_files
+from peftsearch.testing.tiny_models import save_tiny
+
+# Of weights: sums over halves are rounded in another order, and AdamW's first steps make more of small gradients.
+TOLERANCE = 1e-3
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory) -> Path:
+    """The runs of one process and of two, in every case: a minute of both cores."""
+    folder = tmp_path_factory.mktemp("shared")
+    pair.prepare(folder)
+    started = torchrun(Path(pair.__file__), folder)
+    output, _ = started.communicate(timeout=900)
+    assert started.returncode == 0, output[-5000:]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(pair.language_model, "_MAX_LOGITS", pair.language_model._MAX_LOGITS)
+        pair.run(folder)
+    return folder
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", pair.CASES)
+def test_two_processes_that_share_a_model_out_end_as_one(folder, name):
+    whole, shared = (folder / f"{name}-of-{count}" for count in (1, 2))
+    assert (whole / "configuration.json").read_text() == (shared / "configuration.json").read_text()
+    tensors = [load_file(place / "adapter" / "adapter_model.safetensors") for place in (whole, shared)]
+    assert tensors[0].keys() == tensors[1].keys()
+    assert max(float((tensors[0][key] - tensors[1][key]).abs().max()) for key in tensors[0]) < TOLERANCE
+    results = [json.loads((place / "results.json").read_text()) for place in (whole, shared)]
+    for split in ("validation", "test"):
+        assert results[1][split]["all"] == pytest.approx(results[0][split]["all"], abs=1e-4)
+    assert (whole / "lora").exists() == (shared / "lora").exists()
+
+
+@pytest.mark.slow
+def test_each_process_holds_half_of_the_blocks(folder):
+    held = [json.loads((folder / f"held-by-{index}.json").read_text()) for index in range(2)]
+    assert [each["of"] for each in held] == [held[0]["of"]] * 2 and sum(each["held"] for each in held) == held[0]["of"]
+    assert all(0.4 < each["held"] / each["of"] < 0.6 for each in held)
+
+
+def settings(tmp_path: Path, **changes) -> dict:
+    data = write_review_files(tmp_path)
+    return {**small_run(model=tmp_path, reviews=data, output=tmp_path / "run", shard_model=True), **changes}
+
+
+@pytest.mark.parametrize("other", [{"model_device_map": "auto"}, {"quantization": '{"quant_method": "bitsandbytes"}'}])
+def test_a_model_is_shared_out_or_placed_otherwise(tmp_path, other):
+    with pytest.raises(SettingError, match="shard_model is True.*left out"):
+        make_config(settings(tmp_path, **other))
+
+
+def test_what_is_shared_out_is_frozen(tmp_path, monkeypatch):
+    monkeypatch.setattr(processes._World, "shards_model", True)
+    given = settings(tmp_path, model=str(save_tiny("bert", tmp_path / "model")), configuration="full", method={})
+    with pytest.raises(errors.ConfigurationError, match="shares out frozen ones"):
+        pair.peftsearch.train(**given | {"budget": ""})
+
+
+def test_memory_that_runs_out_is_not_tried_again_while_others_wait(monkeypatch):
+    from peftsearch.training.micro_batches import MicroBatches
+
+    def fail(_: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(processes._World, "shards_model", True)
+    with pytest.raises(MemoryError):
+        MicroBatches().each({"labels": [0, 1]}, fail, undo=lambda: None)
+
+
+def test_models_are_whole_where_all_of_it_is_needed(monkeypatch):
+    monkeypatch.setattr(processes._World, "shards_model", True)
+    with processes.whole_models():
+        assert not processes.shards_model()
+    assert processes.shards_model()
