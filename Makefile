@@ -48,9 +48,8 @@ test-peft: install
 	$(OFFLINE) PYTHONPATH=tests $(BIN)/python -m peft_suite
 
 examples: install
-	$(OFFLINE) OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m slow --numprocesses auto --dist worksteal \
-		tests/test_notebook.py tests/test_docs.py tests/test_readme.py tests/test_end_to_end.py tests/comparison \
-		tests/run/test_several_processes.py tests/run/test_sharded_models.py -k "not smollm"
+	$(OFFLINE) $(BIN)/python -m pytest -m slow tests/test_notebook.py tests/test_docs.py tests/test_readme.py \
+		tests/test_end_to_end.py tests/comparison tests/run/test_several_processes.py -k "not smollm"
 
 check: install types
 	$(BIN)/ruff check .
