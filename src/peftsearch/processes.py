@@ -109,6 +109,11 @@ def shards_model() -> bool:
     return _World.shards_model
 
 
+def missing_passes(own: int) -> int:
+    """Count the passes that another process takes more than this one's, where each pass needs the parts of all."""
+    return largest(own) - own if shards_model() else 0
+
+
 @contextmanager
 def whole_models() -> Iterator[None]:
     """Let models that are loaded inside of the context be whole in each process."""

@@ -36,6 +36,14 @@ BATCH = 8
 ROWS = 45
 
 
+def without_dropout(model: Path) -> Path:
+    """Change a saved model, since each process draws its own dropout."""
+    config = json.loads((model / "config.json").read_text())
+    config |= {name: 0.0 for name in config if "dropout" in name and isinstance(config[name], float)}
+    (model / "config.json").write_text(json.dumps(config))
+    return model
+
+
 def config_of(folder: Path, place: Path, **changes) -> RunConfig:
     """Settings of a small run whose batch is that of all processes together."""
     data = (folder / "data.txt").read_text()

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from one_of_a_pair import without_dropout
 from torch.distributed.tensor import DTensor
 from transformers import AlbertConfig, AlbertForSequenceClassification
 
@@ -23,13 +24,6 @@ from peftsearch.testing.tiny_models import save_tiny, save_tiny_language_model, 
 
 _NAMES = {"train": 30, "valid": 9, "test": 7}
 BATCH = 8
-
-
-def _without_dropout(model: Path) -> Path:
-    config = json.loads((model / "config.json").read_text())
-    config |= {name: 0.0 for name in config if "dropout" in name and isinstance(config[name], float)}
-    (model / "config.json").write_text(json.dumps(config))
-    return model
 
 
 def _write_rows(folder: Path, make: Callable[[random.Random], dict]) -> str:
@@ -47,14 +41,14 @@ def _letters(rng: random.Random) -> dict[str, str]:
 
 
 def _reviews(folder: Path, family: str, **changes: Any) -> Mapping[str, Any]:
-    model = _without_dropout(save_tiny(family, folder / "model"))
+    model = without_dropout(save_tiny(family, folder / "model"))
     return small_run(model=model, reviews=write_review_files(folder), output=folder, **changes)
 
 
 def _texts(folder: Path, model: Path, **changes: Any) -> Mapping[str, Any]:
     training = {"num_train_epochs": 2, "learning_rate": 1e-2, "max_new_tokens": 9, "per_device_eval_batch_size": 4}
     training |= changes.pop("training", {})
-    given = {"model": str(_without_dropout(model)), "data": _write_rows(folder, _letters), "budget": "2000"}
+    given = {"model": str(without_dropout(model)), "data": _write_rows(folder, _letters), "budget": "2000"}
     return given | {"verify": False, "training": training} | changes
 
 

@@ -39,10 +39,7 @@ def torchrun(*words: str | Path) -> subprocess.Popen:
 def folder(tmp_path_factory) -> Path:
     """A model without dropout, which would draw other numbers for other batches, and data."""
     folder = tmp_path_factory.mktemp("pair")
-    model = save_tiny("bert", folder / "model")
-    config = json.loads((model / "config.json").read_text())
-    config |= {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}
-    (model / "config.json").write_text(json.dumps(config))
+    pair.without_dropout(save_tiny("bert", folder / "model"))
     (folder / "data.txt").write_text(write_review_files(folder))
     return folder
 

@@ -60,8 +60,8 @@ class MeanGradients:
     def _of_part(self, part: Sequence[int], tensors: Sequence[torch.Tensor]) -> list[torch.Tensor]:
         batches = self.loss.batches(processes.own_slice(part))
         items = processes.total(sum(map(self.loss.num_items, batches)))
-        # Each pass may need all processes, so that all take as many; of those after its own nothing counts.
-        missing = processes.largest(len(batches)) - len(batches)
+        # Of the passes after its own nothing counts.
+        missing = processes.missing_passes(len(batches))
         total = [torch.zeros_like(tensor) for tensor in tensors]
         for batch in batches:
             passes = self._micro_batches.each(batch, partial(self._differentiate, tensors), undo=lambda: None)

@@ -129,9 +129,8 @@ class TaskTrainer(RatesByKind, ResumingTrainer):
 
 
 def _as_many_as_others(batches: list[Batch]) -> list[Batch]:
-    """Add batches without labels until this process has as many as any other: each pass may need all of them."""
-    missing = processes.largest(len(batches)) - len(batches)
-    return [*batches, *[without_labels(batches[-1])] * missing]
+    """Add batches without labels where another process has more, and each pass needs all of them."""
+    return [*batches, *[without_labels(batches[-1])] * processes.missing_passes(len(batches))]
 
 
 def mean_over_processes(trainer: Trainer, loss: torch.Tensor) -> torch.Tensor:
