@@ -7,7 +7,7 @@ import torch
 
 from peftsearch import processes
 from peftsearch.environment import alone, count_launched, index_launched
-from peftsearch.errors import ConfigurationError
+from peftsearch.errors import ConfigurationError, ProcessError
 
 
 def test_alone_nothing_is_sent_and_nothing_changes():
@@ -39,6 +39,18 @@ def test_the_launcher_is_known_by_its_variables_and_forgotten_for_a_process_of_o
     assert (count_launched(), index_launched()) == (2, 1)
     assert set(os.environ) - set(alone()) >= {"WORLD_SIZE", "RANK", "LOCAL_RANK", "MASTER_ADDR"}
     assert alone()["PATH"] == os.environ["PATH"]
+
+
+def test_another_one_that_ends_within_a_pass_is_told_of_in_words(monkeypatch):
+    lost = RuntimeError("[/pytorch/third_party/gloo/gloo/transport/tcp/pair.cc:547] Connection closed by peer")
+    with pytest.raises(RuntimeError, match="closed by peer"), processes.passes_explained():
+        raise lost
+    monkeypatch.setattr(processes, "num_processes", lambda: 2)
+    words = "could not get the other parts of the model.*--resume"
+    with pytest.raises(ProcessError, match=words), processes.passes_explained():
+        raise lost
+    with pytest.raises(RuntimeError, match="shapes"), processes.passes_explained():
+        raise RuntimeError("shapes differ")
 
 
 @pytest.mark.parametrize("variable", ["ACCELERATE_USE_FSDP", "ACCELERATE_USE_DEEPSPEED", "ACCELERATE_USE_MEGATRON_LM"])

@@ -141,11 +141,31 @@ def _talking(what: str) -> Iterator[None]:
     try:
         yield
     except RuntimeError as error:
-        raise ProcessError(
-            f"Process {index()} of {count_launched()} could not {what}: another one has ended, or was silent for "
-            f"{_World.timeout} seconds (--training.ddp_timeout). Its own message says why. What the run has saved is "
-            "whole: the same command with --resume goes on from its last checkpoint."
-        ) from error
+        raise _lost(what) from error
+
+
+def _lost(what: str) -> ProcessError:
+    return ProcessError(
+        f"Process {index()} of {count_launched()} could not {what}: another one has ended, or was silent for "
+        f"{_World.timeout} seconds (--training.ddp_timeout). Its own message says why. What the run has saved is "
+        "whole: the same command with --resume goes on from its last checkpoint."
+    )
+
+
+@contextmanager
+def passes_explained() -> Iterator[None]:
+    """Say in words, too, that the others are not there in a pass through a model that is shared out.
+
+    Raises:
+        ProcessError: in place of what torch says.
+    """
+    try:
+        yield
+    except RuntimeError as error:
+        # What gloo says begins with a file of its own, and has no type.
+        if num_processes() > 1 and (isinstance(error, distributed.DistError) or "/gloo/" in str(error)):
+            raise _lost("get the other parts of the model") from error
+        raise
 
 
 def wait_for_all(what: str) -> None:

@@ -113,7 +113,8 @@ def is_second(process: int) -> bool:
 # Each start of two processes takes half of a minute on a busy machine.
 @pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc").is_dir(), reason="finds the second process in /proc")
-def test_what_a_dying_process_leaves_goes_on_with_two_processes_or_with_one(folder, tmp_path):
+@pytest.mark.parametrize("of_two", [(), ("--shard_model", "true")], ids=["whole", "shared_out"])
+def test_what_a_dying_process_leaves_goes_on_with_two_processes_or_with_one(folder, tmp_path, of_two):
     def command(place: Path, batch_size: int, *more: str) -> list[str]:
         training = {"learning_rate": 3e-3, "num_train_epochs": 3, "max_seq_length": 32, "save_steps": 1}
         training["per_device_train_batch_size"] = batch_size
@@ -122,7 +123,7 @@ def test_what_a_dying_process_leaves_goes_on_with_two_processes_or_with_one(fold
         given |= {f"training.{name}": value for name, value in training.items()}
         return ["search", *(word for name, value in given.items() for word in (f"--{name}", str(value))), *more]
 
-    broken = torchrun("-m", "peftsearch", *command(tmp_path / "two", 4))
+    broken = torchrun("-m", "peftsearch", *command(tmp_path / "two", 4, *of_two))
     while not (tmp_path / "two/search/checkpoints/step-3").exists():
         assert broken.poll() is None, broken.communicate()[0][-3000:]
         time.sleep(0.001)
@@ -130,11 +131,12 @@ def test_what_a_dying_process_leaves_goes_on_with_two_processes_or_with_one(fold
     os.kill(second, signal.SIGKILL)
     output, _ = broken.communicate(timeout=120)
     assert broken.returncode != 0 and not (tmp_path / "two/search/search.json").exists(), output[-3000:]
+    assert "peftsearch: " in output and "--resume" in output
     shutil.copytree(tmp_path / "two", tmp_path / "one")
     shutil.copytree(tmp_path / "two", tmp_path / "other")
 
     for place, run in {
-        "two": torchrun("-m", "peftsearch", *command(tmp_path / "two", 4, "--resume")),
+        "two": torchrun("-m", "peftsearch", *command(tmp_path / "two", 4, "--resume", *of_two)),
         "one": subprocess.Popen([sys.executable, "-m", "peftsearch", *command(tmp_path / "one", 8, "--resume")]),
         "unbroken": subprocess.Popen([sys.executable, "-m", "peftsearch", *command(tmp_path / "unbroken", 8)]),
     }.items():

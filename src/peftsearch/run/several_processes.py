@@ -38,7 +38,7 @@ def shared_by_processes(config: RunConfig) -> Iterator[RunConfig]:
         if processes.is_first():
             bring_folder(config.copy, overwrite=config.overwrite)
         config = replace(config, training=replace(config.training, per_device_train_batch_size=batch_size))
-        with _own_folder(config) as own:
+        with _own_folder(config) as own, processes.passes_explained():
             yield own
         processes.wait_for_all("end the run together")
 
