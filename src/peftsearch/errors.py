@@ -47,7 +47,7 @@ class TrainingError(PeftSearchError):
 
 
 class DivergedError(TrainingError):
-    """The loss of a training stopped being a number."""
+    """The loss of a training, or its score, stopped being a number."""
 
 
 class ProcessError(PeftSearchError):

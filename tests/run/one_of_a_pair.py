@@ -30,6 +30,8 @@ METHODS = {
     "s3delta-first": {"name": "s3delta", "order": "first"},
     "prunepeft": {"name": "prunepeft"},
     "pursuit": {"name": "pursuit", "stages": 2, "between": 3},
+    "random": {"name": "random", "trials": 2},
+    "race": {"name": "race", "recipes": "uniform_lora,bitfit", "draws": 1, "rates": 2, "cost": 4},
 }
 BATCH = 8
 # 45 examples: the last batch has five, which two processes share as two and three.

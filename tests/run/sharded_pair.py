@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from one_of_a_pair import without_dropout
+from one_of_a_pair import METHODS, without_dropout
 from torch.distributed.tensor import DTensor
 from transformers import AlbertConfig, AlbertForSequenceClassification
 
@@ -56,6 +56,14 @@ def _bert(folder: Path) -> Mapping[str, Any]:
     return _reviews(folder, "bert")
 
 
+def _searched_by(method: Mapping[str, Any], **training: Any) -> Callable[[Path], Mapping[str, Any]]:
+    def settings(folder: Path) -> Mapping[str, Any]:
+        given = _reviews(folder, "bert", method=method, baseline=False)
+        return {**given, "training": {**given["training"], **training}}
+
+    return settings
+
+
 def _bart(folder: Path) -> Mapping[str, Any]:
     return _texts(folder, save_tiny("bart", folder / "model"), metric="exact_text")
 
@@ -77,7 +85,17 @@ def _albert(folder: Path) -> Mapping[str, Any]:
     return small_run(**given, method={"name": "pursuit"})
 
 
-CASES = {"bert": _bert, "bart": _bart, "llama": _llama, "albert": _albert}
+CASES = {
+    "bert": _bert,
+    "bart": _bart,
+    "llama": _llama,
+    "albert": _albert,
+    "s3delta": _searched_by(METHODS["s3delta"]),
+    "s3delta-first": _searched_by(METHODS["s3delta-first"]),
+    "prunepeft": _searched_by(METHODS["prunepeft"]),
+    "random": _searched_by(METHODS["random"]),
+    "race": _searched_by(METHODS["race"], learning_rate="auto"),
+}
 
 
 def prepare(folder: Path) -> None:

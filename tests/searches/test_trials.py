@@ -5,7 +5,8 @@ import json
 import pytest
 from fake_problem import make_problem, synthetic_score
 
-from peftsearch.errors import RunFolderError, TrainingError
+from peftsearch import processes
+from peftsearch.errors import DivergedError, RunFolderError, TrainingError
 from peftsearch.methods.random.method import RandomSearch
 from peftsearch.methods.random.settings import RandomSettings
 from peftsearch.searches.trial_driver import run_trials
@@ -68,6 +69,22 @@ def test_a_search_whose_trials_all_fail_says_why(tmp_path):
 
     with pytest.raises(TrainingError, match="All 1 trials of the search failed. .*out of memory"):
         run_trials(Fixed([configuration(1)]), score=never, space=make_problem().space, record=tmp_path / "t.jsonl")
+
+
+def test_of_several_processes_a_trial_fails_in_all_or_ends_the_search(tmp_path, monkeypatch):
+    monkeypatch.setattr(processes, "num_processes", lambda: 2)
+    monkeypatch.setattr(processes, "require_equal", lambda what, value: None)
+    monkeypatch.setattr(processes, "largest", lambda number: number)
+    failing = {1: DivergedError("nan at step 3"), 3: TrainingError("Out of memory with a single example a pass.")}
+
+    def fails(proposal, number):
+        raise failing[next(iter(proposal.configuration)).rank]
+
+    problem = make_problem()
+    with pytest.raises(TrainingError, match="All 1 trials"):
+        run_trials(Fixed([configuration(1)]), score=fails, space=problem.space, record=tmp_path / "a.jsonl")
+    with pytest.raises(TrainingError, match="^Out of memory"):
+        run_trials(Fixed([configuration(3)]), score=fails, space=problem.space, record=tmp_path / "b.jsonl")
 
 
 def test_an_interrupted_search_goes_on_where_it_stopped(tmp_path):

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from peftsearch import processes
-from peftsearch.errors import ProcessError, RunFolderError, StorageError, TrainingError
+from peftsearch.errors import DivergedError, ProcessError, RunFolderError, StorageError, TrainingError
 from peftsearch.files import append_row, cut_rows, flush, read_rows
 from peftsearch.searches.trials import Fidelity, Proposal, Proposer, Trial
 from peftsearch.space import Choice, Configuration, SearchSpace
@@ -24,7 +24,8 @@ Scorer = Callable[[Proposal, int], float]
 def run_trials(proposer: Proposer, *, score: Scorer, space: SearchSpace, record: Path) -> list[Trial]:
     """Run a black-box method to its end.
 
-    A failed trial is recorded with its reason, and the search goes on. A proposal equal to an earlier one gets the
+    A failed trial is recorded with its reason, and the search goes on; in several processes only if it has failed in
+    all of them. A proposal equal to an earlier one gets the
     earlier score. Trials in the record of an interrupted run are not repeated.
 
     Args:
@@ -71,10 +72,13 @@ def _serve(proposal: Proposal, trials: Sequence[Trial], *, score: Scorer, number
     try:
         value = float(score(proposal, number))
         if not math.isfinite(value):
-            raise TrainingError(f"The score is {value}, not a finite number.")
+            raise DivergedError(f"The score is {value}, not a finite number.")
     except (StorageError, ProcessError):  # the next trial could not be recorded or trained either
         raise
     except Exception as error:  # whatever breaks one training must not end the search
+        # Losses and scores are the same in all processes; anything else may have left the others within the training.
+        if processes.num_processes() > 1 and not isinstance(error, DivergedError):
+            raise
         logger.warning("Trial %d failed: %s", number, error)
         reason = f"{type(error).__name__}: {error}"
         return Trial(proposal, parameters, None, time.perf_counter() - started, reason)
