@@ -1,6 +1,7 @@
 """Whole runs on models that two processes share out, and that one holds; `test_sharded_models.py` compares them.
 
-`torchrun --nproc_per_node 2 sharded_pair.py FOLDER` writes the runs of two processes, after `prepare(FOLDER)`.
+`torchrun --nproc_per_node 2 sharded_pair.py FOLDER` writes the runs of two processes, after `prepare(FOLDER)`;
+with `short` behind it the second one runs out of memory.
 """
 
 import json
@@ -10,20 +11,25 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+import torch
 from one_of_a_pair import METHODS, without_dropout
 from torch.distributed.tensor import DTensor
 from transformers import AlbertConfig, AlbertForSequenceClassification
 
 import peftsearch
 from peftsearch import processes
-from peftsearch.environment import count_launched
+from peftsearch.cli.main import main
+from peftsearch.environment import count_launched, index_launched
 from peftsearch.models.load import load_model
 from peftsearch.tasks import language_model
 from peftsearch.testing.small_runs import small_run, write_review_files
 from peftsearch.testing.tiny_models import save_tiny, save_tiny_language_model, tiny_tokenizer
+from peftsearch.training.trainer import TaskTrainer
 
 _NAMES = {"train": 30, "valid": 9, "test": 7}
 BATCH = 8
+# Folder of the run that is out of memory.
+SHORT = "short"
 
 
 def _write_rows(folder: Path, make: Callable[[random.Random], dict]) -> str:
@@ -125,6 +131,25 @@ def measure(folder: Path) -> None:
         (folder / f"held-by-{processes.index()}.json").write_text(json.dumps(held))
 
 
+def run_short_of_memory(folder: Path) -> int:
+    """Search in the first case by the command, where the second process has no memory for its fourth pass."""
+    compute_loss, passes = TaskTrainer.compute_loss, iter(range(10**6))
+
+    def fails(*args: Any, **kwargs: Any) -> Any:
+        if index_launched() == 1 and next(passes) == 3:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
+        return compute_loss(*args, **kwargs)
+
+    TaskTrainer.compute_loss = fails
+    given = {"output": folder / SHORT, "shard_model": "true", "save_steps": 1}
+    given["per_device_train_batch_size"] = BATCH // 2
+    flags = (word for name, value in given.items() for word in (f"--{name}", str(value)))
+    return main(["search", "--config", str(folder / "bert" / "settings.json"), *flags])
+
+
 if __name__ == "__main__":
-    measure(Path(sys.argv[1]))
-    run(Path(sys.argv[1]))
+    place = Path(sys.argv[1])
+    if sys.argv[2:] == ["short"]:
+        sys.exit(run_short_of_memory(place))
+    measure(place)
+    run(place)

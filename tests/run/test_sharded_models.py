@@ -13,6 +13,7 @@ from peftsearch.run.config import make_config
 from peftsearch.settings import SettingError
 from peftsearch.testing.small_runs import small_run, write_review_files
 from peftsearch.testing.tiny_models import save_tiny
+from peftsearch.training.micro_batches import MicroBatches
 
 # Of weights: sums over halves are rounded in another order, and AdamW's first steps make more of small gradients.
 TOLERANCE = 1e-3
@@ -47,6 +48,22 @@ def test_two_processes_that_share_a_model_out_end_as_one(folder, name):
 
 
 @pytest.mark.slow
+def test_memory_that_one_has_not_ends_both_in_words_and_one_that_holds_all_goes_on_to_the_same_end(folder):
+    started = torchrun(Path(pair.__file__), folder, "short")
+    output, _ = started.communicate(timeout=300)
+    assert started.returncode != 0 and not (folder / pair.SHORT / "results.json").exists(), output[-5000:]
+    assert "peftsearch (process 1): Out of memory with 4 examples a pass in process 1 of 2" in output, output[-5000:]
+    assert "The last checkpoint before that is that of step " in output
+    # Of torchrun alone.
+    assert output.count("Traceback") == 1, output[-5000:]
+    given = json.loads((folder / "bert" / "settings.json").read_text())
+    training = given["training"] | {"save_steps": 1}
+    pair.peftsearch.search(**given | {"training": training, "output": str(folder / pair.SHORT), "resume": True})
+    resumed, whole = (folder / name / "configuration.json" for name in (pair.SHORT, "bert-of-1"))
+    assert resumed.read_text() == whole.read_text()
+
+
+@pytest.mark.slow
 def test_each_process_holds_half_of_the_blocks(folder):
     held = [json.loads((folder / f"held-by-{index}.json").read_text()) for index in range(2)]
     assert [each["of"] for each in held] == [held[0]["of"]] * 2 and sum(each["held"] for each in held) == held[0]["of"]
@@ -72,14 +89,21 @@ def test_what_is_shared_out_is_frozen(tmp_path, monkeypatch):
 
 
 def test_memory_that_runs_out_is_not_tried_again_while_others_wait(monkeypatch):
-    from peftsearch.training.micro_batches import MicroBatches
-
     def fail(_: object) -> None:
         raise MemoryError
 
     monkeypatch.setattr(processes._World, "shards_model", True)
-    with pytest.raises(MemoryError):
+    with pytest.raises(errors.TrainingError, match="2 examples a pass.*share the model out.*--resume") as error:
         MicroBatches().each({"labels": [0, 1]}, fail, undo=lambda: None)
+    assert isinstance(error.value.__cause__, MemoryError)
+
+
+def test_passes_that_one_process_took_alone_are_not_taken_where_others_wait(monkeypatch):
+    alone, shared = MicroBatches(), MicroBatches()
+    alone.load_state_dict(4)
+    monkeypatch.setattr(processes._World, "shards_model", True)
+    shared.load_state_dict(4)
+    assert (alone.num_micro_batches, shared.num_micro_batches) == (4, 1)
 
 
 def test_models_are_whole_where_all_of_it_is_needed(monkeypatch):

@@ -11,8 +11,10 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from peftsearch import processes
+from peftsearch.errors import TrainingError
 from peftsearch.run.config import RunConfig
 from peftsearch.run.folder import LOCK, bring_folder
+from peftsearch.training.micro_batches import is_out_of_memory
 
 
 @contextmanager
@@ -30,6 +32,7 @@ def shared_by_processes(config: RunConfig) -> Iterator[RunConfig]:
 
     Raises:
         ProcessError: if another process ends before its time.
+        TrainingError: if memory runs out in one of several processes, other than in a pass that is tried again.
         ConfigurationError: if the launcher asks for FSDP or DeepSpeed.
         StorageError, RunFolderError: if the folder cannot be brought from its mirror.
     """
@@ -38,9 +41,27 @@ def shared_by_processes(config: RunConfig) -> Iterator[RunConfig]:
         if processes.is_first():
             bring_folder(config.copy, overwrite=config.overwrite)
         config = replace(config, training=replace(config.training, per_device_train_batch_size=batch_size))
-        with _own_folder(config) as own, processes.passes_explained():
+        with _own_folder(config) as own, processes.passes_explained(), _memory_explained(own):
             yield own
         processes.wait_for_all("end the run together")
+
+
+@contextmanager
+def _memory_explained(config: RunConfig) -> Iterator[None]:
+    """Say in words that memory ran out while one of several processes loaded, evaluated or fitted a head."""
+    try:
+        yield
+    except (RuntimeError, MemoryError) as error:
+        if processes.num_processes() == 1 or not is_out_of_memory(error):
+            raise
+        size = config.training.per_device_eval_batch_size
+        raise TrainingError(
+            f"Out of memory in process {processes.index()} of {processes.num_processes()} outside of a training step, "
+            f"where a model is loaded or evaluated ({size} examples a pass). The others end too, and what has been "
+            "saved is whole. Start anew with a lower --training.per_device_eval_batch_size or --max_seq_length. With "
+            "--shard_model true each of more processes holds less of the model, and --resume goes on there with the "
+            f"same sum of --per_device_train_batch_size ({config.training.per_device_train_batch_size})."
+        ) from error
 
 
 @contextmanager

@@ -39,16 +39,18 @@ class MicroBatches:
             the results of the steps, in order.
 
         Raises:
-            TrainingError: if not even one example fits.
+            TrainingError: if not even one example fits, or others wait for this process's part of the model and cannot
+                start again with it.
         """
         while True:
             micro_batches = cut(batch, self.num_micro_batches)
             try:
                 return [step(micro_batch) for micro_batch in micro_batches]
             except (RuntimeError, MemoryError) as error:
-                # Others wait for this process's part of the model, and cannot start again with it.
-                if not is_out_of_memory(error) or processes.shards_model():
+                if not is_out_of_memory(error):
                     raise
+                if processes.shards_model():
+                    raise _cannot_halve(max(map(num_rows, micro_batches))) from error
             # Not inside of the except block, where the error still holds on to the tensors of the pass.
             undo()
             self._halve(max(map(num_rows, micro_batches)))
@@ -71,8 +73,19 @@ class MicroBatches:
         return self.num_micro_batches
 
     def load_state_dict(self, state: int) -> None:
-        """Go on with as many micro-batches as before."""
-        self.num_micro_batches = state
+        """Go on with as many micro-batches as before, unless they are passes that other processes need not take."""
+        self.num_micro_batches = 1 if processes.shards_model() else state
+
+
+def _cannot_halve(size: int) -> TrainingError:
+    who = f"process {processes.index()} of {processes.num_processes()}"
+    return TrainingError(
+        f"Out of memory with {size} examples a pass in {who}, which share the model out: each pass needs all of them, "
+        "so none takes smaller ones alone. What has been saved goes on with --resume on more processes with as many "
+        "examples in sum, such as twice as many processes with half of --per_device_train_batch_size. Or start anew "
+        "with half of it and twice the --training.gradient_accumulation_steps, with --training.gradient_checkpointing "
+        "true, or with a lower --max_seq_length."
+    )
 
 
 def is_out_of_memory(error: BaseException) -> bool:

@@ -100,8 +100,14 @@ class ResumingTrainer(Trainer):
             with stop_signals.defer_to_step_end(), suppress(_Paused):
                 self.train(resume_from_checkpoint=str(latest) if latest else None)
         except TrainingError as error:
-            kept = f"The last checkpoint before that is '{self._last}'." if self._last else "There is no checkpoint."
-            raise type(error)(f"{error} {kept}") from error
+            raise type(error)(f"{error} {self._kept()}") from error
+
+    def _kept(self) -> str:
+        if self._last is None:
+            return "There is no checkpoint."
+        # The folder of another process is its own, and goes with it.
+        name = f"'{self._last}'" if processes.is_first() else f"that of step {step_of(self._last)}"
+        return f"The last checkpoint before that is {name}."
 
     # -- what is saved
 
