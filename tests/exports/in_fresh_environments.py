@@ -21,9 +21,9 @@ from peftsearch.exports.recorded_training import Rows
 from peftsearch.exports.source import Source
 from peftsearch.exports.writing import write_export
 from peftsearch.models.discover import find_sites
-from peftsearch.models.load import load_model
+from peftsearch.models.load import load_model, load_tokenizer
 from peftsearch.space import Role
-from peftsearch.testing.tiny_models import CONFIGS, build, save_tiny_language_model
+from peftsearch.testing.tiny_models import CONFIGS, build, save_tiny_language_model, tiny_tokenizer
 
 ROOT = Path(__file__).parents[2]
 BUILD = ROOT / "build" / "exports"
@@ -53,9 +53,11 @@ TOOLS = {
             *("av==16.0.0", "einops", "fire", "matplotlib", "omegaconf", "pandas", "scipy", "sentencepiece"),
             *("sse-starlette", "termcolor", "tiktoken", "tyro<0.9", "uvicorn", "fastapi"),
         ],
-        ["llamafactory==0.9.5", "trl==0.24.0", "torchdata==0.11.0", "torchaudio"],
+        ["llamafactory==0.9.5", "trl==0.24.0", "torchdata==0.11.0"],
     ),
 }
+# Packages that a tool imports and needs for sound alone; torchaudio 2.11 wants CUDA's libraries even to be imported.
+UNUSED = {"llamafactory": ["torchaudio"]}
 # The forms of rows that each tool reads.
 READ = {
     "trl": tuple(Rows),
@@ -91,12 +93,15 @@ def structures(family: str) -> dict[str, Structure]:
 
 
 def save_bases() -> dict[str, Path]:
-    """Pretrained models without a trained head."""
+    """Pretrained models without a trained head, with their tokenizers."""
     folders = {family: BUILD / "bases" / family for family in ("minilm", "t5", "llama")}
     torch.manual_seed(0)
     load_model("demo", num_labels=NUM_LABELS).model.base_model.save_pretrained(folders["minilm"])
     build(CONFIGS["t5"]()).save_pretrained(folders["t5"])
     build(CONFIGS["llama"]()).base_model.save_pretrained(folders["llama"])
+    for family, folder in folders.items():
+        tokenizer = load_tokenizer("demo") if family == "minilm" else tiny_tokenizer()
+        tokenizer.save_pretrained(folder)
     return folders
 
 
@@ -154,10 +159,13 @@ def make_environment(name: str, packages: list[str], alone: list[str] | None = N
     if not (folder / "installed").is_file():
         subprocess.run([sys.executable, "-m", "venv", "--clear", str(folder)], check=True)
         install = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-        subprocess.run([*install, "torch==2.13.0"], check=True)
+        subprocess.run([*install, *CONSTRAINED, "torch"], check=True)
         subprocess.run([*install, *packages], check=True)
         if alone:
             subprocess.run([*install, "--no-deps", *alone], check=True)
+        (packages_folder,) = folder.glob("lib/python*/site-packages")
+        for module in UNUSED.get(name, []):
+            (packages_folder / f"{module}.py").touch()
         (folder / "installed").touch()
     return python
 

@@ -93,6 +93,12 @@ def test_malformed_sites_are_refused(sites, message):
         PeftSearchConfig(sites=sites)
 
 
+@pytest.mark.parametrize("indices", [[3], {"embed": 3}, {"embed": [-1]}, {"embed": [True]}, {1: [1]}])
+def test_malformed_rows_of_tokens_are_refused(indices):
+    with pytest.raises(ConfigurationError, match="'trainable_token_indices' must map names of layers to lists"):
+        PeftSearchConfig(sites={"a": {"lora": 1}}, trainable_token_indices=indices)
+
+
 def test_a_newer_schema_is_refused():
     with pytest.raises(ConfigurationError, match="Upgrade peftsearch"):
         PeftSearchConfig(sites={"a": {"lora": 1}}, schema_version=99)

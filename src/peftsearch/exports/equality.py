@@ -1,5 +1,6 @@
 """Check that an export computes the same outputs as the adapter."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -14,29 +15,31 @@ _SIZE = 224
 
 
 @torch.no_grad()
-def outputs(model: Any) -> torch.Tensor:
+def outputs(model: Any, *, after: Sequence[int] = ()) -> torch.Tensor:
     """Run a model in evaluation mode on 24 fixed random tokens, or on a picture of random pixels.
 
     Args:
         model: a model of transformers, or peft's around one.
+        after: tokens that follow the random ones, such as those whose rows were trained.
 
     Returns:
         the logits: (1, labels), (1, tokens, labels), (1, tokens, vocabulary), or (2, 1, tokens) for an answer's start
         and end. Without a head, the hidden states: (1, tokens, width).
     """
-    inputs = _pixels(model) if model.main_input_name == "pixel_values" else _tokens(model)
+    inputs = _pixels(model) if model.main_input_name == "pixel_values" else _tokens(model, after)
     found = model.eval()(**inputs)
     if "start_logits" in found:
         return torch.stack([found.start_logits, found.end_logits])
     return found.logits if "logits" in found else found.last_hidden_state
 
 
-def _tokens(model: Any) -> dict[str, torch.Tensor]:
+def _tokens(model: Any, after: Sequence[int]) -> dict[str, torch.Tensor]:
     size = min(model.config.get_text_config().vocab_size, 30_000)
     generator = torch.Generator().manual_seed(0)
-    ids = torch.randint(size // 4, size, (1, 24), generator=generator).to(input_device(model))
+    drawn = torch.randint(size // 4, size, (1, 24), generator=generator)
+    ids = torch.cat([drawn, torch.tensor([list(after)], dtype=torch.long)], 1).to(input_device(model))
     inputs = {"input_ids": ids, "attention_mask": torch.ones_like(ids)}
-    return inputs | ({"decoder_input_ids": ids[:, :5]} if model.config.is_encoder_decoder else {})
+    return inputs | ({"decoder_input_ids": ids[:, -5:]} if model.config.is_encoder_decoder else {})
 
 
 def _pixels(model: Any) -> dict[str, torch.Tensor]:

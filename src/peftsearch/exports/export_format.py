@@ -18,10 +18,12 @@ class Claim:
     Args:
         words: after "the result is", such as "plain LoRA".
         why_not: asks a module, which may be on the meta device, why the format cannot hold it.
+        holds_rows: whether the format holds trained rows of tokens.
     """
 
     words: str
     why_not: WhyNot
+    holds_rows: bool = True
 
 
 @dataclass(frozen=True)

@@ -26,8 +26,12 @@ class Outlook:
     is_possible: bool
 
 
+# What stands for trained rows of tokens among the kinds that prevent an export.
+_ROWS = "rows of added tokens"
+
+
 def find_outlooks(
-    modules: Configuration, sites: Iterable[Site], quantised: Collection[str] = ()
+    modules: Configuration, sites: Iterable[Site], quantised: Collection[str] = (), *, trains_rows: bool = False
 ) -> dict[str, Outlook]:
     """Ask every kind whether it prevents an export, on layers without weights.
 
@@ -35,6 +39,7 @@ def find_outlooks(
         modules: a configuration, or all that a space may hold.
         sites: the model's, all that the modules name among them.
         quantised: paths of the sites whose weights are quantised on disk.
+        trains_rows: whether rows of tokens are trained beside the modules.
 
     Returns:
         format -> its outlook, for the formats with a claim.
@@ -51,7 +56,12 @@ def find_outlooks(
             module = KINDS[choice.kind].build(base_layer, choice.rank, site.role)
             for name, claim in claims.items():
                 prevented[name].setdefault(choice.kind, set()).add(claim.why_not(module, base_layer) is not None)
-    return {name: _outlook(claim.words, prevented[name]) for name, claim in claims.items()}
+    return {
+        name: Outlook(claim.words, (_ROWS,), is_possible=False)
+        if trains_rows and not claim.holds_rows
+        else _outlook(claim.words, prevented[name])
+        for name, claim in claims.items()
+    }
 
 
 def _bare_layer(site: Site) -> nn.Linear | nn.LayerNorm:
@@ -70,18 +80,21 @@ def _outlook(claim: str, prevented: Mapping[str, set[bool]]) -> Outlook:
     return Outlook(claim, obstacles, not prevented or any(False in answers for answers in prevented.values()))
 
 
-def describe_space(largest: Configuration, sites: Iterable[Site], quantised: Collection[str] = ()) -> str:
+def describe_space(
+    largest: Configuration, sites: Iterable[Site], quantised: Collection[str] = (), *, trains_rows: bool = False
+) -> str:
     """Say what results of a search are whatever it finds, and what keeps others from it.
 
     Args:
         largest: every placement of the space.
         sites: the model's.
         quantised: as in `find_outlooks`.
+        trains_rows: as in `find_outlooks`.
 
     Returns:
         words after "The result is", such as "always plain LoRA; servable unless it holds bitfit or lnfit".
     """
-    outlooks = find_outlooks(largest, sites, quantised).values()
+    outlooks = find_outlooks(largest, sites, quantised, trains_rows=trains_rows).values()
     always = [outlook.claim for outlook in outlooks if not outlook.obstacles]
     never = [outlook.claim for outlook in outlooks if not outlook.is_possible]
     parts = [f"always {_listed(always, 'and')}"] if always else []
@@ -91,7 +104,7 @@ def describe_space(largest: Configuration, sites: Iterable[Site], quantised: Col
 
 
 def describe_configuration(
-    configuration: Configuration, sites: Iterable[Site], quantised: Collection[str] = ()
+    configuration: Configuration, sites: Iterable[Site], quantised: Collection[str] = (), *, trains_rows: bool = False
 ) -> str:
     """Say what a configuration is, and which of its kinds keep it from being more.
 
@@ -99,11 +112,12 @@ def describe_configuration(
         configuration: what is trained.
         sites: the model's.
         quantised: as in `find_outlooks`.
+        trains_rows: as in `find_outlooks`.
 
     Returns:
         words after "The result is", such as "plain LoRA; not servable, because of bitfit and lnfit".
     """
-    outlooks = find_outlooks(configuration, sites, quantised).values()
+    outlooks = find_outlooks(configuration, sites, quantised, trains_rows=trains_rows).values()
     held = [outlook.claim for outlook in outlooks if not outlook.obstacles]
     parts = [_listed(held, "and")] if held else []
     for obstacles, claims in _by_obstacles(outlooks).items():

@@ -124,8 +124,13 @@ def reasons_at_biases(found: Trainable, tool: str) -> list[str]:
 
 
 def whole_modules(form: LoraForm) -> list[str]:
-    """The modules that are trained and saved in full: norms, and layers for added tokens."""
+    """The modules that are trained and saved in full: norms."""
     return sorted([*form.norms, *form.head])
+
+
+def token_indices(form: LoraForm) -> dict[str, list[int]]:
+    """The rows of tokens that are trained, as peft's `trainable_token_indices`."""
+    return {path: rows.indices for path, rows in form.rows.items()}
 
 
 def settings_of(arguments: dict[str, Any]) -> dict[str, Any]:

@@ -51,6 +51,8 @@ class PeftSearchConfig(PeftConfig):
         target_modules: derived from `sites`; a value that is given is replaced.
         exclude_modules: always None; peft's tuner reads the field.
         modules_to_save: names of modules that are trained and saved in full, such as the task head.
+        trainable_token_indices: name of a layer of embeddings, or of the next token -> numbers of those tokens
+            whose rows are trained and saved; None for none.
         bias: always "none"; peft's tuner reads the field.
         init_weights: False draws every tensor at random, so that the adapter changes the output at once, as in peft's
             other methods; for tests.
@@ -69,6 +71,7 @@ class PeftSearchConfig(PeftConfig):
     target_modules: list[str] | set[str] | str | None = None
     exclude_modules: list[str] | str | None = None
     modules_to_save: list[str] | None = None
+    trainable_token_indices: dict[str, list[int]] | None = None
     bias: str = "none"
     init_weights: bool = True
     provenance: dict[str, Any] | None = None
@@ -80,6 +83,7 @@ class PeftSearchConfig(PeftConfig):
         self.peft_type = PEFT_TYPE
         check_schema_version(self.schema_version)
         _check_modules_to_save(self.modules_to_save)
+        _check_token_indices(self.trainable_token_indices)
         _check_sites(self.sites)
         _check_names("inputs", self.inputs, paths_of_kinds(self.sites, "reads_block_input"))
         _check_inputs(self.inputs)
@@ -120,6 +124,18 @@ def _check_modules_to_save(names: Any) -> None:
     is_names = isinstance(names, list | tuple | set) and all(isinstance(name, str) for name in names)
     if names is not None and not is_names:
         raise ConfigurationError(f"'modules_to_save' must be a list of module names, found {names!r:.200}.")
+
+
+def _check_token_indices(indices: Any) -> None:
+    is_mapping = isinstance(indices, dict) and all(isinstance(name, str) for name in indices)
+    if indices is not None and not (is_mapping and all(map(_are_token_indices, indices.values()))):
+        raise ConfigurationError(
+            f"'trainable_token_indices' must map names of layers to lists of tokens' numbers, found {indices!r:.200}."
+        )
+
+
+def _are_token_indices(found: Any) -> bool:
+    return isinstance(found, list) and all(type(index) is int and index >= 0 for index in found)
 
 
 def paths_of_kinds(sites: dict[str, dict[str, int]], property_name: str) -> set[str]:

@@ -58,7 +58,7 @@ def load_adapter(base: PreTrainedModel, folder: Path, *, name: str) -> PeftModel
         )
     try:
         return PeftModel.from_pretrained(base, str(folder))
-    except (RuntimeError, ValueError) as error:
+    except (RuntimeError, ValueError, IndexError) as error:
         raise ModelError(
             f"The adapter in '{folder}' belongs to another model than '{name}': {_explain(str(error))}. Give the "
             "model that it was trained on."

@@ -332,6 +332,7 @@ class Results:
         budget: None if none was given.
         parameters: trained, as counted after reloading, task head excluded.
         head_parameters: of the task head.
+        token_parameters: of `parameters`, those of the rows of added tokens.
         modules: how many.
         modules_by_kind: kind -> how many.
         metric: the reported one.
@@ -376,6 +377,7 @@ class Results:
     budget: GrantedBudget | None
     parameters: int
     head_parameters: int
+    token_parameters: int = 0
     modules: int
     modules_by_kind: dict[str, int]
     metric: str

@@ -64,14 +64,16 @@ def _describe(config: RunConfig, experiment: Experiment) -> str:
     space, task = experiment.space, experiment.task
     sizes = {name: len(examples) for name, examples in task.splits.items()}
     backbone, head = experiment.backbone_parameters, experiment.head_parameters
-    weights = experiment.task_format.class_weights
+    weights, budgets = experiment.task_format.class_weights, experiment.usable_budgets()
+    beside = " beside the rows of tokens" if experiment.token_rows else ""
     lines = [
         f"task      {task.name}: {sizes}, metric {task.reported_metric}",
         f"labels    {describe_labels(experiment.task, experiment.task_format)}",
         *([f"weights   {describe_weights(task.labels, weights)}"] if weights else []),
         f"model     {config.model}: {backbone:,} parameters, head {head:,}",
         f"space     {config.space_name}: {len(space.ranks)} modules, {space.cost(space.largest):,} parameters",
-        *(f"budget    {text}: {parameters:,} parameters" for text, parameters in experiment.usable_budgets().items()),
+        *([f"tokens    {rows.described}"] if (rows := experiment.token_rows) else []),
+        *(f"budget    {text}: {parameters:,} parameters{beside}" for text, parameters in budgets.items()),
         f"output    {config.output_folder}",
         *(f"note      {note}" for note in experiment.site_notes),
     ]

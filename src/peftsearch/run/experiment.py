@@ -35,6 +35,7 @@ from peftsearch.models.quantisation import (
     quantisation_of,
     quantised_note,
 )
+from peftsearch.models.token_rows import TokenRows, find_token_rows
 from peftsearch.modules.attach import attach
 from peftsearch.modules.costs import cost_beside, needs_float_note
 from peftsearch.run.config import RunConfig
@@ -45,6 +46,7 @@ from peftsearch.run.target_length import check_limits, find_limits
 from peftsearch.run.target_units import start_at_mean
 from peftsearch.space import Budget, Configuration, Preset, SearchSpace, Site
 from peftsearch.space.encoding import ENCODINGS, Encoding
+from peftsearch.task_head import Medium
 from peftsearch.tasks.class_weights import balanced_weights
 from peftsearch.tasks.encoded import EncodedSplit
 from peftsearch.tasks.format_entry import LossTokens, WrittenTexts, format_of
@@ -135,7 +137,7 @@ class Experiment:
         if not check_weights(self._sketch):
             # What is to be fetched, or has no header, is loaded once before anything is written or deleted.
             self.load_model(self.seed)
-        _ = self.space, self.budgets
+        _ = self.space, self.budgets_of_modules
 
     def _check_loading(self) -> None:
         if self.loading.quantises:
@@ -169,9 +171,17 @@ class Experiment:
         return loaded
 
     def attach(self, loaded: TaskModel, configuration: Configuration) -> PeftModel:
-        """Attach a configuration's modules to a loaded model, in place, and freeze all the rest but its head."""
+        """Attach a configuration's modules to a loaded model, in place, and freeze all the rest but its head.
+
+        The rows of the tokens that the user names are trained too.
+        """
         return attach(
-            loaded.model, configuration, sites=self.sites, head=loaded.head, task_type=self.task_format.head.peft_task
+            loaded.model,
+            configuration,
+            sites=self.sites,
+            head=loaded.head,
+            task_type=self.task_format.head.peft_task,
+            token_rows=self.token_rows.indices,
         )
 
     @cached_property
@@ -279,22 +289,47 @@ class Experiment:
         return SearchSpace.build(self.preset, sites=self.sites, cost=cost_beside(self.quantised))
 
     @cached_property
+    def token_rows(self) -> TokenRows:
+        """The rows of tokens that are trained beside the modules, the same ones in every training."""
+        tokens = self.training.token_names
+        if not tokens:
+            return TokenRows()
+        if self.task_format.head.medium is not Medium.TEXTS:
+            raise DataError(
+                f"training.trainable_tokens names '{tokens[0]}', but pictures have no tokens. Leave it out."
+            )
+        return find_token_rows(self._sketch.model, self.task_format.tokenizer, tokens, name=self.model)
+
+    @cached_property
     def budgets(self) -> dict[str, int]:
-        """Requested text -> parameters, in the order given."""
+        """Requested text -> parameters of modules and rows of tokens together, in the order given."""
         return {text: Budget.parse(text).parameters(self.backbone_parameters) for text in self.budget_texts}
 
     @property
+    def budgets_of_modules(self) -> dict[str, int]:
+        """Requested text -> parameters that the rows of tokens leave to modules.
+
+        Raises:
+            BudgetError: for a budget that the rows use up.
+        """
+        return {text: self.token_rows.left_of(parameters) for text, parameters in self.budgets.items()}
+
+    def granted(self, of_modules: int) -> int:
+        """The budget of modules and rows of tokens together, from what is left to modules."""
+        return of_modules + self.token_rows.num_parameters
+
+    @property
     def smallest_budget(self) -> int | None:
-        """The budget that is trained, in parameters; None without a budget."""
-        return min(self.budgets.values(), default=None)
+        """The budget of the modules that are trained, in parameters; None without a budget."""
+        return min(self.budgets_of_modules.values(), default=None)
 
     def usable_budgets(self) -> dict[str, int]:
-        """Budgets cut to the size of the space.
+        """Budgets of modules, cut to the size of the space.
 
         Raises:
             BudgetError: for a budget that holds no module.
         """
-        return {text: self.space.check_budget(parameters) for text, parameters in self.budgets.items()}
+        return {text: self.space.check_budget(parameters) for text, parameters in self.budgets_of_modules.items()}
 
     def make_encoding(self) -> Encoding:
         """Make the encoding of the space, within the largest budget."""

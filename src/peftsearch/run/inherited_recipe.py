@@ -62,6 +62,7 @@ def inherit_from(run: Path, experiment: Experiment) -> FreshModules:
             f"The adapter in '{folder}' is of peft's type {config.get('peft_type')}, but --inherit takes those of "
             "peftsearch's own. Leave --inherit out to train the same configuration with fresh weights."
         )
+    _check_same_rows(config, folder, experiment)
     configuration = _configuration_of(config, folder, experiment)
     _check_same_model(run, configuration, experiment)
     recipe: dict[str, Any] = {"configuration": configuration, "folder": folder}
@@ -101,6 +102,20 @@ def _configuration_of(config: dict[str, Any], folder: Path, experiment: Experime
     return Configuration.of(
         Choice(names[path], kind, rank) for path, ranks in config["sites"].items() for kind, rank in ranks.items()
     )
+
+
+def _check_same_rows(config: dict[str, Any], folder: Path, experiment: Experiment) -> None:
+    there, here = config.get("trainable_token_indices") or {}, dict(experiment.token_rows.indices)
+    if there != here:
+        raise ConfigurationError(
+            f"The adapter in '{folder}' trained the rows of {_tokens_of(there)}, and this training those of "
+            f"{_tokens_of(here)}. Give the same --training.trainable_tokens to go on from its weights."
+        )
+
+
+def _tokens_of(indices: dict[str, list[int]]) -> str:
+    ids = sorted({index for each in indices.values() for index in each})
+    return f"the tokens {', '.join(map(str, ids))}" if ids else "no tokens"
 
 
 def _check_same_model(run: Path, configuration: Configuration, experiment: Experiment) -> None:

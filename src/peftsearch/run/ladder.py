@@ -43,7 +43,7 @@ def add_ladder(
         _train_step(replace(stage, budget=budget), configuration, results.method, train_baseline)
         for budget, configuration in larger
     ]
-    ladder = (_smallest_step(results, smallest[0]), *trained)
+    ladder = (_smallest_step(results, stage.experiment.granted(smallest[0])), *trained)
     choice = choose_step(ladder, num_examples=results.split.sizes["validation"])
     return replace(results, ladder=ladder, ladder_choice=choice)
 
@@ -71,7 +71,7 @@ def _train_step(
     start = stage.folder / start_folder(budget, smallest=0)
     trained = stage.train(found_modules(configuration, start, name=folder, method=method), folder)
     return LadderStep(
-        budget=budget,
+        budget=experiment.granted(budget),
         folder=folder,
         **trained.measured(experiment),
         baseline=train_baseline(stage, f"{folder}/baseline") if train_baseline else None,

@@ -218,7 +218,7 @@ def _budget_notes(experiment: Experiment) -> list[str]:
         f"The budget {text} ({experiment.budgets[text]:,} parameters) is larger than the whole space ({usable:,}); "
         "all of it can be used."
         for text, usable in experiment.usable_budgets().items()
-        if usable < experiment.budgets[text]
+        if usable < experiment.budgets_of_modules[text]
     ]
 
 

@@ -31,7 +31,7 @@ class Proof:
     """Size and scores of a saved result, after reloading it from disk.
 
     Args:
-        parameters: trained parameters, task head excluded.
+        parameters: trained parameters with the rows of tokens, task head excluded.
         validation: metrics on the validation split, of which those of written texts only where one of them selects.
         test: metrics on the test split, computed here and nowhere else.
         notes: sentences for the user about the predictions.
@@ -59,15 +59,16 @@ def prove(
         folder: of the training.
         experiment: gives data and metrics.
         trained: the scores that the training saw.
-        budget: in parameters; None without one.
+        budget: of the modules, in parameters; None without one.
 
     Raises:
         BudgetError: if it has more parameters than the budget.
         TrainingError: if its validation score is not the one that training saw.
     """
     model, parameters = saved.load(folder)
-    if budget is not None and parameters > budget:
-        raise BudgetError(f"The adapter in '{folder}' has {parameters:,} parameters, above the budget of {budget:,}.")
+    granted = None if budget is None else experiment.granted(budget)
+    if granted is not None and parameters > granted:
+        raise BudgetError(f"The adapter in '{folder}' has {parameters:,} parameters, above the budget of {granted:,}.")
     fitted = _validate(model, experiment)
     validation = fitted.metrics
     metric = experiment.task.selection_metric

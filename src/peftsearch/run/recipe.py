@@ -51,7 +51,7 @@ class Recipe(ABC):
 
     @abstractmethod
     def num_parameters(self, experiment: Experiment) -> int:
-        """The most trainable parameters that the result can have, task head excluded."""
+        """The most trainable parameters that its modules can have: task head and rows of tokens excluded."""
 
     @abstractmethod
     def attach(self, experiment: Experiment, seed: int, *, steps: int) -> Attached:
@@ -166,6 +166,7 @@ class AdaLora(Recipe):
             settings=self.settings,
             head=loaded.head,
             task_type=experiment.task_format.head.peft_task,
+            token_rows=experiment.token_rows.indices,
         )
         return Attached(model, (AllocateRanks(schedule, model),), schedule.select_after_step)
 

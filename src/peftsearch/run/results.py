@@ -20,7 +20,7 @@ from peftsearch.run.candidates import Candidate
 from peftsearch.run.command import command_of
 from peftsearch.run.config import RunConfig
 from peftsearch.run.experiment import Experiment
-from peftsearch.run.recipe import Recipe
+from peftsearch.run.recipe import ADAPTER, Recipe
 from peftsearch.run.saved_model import SavedModel
 from peftsearch.run.search_result import SearchResult
 from peftsearch.run.train import TrainedConfiguration
@@ -53,6 +53,7 @@ def make_results(config: RunConfig, experiment: Experiment, trained: TrainedConf
         budget=_granted(experiment),
         parameters=trained.parameters,
         head_parameters=experiment.head_parameters,
+        token_parameters=experiment.token_rows.num_parameters if recipe.saved_as == ADAPTER else 0,
         modules=len(trained.configuration),
         modules_by_kind=trained.configuration.num_modules_by_kind(),
         metric=task.reported_metric,

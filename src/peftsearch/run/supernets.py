@@ -8,6 +8,7 @@ from peft import PeftModel
 from torch import nn
 
 from peftsearch.files import new_folder
+from peftsearch.modules.attach import TOKEN_ROWS
 from peftsearch.run.experiment import Experiment
 from peftsearch.run.search_request import SearchRequest
 from peftsearch.run.search_result import INHERITED
@@ -42,8 +43,9 @@ def save_inherited(experiment: Experiment, supernet: Supernet, configuration: Co
 
 
 def head_of(model: PeftModel) -> dict[str, nn.Parameter]:
-    """Name in peft's model -> each parameter of the task head that is trained."""
-    return {name: parameter for name, parameter in model.named_parameters() if "modules_to_save" in name}
+    """Name in peft's model -> each parameter of the task head that is trained, and the rows of tokens."""
+    kept = ("modules_to_save", TOKEN_ROWS)
+    return {name: parameter for name, parameter in model.named_parameters() if any(part in name for part in kept)}
 
 
 @torch.no_grad()

@@ -90,7 +90,7 @@ class TrainingStage:
         folder: the run folder.
         seeds: one training each; the first chooses among the rates.
         rate_choice: chooses the learning rate of each recipe.
-        budget: of every recipe, in parameters; None without one.
+        budget: of the modules of every recipe, in parameters; None without one.
     """
 
     experiment: Experiment

@@ -37,7 +37,7 @@ class Training:
         folder: for its log, its checkpoints, its result and `trained.json`.
         seed: of the head, the modules and the batches.
         rate: learning rate of LoRA.
-        budget: is noted in the result; None without one.
+        budget: of the modules, is noted in the result; None without one.
         checks_start: whether it starts again at another rate where it is no better than guessing.
     """
 
@@ -136,7 +136,8 @@ class Training:
         losses = training.validation_losses()
         fold_scale(attached.model, self.experiment.task_format.scale)
         method = self.recipe.method or self.recipe.name
-        write_provenance(attached.model, method=method, budget=self.budget, seed=self.seed)
+        granted = None if self.budget is None else self.experiment.granted(self.budget)
+        write_provenance(attached.model, method=method, budget=granted, seed=self.seed)
         with new_folder(self.folder / self.recipe.saved_as) as new:
             attached.model.save_pretrained(str(new))
             if processor := self.experiment.task_format.saved_processor:

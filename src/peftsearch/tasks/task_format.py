@@ -91,9 +91,9 @@ class TaskFormat(ABC):
         if tokens > rows:
             raise ModelError(
                 f"The tokenizer of '{name}' has {tokens:,} tokens, but the model has embeddings for {rows:,}. "
-                "Call model.resize_token_embeddings(len(tokenizer)), train the new embeddings (peft's "
-                "trainable_token_indices) and save both, since runs change no embeddings; or take the model's own "
-                "tokenizer."
+                "Call model.resize_token_embeddings(len(tokenizer)), save both in one folder, give that as --model "
+                "and name the added tokens in --training.trainable_tokens, which trains their rows; or take the "
+                "model's own tokenizer."
             )
 
     @property

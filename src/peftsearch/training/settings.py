@@ -64,6 +64,8 @@ class TrainingSettings(Settings):
             model's limit if that is smaller.
         max_new_tokens: tokens of a text that the model writes; 0 takes as many as of one that it learns.
         bf16: "auto" uses bfloat16 where the device has it natively (GPUs); "true" or "false" decide.
+        trainable_tokens: added tokens, separated by commas, whose rows of the embeddings and of the layer for the next
+            token are trained beside the modules; they count in the budget (docs/data.md).
         gradient_checkpointing: trade time for memory.
         load_in_4bit: quantise the frozen model to 4 bits (bitsandbytes, NF4, constants quantised too); `quantization`
             gives other ways.
@@ -97,6 +99,7 @@ class TrainingSettings(Settings):
     max_target_length: int = limited(0, at_least(0))
     max_new_tokens: int = limited(0, at_least(0))
     bf16: str = limited("auto", one_of("auto", "true", "false"))
+    trainable_tokens: str = ""
     gradient_checkpointing: bool = False
     load_in_4bit: bool = False
     load_in_8bit: bool = False
@@ -104,6 +107,11 @@ class TrainingSettings(Settings):
     save_total_limit: int = limited(2, at_least(1))
     ddp_timeout: int = limited(1800, at_least(1))
     report_to: str = limited("none", one_of("none", "tensorboard", "wandb", "trackio", "mlflow"))
+
+    @property
+    def token_names(self) -> list[str]:
+        """The tokens whose rows are trained, in the order given, each once."""
+        return list(dict.fromkeys(filter(None, map(str.strip, self.trainable_tokens.split(",")))))
 
     @property
     def given_rates(self) -> list[float]:

@@ -18,6 +18,7 @@ from peftsearch.exports.adapterhub.layout import (
     find_place,
 )
 from peftsearch.exports.export_format import ExportFormat, register_format
+from peftsearch.exports.lora.form import refuse_rows
 from peftsearch.exports.refusal import refuse
 from peftsearch.exports.source import Source
 from peftsearch.models.task_type import task_type_of
@@ -61,6 +62,7 @@ def write(source: Source, folder: Path) -> tuple[str, ...]:
         raise ExportError(f"AdapterHub's format is written for {held}, not for '{source.name}'. {_INSTEAD}")
     if task_type_of(source.base) in (TOKENS, SPANS):
         raise ExportError(f"AdapterHub's format is written for heads over whole texts, not over tokens. {_INSTEAD}")
+    refuse_rows(source, _WHAT, why="adapters has no place for them", instead=_INSTEAD)
     contents = _read(source, layout)
     refuse(_WHAT, contents.reasons, instead=_INSTEAD)
     if not contents.loras and not contents.bottlenecks:

@@ -21,6 +21,7 @@ from peftsearch.exports.trainable import (
     reasons_at_biases,
     reasons_at_own_rates,
     settings_of,
+    token_indices,
     whole_modules,
 )
 from peftsearch.tasks.tables import format_of
@@ -57,6 +58,7 @@ def _structure(found: Trainable) -> dict[str, Any]:
         "lora_rank_pattern": pattern,
         "lora_alpha_pattern": dict(pattern),
         "lora_modules_to_save": whole_modules(found.form),
+        "peft_trainable_token_indices": token_indices(found.form),
         "lora_fan_in_fan_out": found.form.fan_in_fan_out or None,
     }
 

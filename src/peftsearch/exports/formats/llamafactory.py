@@ -127,6 +127,8 @@ def _settings(training: RecordedTraining) -> dict[str, Any]:
 def _why_not(found: Trainable) -> list[str]:
     data = found.training.data
     reasons = [*reasons_at_biases(found, _NAME), *reasons_at_own_rates(found, _NAME)]
+    if found.form.rows:
+        reasons.append(f"{_NAME} trains no single rows of embeddings (trl and axolotl do)")
     if len(found.ranks) > 1:
         shown = ", ".join(map(str, found.ranks))
         reasons.append(f"{_NAME} has one rank for all layers, and there are {shown} (trl and axolotl hold them)")

@@ -7,12 +7,13 @@ from torch import nn
 
 from peftsearch.exports.export_format import Claim, ExportFormat, register_format
 from peftsearch.exports.lora.files import reload_lora, write_lora
-from peftsearch.exports.lora.form import is_linear, read_lora_only, why_not_lora
+from peftsearch.exports.lora.form import is_linear, read_lora_only, refuse_rows, why_not_lora
 from peftsearch.exports.refusal import reasons_against, refuse
 from peftsearch.exports.source import Source
 from peftsearch.modules.peft_module import PeftModule
 
 _WHAT = "a servable LoRA adapter"
+_NO_ROWS = "servers take none"
 
 
 def write(source: Source, folder: Path) -> tuple[str, ...]:
@@ -29,6 +30,7 @@ def write(source: Source, folder: Path) -> tuple[str, ...]:
         reasons_against(source, why_not_servable),
         instead="Export it as lora, or as merged if that is possible.",
     )
+    refuse_rows(source, _WHAT, why=_NO_ROWS, instead="Export it as merged, which holds them.")
     updates = {path: update.padded(form.largest_rank) for path, update in form.updates.items()}
     write_lora(source, replace(form, updates=updates), folder)
     notes = [f"Rank {form.largest_rank} everywhere; a server needs at least that as its largest rank."]
@@ -60,6 +62,6 @@ register_format(
         "LoRA of one rank by zero padding, for vLLM and llama.cpp",
         write,
         reload_lora,
-        Claim("servable (vLLM, llama.cpp, no task head)", why_not_servable),
+        Claim("servable (vLLM, llama.cpp, no task head)", why_not_servable, holds_rows=False),
     )
 )

@@ -12,6 +12,7 @@ from torch import nn
 
 from peftsearch.exports.lora.form import LoraForm
 from peftsearch.exports.source import Source
+from peftsearch.modules.attach import TOKEN_ROWS
 
 _PREFIX = "base_model.model."
 
@@ -39,6 +40,8 @@ def write_lora(source: Source, form: LoraForm, folder: Path) -> None:
             )
     for path, saved in {**form.norms, **form.head}.items():
         tensors |= {f"{_PREFIX}{path}.{name}": tensor for name, tensor in saved.items()}
+    for path, rows in form.rows.items():
+        tensors[f"{_PREFIX}{path}.token_adapter.{TOKEN_ROWS}"] = rows.values
     config = make_lora_config(source, form, has_biases=has_biases)
     _write_config(config, folder / "adapter_config.json")
     plain = {name: tensor.detach().contiguous().clone() for name, tensor in sorted(tensors.items())}
@@ -64,6 +67,7 @@ def make_lora_config(source: Source, form: LoraForm, *, has_biases: bool) -> Lor
         fan_in_fan_out=form.fan_in_fan_out,
         target_modules=sorted(form.updates) or DUMMY_TARGET_MODULES,
         modules_to_save=sorted([*form.norms, *form.head]) or None,
+        trainable_token_indices={path: list(rows.indices) for path, rows in form.rows.items()} or None,
         task_type=native.task_type,
         base_model_name_or_path=native.base_model_name_or_path,
         inference_mode=True,

@@ -1,13 +1,13 @@
 """A trained adapter as LoRA updates, biases and whole modules, if it is exactly that."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import reduce
 from operator import add
 
 import torch
 from peft.tuners.adalora import SVDLinear
-from peft.utils import ModulesToSaveWrapper
+from peft.utils import ModulesToSaveWrapper, TrainableTokensWrapper
 from torch import nn
 from transformers.pytorch_utils import Conv1D
 
@@ -22,6 +22,19 @@ Tensors = Mapping[str, torch.Tensor]
 
 
 @dataclass(frozen=True)
+class TrainedRows:
+    """Rows of a matrix that are trained, each of a token.
+
+    Args:
+        indices: their numbers.
+        values: (rows, width).
+    """
+
+    indices: list[int]
+    values: torch.Tensor
+
+
+@dataclass(frozen=True)
 class LoraForm:
     """All changes of an adapter in LoRA's terms; names are those of the pretrained model.
 
@@ -29,6 +42,7 @@ class LoraForm:
         updates: linear layer -> its LoRA update.
         norms: norm -> its merged tensors by name.
         head: module of the task head -> its tensors by name.
+        rows: layer of the embeddings, or of the next token -> the rows of tokens there.
         fan_in_fan_out: whether the linear layers are transformers' Conv1D.
     """
 
@@ -36,6 +50,7 @@ class LoraForm:
     norms: Mapping[str, Tensors]
     head: Mapping[str, Tensors]
     fan_in_fan_out: bool
+    rows: Mapping[str, "TrainedRows"] = field(default_factory=dict)
 
     @property
     def largest_rank(self) -> int:
@@ -69,7 +84,8 @@ def read_lora_form(source: Source, *, what: str = "a plain LoRA adapter") -> Lor
             norms[path] = _merged_norm(layer, source.adapter)
     linear |= _read_adalora(source)
     bases = [layer for path, layer in source.base.named_modules() if path.removesuffix(".base_layer") in linear]
-    return LoraForm(linear, norms, read_head(source), any(isinstance(layer, Conv1D) for layer in bases))
+    is_conv = any(isinstance(layer, Conv1D) for layer in bases)
+    return LoraForm(linear, norms, read_head(source), is_conv, read_rows(source))
 
 
 def read_lora_only(source: Source, *, what: str) -> LoraForm:
@@ -112,6 +128,28 @@ def read_head(source: Source) -> dict[str, Tensors]:
         for name, module in source.base.named_modules()
         if isinstance(module, ModulesToSaveWrapper)
     }
+
+
+def read_rows(source: Source) -> dict[str, TrainedRows]:
+    """Read the trained rows of tokens: name of a layer -> its rows; those of a tied layer are with the embeddings."""
+    if not source.has_adapter:
+        return {}
+    found = {}
+    for name, module in source.base.named_modules():
+        if isinstance(module, TrainableTokensWrapper) and not module.token_adapter.tied_adapter:
+            layer = module.token_adapter
+            values = layer.trainable_tokens_delta[source.adapter]
+            found[name] = TrainedRows(list(layer.token_indices[source.adapter]), values)
+    return found
+
+
+def refuse_rows(source: Source, what: str, *, why: str, instead: str) -> None:
+    """Refuse trained rows of tokens, for formats that have no place for them.
+
+    Raises:
+        ExportError: if there are any.
+    """
+    refuse(what, dict.fromkeys(read_rows(source), f"rows of added tokens ({why})"), instead=instead)
 
 
 def _update_of(layer: AdaptedLayer, adapter: str) -> LoraUpdate:

@@ -10,7 +10,7 @@ from jinja2 import Environment, StrictUndefined
 
 from peftsearch.exports.lora.files import rank_pattern
 from peftsearch.exports.recorded_training import RecordedData, RecordedTraining, Rows
-from peftsearch.exports.trainable import Trainable, whole_modules
+from peftsearch.exports.trainable import Trainable, token_indices, whole_modules
 from peftsearch.tasks.tables import format_of
 from peftsearch.tasks.text_files import UTF_8
 
@@ -64,6 +64,7 @@ def write_script(found: Trainable) -> str:
         rank=found.form.largest_rank,
         ranks=rank_pattern(found.form),
         whole=whole_modules(found.form),
+        rows=token_indices(found.form),
         has_biases=any(update.bias is not None for update in found.form.updates.values()),
         fan_in_fan_out=found.form.fan_in_fan_out,
         table=_table_options(data),
@@ -87,7 +88,7 @@ def write_readme(notes: tuple[str, ...]) -> str:
     return _render("README.md.jinja", notes=notes, trl=TRL, **versions)
 
 
-def as_lines(value: Collection[str] | Mapping[str, int]) -> str:
+def as_lines(value: Collection[str] | Mapping[str, Any]) -> str:
     """Write a list or a mapping as a literal of Python, with a line for each item."""
     if isinstance(value, Mapping):
         return _block("{", [f"{key!r}: {item!r}" for key, item in value.items()], "}")

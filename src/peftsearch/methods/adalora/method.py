@@ -4,7 +4,7 @@ import json
 import math
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -133,7 +133,7 @@ class RankSchedule:
         return cls(steps, min(int(settings.warmup * steps), select_after_step - 1), select_after_step)
 
 
-def attach_adalora(
+def attach_adalora(  # noqa: PLR0913  as many as `attach`, and how it is trained
     model: nn.Module,
     allocation: RankAllocation,
     *,
@@ -141,6 +141,7 @@ def attach_adalora(
     settings: AdaLoraSettings,
     head: Sequence[str] = (),
     task_type: str | None = None,
+    token_rows: Mapping[str, list[int]] | None = None,
 ) -> PeftModel:
     """Attach peft's AdaLoRA to a model.
 
@@ -153,6 +154,7 @@ def attach_adalora(
         settings: interval of allocations and weight of the orthogonality term.
         head: names of the modules that are trained and saved beside the adapter.
         task_type: peft's word for the task, such as "SEQ_CLS".
+        token_rows: name of a layer -> numbers of tokens whose rows are trained and saved.
 
     Raises:
         ConfigurationError: if a site is no linear map.
@@ -168,6 +170,7 @@ def attach_adalora(
         # A pattern instead of names: peft would write those in a random order.
         target_modules="|".join(re.escape(site.path) for site in allocation.sites),
         modules_to_save=list(head) or None,
+        trainable_token_indices=dict(token_rows or {}) or None,
         fan_in_fan_out=isinstance(layers[0], Conv1D),
         init_r=allocation.initial_rank,
         target_r=max(1, allocation.total_rank // len(allocation.sites)),

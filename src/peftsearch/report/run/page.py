@@ -205,9 +205,11 @@ def _cost(results: Results) -> Section:
 
 
 def _counted(results: Results) -> tuple[str, ...]:
-    head = results.head_parameters
+    head, rows = results.head_parameters, results.token_parameters
+    and_rows = f" and of the rows of added tokens ({rows:,})" if rows else ""
     return (
-        "Counted in the budget: every trained parameter of the PEFT modules, on the adapter as reloaded from disk.",
+        f"Counted in the budget: every trained parameter of the PEFT modules{and_rows}, on the adapter as reloaded "
+        "from disk.",
         *([f"Not counted: the task head ({head:,} parameters), which is trained too."] if head else []),
         "Search cost is the search's wall time over that of one training, scoring on validation included; other "
         "trainings of the run, such as baselines, further seeds and a grid of learning rates, are not in it.",

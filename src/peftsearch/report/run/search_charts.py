@@ -75,10 +75,11 @@ def _size(record: RunRecord, steps: Rows, by: str) -> Chart | None:
 
 
 def budgets_of(record: RunRecord) -> list[int]:
-    """Budgets of the run in parameters, ascending; empty while they are not known."""
+    """Budgets of the run's modules in parameters, ascending; empty while they are not known."""
     results = record.results
     if results and results.budget:
-        return sorted({step.budget for step in results.ladder} or {results.budget.parameters})
+        granted = {step.budget for step in results.ladder} or {results.budget.parameters}
+        return sorted(budget - results.token_parameters for budget in granted)
     # An unfinished search says in each step what it steers towards.
     return sorted({row["budget_parameters"] for row in record.search_log[-1:] if row.get("budget_parameters")})
 
