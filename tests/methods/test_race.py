@@ -4,10 +4,11 @@ import pytest
 
 from peftsearch.errors import BudgetError, ConfigurationError, UnknownNameError
 from peftsearch.methods.race.elimination import Schedule, is_close, survivors
-from peftsearch.methods.race.pool import Pool, hand_recipes, pursued_spaces
+from peftsearch.methods.race.pool import Pool, hand_recipes
 from peftsearch.methods.race.settings import RaceSettings
 from peftsearch.modules.costs import cost, cost_at
 from peftsearch.searches.trials import Problem
+from peftsearch.settings import SettingError
 from peftsearch.space import SPACES, Choice, Configuration, Role, SearchSpace, Site
 from peftsearch.space.encoding import ENCODINGS
 
@@ -25,34 +26,32 @@ class TestSchedule:
         assert [(r.step, r.keep, r.retried) for r in found] == [
             (20, 6, 0),
             (40, 4, 0),
-            (80, 2, 2),
+            (80, 3, 2),
             (160, 1, 0),
             (320, 1, 0),
         ]
         assert [r.num_judges(1000) for r in found] == [250, 500, 1000, 1000, 1000]
         assert found[0].num_judges(300) == 128 and found[0].num_judges(100) == 100
 
-    def test_few_lanes_are_not_outnumbered(self):
-        assert [rung.keep for rung in Schedule(640, 3).rungs] == [2, 2, 2, 1, 1]
+    def test_of_four_lanes_none_leaves_before_the_other_rates_start(self):
+        found = [(r.step, r.keep, r.retried) for r in Schedule(640, 4, 3).rungs]
+        assert found == [(80, 3, 2), (160, 1, 0), (320, 1, 0)]
+        assert [(r.step, r.keep) for r in Schedule(640, 5).rungs][:2] == [(20, 4), (40, 4)]
 
     def test_a_single_lane_still_tries_the_other_rates(self):
-        assert [(rung.keep, rung.retried) for rung in Schedule(640, 1, 3).rungs] == [
-            (1, 0),
-            (1, 0),
-            (2, 1),
-            (1, 0),
-            (1, 0),
-        ]
+        assert [(rung.keep, rung.retried) for rung in Schedule(640, 1, 3).rungs] == [(3, 1), (1, 0), (1, 0)]
 
     def test_short_trainings_have_fewer_rungs(self):
         assert [(r.step, r.keep, r.retried) for r in Schedule(4, 8, 2).rungs] == [(1, 1, 2), (2, 1, 0)]
         assert Schedule(1, 8).rungs == ()
 
     def test_the_cost_is_the_sum_of_all_steps(self):
-        # 11 to step 20, 6 to 40, 4 to 80, where 2 more come from the start, 2 to 160, 1 to 640.
+        # 11 to step 20, 6 to 40, 4 to 80, where 2 more come from the start, 3 to 160, 1 to 640.
         schedule = Schedule(640, 11, 2)
-        assert schedule.cost == (11 * 20 + 6 * 20 + 4 * 40 + 2 * 80 + 2 * 80 + 480) / 640
-        assert schedule.steps_left(at=80, going=3) == 3 * 80 + 480
+        assert schedule.cost == (11 * 20 + 6 * 20 + 4 * 40 + 2 * 80 + 3 * 80 + 480) / 640
+        assert schedule.steps_left(at=80, going=4) == 4 * 80 + 480
+        # The default: 2 to 80, where 4 more come from the start, 3 to 160, 1 to 640.
+        assert Schedule(640, 2, 3).cost == (2 * 80 + 4 * 80 + 3 * 80 + 480) / 640 == 1.875
 
     def test_lanes_are_left_out_until_the_cost_holds(self):
         kept = Schedule(640, 40, 2).within(2.5)
@@ -88,34 +87,27 @@ class TestSurvivors:
         assert survivors({"a": [], "b": []}, 1, may_keep_more=True) == ("a",)
 
 
+RECIPES = "uniform_lora,lnfit_lora,lnfit,bitfit,lora_qv"
+
+
 def pool(**settings) -> Pool:
     space = SearchSpace.build(SPACES["mixed"], sites=SITES, cost=cost_at)
     problem = Problem(space, ENCODINGS["flat"](space, 200, SITES), (200,), seed=0)
-    return Pool(problem, SITES, RaceSettings(**settings))
+    return Pool(problem, SITES, RaceSettings(**({"recipes": RECIPES} | settings)))
 
 
 class TestPool:
     def test_entrants_are_within_the_budget_and_differ(self):
-        found = pool(draws=3).entrants(200, pursued={})
+        found = pool(draws=3).entrants(200, proposed={})
         configurations = [entrant.configuration for entrant in found]
         assert len(set(configurations)) == len(configurations) >= 5
         assert all(0 < cost(configuration, SITES) <= 200 for configuration in configurations)
         assert len({entrant.name for entrant in found}) == len(found)
 
-    def test_what_pursuit_found_comes_first_and_equal_ones_once(self):
-        by_hand = pool(draws=0).entrants(200, pursued={})
-        again = pool(draws=0).entrants(200, pursued={"pursuit": by_hand[0].configuration})
+    def test_what_a_search_found_comes_first_and_equal_ones_once(self):
+        by_hand = pool(draws=0).entrants(200, proposed={})
+        again = pool(draws=0).entrants(200, proposed={"pursuit": by_hand[0].configuration})
         assert again[0].name == "pursuit" and len(again) == len(by_hand)
-
-    def test_pursuit_also_looks_among_lora_alone_where_that_is_a_part_of_the_space(self):
-        mixed, lora = (SearchSpace.build(SPACES[name], sites=SITES, cost=cost_at) for name in ("mixed", "lora"))
-        found = pursued_spaces(mixed, budget=200)
-        assert list(found) == ["pursuit", "pursuit_lora"] and found["pursuit"] is mixed
-        assert {p.kind for p in found["pursuit_lora"].ranks} == {"lora"}
-        assert set(found["pursuit_lora"].costs) == {choice for choice in mixed.costs if choice.kind == "lora"}
-        assert list(pursued_spaces(lora, budget=200)) == ["pursuit"]
-        # LoRA of rank 1 has 16 parameters.
-        assert list(pursued_spaces(mixed, budget=15)) == ["pursuit"]
 
     def test_recipes_of_kinds_outside_of_the_space_are_left_out(self):
         space = SearchSpace.build(SPACES["lora"], sites=SITES, cost=cost_at)
@@ -133,19 +125,27 @@ class TestPool:
         with pytest.raises(UnknownNameError, match="lnfitt"):
             RaceSettings(recipes="uniform_lora,lnfitt")
 
+    def test_a_search_that_cannot_take_part_is_named(self):
+        with pytest.raises(UnknownNameError, match="Unknown search 'autopeft'.*Known: bipeft, .*pursuit"):
+            RaceSettings(searches="pursuit,autopeft")
+
+    def test_a_race_of_nothing_is_refused(self):
+        with pytest.raises(SettingError, match=r"method\.searches"):
+            RaceSettings(searches="")
+
     def test_candidates_from_files_are_checked(self, tmp_path):
         good, large, foreign = (tmp_path / f"{name}.json" for name in ("good", "large", "foreign"))
         Configuration.of([Choice("encoder.0.value", "lora", 2)]).save(good)
         Configuration.of([Choice("encoder.0.value", "lora", 16)]).save(large)
         Configuration.of([Choice("encoder.0.value", "ia3")]).save(foreign)
-        assert pool(candidates=f"{good}").entrants(200, pursued={})[0].name == "candidate_1"
+        assert pool(candidates=f"{good}").entrants(200, proposed={})[0].name == "candidate_1"
         earlier = tmp_path / "run"
         earlier.mkdir()
         good.rename(earlier / "configuration.json")
-        found = pool(candidates=str(earlier)).entrants(200, pursued={})[0]
+        found = pool(candidates=str(earlier)).entrants(200, proposed={})[0]
         assert found.configuration == Configuration.load(earlier / "configuration.json")
         good = earlier
         with pytest.raises(BudgetError, match="256 parameters, but the budget is 200"):
-            pool(candidates=f"{good},{large}").entrants(200, pursued={})
+            pool(candidates=f"{good},{large}").entrants(200, proposed={})
         with pytest.raises(ConfigurationError, match="ia3 at encoder.0.value"):
-            pool(candidates=str(foreign)).entrants(200, pursued={})
+            pool(candidates=str(foreign)).entrants(200, proposed={})

@@ -21,7 +21,7 @@ from peftsearch.run.search_result import SearchResult, start_folder
 from peftsearch.run.supernets import copy_head, head_of
 from peftsearch.searches.growing import draw_parts, put_weights, read_weights, supernet_of
 from peftsearch.searches.growth import Grower, Grown, Stage
-from peftsearch.space import Configuration, SearchSpace
+from peftsearch.space import Configuration
 from peftsearch.training import stop_signals
 from peftsearch.training.arguments import Phase
 from peftsearch.training.checkpoints import Checkpoints
@@ -33,24 +33,15 @@ from peftsearch.training.trainer import TaskTrainer
 _RECORD = "stage.json"
 
 
-def search_by_growth(
-    experiment: Experiment, request: SearchRequest, folder: Path, *, space: SearchSpace | None = None
-) -> SearchResult:
+def search_by_growth(experiment: Experiment, request: SearchRequest, folder: Path) -> SearchResult:
     """Add modules stage by stage, with a short training after each but the last.
 
     The modules are also saved as their training starts: with all that the stages trained if `request.inherit`, else as
-    they were added, without effect. Result and other arguments are those of `search_configuration`.
-
-    Args:
-        experiment: gives model and data.
-        request: the method.
-        folder: of the search.
-        space: where modules are looked for, a part of the experiment's; None for all of it.
+    they were added, without effect. Arguments and result are those of `search_configuration`.
     """
     started = time.perf_counter()
     budgets = sorted(set(experiment.usable_budgets().values()))
-    make, space = request.load(), space or experiment.space
-    grower: Grower = make(space, budgets=budgets, settings=request.settings, seed=experiment.seed)
+    grower: Grower = request.load()(experiment.space, budgets=budgets, settings=request.settings, seed=experiment.seed)
     growth = _Growth(experiment, grower, folder / "search" / "stages")
     stages = grower.stages()
     for number, stage in enumerate(stages):

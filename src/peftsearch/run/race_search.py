@@ -1,12 +1,12 @@
-"""Search by a race: configurations start at several rates, the worse leave, the winner's training goes on to its end.
+"""Search by a race: what searches find starts at several rates, the worse leave, the winner's training goes on.
 
-Lanes train in `search/lanes/BUDGET/` of the run folder, and `search/lanes.jsonl` holds their losses, so that a race
-that was stopped goes on with the lane that was running.
+Each search keeps its result in `search/NAME/` of the run folder. Lanes train in `search/lanes/BUDGET/`, and
+`search/lanes.jsonl` holds their losses, so that a race that was stopped goes on with the lane that was running.
 """
 
 import logging
 import shutil
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
@@ -14,9 +14,10 @@ from statistics import fmean
 from peftsearch.errors import TrainingError
 from peftsearch.files import append_row, cut_rows, flush, new_folder, read_rows
 from peftsearch.methods.race.elimination import Rung, Schedule, survivors
-from peftsearch.methods.race.pool import PURSUIT, Entrant, Pool, pursued_spaces
+from peftsearch.methods.race.pool import Entrant, Pool
 from peftsearch.methods.race.settings import RaceSettings
 from peftsearch.run.experiment import Experiment
+from peftsearch.run.gate_search import search_with_gates
 from peftsearch.run.growth_search import search_by_growth
 from peftsearch.run.judging import Judge, Judged, judging
 from peftsearch.run.recipe import found_modules
@@ -25,13 +26,19 @@ from peftsearch.run.search_result import SearchResult, start_folder, training_fo
 from peftsearch.run.train import write_found_rate
 from peftsearch.run.training import Training
 from peftsearch.run.trial_search import make_problem
-from peftsearch.searches.method import METHODS
-from peftsearch.space import SearchSpace
+from peftsearch.searches.method import METHODS, Driver
 from peftsearch.tasks.encoded import EncodedSplit
 from peftsearch.training import stop_signals
+from peftsearch.training.checkpoints import Checkpoints
 from peftsearch.training.halving import rate_of_search
 
 logger = logging.getLogger(__name__)
+
+# The loops of the searches whose results take part: PROPOSING in the settings.
+_SEARCHES: dict[Driver, Callable[[Experiment, SearchRequest, Path], SearchResult]] = {
+    Driver.GROWTH: search_by_growth,
+    Driver.GATES: search_with_gates,
+}
 
 
 def search_by_race(experiment: Experiment, request: SearchRequest, folder: Path) -> SearchResult:
@@ -41,31 +48,28 @@ def search_by_race(experiment: Experiment, request: SearchRequest, folder: Path)
     """
     settings = request.settings
     assert isinstance(settings, RaceSettings)
-    spaces = _pursued_spaces(experiment, settings)
-    pursued = {name: _pursue(experiment, folder / "search" / name, space) for name, space in spaces.items()}
+    proposed = {name: _search(experiment, name, folder / "search" / name) for name in settings.search_names}
     pool: Pool = request.load()(make_problem(experiment), experiment.sites, settings)
-    seconds, steps, results = sum(found.seconds for found in pursued.values()), 0, {}
+    found, results = proposed.values(), {}
+    seconds, steps = sum(each.seconds for each in found), sum(each.steps for each in found)
     with judging(experiment) as judge:
         for budget in sorted(set(experiment.usable_budgets().values())):
-            race = _Race(experiment, settings, pool, folder, budget, pursued, judge)
+            race = _Race(experiment, settings, pool, folder, budget, proposed, judge)
             winner = race.run()
             results[budget] = winner.entrant.configuration
             seconds, steps = seconds + race.seconds_beside(winner), steps + race.steps_beside(winner)
     shutil.rmtree(folder / "search" / "lanes", ignore_errors=True)
-    return SearchResult(results, steps, seconds)
+    return SearchResult(results, steps, seconds, tuple(note for each in found for note in each.notes))
 
 
-def _pursued_spaces(experiment: Experiment, settings: RaceSettings) -> Mapping[str, SearchSpace]:
-    """The spaces in which pursuit looks for entrants, by the entrants' names."""
-    smallest = min(experiment.usable_budgets().values())
-    return pursued_spaces(experiment.space, budget=smallest) if settings.pursuit else {}
-
-
-def _pursue(experiment: Experiment, folder: Path, space: SearchSpace) -> SearchResult:
-    """The configurations that pursuit finds in a space, in a folder of their own."""
+def _search(experiment: Experiment, name: str, folder: Path) -> SearchResult:
+    """What a searching method finds, in a folder of its own."""
     if not SearchResult.is_in(folder):
-        request = SearchRequest(PURSUIT, METHODS[PURSUIT].settings())
-        search_by_growth(experiment, request, folder, space=space).save(folder)
+        entry = METHODS[name]
+        logger.info("Searching with %s.", name)
+        _SEARCHES[entry.driver](experiment, SearchRequest(name, entry.settings()), folder).save(folder)
+    Checkpoints(folder / "search").discard()
+    stop_signals.stop_if_asked()
     return SearchResult.load(folder)
 
 
@@ -74,13 +78,13 @@ def describe_race(experiment: Experiment, request: SearchRequest) -> str:
     settings = request.settings
     assert isinstance(settings, RaceSettings)
     pool: Pool = request.load()(make_problem(experiment), experiment.sites, settings)
-    found = pool.entrants(max(experiment.usable_budgets().values()), pursued={})
-    names = [*_pursued_spaces(experiment, settings), *(entrant.name for entrant in found)]
+    found = pool.entrants(max(experiment.usable_budgets().values()), proposed={})
+    names = [*settings.search_names, *(entrant.name for entrant in found)]
     first, *others = _rates(experiment, settings)
     schedule = _schedule(experiment, settings, len(names))
     names = names[: schedule.num_lanes]
     again = f", the best also at {' and '.join(f'{rate:g}' for rate in others)}" if others else ""
-    cost = f"{schedule.cost:.2f} trainings with the winner's own, at most {settings.cost:g}"
+    cost = f"{schedule.cost:.2f} trainings with the winner's own, at most {settings.cost:g}, and the searches' own"
     return f"{', '.join(names)}, each at {first:g}{again}; {cost}"
 
 
@@ -128,7 +132,7 @@ class _Race:
         pool: the entrants.
         folder: the run folder.
         budget: in parameters.
-        pursued: name -> what pursuit found; empty where it does not take part.
+        proposed: searching method -> what it found.
         judge: trains lanes up to a step.
     """
 
@@ -137,7 +141,7 @@ class _Race:
     pool: Pool
     folder: Path
     budget: int
-    pursued: Mapping[str, SearchResult]
+    proposed: Mapping[str, SearchResult]
     judge: Judge
 
     def run(self) -> Lane:
@@ -195,8 +199,8 @@ class _Race:
 
     def _entrants(self) -> list[Entrant]:
         """The pool within the budget, the most wanted first."""
-        pursued = {name: found.configurations[self.budget] for name, found in self.pursued.items()}
-        return self.pool.entrants(self.budget, pursued=pursued)
+        proposed = {name: found.configurations[self.budget] for name, found in self.proposed.items()}
+        return self.pool.entrants(self.budget, proposed=proposed)
 
     def _lane(self, entrant: Entrant, rate: float) -> Lane:
         recipe = found_modules(entrant.configuration, self._start_of(entrant), name=entrant.name, method="race")

@@ -6,10 +6,10 @@ from peftsearch.searches.method import Driver, MethodEntry, register_method
 register_method(
     MethodEntry(
         "race",
-        "hand recipes, pursuit and random draws start together at several rates, the worse leave early (ours)",
+        "what pursuit, BIPEFT and others find starts together at several rates, the worse leave early (ours)",
         RaceSettings,
         Driver.RACE,
         "peftsearch.methods.race.pool:Pool",
-        quick={"recipes": "uniform_lora,lnfit", "draws": 1},
+        quick={"searches": "pursuit", "recipes": "uniform_lora,lnfit", "draws": 1, "rates": 2},
     )
 )

@@ -15,7 +15,9 @@ from scipy.stats import wilcoxon
 # Share of the steps at which a rung ends, how many lanes go on (a share of those that started, or a number), the share
 # of the validation examples that judge them (all of them would take as long as the first rung's steps), and how many
 # of the best configurations start at the other rates too, up to there.
-_RUNGS = ((1 / 32, 1 / 2, 1 / 4, 0), (1 / 16, 4, 1 / 2, 0), (1 / 8, 2, 1.0, 2), (1 / 4, 1, 1.0, 0), (1 / 2, 1, 1.0, 0))
+_RUNGS = ((1 / 32, 1 / 2, 1 / 4, 0), (1 / 16, 4, 1 / 2, 0), (1 / 8, 3, 1.0, 2), (1 / 4, 1, 1.0, 0), (1 / 2, 1, 1.0, 0))
+# Lanes that go on before the others' rates start, where there are so many: so early losses tell only the worst apart.
+_FEWEST_EARLY = 4
 # Judges at least, where there are so many.
 FEWEST_JUDGES = 128
 # A lane whose losses differ from the best one's with a larger probability by chance is a close rival.
@@ -61,13 +63,17 @@ class Schedule:
     def rungs(self) -> tuple[Rung, ...]:
         """The rungs in order, at different steps before the last one; none for a training of one step."""
         ends: dict[int, Rung] = {}
-        keep = self.num_lanes
+        going = self.num_lanes
         for share, kept, judges, retried in _RUNGS:
             step = max(1, math.ceil(share * self.num_steps))
-            retried = max(min(retried, keep), ends[step].retried if step in ends else 0)
+            retried = max(min(retried, going), ends[step].retried if step in ends else 0)
             joined = retried * (self.num_rates - 1)
-            keep = min(keep + joined, math.ceil(kept * self.num_lanes) if kept < 1 else int(kept))
-            ends[step] = Rung(step, keep, judges, retried)
+            most = max(_FEWEST_EARLY, math.ceil(kept * self.num_lanes)) if kept < 1 else int(kept)
+            keep = min(going + joined, most)
+            # Where nobody leaves or joins there is nothing to judge; later rungs decide on close rivals too.
+            if retried or keep < going or ends:
+                ends[step] = Rung(step, keep, judges, retried)
+            going = keep
         return tuple(ends[step] for step in sorted(ends) if step < self.num_steps)
 
     def steps_left(self, *, at: int, going: int) -> int:

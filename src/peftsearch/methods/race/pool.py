@@ -16,9 +16,6 @@ from peftsearch.space import Configuration, SearchSpace, Site
 
 # A hand recipe that uses a smaller share of the budget is left out while others use more.
 SMALLEST_SHARE = 0.6
-# The entrants that the method of this name finds: in the whole space, and in its LoRA modules alone.
-PURSUIT = "pursuit"
-PURSUIT_OF_LORA = "pursuit_lora"
 
 
 @dataclass(frozen=True)
@@ -35,7 +32,7 @@ class Entrant:
 
 
 class Pool:
-    """The entrants of a race besides pursuit's.
+    """The entrants of a race.
 
     Args:
         problem: gives space, encoding and seed.
@@ -46,12 +43,12 @@ class Pool:
     def __init__(self, problem: Problem, sites: Sequence[Site], settings: RaceSettings):
         self.problem, self.sites, self.settings = problem, sites, settings
 
-    def entrants(self, budget: int, *, pursued: Mapping[str, Configuration]) -> list[Entrant]:
+    def entrants(self, budget: int, *, proposed: Mapping[str, Configuration]) -> list[Entrant]:
         """All entrants within a budget, the most wanted first, equal configurations once.
 
         Args:
             budget: in parameters.
-            pursued: name -> configuration that pursuit found for the budget; empty where it does not take part.
+            proposed: searching method -> configuration that it found for the budget.
 
         Raises:
             ConfigurationError: for a candidate's file that cannot be read, or one outside of the space.
@@ -60,7 +57,7 @@ class Pool:
         space, settings = self.problem.space, self.settings
         found = [
             *read_candidates(settings.candidates, space, budget=budget),
-            *(Entrant(name, configuration) for name, configuration in pursued.items()),
+            *(Entrant(name, configuration) for name, configuration in proposed.items()),
             *hand_recipes(settings.recipe_names, space, self.sites, budget=budget),
             *random_draws(settings.draws, self.problem, budget=budget),
         ]
@@ -69,19 +66,6 @@ class Pool:
             if len(entrant.configuration):
                 first.setdefault(entrant.configuration, entrant)
         return list(first.values())
-
-
-def pursued_spaces(space: SearchSpace, *, budget: int) -> dict[str, SearchSpace]:
-    """The spaces in which pursuit looks for an entrant, by the entrant's name.
-
-    Args:
-        space: of the run.
-        budget: the smallest, in parameters.
-    """
-    lora = {choice: size for choice, size in space.costs.items() if choice.kind == "lora"}
-    if len(lora) == len(space.costs) or min(lora.values(), default=budget + 1) > budget:
-        return {PURSUIT: space}
-    return {PURSUIT: space, PURSUIT_OF_LORA: SearchSpace(lora)}
 
 
 def hand_recipes(names: Sequence[str], space: SearchSpace, sites: Sequence[Site], *, budget: int) -> list[Entrant]:

@@ -5,8 +5,11 @@ from dataclasses import dataclass
 from peftsearch.errors import UnknownNameError
 from peftsearch.methods.manual.manual_methods import MANUAL_METHODS
 from peftsearch.methods.pursuit.settings import PursuitSettings
-from peftsearch.searches.method import MethodSettings
-from peftsearch.settings import at_least, limited
+from peftsearch.searches.method import METHODS, Driver, MethodSettings
+from peftsearch.settings import at_least, limited, require
+
+# How a search works whose result can take part: by one short training, or by none.
+PROPOSING = (Driver.GROWTH, Driver.GATES)
 
 
 @dataclass(frozen=True)
@@ -14,9 +17,9 @@ class RaceSettings(MethodSettings):
     """Settings of the race.
 
     Args:
+        searches: comma-separated searching methods whose results take part, each with its default settings.
         recipes: comma-separated manual methods that take part, the most wanted first.
         draws: random configurations that take part.
-        pursuit: whether what pursuit finds takes part: in the whole space, and in its LoRA modules alone.
         candidates: comma-separated files of configurations, and run folders, such as those of earlier tasks of the
             same model, whose configurations take part before all others.
         rates: learning rates: all start at the one that suits most, and the best also at the next ones.
@@ -27,29 +30,48 @@ class RaceSettings(MethodSettings):
         search(model="demo", task="demo", budget="0.1%", method={"name": "race", "draws": 4})
     """
 
-    recipes: str = "uniform_lora,lnfit_lora,lnfit,bitfit,lnfit_lora_vo,lora_qv,lora_all,lora_top"
-    draws: int = limited(2, at_least(0))
-    pursuit: bool = True
+    searches: str = "pursuit,bipeft"
+    recipes: str = ""
+    draws: int = limited(0, at_least(0))
     candidates: str = ""
-    rates: int = limited(2, at_least(1))
-    cost: float = limited(2.5, at_least(1))
+    rates: int = limited(3, at_least(1))
+    cost: float = limited(2.0, at_least(1))
 
     def __post_init__(self) -> None:
-        """Check the names of the recipes.
+        """Check the names of searches and recipes.
 
         Raises:
-            UnknownNameError: for one that is no manual method.
+            UnknownNameError: for a search that cannot take part, or a recipe that is no manual method.
+            SettingError: if nothing takes part.
         """
         super().__post_init__()
-        for name in self.recipe_names:
-            if name not in MANUAL_METHODS:
-                raise UnknownNameError("recipe", name, MANUAL_METHODS)
+        can_take_part = [name for name in METHODS if METHODS[name].driver in PROPOSING]
+        for what, names, known in (
+            ("search", self.search_names, can_take_part),
+            ("recipe", self.recipe_names, list(MANUAL_METHODS)),
+        ):
+            for name in names:
+                if name not in known:
+                    raise UnknownNameError(what, name, known)
+        takes_part = self.searches or self.recipes or self.candidates or self.draws
+        require(
+            bool(takes_part), "method.searches", self.searches, "a search, or a recipe, draw or candidate beside it"
+        )
+
+    @property
+    def search_names(self) -> list[str]:
+        """The searching methods whose results take part, in order."""
+        return _names(self.searches)
 
     @property
     def recipe_names(self) -> list[str]:
         """The manual methods that take part, in order."""
-        return [name.strip() for name in self.recipes.split(",") if name.strip()]
+        return _names(self.recipes)
 
     def candidate_ranks(self, ranks: tuple[int, ...]) -> tuple[int, ...]:
         """Every rank up to the space's largest, as pursuit needs them."""
         return PursuitSettings().candidate_ranks(ranks)
+
+
+def _names(text: str) -> list[str]:
+    return [name.strip() for name in text.split(",") if name.strip()]
