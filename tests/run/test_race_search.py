@@ -65,10 +65,8 @@ def test_the_worse_lanes_leave_and_the_best_is_trained_on_to_its_end(settings):
 def test_what_two_searches_find_races_by_default(settings):
     result = search(**settings(method="race", training=TRAINING, baseline=False, budget="1200"))
     rows = read_rows(result.folder / "search" / "lanes.jsonl")
-    found = {
-        name: Configuration.load(result.folder / "search" / name / "configuration.json")
-        for name in ("pursuit", "bipeft")
-    }
+    folders = {name: result.folder / "search" / name for name in ("pursuit", "bipeft")}
+    found = {name: Configuration.load(folder / "configuration.json") for name, folder in folders.items()}
     assert result.configuration in found.values()
     rates = {0.003, 0.01, 0.03}
     assert {row["lane"] for row in rows} == {f"{name} at {rate:g}" for name in found for rate in rates}
