@@ -17,7 +17,7 @@ from peftsearch.models.discover import find_sites
 from peftsearch.models.left_out import left_out_note
 from peftsearch.modules.adapter_config import write_provenance
 from peftsearch.modules.costs import cost_at
-from peftsearch.run.config import DEFAULT_METHOD, make_config
+from peftsearch.run.config import make_config
 from peftsearch.searches.gate_driver import run_gate_search, search_steps, split_training_set
 from peftsearch.searches.growing import put_weights
 from peftsearch.searches.growth import Grown
@@ -30,6 +30,8 @@ logger = logging.getLogger(__name__)
 
 # The loops that need no more than one model and its Trainer.
 DRIVERS = (Driver.GATES, Driver.GROWTH)
+# What searches unless the user names another method: the command line's default trains several times.
+DEFAULT_METHOD = "pursuit"
 
 
 class SearchMixin(RatesByKind):
@@ -41,7 +43,8 @@ class SearchMixin(RatesByKind):
 
     Args:
         budget: parameters (102600, "100k") or a share of the backbone ("0.05%", "5bp"); the task head is not counted.
-        method: "pursuit", "bipeft", "s3delta" or "prunepeft", or a mapping with "name" and the method's settings.
+        method: "pursuit", "bipeft", "s3delta" or "prunepeft", or a mapping with "name" and the method's settings. A
+            race, the command line's default, trains several times, which a Trainer does not.
         space: a name of `peftsearch list spaces`; by default the method's own.
         head: names of modules that are trained and saved in full. By default what stands outside of the base model,
             and nothing of a language model.

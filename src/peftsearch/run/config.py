@@ -52,7 +52,7 @@ HOW_TO_START = (
 )
 SEED = between(0, 2**31 - 1)
 # What searches unless the user names another method; docs/results.md says why.
-DEFAULT_METHOD = "pursuit"
+DEFAULT_METHOD = "race"
 
 
 @dataclass(frozen=True)

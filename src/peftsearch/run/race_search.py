@@ -84,7 +84,7 @@ def describe_race(experiment: Experiment, request: SearchRequest) -> str:
     schedule = _schedule(experiment, settings, len(names))
     names = names[: schedule.num_lanes]
     again = f", the best also at {' and '.join(f'{rate:g}' for rate in others)}" if others else ""
-    cost = f"{schedule.cost:.2f} trainings with the winner's own, at most {settings.cost:g}, and the searches' own"
+    cost = f"{schedule.cost:.2f} trainings with the winner's own, at most {settings.cost:g}, beside the searches"
     return f"{', '.join(names)}, each at {first:g}{again}; {cost}"
 
 
