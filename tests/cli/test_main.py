@@ -130,6 +130,11 @@ def test_flags_override_the_file_wherever_they_stand(capsys, tmp_path, monkeypat
     assert not (tmp_path / "runs").exists()
 
 
+def test_the_limits_of_texts_need_no_prefix():
+    config = parse_run("search", [*COMMON, "--max_new_tokens", "8", "--max_target_length", "16"])
+    assert (config.training.max_new_tokens, config.training.max_target_length) == (8, 16)
+
+
 def test_a_switch_needs_no_value():
     config = parse_run("search", [*COMMON, "--training.gradient_checkpointing", "--resume", "--baseline", "false"])
     assert config.training.gradient_checkpointing and config.resume and not config.baseline

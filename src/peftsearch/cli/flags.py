@@ -22,6 +22,8 @@ _SHORT_TRAINING = (
     "early_stopping",
     "per_device_train_batch_size",
     "max_seq_length",
+    "max_target_length",
+    "max_new_tokens",
     "save_steps",
     "save_total_limit",
     "report_to",

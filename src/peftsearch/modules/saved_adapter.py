@@ -67,6 +67,19 @@ def load_adapter(base: PreTrainedModel, folder: Path, *, name: str) -> PeftModel
         raise RunFolderError(f"Cannot read the adapter in '{folder}': {error}.") from error
 
 
+def save_adapter(model: PeftModel, folder: Path) -> None:
+    """Save the adapter of a model whose embeddings have the size that they had in its checkpoint.
+
+    peft would look for that checkpoint's configuration, on the hub too, to see whether they have been resized, and
+    warn where it finds none, as beside a .gguf file.
+
+    Args:
+        model: with one adapter.
+        folder: to write.
+    """
+    model.save_pretrained(str(folder), save_embedding_layers=False)
+
+
 def _check_ranks(config: dict[str, Any], base: PreTrainedModel, folder: Path) -> None:
     """Refuse ranks of peft's own methods that exceed every layer's width, before they allocate endless memory."""
     widest = max(size for parameter in base.parameters() for size in parameter.shape)

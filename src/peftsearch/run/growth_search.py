@@ -14,6 +14,7 @@ from peft import PeftModel
 
 from peftsearch import processes
 from peftsearch.files import new_folder, write_json
+from peftsearch.modules.saved_adapter import save_adapter
 from peftsearch.run.experiment import Experiment
 from peftsearch.run.folder import read_json
 from peftsearch.run.search_request import SearchRequest
@@ -54,7 +55,7 @@ def search_by_growth(experiment: Experiment, request: SearchRequest, folder: Pat
         if stage.budget in budgets:
             results[stage.budget] = growth.configuration_of(number)
             with new_folder(folder / start_folder(stage.budget, smallest=budgets[0])) as new:
-                growth.start(number, inherit=request.inherit).save_pretrained(str(new))
+                save_adapter(growth.start(number, inherit=request.inherit), new)
     records = [read_json(growth.folder_of(number) / _RECORD) for number in range(len(stages))]
     # Stages of an interrupted search count with the time that they took then.
     seconds = max(time.perf_counter() - started, sum(record["seconds"] for record in records))
@@ -96,7 +97,7 @@ class _Growth:
             self._train(model, number, stage)
         place = self.folder_of(number)
         with new_folder(place / "adapter") as new:
-            model.save_pretrained(str(new))
+            save_adapter(model, new)
         grown.configuration.save(place / "configuration.json")
         seconds = time.perf_counter() - started
         write_json(place / _RECORD, {"budget": stage.budget, "steps": stage.steps, "seconds": seconds})

@@ -8,6 +8,7 @@ from peft import PeftModel
 
 from peftsearch.files import new_folder, write_json
 from peftsearch.methods.evolutionary.uniform_gates import UniformGates
+from peftsearch.modules.saved_adapter import save_adapter
 from peftsearch.run.experiment import Experiment
 from peftsearch.run.folder import read_json
 from peftsearch.run.search_request import SearchRequest
@@ -76,7 +77,7 @@ def _train_supernet(experiment: Experiment, settings: MethodSettings, problem: P
     strategy = UniformGates(problem.encoding, seed=experiment.seed)
     trained = run_gate_search(TaskHost(data, experiment.search_training, phase), supernet, strategy).trainer
     with new_folder(folder / "supernet") as new:
-        supernet.model.save_pretrained(str(new))
+        save_adapter(supernet.model, new)
     write_json(folder / "supernet.json", {"steps": trained.state.global_step, "seconds": trained.seconds})
 
 

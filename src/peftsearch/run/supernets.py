@@ -9,6 +9,7 @@ from torch import nn
 
 from peftsearch.files import new_folder
 from peftsearch.modules.attach import TOKEN_ROWS
+from peftsearch.modules.saved_adapter import save_adapter
 from peftsearch.run.experiment import Experiment
 from peftsearch.run.search_request import SearchRequest
 from peftsearch.run.search_result import INHERITED
@@ -39,7 +40,7 @@ def save_inherited(experiment: Experiment, supernet: Supernet, configuration: Co
             target.module(choice.placement).inherit(supernet.module(choice.placement))
     copy_head(head_of(supernet.model), model)
     with new_folder(folder / INHERITED) as new:
-        model.save_pretrained(str(new))
+        save_adapter(model, new)
 
 
 def head_of(model: PeftModel) -> dict[str, nn.Parameter]:

@@ -7,8 +7,11 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from statistics import fmean
 
+from peft import PeftModel
+
 from peftsearch.files import new_folder, write_json
 from peftsearch.modules.adapter_config import write_provenance
+from peftsearch.modules.saved_adapter import save_adapter
 from peftsearch.report.document import read_as
 from peftsearch.report.wording import count
 from peftsearch.run.experiment import Experiment
@@ -139,7 +142,10 @@ class Training:
         granted = None if self.budget is None else self.experiment.granted(self.budget)
         write_provenance(attached.model, method=method, budget=granted, seed=self.seed)
         with new_folder(self.folder / self.recipe.saved_as) as new:
-            attached.model.save_pretrained(str(new))
+            if isinstance(attached.model, PeftModel):
+                save_adapter(attached.model, new)
+            else:
+                attached.model.save_pretrained(str(new))
             if processor := self.experiment.task_format.saved_processor:
                 processor.save_pretrained(str(new))
         guesses = self.experiment.guess_losses

@@ -10,6 +10,7 @@ from peft import PeftModel
 from peftsearch import processes
 from peftsearch.errors import TrainingError
 from peftsearch.training.micro_batches import Batch, MicroBatches
+from peftsearch.training.progress import Progress, open_progress
 
 
 class ExampleLoss(Protocol):
@@ -52,23 +53,29 @@ class MeanGradients:
         Raises:
             TrainingError: if a gradient is not finite.
         """
-        found = [self._of_part(part, tensors) for part in self.parts]
+        total = sum(len(processes.own_slice(part)) for part in self.parts)
+        progress = open_progress("gradients", unit="example", total=total)
+        found = [self._of_part(part, tensors, progress) for part in self.parts]
+        progress.close()
         if not all(bool(torch.isfinite(gradient).all()) for part in found for gradient in part):
             raise TrainingError("A gradient at the start of the search is not finite. Check the data and the model.")
         return found
 
-    def _of_part(self, part: Sequence[int], tensors: Sequence[torch.Tensor]) -> list[torch.Tensor]:
-        batches = self.loss.batches(processes.own_slice(part))
+    def _of_part(self, part: Sequence[int], tensors: Sequence[torch.Tensor], progress: Progress) -> list[torch.Tensor]:
+        own_rows = processes.own_slice(part)
+        batches = self.loss.batches(own_rows)
         items = processes.total(sum(map(self.loss.num_items, batches)))
         # Of the passes after its own nothing counts.
         missing = processes.missing_passes(len(batches))
         total = [torch.zeros_like(tensor) for tensor in tensors]
-        for batch in batches:
+        for number, batch in enumerate(batches):
             passes = self._micro_batches.each(batch, partial(self._differentiate, tensors), undo=lambda: None)
             for own, gradients in passes:
                 for sum_so_far, gradient in zip(total, gradients, strict=True):
                     if gradient is not None:
                         sum_so_far.add_(gradient, alpha=own / items)
+            before, after = (len(own_rows) * i // len(batches) for i in (number, number + 1))
+            progress.update(after - before)
         for _ in range(missing):
             self._differentiate(tensors, self.loss.batches(part[:1])[0])
         processes.add_up(total)

@@ -2,11 +2,13 @@
 
 import json
 import re
+import warnings
 from pathlib import Path
 
 import torch
 from peft import LoraConfig, PeftModel
 from peft.utils.constants import DUMMY_TARGET_MODULES
+from peft.utils.warning import PeftWarning
 from safetensors.torch import save_file
 from torch import nn
 
@@ -89,4 +91,7 @@ def _write_config(config: LoraConfig, path: Path) -> None:
 
 def reload_lora(source: Source, folder: Path) -> nn.Module:
     """Load a plain LoRA adapter with peft alone."""
-    return PeftModel.from_pretrained(source.load_base(), str(folder))
+    with warnings.catch_warnings():
+        # That peft merges no bias into a layer without one is in docs/export.md, and no news to who looks at a run.
+        warnings.filterwarnings("ignore", message="`lora_bias=True` was passed", category=PeftWarning)
+        return PeftModel.from_pretrained(source.load_base(), str(folder))

@@ -58,12 +58,12 @@ def _step(step: LadderStep, test: SeedScores) -> str:
 
 def size_rows(results: Results) -> list[tuple[str, str]]:
     """Size of the trained configuration against its budget and its model, and its learning rate, as rows."""
-    kinds, rows = count_kinds(results.modules_by_kind) or "none", results.token_parameters
+    kinds, head, rows = count_kinds(results.modules_by_kind), results.head_parameters, results.token_parameters
     return [
-        ("modules", f"{results.modules}: {kinds}" if results.modules else "none attached"),
+        ("modules", f"{results.modules}: {kinds}" if kinds else "none attached"),
         ("parameters", _parameters(results)),
         *([("tokens", f"{rows:,} of these parameters are rows of added tokens")] if rows else []),
-        ("task head", f"{results.head_parameters:,} parameters, not in the budget{_probe(results)}"),
+        *([("task head", f"{head:,} parameters, not in the budget{_probe(results)}")] if head else []),
         ("learning rate", f"{results.learning_rate:g}{_rate_search(results)}"),
     ]
 
