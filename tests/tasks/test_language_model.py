@@ -20,7 +20,7 @@ from peftsearch.tasks.token_scores import TokenScore, perplexity
 from peftsearch.tasks.wanted_text import wanted_text
 from peftsearch.testing.tiny_models import CONFIGS, DECODERS
 from peftsearch.training.arguments import Phase
-from peftsearch.training.evaluation import evaluate_for, losses, predict
+from peftsearch.training.evaluation import evaluate_for, losses, predict, write
 from peftsearch.training.micro_batches import num_items
 from peftsearch.training.settings import TrainingSettings
 from peftsearch.training.trainer import TaskTrainer
@@ -114,6 +114,12 @@ def test_losses_are_those_of_the_counted_tokens_alone(make, family):
     mean, share = sum(flat) / len(flat), sum(r for row in hand for _, r in row) / len(flat)
     expected = {"loss": mean, "perplexity": math.exp(mean), "next_token_accuracy": 100 * share}
     assert found == pytest.approx(expected, rel=1e-5)
+
+
+def test_progress_is_told_while_texts_are_written(make, caplog):
+    with caplog.at_level("INFO", logger="peftsearch.training.progress"):
+        assert len(write(tiny(), make(), pairs()[:2], batch_size=1)) == 2
+    assert "texts written: 2 of 2 texts" in caplog.text
 
 
 def test_a_model_that_takes_no_places_gives_the_same(make, monkeypatch):

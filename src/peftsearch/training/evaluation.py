@@ -15,6 +15,7 @@ from peftsearch.tasks.metric_registry import METRICS
 from peftsearch.tasks.task import Example
 from peftsearch.tasks.task_format import TaskFormat
 from peftsearch.training.micro_batches import Batch
+from peftsearch.training.progress import open_progress
 
 
 def batches_by_length(task_format: TaskFormat, encoded: EncodedDataset, batch_size: int) -> Iterator[Batch]:
@@ -163,6 +164,10 @@ def score_written(
 
 
 def write(model: nn.Module, task_format: TaskFormat, examples: Sequence[Example], *, batch_size: int) -> list[str]:
-    """Let a model write a text for each example; arguments as for `score_written`."""
+    """Let a model write a text for each example, and show the progress; arguments as for `score_written`."""
     answering = task_format.answering()
-    return predict(model, answering, answering.encode(examples), batch_size=batch_size)
+    progress = open_progress("texts written", unit="text", total=len(examples))
+    try:
+        return predict(model, answering, answering.encode(examples), batch_size=batch_size, done=progress.update)
+    finally:
+        progress.close()
