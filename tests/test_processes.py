@@ -53,6 +53,16 @@ def test_another_one_that_ends_within_a_pass_is_told_of_in_words(monkeypatch):
         raise RuntimeError("shapes differ")
 
 
+def test_fsdp_of_the_launcher_is_taken_over_and_switched_off(monkeypatch):
+    monkeypatch.setattr(processes._World, "took_fsdp", False)
+    monkeypatch.setenv("ACCELERATE_USE_FSDP", "true")
+    assert not processes.take_over_fsdp()  # alone nothing is shared out
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    assert processes.take_over_fsdp() and os.environ["ACCELERATE_USE_FSDP"] == "false"
+    assert processes.take_over_fsdp()  # and is still known
+    processes.refuse_sharding()
+
+
 @pytest.mark.parametrize("variable", ["ACCELERATE_USE_FSDP", "ACCELERATE_USE_DEEPSPEED", "ACCELERATE_USE_MEGATRON_LM"])
 def test_a_launcher_that_cuts_the_model_into_parts_is_refused(variable, monkeypatch):
     monkeypatch.setenv(variable, "true")

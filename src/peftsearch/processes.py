@@ -7,6 +7,7 @@ each function then returns what a single process has.
 import atexit
 import hashlib
 import json
+import logging
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -18,15 +19,18 @@ import torch
 from accelerate import PartialState
 from torch import distributed
 
-from peftsearch.environment import count_launched
+from peftsearch.environment import count_launched, index_launched
 from peftsearch.errors import ConfigurationError, ProcessError
+
+logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 Rows = TypeVar("Rows", bound=Sequence)
 
 # What accelerate sets for wrappers that cut the model itself into parts.
+_FSDP = "ACCELERATE_USE_FSDP"
 _SHARDED = {
-    "ACCELERATE_USE_FSDP": "FSDP",
+    _FSDP: "FSDP",
     "ACCELERATE_USE_DEEPSPEED": "DeepSpeed",
     "ACCELERATE_USE_MEGATRON_LM": "Megatron",
 }
@@ -38,6 +42,7 @@ class _World:
     group: distributed.ProcessGroup | None = None
     timeout = 0
     shards_model = False
+    took_fsdp = False
 
 
 @contextmanager
@@ -72,6 +77,28 @@ def joined(timeout: int, *, shard_model: bool = False) -> Iterator[None]:
         atexit.register(distributed.destroy_process_group)
 
 
+def take_over_fsdp() -> bool:
+    """Switch the launcher's FSDP off, for the rest of this process, so that the frozen model is shared out instead.
+
+    Returns:
+        whether the launcher asks for it and has started several processes; also when asked again.
+    """
+    if count_launched() > 1 and _is_set(_FSDP):
+        # Accelerate makes its plugin of this, and transformers leaves the weights of all but one process out.
+        os.environ[_FSDP] = "false"
+        _World.took_fsdp = True
+        if not index_launched():
+            logger.warning(
+                "The launcher asks for FSDP: the frozen model is shared out, as by --shard_model true, and the "
+                "launcher's other settings of FSDP are set aside."
+            )
+    return _World.took_fsdp
+
+
+def _is_set(variable: str) -> bool:
+    return os.environ.get(variable, "").lower() in ("true", "1")
+
+
 def refuse_sharding() -> None:
     """Refuse a launcher that wants the model to be cut into parts.
 
@@ -80,12 +107,12 @@ def refuse_sharding() -> None:
     """
     if count_launched() == 1:
         return
-    asked = [name for variable, name in _SHARDED.items() if os.environ.get(variable, "").lower() in ("true", "1")]
+    asked = [name for variable, name in _SHARDED.items() if _is_set(variable)]
     if asked:
         raise ConfigurationError(
-            f"The launcher asks for {asked[0]}, which cuts modules into parts too. Launch without it, as in "
-            "`accelerate launch --multi_gpu`, or use torchrun. On the command line --shard_model true shares the "
-            "frozen weights out."
+            f"The launcher asks for {asked[0]}, which cuts modules into parts too. Launch without it, by torchrun or "
+            "`accelerate launch --multi_gpu`. The frozen weights alone are shared out under `accelerate launch "
+            "--use_fsdp`, and on the command line with --shard_model true."
         )
 
 

@@ -285,11 +285,11 @@ def test_a_launcher_that_cuts_the_model_is_refused_and_so_is_a_comparison_in_sev
     tmp_path, monkeypatch, reviews
 ):
     monkeypatch.setenv("WORLD_SIZE", "2")
-    monkeypatch.setenv("ACCELERATE_USE_FSDP", "true")
-    with pytest.raises(ConfigurationError, match="asks for FSDP"):
+    monkeypatch.setenv("ACCELERATE_USE_DEEPSPEED", "true")
+    with pytest.raises(ConfigurationError, match="asks for DeepSpeed"):
         SearchTrainer(model=TINY["bert"](), budget=BUDGET)
     settings = {"model": "demo", "data": reviews, "text": "review", "label": "stars", "output": str(tmp_path / "run")}
-    with pytest.raises(ConfigurationError, match="asks for FSDP"):
+    with pytest.raises(ConfigurationError, match="asks for DeepSpeed"):
         train(**settings, configuration="lora")
     with pytest.raises(PeftSearchError, match="one of 2 processes"):
         compare(model="demo", methods="lora", tasks="demo", budget="1%", output=str(tmp_path / "compare"))

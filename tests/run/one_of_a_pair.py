@@ -6,6 +6,7 @@
 import json
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -81,10 +82,26 @@ class Parity(Dataset):
         return {"input_ids": self.ids[i], "labels": self.ids[i, 0] % 2}
 
 
-def search_in_trainer(method: str, place: Path) -> None:
-    """Search in a Trainer of the user's, whose processes have drawn different heads, and train."""
+def drawn_model() -> transformers.PreTrainedModel:
+    """A model with the same weights in every process, but for its head."""
     config = CONFIGS["bert"]()
     config.hidden_dropout_prob = config.attention_probs_dropout_prob = 0.0
+    torch.manual_seed(0)
+    model = transformers.AutoModelForSequenceClassification.from_config(config)
+    torch.nn.init.normal_(model.classifier.weight, std=0.02 * (1 + int(os.environ.get("RANK", "0"))))
+    return model
+
+
+def search_in_trainer(
+    method: str, place: Path, *, make_model: Callable[[], transformers.PreTrainedModel] = drawn_model
+) -> SearchTrainer:
+    """Search in a Trainer of the user's, and train.
+
+    Args:
+        method: a name of `METHODS`.
+        place: folder of the Trainer.
+        make_model: called when the processes have joined.
+    """
     size = BATCH // count_launched()
     arguments = transformers.TrainingArguments(
         str(place), per_device_train_batch_size=size, num_train_epochs=2, learning_rate=3e-3, use_cpu=True,
@@ -92,10 +109,11 @@ def search_in_trainer(method: str, place: Path) -> None:
         # Else transformers multiplies the loss of a classification by the processes.
         average_tokens_across_devices=False,
     )  # fmt: skip
-    torch.manual_seed(0)
-    model = transformers.AutoModelForSequenceClassification.from_config(config)
-    torch.nn.init.normal_(model.classifier.weight, std=0.02 * (1 + int(os.environ.get("RANK", "0"))))
-    SearchTrainer(model=model, args=arguments, train_dataset=Parity(), budget=600, method=METHODS[method]).train()
+    model = make_model()
+    given = {"budget": 600, "method": METHODS[method]}
+    trainer = SearchTrainer(model=model, args=arguments, train_dataset=Parity(), eval_dataset=Parity(), **given)
+    trainer.train()
+    return trainer
 
 
 def talk() -> dict:

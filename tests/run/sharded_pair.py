@@ -5,6 +5,7 @@ with `short` behind it the second one runs out of memory.
 """
 
 import json
+import os
 import random
 import sys
 from collections.abc import Callable, Mapping
@@ -12,9 +13,14 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from one_of_a_pair import METHODS, without_dropout
+from one_of_a_pair import METHODS, search_in_trainer, without_dropout
 from torch.distributed.tensor import DTensor
-from transformers import AlbertConfig, AlbertForSequenceClassification
+from transformers import (
+    AlbertConfig,
+    AlbertForSequenceClassification,
+    AutoModelForSequenceClassification,
+    PreTrainedModel,
+)
 
 import peftsearch
 from peftsearch import processes
@@ -28,6 +34,8 @@ from peftsearch.training.trainer import TaskTrainer
 
 _NAMES = {"train": 30, "valid": 9, "test": 7}
 BATCH = 8
+# Methods of a Trainer: one with gates and one that grows, with short trainings.
+IN_TRAINER = ("bipeft", "pursuit")
 # Folder of the run that is out of memory.
 SHORT = "short"
 
@@ -122,6 +130,28 @@ def run(folder: Path) -> None:
         peftsearch.search(**given | {"training": training, "output": str(place), "shard_model": True})
 
 
+def run_in_trainer(folder: Path) -> None:
+    """Search and train in Trainers of the user's, as `accelerate launch --use_fsdp` starts them, and save."""
+
+    def load() -> PreTrainedModel:
+        torch.manual_seed(0)
+        model = AutoModelForSequenceClassification.from_pretrained(folder / "bert" / "model")
+        # Transformers loads the weights in the first process alone.
+        assert any(weight.is_meta for weight in model.parameters()) == (index_launched() > 0)
+        return model
+
+    for method in IN_TRAINER:
+        if count_launched() > 1:
+            os.environ |= {"ACCELERATE_USE_FSDP": "true", "FSDP_CPU_RAM_EFFICIENT_LOADING": "true"}
+        place = folder / f"in-trainer-{method}-of-{count_launched()}"
+        trainer = search_in_trainer(method, place, make_model=load)
+        trainer.save_model(str(place / "adapter"))
+        found = {"loss": trainer.evaluate()["eval_loss"]}
+        found["shared_out"] = sum(isinstance(p, DTensor) for p in trainer.model.parameters())
+        if not index_launched():
+            (place / "found.json").write_text(json.dumps(found))
+
+
 def measure(folder: Path) -> None:
     """Write how many of the weights of the blocks this process holds."""
     with processes.joined(60, shard_model=True):
@@ -153,3 +183,4 @@ if __name__ == "__main__":
         sys.exit(run_short_of_memory(place))
     measure(place)
     run(place)
+    run_in_trainer(place)

@@ -25,9 +25,14 @@ UNLIKE = ("seconds", "runtime", "per_second", "flos", "train_loss")
 
 def torchrun(*words: str | Path) -> subprocess.Popen:
     """Two processes on this machine."""
+    return start("-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2", *words)
+
+
+def start(*words: str | Path) -> subprocess.Popen:
+    """Python in a process of its own, with this checkout's package."""
     path = os.pathsep.join([str(Path(pair.peftsearch.__file__).parents[1]), os.environ.get("PYTHONPATH", "")])
     return subprocess.Popen(
-        [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2", *map(str, words)],
+        [sys.executable, *map(str, words)],
         env=os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": path},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import sharded_pair as pair
 from safetensors.torch import load_file
-from test_several_processes import torchrun
+from test_several_processes import start, torchrun
 
 from peftsearch import errors, processes
 from peftsearch.run.config import make_config
@@ -30,13 +30,11 @@ def folder(tmp_path_factory) -> Path:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(pair.language_model, "_MAX_LOGITS", pair.language_model._MAX_LOGITS)
         pair.run(folder)
+    pair.run_in_trainer(folder)
     return folder
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("name", pair.CASES)
-def test_two_processes_that_share_a_model_out_end_as_one(folder, name):
-    whole, shared = (folder / f"{name}-of-{count}" for count in (1, 2))
+def check_same_end(whole: Path, shared: Path) -> None:
     assert (whole / "configuration.json").read_text() == (shared / "configuration.json").read_text()
     tensors = [load_file(place / "adapter" / "adapter_model.safetensors") for place in (whole, shared)]
     assert tensors[0].keys() == tensors[1].keys()
@@ -45,6 +43,37 @@ def test_two_processes_that_share_a_model_out_end_as_one(folder, name):
     for split in ("validation", "test"):
         assert results[1][split]["all"] == pytest.approx(results[0][split]["all"], abs=1e-4)
     assert (whole / "lora").exists() == (shared / "lora").exists()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", pair.CASES)
+def test_two_processes_that_share_a_model_out_end_as_one(folder, name):
+    check_same_end(folder / f"{name}-of-1", folder / f"{name}-of-2")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("method", pair.IN_TRAINER)
+def test_fsdp_of_the_launcher_shares_the_model_of_a_trainer_out(folder, method):
+    whole, shared = (folder / f"in-trainer-{method}-of-{count}" for count in (1, 2))
+    configurations = [(place / "search" / "configuration.json").read_text() for place in (whole, shared)]
+    assert configurations[0] == configurations[1]
+    tensors = [load_file(place / "adapter" / "adapter_model.safetensors") for place in (whole, shared)]
+    assert tensors[0].keys() == tensors[1].keys()
+    assert max(float((tensors[0][key] - tensors[1][key]).abs().max()) for key in tensors[0]) < TOLERANCE
+    found = [json.loads((place / "found.json").read_text()) for place in (whole, shared)]
+    assert found[1]["loss"] == pytest.approx(found[0]["loss"], abs=1e-4)
+    assert found[1]["shared_out"] and not found[0]["shared_out"]
+
+
+@pytest.mark.slow
+def test_fsdp_of_accelerate_s_launcher_shares_the_model_out(folder):
+    launcher = ["accelerate.commands.launch", "--use_fsdp", "--fsdp_version", "2", "--num_processes", "2"]
+    launcher += ["--num_machines", "1", "--mixed_precision", "no", "--dynamo_backend", "no"]
+    own = ["--output", folder / "launched", "--per_device_train_batch_size", str(pair.BATCH // 2)]
+    search = ["-m", "peftsearch", "search", "--config", folder / "bert" / "settings.json", *own]
+    output, _ = start("-m", *launcher, *search).communicate(timeout=300)
+    assert output.count("The launcher asks for FSDP: the frozen model is shared out") == 1, output[-5000:]
+    check_same_end(folder / "bert-of-1", folder / "launched")
 
 
 @pytest.mark.slow

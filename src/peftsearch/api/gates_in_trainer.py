@@ -12,6 +12,7 @@ from torch.utils.data import DataLoader, Dataset, RandomSampler, Subset
 from transformers import Trainer
 
 from peftsearch import processes
+from peftsearch.api.shared_out import SharedOut
 from peftsearch.api.trainer_copy import copy_for, prepare_search, unwrapped
 from peftsearch.errors import DataError
 from peftsearch.searches.gate_search import GateSearch, TrainWeights
@@ -59,7 +60,9 @@ class TrainerHost:
     def run(self, search: GateSearch) -> None:
         trainer = search.trainer
         # Around the whole step of the user's class, whatever of it that class has made its own.
-        trainer.training_step = partial(search.step, _averaged(trainer, trainer.training_step))
+        takes_mean = isinstance(trainer, SharedOut) and trainer.is_shared_out
+        step = trainer.training_step if takes_mean else _averaged(trainer, trainer.training_step)
+        trainer.training_step = partial(search.step, step)
         processes.share([parameter for parameter in search.supernet.model.parameters() if parameter.requires_grad])
         with unwrapped(trainer):
             trainer.train()

@@ -12,6 +12,7 @@ from peftsearch import processes
 from peftsearch.api.attach import as_loaded, attach, temporarily_attached
 from peftsearch.api.gates_in_trainer import TrainerHost
 from peftsearch.api.growth_in_trainer import TrainerGrowth
+from peftsearch.api.shared_out import SharedOut
 from peftsearch.errors import BudgetError, ConfigurationError, DataError
 from peftsearch.models.discover import find_sites
 from peftsearch.models.left_out import left_out_note
@@ -34,7 +35,7 @@ DRIVERS = (Driver.GATES, Driver.GROWTH)
 DEFAULT_METHOD = "pursuit"
 
 
-class SearchMixin(RatesByKind):
+class SearchMixin(SharedOut, RatesByKind):
     """Mixin that adds a search to a Trainer: `train` first finds a configuration within the budget, then trains it.
 
     Put it in front of any subclass of transformers' Trainer, whose data, collator, `compute_loss` and batches the
@@ -53,7 +54,7 @@ class SearchMixin(RatesByKind):
         ConfigurationError: for a method that needs many trainings, or what a search cannot do.
         BudgetError: for a budget that holds no module.
         ModelError: for a model with peft modules.
-        ConfigurationError: if the launcher asks for FSDP or DeepSpeed.
+        ConfigurationError: if the launcher asks for DeepSpeed or Megatron, or the Trainer has a plugin for FSDP.
 
     Example:
         trainer = SearchTrainer(model=model, args=args, train_dataset=train, budget="0.1%")
@@ -71,7 +72,6 @@ class SearchMixin(RatesByKind):
         head: Sequence[str] | None = None,
         **kwargs: Any,
     ):
-        processes.refuse_sharding()
         super().__init__(*args, **kwargs)
         if self.model_init is not None or self.optimizer is not None:
             raise ConfigurationError(
@@ -90,6 +90,7 @@ class SearchMixin(RatesByKind):
             )
         if len(self._config.budget_texts) != 1:
             raise BudgetError(f"A Trainer searches within one budget, but the budget is '{budget}'.")
+        self.share_out(self._loaded.model)
         self._sites = find_sites(self._loaded.model)
         for note in left_out_note(self._loaded.model, self._sites, self._loaded.backbone_parameters):
             logger.warning(note)
@@ -115,7 +116,7 @@ class SearchMixin(RatesByKind):
             raise ConfigurationError("The model has been trained already. Make a new Trainer to search again.")
         train = self._train_set()
         set_seed(self.args.seed)
-        with processes.joined(self.args.ddp_timeout):
+        with self.together():
             self._share_head()
             is_growth = METHODS[self._config.method_name].driver is Driver.GROWTH
             self._start = self._search_by_growth() if is_growth else Grown(self._search_with_gates(train))

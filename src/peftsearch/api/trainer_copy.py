@@ -58,6 +58,9 @@ def prepare_search(search: Trainer, *, num_steps: int, log: Path, progress: Show
 def unwrapped(trainer: Trainer) -> Iterator[None]:
     """Train inside of the context without a wrapper of torch for several processes, which expects no gates."""
     accelerator: Any = trainer.accelerator
+    if "prepare_model" in vars(accelerator):
+        yield
+        return
     accelerator.prepare_model = partial(accelerator.prepare_model, evaluation_mode=True)
     try:
         yield

@@ -46,6 +46,11 @@ def shard_blocks(model: nn.Module) -> None:
         block.register_forward_pre_hook(_InStep(blocks, number), prepend=True)
 
 
+def is_shared_out(model: nn.Module) -> bool:
+    """Whether `shard_blocks` has left this process a part of a model alone."""
+    return any(isinstance(module, FSDPModule) for module in model.modules())
+
+
 def _sharded(block: nn.Module, mesh: DeviceMesh) -> FSDPModule:
     block.requires_grad_(False)
     return fully_shard(block, mesh=mesh, reshard_after_forward=True)

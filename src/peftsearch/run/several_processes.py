@@ -33,9 +33,12 @@ def shared_by_processes(config: RunConfig) -> Iterator[RunConfig]:
     Raises:
         ProcessError: if another process ends before its time.
         TrainingError: if memory runs out in one of several processes, other than in a pass that is tried again.
-        ConfigurationError: if the launcher asks for FSDP or DeepSpeed.
+        ConfigurationError: if the launcher asks for DeepSpeed or Megatron.
+        SettingError: if it asks for FSDP and the model is quantised or mapped.
         StorageError, RunFolderError: if the folder cannot be brought from its mirror.
     """
+    if processes.take_over_fsdp():
+        config = replace(config, shard_model=True)
     with processes.joined(config.training.ddp_timeout, shard_model=config.shard_model):
         batch_size = config.training.per_device_train_batch_size * processes.num_processes()
         if processes.is_first():

@@ -55,6 +55,8 @@ def training_arguments(settings: TrainingSettings, phase: Phase) -> TrainingArgu
         report_to=settings.report_to,
         ddp_timeout=settings.ddp_timeout,
         use_cpu=runs_on_cpus(),
+        # Of several processes the others would warn of heads that are newly drawn.
+        log_level_replica="passive",
         run_name=f"{phase.run}: {phase.name}" if phase.run else phase.name,
         seed=phase.seed,
         data_seed=phase.seed,
