@@ -15,7 +15,8 @@ from peftsearch.tasks.task import Example
 class CompletionFormat(LanguageModelFormat):
     """The task format that asks a causal model for the rest of each row.
 
-    Of a prompt that is too long the last tokens are read. Arguments are those of `LanguageModelFormat`.
+    Of a prompt that is too long the last tokens are read. One without tokens begins with the tokenizer's first token,
+    as transformers' own generation does. Arguments are those of `LanguageModelFormat`.
     """
 
     def encode(self, examples: Sequence[Example]) -> EncodedDataset:
@@ -23,9 +24,16 @@ class CompletionFormat(LanguageModelFormat):
         prompts = self.reader.ask(examples)
         num_truncated = sum(len(ids) > self.max_length for ids in prompts)
         self.num_truncated += num_truncated
-        kept = [ids[-self.max_length :] for ids in prompts]
+        kept = [ids[-self.max_length :] or [self._first_token] for ids in prompts]
         columns = {"input_ids": kept, "attention_mask": [[1] * len(ids) for ids in kept]}
         return EncodedDataset(columns, [()] * len(kept), num_truncated=num_truncated)
+
+    @property
+    def _first_token(self) -> int:
+        """With what a text of nothing begins: the token of beginnings, or of ends, which stands between texts."""
+        tokenizer: Any = self.tokenizer
+        found = (tokenizer.bos_token_id, tokenizer.eos_token_id, tokenizer.pad_token_id)
+        return next(token for token in found if token is not None)
 
     def collate(self, features: Sequence[Mapping[str, Any]]) -> dict[str, Tensor]:
         """Make a batch that is padded on the left, so that every row goes on at the same place.
