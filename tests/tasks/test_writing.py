@@ -42,3 +42,11 @@ def test_cells_that_are_missing_stay_so(tmp_path):
 def test_another_suffix_is_refused(tmp_path):
     with pytest.raises(DataError, match=r"suffix is '.xlsx'. Known: .csv, .tsv, .jsonl, .parquet"):
         writer_of(tmp_path / "rows.xlsx")
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".tsv"])
+def test_messages_of_a_chat_are_json_and_words_are_joined(suffix, tmp_path):
+    messages, path = [{"role": "user", "content": "Where's Ida?"}], tmp_path / f"rows{suffix}"
+    path.write_bytes(writer_of(path)([{"messages": messages, "words": ["a", "b"]}]))
+    (row,) = read_table(path)
+    assert json.loads(row["messages"]) == messages and row["words"] == "a b"

@@ -14,7 +14,7 @@ _BREAKS = ("\t", "\n", "\r")
 
 
 def as_csv(rows: Sequence[Row]) -> bytes:
-    """The rows with a line of names first, quoted where needed; a cell without a value is empty, lists are joined."""
+    """The rows with a line of names first, quoted where needed; a cell without a value is empty, words are joined."""
     buffer = io.StringIO(newline="")
     writer = csv.writer(buffer, lineterminator="\n")
     names = columns_of(rows)
@@ -92,11 +92,13 @@ def columns_of(rows: Sequence[Row]) -> list[str]:
 
 
 def _cell(value: Any) -> str:
-    if isinstance(value, list | tuple):
+    is_list = isinstance(value, list | tuple)
+    if isinstance(value, Mapping) or (is_list and any(isinstance(item, Mapping) for item in value)):
+        # Such as the messages of a chat.
+        return _json(value)
+    if is_list:
         # Words, which csv and tsv cannot hold as a list.
         return " ".join(map(str, value))
-    if isinstance(value, Mapping):
-        return _json(value)
     return "" if value is None else _shown(value)
 
 
