@@ -9,6 +9,7 @@ os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
 import random
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,9 @@ import transformers
 from small_runs import reviews, settings, tiny_folder  # noqa: F401  fixtures of every folder
 
 import peftsearch  # noqa: F401  the tests start as users do
+from peftsearch.report import charts
 from peftsearch.report.charts import Chart
+from peftsearch.report.run import map_chart
 from peftsearch.run import finish
 from peftsearch.run.proof import Proof
 from peftsearch.run.saved_model import SavedModel
@@ -44,13 +47,53 @@ def seeded():
 
 
 @pytest.fixture(autouse=True, scope="module")
+def frozen():
+    """Spare the garbage collector what earlier modules have imported and kept, too."""
+    gc.collect()
+    gc.freeze()
+
+
+class NoFigure:
+    """Takes every call of a figure, its axes and what is in them, and draws nothing."""
+
+    def __init__(self, **options: Any):
+        pass
+
+    def __getattr__(self, name: str) -> "NoFigure":
+        return self
+
+    def __call__(self, *args: Any, **options: Any) -> "NoFigure":
+        return self
+
+    def __getitem__(self, key: Any) -> "NoFigure":
+        return self
+
+    def __iter__(self) -> Iterator["NoFigure"]:
+        return iter((self, self))
+
+
+@pytest.fixture(autouse=True, scope="module")
 def undrawn(request):
-    """Pages without their drawings, which take longer than a small run does; the tests of reports look at them."""
+    """Pages without their drawings, which take longer than a small run does.
+
+    The tests of reports look at the drawings; those of the contracts lay them out, for the runs of every method.
+    """
+    folder = request.path.parent.name
     with pytest.MonkeyPatch.context() as patch:
-        if request.path.parent.name != "report":
+        if folder != "report":
             patch.setattr(Chart, "svg", "<svg></svg>")
             patch.setattr(Chart, "png", b"")
+        if folder not in ("report", "conformance"):
+            patch.setattr(charts, "Figure", NoFigure)
+            patch.setattr(map_chart, "Figure", NoFigure)
         yield
+
+
+@pytest.fixture
+def text_alone(monkeypatch):
+    """Pages without their drawings, for those tests of reports that read the text."""
+    monkeypatch.setattr(Chart, "svg", "<svg></svg>")
+    monkeypatch.setattr(Chart, "png", b"")
 
 
 @pytest.fixture(autouse=True, scope="module")

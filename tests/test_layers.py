@@ -81,14 +81,24 @@ def test_help_does_not_import_torch(arguments):
     assert "usage" in done.stdout or arguments == ["--version"]
 
 
-@pytest.mark.parametrize(
-    "order",
-    [
-        "import peftsearch, peft",
-        "import peft, peftsearch",
-        "import peftsearch, importlib.util as u; u.find_spec('peft'); import transformers, peft",
-    ],
-)
-def test_peft_knows_the_tuner_whichever_is_imported_first(order):
-    code = f"{order}\nfrom peft.mapping import PEFT_TYPE_TO_CONFIG_MAPPING as m\nassert 'PEFTSEARCH' in m"
-    subprocess.run([sys.executable, "-c", code], check=True)
+# The first has Python import what the others find imported: all but the two packages.
+ORDERS = """
+import sys
+
+for order in (
+    "import peftsearch, importlib.util as u; u.find_spec('peft'); import transformers, peft",
+    "import peftsearch, peft",
+    "import peft, peftsearch",
+):
+    for name in [name for name in sys.modules if name.split(".")[0] in ("peft", "peftsearch")]:
+        del sys.modules[name]
+    assert not any("peftsearch" in type(finder).__module__ for finder in sys.meta_path), "a finder was left"
+    exec(order)
+    from peft.mapping import PEFT_TYPE_TO_CONFIG_MAPPING
+
+    assert "PEFTSEARCH" in PEFT_TYPE_TO_CONFIG_MAPPING, order
+"""
+
+
+def test_peft_knows_the_tuner_whichever_is_imported_first():
+    subprocess.run([sys.executable, "-c", ORDERS], check=True)

@@ -31,7 +31,8 @@ def test_the_python_example_searches_and_its_adapter_loads_in_peft(tmp_path, mon
 def test_the_commands_on_the_readmes_own_run_work_one_after_the_other(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     on_run = [command for command in COMMANDS if "runs/demo-search" in command]
-    short = "--max_train_samples 96 --num_train_epochs 1 --max_seq_length 8 --learning_rate 5e-3 --verify false"
+    short = "--max_train_samples 96 --max_eval_samples 48 --num_train_epochs 1 --max_seq_length 8 --verify false"
+    short += " --learning_rate 5e-3"
     assert [command.split()[0] for command in on_run] == ["search", "train", "evaluate", "export", "export"]
     for command in on_run:
         verb, *arguments = shlex.split(command)

@@ -6,8 +6,13 @@ import sys
 import pytest
 from installed_package import install
 
-from peftsearch.errors import UnknownNameError
+from peftsearch import search
+from peftsearch.errors import TrainingError, UnknownNameError
+from peftsearch.kinds import KINDS
 from peftsearch.registry import Registry
+from peftsearch.run import finish
+from peftsearch.run.verify import verify
+from peftsearch.spaces import SPACES
 
 SPACE = """
 from peftsearch.spaces import LINEAR_ROLES, Preset, register_space
@@ -94,41 +99,17 @@ def test_entry_points_of_one_sort_are_not_loaded_for_another(tmp_path):
     assert done.returncode == 0, done.stderr
 
 
-SEARCH = """
-import sys
-from peftsearch import search
-from peftsearch.testing.small_runs import small_run, write_review_files
-from peftsearch.testing.tiny_models import save_tiny
-from pathlib import Path
-
-folder = Path(sys.argv[1])
-model, reviews = save_tiny("bert", folder / "bert"), write_review_files(folder)
-settings = small_run(model=model, reviews=reviews, output=folder / "run")
-method = {{"name": "random", "trials": 1}}
-found = search(**(settings | {{"method": method, "space": "{space}", "baseline": False, "verify": True}}))
-assert set(found.configuration.num_modules_by_kind()) == {{"shift"}}
-assert found.metrics["verified"]["parameters"] == found.metrics["parameters"] > 0
-"""
-
-
-def test_a_new_process_knows_a_kind_of_an_installed_package(tmp_path):
-    files = package(
-        "extra", {"kind": KIND, "space": SPACE.format(name="shifts", kind="shift")}, kinds="kind", spaces="space"
-    )
-    env = install(tmp_path, files)
-    done = subprocess.run(
-        [sys.executable, "-c", SEARCH.format(space="shifts"), str(tmp_path)], env=env, capture_output=True, text=True
-    )
-    assert done.returncode == 0, done.stderr
-
-
-def test_a_new_process_does_not_know_what_a_program_registers_and_the_run_says_what_to_do(tmp_path):
-    (tmp_path / "program.py").write_text(
-        KIND + SPACE.format(name="shifts", kind="shift") + SEARCH.format(space="shifts")
-    )
-    done = subprocess.run([sys.executable, "program.py", "."], cwd=tmp_path, capture_output=True, text=True)
-    assert done.returncode == 1
-    assert "What only this program registers" in done.stderr and "package with an entry point" in done.stderr
+def test_a_new_process_does_not_know_what_a_program_registers_and_the_run_says_what_to_do(settings, monkeypatch):
+    """What an installed package adds is known there: see `test_docs`."""
+    for registry in (KINDS, SPACES):
+        # Of a filled registry, so that nothing else is added to the copy.
+        assert "shift" not in registry
+        monkeypatch.setattr(registry, "_entries", dict(registry._entries))
+    exec(KIND + SPACE.format(name="shifts", kind="shift"), {"__name__": "program"})
+    monkeypatch.setattr(finish, "verify", verify)
+    method = {"name": "random", "trials": 1}
+    with pytest.raises(TrainingError, match="What only this program registers.*package with an entry point"):
+        search(**settings(method=method, space="shifts", baseline=False, verify=True))
 
 
 class TestRegistry:

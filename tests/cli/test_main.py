@@ -225,5 +225,8 @@ def test_one_of_several_processes_is_refused_by_what_works_in_one_on_every_rank(
         code, _, err = run(capsys, command, *COMMON)
         assert code == 2 and "This is one of 2 processes (WORLD_SIZE=2" in err
         assert not any(tmp_path.iterdir())
+
+
+def test_one_process_of_a_launcher_is_alone(capsys, monkeypatch):
     monkeypatch.setenv("WORLD_SIZE", "1")
     assert run(capsys, "plan", "--model", "demo")[0] == 0

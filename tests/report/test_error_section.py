@@ -26,6 +26,7 @@ def run(tmp_path):
     return write_finished(tmp_path)
 
 
+@pytest.mark.usefixtures("text_alone")
 def test_the_page_shows_mistakes_and_their_texts_are_only_text(run):
     page = write_report(run).read_text(encoding="utf-8")
     assert "Where it is wrong" in page and "(searched, seed 0) for the 10 examples of the test split" in page
@@ -35,6 +36,7 @@ def test_the_page_shows_mistakes_and_their_texts_are_only_text(run):
     assert re.search(r"<td>3</td><td>1</td>", matrix), "the drawing has its numbers as a table"
 
 
+@pytest.mark.usefixtures("text_alone")
 def test_what_is_published_quotes_nothing_of_the_data(run):
     page = published_page(collect(run))
     assert SECRET not in page and "errors-numbers" not in page
@@ -55,6 +57,7 @@ def test_the_card_has_the_counts_and_none_of_the_texts(tmp_path):
     assert "<script" not in html and "<img" not in html
 
 
+@pytest.mark.usefixtures("text_alone")
 def test_runs_without_a_record_and_records_without_errors_have_no_section(run):
     (run / "errors.json").unlink()
     assert "Where it is wrong" not in write_report(run).read_text(encoding="utf-8")

@@ -10,6 +10,7 @@ from peftsearch.report.run.model_card import write_card
 from peftsearch.report.run.record import collect
 from peftsearch.report.run.sample_record import Sample, SampleRecord
 
+pytestmark = pytest.mark.usefixtures("text_alone")
 RECORD = SampleRecord(
     "searched", 3, 12, (Sample("what I read", "what I want", "", f"what I wrote {EVIL}"), Sample("b", "c", "d", "e"))
 )

@@ -13,10 +13,19 @@ from peftsearch.report.one_standard_error import standard_error
 from peftsearch.report.results import Results
 from peftsearch.run.experiment import Experiment
 from peftsearch.space import Configuration
+from peftsearch.testing.small_runs import small_run
 from peftsearch.testing.stopping import counted, stopped_often
 
 LADDER = {"budget": "1500,600", "method": {"name": "random"}}
 SAVED = {"save_steps": 2, "num_train_epochs": 2, "per_device_train_batch_size": 8, "learning_rate": 3e-3}
+
+
+@pytest.fixture(scope="module")
+def ladder(reviews, tiny_folder, tmp_path_factory):
+    """Settings and result of a ladder of two seeds with baselines."""
+    folder = tmp_path_factory.mktemp("ladder") / "run"
+    given = dict(small_run(model=tiny_folder("bert"), reviews=reviews, output=folder, **LADDER, seeds=2))
+    return given, search(**given)
 
 
 def num_parameters(model: str, adapter) -> int:
@@ -24,8 +33,8 @@ def num_parameters(model: str, adapter) -> int:
     return count_peft_parameters(PeftModel.from_pretrained(base, str(adapter)))
 
 
-def test_every_step_is_trained_and_proven_within_its_own_budget_beside_uniform_lora(settings):
-    result = search(**settings(**LADDER, seeds=2))
+def test_every_step_is_trained_and_proven_within_its_own_budget_beside_uniform_lora(ladder):
+    _, result = ladder
     metrics = result.metrics
     small, large = metrics["ladder"]
     assert [small["budget"], large["budget"]] == [600, 1500]
@@ -89,20 +98,21 @@ def test_a_ladder_that_is_stopped_every_few_steps_goes_on_to_the_same_bits(setti
         assert one == other
 
 
-def test_a_finished_ladder_repeats_no_training(settings, monkeypatch):
-    first = search(**settings(**LADDER))
-    again, passes = counted(lambda: search(**settings(**LADDER), resume=True), monkeypatch)
+def test_a_finished_ladder_repeats_no_training(ladder, monkeypatch):
+    given, first = ladder
+    again, passes = counted(lambda: search(**given, resume=True), monkeypatch)
     assert passes == 0 and again.metrics["ladder"] == first.metrics["ladder"]
 
 
-def test_what_a_ladder_trains_is_told_before(settings, capsys, caplog, tmp_path):
-    given = settings(**LADDER, seeds=2, output=str(tmp_path / "run"))
-    flags = [f"--{name}={given[name]}" for name in ("model", "data", "text", "label", "budget", "seeds", "output")]
+def test_what_a_ladder_trains_is_told_before(ladder, capsys, caplog, tmp_path):
+    given, _ = ladder
+    flags = [f"--{name}={given[name]}" for name in ("model", "data", "text", "label", "budget", "seeds")]
+    flags.append(f"--output={tmp_path / 'run'}")
     said = "8 trainings: the configuration of each of 2 budgets and uniform LoRA beside it, with 2 seeds"
     assert main(["search", "--method=random", *flags, "--dry_run"]) == 0
     assert f"trains    {said}" in capsys.readouterr().out
     caplog.set_level("INFO")
-    search(**given)
+    search(**given, resume=True)
     assert f"The search is followed by {said}." in caplog.text
 
 

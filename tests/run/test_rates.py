@@ -4,6 +4,7 @@ import csv
 import json
 import random
 from contextlib import contextmanager
+from functools import partial
 from types import SimpleNamespace
 from typing import ClassVar
 
@@ -14,6 +15,7 @@ from peftsearch.files import write_json
 from peftsearch.run.experiment import Experiment
 from peftsearch.run.loss_record import read_rate_search
 from peftsearch.run.rate_choice import Halving
+from peftsearch.testing.small_runs import small_run
 from peftsearch.testing.stopping import counted, stopped_often
 from peftsearch.training.halving import survivors
 from peftsearch.training.head_probe import probe_head
@@ -53,27 +55,33 @@ def test_three_rates_start_and_one_ends_for_less_than_two_trainings(settings, mo
     assert not (tmp_path / "run" / "training" / "rates").exists()
 
 
-def test_the_survivor_ends_as_if_its_rate_had_been_given(settings, tmp_path):
-    found = bitfit(settings, tmp_path / "found")
-    rate = found.metrics["learning_rate"]
+@pytest.fixture(scope="module")
+def unbroken(reviews, tiny_folder, tmp_path_factory):
+    """A search for a rate that nothing stops."""
+    given = {"model": tiny_folder("bert"), "reviews": reviews}
+    training = {"save_steps": 1}
+    return bitfit(partial(small_run, **given), tmp_path_factory.mktemp("unbroken") / "run", training=training)
+
+
+def test_the_survivor_ends_as_if_its_rate_had_been_given(unbroken, settings, tmp_path):
+    rate = unbroken.metrics["learning_rate"]
     given = bitfit(settings, tmp_path / "given", training={"learning_rate": rate})
-    assert outcome(found) == outcome(given)
+    assert outcome(unbroken) == outcome(given)
     assert given.metrics["rate_search"] is None
 
 
 @pytest.mark.parametrize("every", [1, 3, 5])
 def test_a_search_for_a_rate_that_is_killed_in_any_round_ends_with_the_same_weights(
-    every, settings, monkeypatch, tmp_path
+    every, unbroken, settings, monkeypatch, tmp_path
 ):
-    first = bitfit(settings, tmp_path / "first", training={"save_steps": 1})
     second, num_stops = stopped_often(
         lambda resume: bitfit(settings, tmp_path / "second", training={"save_steps": 1}, resume=resume),
         monkeypatch,
         every=every,
     )
     assert num_stops >= STEPS // every - 1
-    assert outcome(first) == outcome(second)
-    rounds = [result.metrics["rate_search"]["rounds"] for result in (first, second)]
+    assert outcome(unbroken) == outcome(second)
+    rounds = [result.metrics["rate_search"]["rounds"] for result in (unbroken, second)]
     assert rounds[0] == rounds[1]
 
 
@@ -177,12 +185,16 @@ def test_text_to_text_has_no_head_to_probe(settings, tmp_path):
 # -- trainings that do not start
 
 
-@pytest.fixture
-def noise(tmp_path) -> str:
+# With this rate a training starts again.
+TOO_HIGH = {"num_train_epochs": 5, "learning_rate": 0.1, "head_start": "fresh"}
+
+
+@pytest.fixture(scope="module")
+def noise(tmp_path_factory) -> str:
     """Files whose labels have nothing to do with the texts."""
-    rng, paths = random.Random(3), []
+    rng, paths, folder = random.Random(3), [], tmp_path_factory.mktemp("noise")
     for name, size in (("train", 48), ("valid", 24), ("test", 24)):
-        path = tmp_path / f"{name}.csv"
+        path = folder / f"{name}.csv"
         with path.open("w", newline="") as file:
             rows = csv.writer(file)
             rows.writerow(["review", "stars"])
@@ -203,8 +215,7 @@ def test_labels_that_nothing_explains_end_with_words(rate, noise, settings, tmp_
 
 
 def test_a_training_that_does_not_start_starts_again_at_another_rate(noise, settings, tmp_path, caplog):
-    training = {"num_train_epochs": 5, "learning_rate": 0.1, "head_start": "fresh"}
-    result = bitfit(settings, tmp_path / "run", data=noise, training=training)
+    result = bitfit(settings, tmp_path / "run", data=noise, training=TOO_HIGH)
     assert "bitfit did not start: after 6 steps at rate 0.1 its validation loss was" in caplog.text
     assert "It starts again at rate 0.0333333." in caplog.text
     assert result.metrics["learning_rate"] == pytest.approx(0.1 / 3)
@@ -221,15 +232,20 @@ def test_a_search_for_a_rate_that_finds_none_starts_again(settings, monkeypatch,
     assert result.metrics["rate_search"]["cost"] == pytest.approx((STEPS + 3) / 12)
 
 
-def test_a_second_start_that_is_killed_goes_on(noise, settings, monkeypatch, tmp_path):
-    training = {"num_train_epochs": 5, "learning_rate": 0.1, "head_start": "fresh"}
-    first = bitfit(settings, tmp_path / "first", data=noise, training=training)
+@pytest.fixture(scope="module")
+def started_again(noise, reviews, tiny_folder, tmp_path_factory):
+    """A training whose second start nothing stops."""
+    make = partial(small_run, model=tiny_folder("bert"), reviews=reviews)
+    return bitfit(make, tmp_path_factory.mktemp("started_again") / "run", data=noise, training=TOO_HIGH)
+
+
+def test_a_second_start_that_is_killed_goes_on(started_again, noise, settings, monkeypatch, tmp_path):
     second, num_stops = stopped_often(
-        lambda resume: bitfit(settings, tmp_path / "second", data=noise, training=training, resume=resume),
+        lambda resume: bitfit(settings, tmp_path / "second", data=noise, training=TOO_HIGH, resume=resume),
         monkeypatch,
         every=7,
     )
-    assert num_stops >= 4 and outcome(first) == outcome(second)
+    assert num_stops >= 4 and outcome(started_again) == outcome(second)
 
 
 @contextmanager
@@ -244,14 +260,14 @@ def killed_before_a_failed_start_is_recorded(monkeypatch):
         yield
 
 
-def test_a_kill_before_a_second_start_is_recorded_repeats_the_first(noise, settings, monkeypatch, tmp_path):
-    training = {"num_train_epochs": 5, "learning_rate": 0.1, "head_start": "fresh", "save_steps": 1}
-    first = bitfit(settings, tmp_path / "first", data=noise, training=training)
-
+def test_a_kill_before_a_second_start_is_recorded_repeats_the_first(
+    started_again, noise, settings, monkeypatch, tmp_path
+):
+    training = TOO_HIGH | {"save_steps": 1}
     with killed_before_a_failed_start_is_recorded(monkeypatch):
         bitfit(settings, tmp_path / "second", data=noise, training=training)
     second = bitfit(settings, tmp_path / "second", data=noise, training=training, resume=True)
-    assert outcome(first) == outcome(second)
+    assert outcome(started_again) == outcome(second)
     failed = json.loads((tmp_path / "second" / "training" / "seed-0" / "failed_start.json").read_text())
     assert second.metrics["learning_rate"] == pytest.approx(failed["next_rate"]) == pytest.approx(0.1 / 3)
 
@@ -267,8 +283,7 @@ def test_a_grid_trains_every_rate_to_its_end(noise, settings, tmp_path):
 def test_trackers_end_with_a_training_that_does_not_start(noise, settings, monkeypatch, tmp_path):
     ended = []
     monkeypatch.setattr("peftsearch.training.trainer.TaskTrainer._end_trackers", lambda self: ended.append(self))
-    training = {"learning_rate": 0.1, "head_start": "fresh", "num_train_epochs": 5}
-    bitfit(settings, tmp_path / "run", data=noise, training=training)
+    bitfit(settings, tmp_path / "run", data=noise, training=TOO_HIGH)
     assert len(ended) == 1
 
 

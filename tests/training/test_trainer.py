@@ -5,6 +5,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 from torch.utils.data import Dataset, Subset
+from transformers import Trainer
 from two_classes import TwoClasses
 
 from peftsearch.methods.bipeft.settings import BipeftSettings
@@ -72,6 +73,14 @@ def test_the_average_is_that_of_the_last_steps():
     assert model.weight.item() == 1.0
     average.on_epoch_end(None, SimpleNamespace(global_step=4, max_steps=4), None, model=model)
     assert model.weight.item() == pytest.approx(1.5)
+
+
+def test_operations_are_counted_as_transformers_does(tmp_path):
+    phase, batch = Phase("train", tmp_path, 0), {"input_ids": torch.ones(2, 3, dtype=torch.long)}
+    settings = TrainingSettings(learning_rate=1e-3)
+    trainer = TaskTrainer(TINY["bert"](), task_format=TwoClasses(), train=[], settings=settings, phase=phase)
+    assert trainer.floating_point_ops(batch) == Trainer.floating_point_ops(trainer, batch) > 0
+    assert trainer.floating_point_ops({"pixel_values": torch.ones(2, 3)}) == 0
 
 
 def test_the_weight_decay_of_the_settings_reaches_every_group(tmp_path):

@@ -2,9 +2,10 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
-from jinja2 import Environment, PackageLoader
+from jinja2 import Environment, PackageLoader, Template
 
 from peftsearch.files import write_bytes, write_text
 from peftsearch.report.charts import Chart
@@ -87,11 +88,17 @@ class Page:
 
 def render(page: Page) -> str:
     """The page as HTML; every text is escaped."""
+    return _template().render(page=page)
+
+
+@cache
+def _template() -> Template:
+    """The template of pages; to compile it takes longer than to fill it in."""
     environment = Environment(
         loader=PackageLoader("peftsearch", "report"), autoescape=True, trim_blocks=True, lstrip_blocks=True
     )
     environment.filters |= {"code": code_of, "style": style_index}
-    return environment.get_template("page.html.jinja").render(page=page)
+    return environment.get_template("page.html.jinja")
 
 
 def write_page(page: Page, path: Path, *, also: Sequence[Chart] = ()) -> Path:

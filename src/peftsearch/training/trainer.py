@@ -1,7 +1,7 @@
 """The trainer of every phase: transformers' Trainer with rates by kind, our evaluation and our log."""
 
 import math
-from functools import partial
+from functools import cached_property, partial
 from typing import Any, cast
 
 import torch
@@ -101,6 +101,16 @@ class TaskTrainer(RatesByKind, ResumingTrainer):
         loss = mean_over_processes(self, sum(rest, start=first))
         require_finite(loss, self.state.global_step + 1)
         return loss
+
+    def floating_point_ops(self, inputs: dict[str, Any]) -> int:
+        """As transformers counts them, which counts the model's parameters again in every pass."""
+        main_input = getattr(self.model, "main_input_name", "input_ids")
+        return 6 * inputs[main_input].numel() * self._num_parameters if main_input in inputs else 0
+
+    @cached_property
+    def _num_parameters(self) -> int:
+        count = getattr(self.model, "num_parameters", None)
+        return count(exclude_embeddings=True) if count else 0
 
     def _get_num_items_in_batch(self, batch_samples: list[dict[str, Any]], device: torch.device) -> torch.Tensor:
         """Denominator of the mean loss of an optimizer step, over all processes."""

@@ -2,11 +2,12 @@
 
 import re
 from dataclasses import replace
+from functools import cache
 from importlib.resources import files
 from pathlib import Path
 
 from huggingface_hub import EvalResult, ModelCard, ModelCardData
-from jinja2 import Environment
+from jinja2 import Environment, Template
 
 from peftsearch.modules.adapter_card import CARD, Origin, escape, make_card, save_card
 from peftsearch.report.results import HandBaseline, RandomBaseline, Results, UniformBaseline
@@ -151,11 +152,7 @@ def _base_name(results: Results) -> str:
 def _body(record: RunRecord, origin: Origin, usage: Usage) -> str:
     found = record.finished
     results, chosen = found.of_adapter, found.handed_over
-    environment = Environment(trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True)
-    environment.filters["text"] = escape
-    environment.filters["score"] = lambda value: write_score(results.metric, value)
-    template = files("peftsearch.report").joinpath("model_card.md.jinja").read_text(encoding="utf-8")
-    text = environment.from_string(template).render(
+    text = _template().render(
         mark=origin.mark,
         title=_title(results),
         results=results,
@@ -175,6 +172,17 @@ def _body(record: RunRecord, origin: Origin, usage: Usage) -> str:
         versions=[(_NAMES.get(name, name), version) for name, version in sorted(results.versions.items())],
     )
     return re.sub(r"\n{3,}", "\n\n", text)
+
+
+@cache
+def _template() -> Template:
+    """The template of cards; to compile it takes longer than to fill it in."""
+    environment = Environment(trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True)
+    environment.filters["text"] = escape
+    environment.filters["score"] = lambda value, metric: write_score(metric, value)
+    return environment.from_string(
+        files("peftsearch.report").joinpath("model_card.md.jinja").read_text(encoding="utf-8")
+    )
 
 
 def _rows(results: Results) -> list[tuple[str, str]]:
