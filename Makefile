@@ -47,9 +47,11 @@ test-exports: install
 test-peft: install
 	$(OFFLINE) PYTHONPATH=tests $(BIN)/python -m peft_suite
 
+# On all cores like the tests: each writes into folders of its own, and launchers find free ports.
 examples: install
-	$(OFFLINE) $(BIN)/python -m pytest -m slow tests/test_notebook.py tests/test_docs.py tests/test_readme.py \
-		tests/test_end_to_end.py tests/comparison tests/run/test_several_processes.py -k "not smollm"
+	$(OFFLINE) OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m slow --numprocesses auto --dist worksteal \
+		tests/test_notebook.py tests/test_docs.py tests/test_readme.py tests/test_end_to_end.py tests/comparison \
+		tests/run/test_several_processes.py -k "not smollm"
 
 check: install types
 	$(BIN)/ruff check .
