@@ -54,7 +54,7 @@ def test_allowed_schedules_are_those_of_transformers():
 )
 def test_every_setting_but_switches_and_free_text_has_a_limit(settings_class):
     free = {f.name for f in fields(settings_class) if f.type is not bool and "limit" not in f.metadata}
-    assert free <= {"roles", "recipes", "candidates", "trainable_tokens"}
+    assert free <= {"roles", "searches", "recipes", "candidates", "trainable_tokens"}
 
 
 def test_settings_cannot_be_made_out_of_range_in_any_way():

@@ -30,7 +30,7 @@ def test_a_manual_configuration_is_its_own_method():
     [
         ({}, "No model is given"),
         ({"model": "m", "bugdet": "1%"}, "Did you mean 'budget'"),
-        ({"model": "m", "method": {"exmaples": 1}}, "Did you mean 'method.examples'"),
+        ({"model": "m", "method": {"serches": "pursuit"}}, "Did you mean 'method.searches'"),
         ({"model": "m", "method": 3}, "'method' is 3"),
         ({"model": "m", "training": {"learning_rate": "fast"}}, "training.learning_rate is 'fast'.*a number"),
         ({"model": "m", "seed": 1.5}, "seed is 1.5, but must be a whole number"),

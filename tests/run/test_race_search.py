@@ -95,6 +95,12 @@ def test_a_dry_run_names_the_lanes_and_the_cost(settings):
     assert 1 < cost <= 2
 
 
+def test_a_race_that_is_to_inherit_weights_is_refused_before_the_run(settings):
+    config = make_config(settings(method="race", inherit=True))
+    with pytest.raises(SettingError, match="inherit is True, but must be false in a race"):
+        describe_search(config)
+
+
 @pytest.mark.skipif(importlib.util.find_spec("ray") is None, reason="ray is not installed")
 @pytest.mark.slow
 def test_two_workers_find_what_one_finds(settings, tmp_path):

@@ -14,7 +14,8 @@ from peftsearch.run.folder import SPLITS, check_run_folder, read_json
 from peftsearch.run.hub import check_push
 from peftsearch.run.origin import check_same_model, read_origin
 from peftsearch.run.recipe import MODEL, Recipe
-from peftsearch.searches.method import METHODS
+from peftsearch.searches.method import METHODS, Driver
+from peftsearch.settings import SettingError
 from peftsearch.training.arguments import check_precision
 from peftsearch.training.trackers import check_tracker
 from peftsearch.training.workers import import_ray
@@ -26,6 +27,7 @@ def check_is_search(config: RunConfig) -> None:
     Raises:
         ConfigurationError: for a method that does not search, or a configuration to start from.
         BudgetError: without a budget.
+        SettingError: for a race that is to inherit weights.
     """
     if not METHODS[config.method_name].is_search:
         raise ConfigurationError(
@@ -37,6 +39,11 @@ def check_is_search(config: RunConfig) -> None:
         raise ConfigurationError(
             f"A search finds its configuration; it does not start from '{config.configuration}'. "
             f"Leave --configuration out, or use `peftsearch train --configuration {config.configuration}`."
+        )
+    if config.inherit and METHODS[config.method_name].driver is Driver.RACE:
+        raise SettingError(
+            "inherit is True, but must be false in a race, whose lanes all start alike. Leave it out, or take "
+            "--method pursuit or --method bipeft."
         )
 
 

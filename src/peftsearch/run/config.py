@@ -191,7 +191,8 @@ class RunConfig(Settings):
         driver = METHODS[self.method_name].driver
         has_front = driver is Driver.TRIALS
         require(has_front or not self.pareto, "pareto", True, f"false with the method '{self.method_name}'")
-        trains_weights = driver in (Driver.GATES, Driver.INHERITED, Driver.GROWTH)
+        # A race too, the default: trainings inherit without any search, and searches are checked when they start.
+        trains_weights = driver in (Driver.GATES, Driver.INHERITED, Driver.GROWTH, Driver.RACE)
         require(trains_weights or not self.inherit, "inherit", True, f"false with the method '{self.method_name}'")
         is_race = driver is Driver.RACE
         require(is_race or self.workers == 1, "workers", self.workers, f"1 with the method '{self.method_name}'")
