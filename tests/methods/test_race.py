@@ -30,7 +30,7 @@ class TestSchedule:
             (160, 1, 0),
             (320, 1, 0),
         ]
-        assert [r.num_judges(1000) for r in found] == [250, 500, 1000, 1000, 1000]
+        assert [r.num_judges(1000) for r in found] == [250, 500, 500, 1000, 1000]
         assert found[0].num_judges(300) == 128 and found[0].num_judges(100) == 100
 
     def test_of_four_lanes_none_leaves_before_the_other_rates_start(self):
@@ -50,8 +50,8 @@ class TestSchedule:
         schedule = Schedule(640, 11, 2)
         assert schedule.cost == (11 * 20 + 6 * 20 + 4 * 40 + 2 * 80 + 3 * 80 + 480) / 640
         assert schedule.steps_left(at=80, going=4) == 4 * 80 + 480
-        # The default: 2 to 80, where 4 more come from the start, 3 to 160, 1 to 640.
-        assert Schedule(640, 2, 3).cost == (2 * 80 + 4 * 80 + 3 * 80 + 480) / 640 == 1.875
+        # The default: 2 to 80, where 2 more come from the start, 3 to 160, 1 to 640.
+        assert Schedule(640, 2, 2).cost == (2 * 80 + 2 * 80 + 3 * 80 + 480) / 640 == 1.625
 
     def test_lanes_are_left_out_until_the_cost_holds(self):
         kept = Schedule(640, 40, 2).within(2.5)

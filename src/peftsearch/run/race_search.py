@@ -89,10 +89,12 @@ def describe_race(experiment: Experiment, request: SearchRequest) -> str:
 
 
 def _rates(experiment: Experiment, settings: RaceSettings) -> Sequence[float]:
-    """Learning rates: first that at which every lane starts, then those at which the best start as well."""
+    """Learning rates: first that at which every lane starts, then those at which the best start as well, upwards."""
     rates = experiment.training.given_rates or list(experiment.candidate_rates)
-    first = rate_of_search(rates) if len(rates) > 1 else rates[0]
-    return [first, *sorted((rate for rate in rates if rate != first), reverse=True)][: settings.rates]
+    first = rate_of_search(rates)
+    above = [rate for rate in rates if rate > first]
+    below = [rate for rate in rates if rate < first]
+    return [first, *above, *reversed(below)][: settings.rates]
 
 
 def _schedule(experiment: Experiment, settings: RaceSettings, count: int) -> Schedule:

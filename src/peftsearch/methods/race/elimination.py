@@ -15,7 +15,13 @@ from scipy.stats import wilcoxon
 # Share of the steps at which a rung ends, how many lanes go on (a share of those that started, or a number), the share
 # of the validation examples that judge them (all of them would take as long as the first rung's steps), and how many
 # of the best configurations start at the other rates too, up to there.
-_RUNGS = ((1 / 32, 1 / 2, 1 / 4, 0), (1 / 16, 4, 1 / 2, 0), (1 / 8, 3, 1.0, 2), (1 / 4, 1, 1.0, 0), (1 / 2, 1, 1.0, 0))
+_RUNGS = (
+    (1 / 32, 1 / 2, 1 / 4, 0),
+    (1 / 16, 4, 1 / 2, 0),
+    (1 / 8, 3, 1 / 2, 2),
+    (1 / 4, 1, 1.0, 0),
+    (1 / 2, 1, 1.0, 0),
+)
 # Lanes that go on before the others' rates start, where there are so many: so early losses tell only the worst apart.
 _FEWEST_EARLY = 4
 # Judges at least, where there are so many.

@@ -22,7 +22,7 @@ class RaceSettings(MethodSettings):
         draws: random configurations that take part.
         candidates: comma-separated files of configurations, and run folders, such as those of earlier tasks of the
             same model, whose configurations take part before all others.
-        rates: learning rates: all start at the one that suits most, and the best also at the next ones.
+        rates: learning rates: all start at the one that suits most, and the best also at the next ones, upwards.
         cost: optimizer steps of all lanes over those of one training, the winner's whole training included. Lanes are
             left out from the end until it holds.
 
@@ -34,7 +34,7 @@ class RaceSettings(MethodSettings):
     recipes: str = ""
     draws: int = limited(0, at_least(0))
     candidates: str = ""
-    rates: int = limited(3, at_least(1))
+    rates: int = limited(2, at_least(1))
     cost: float = limited(2.0, at_least(1))
 
     def __post_init__(self) -> None:
