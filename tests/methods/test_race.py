@@ -3,7 +3,7 @@
 import pytest
 
 from peftsearch.errors import BudgetError, ConfigurationError, UnknownNameError
-from peftsearch.methods.race.elimination import Schedule, is_close, survivors
+from peftsearch.methods.race.elimination import Schedule, expected_loss, is_close, survivors
 from peftsearch.methods.race.pool import Pool, hand_recipes
 from peftsearch.methods.race.settings import RaceSettings
 from peftsearch.modules.costs import cost, cost_at
@@ -30,7 +30,7 @@ class TestSchedule:
             (160, 1, 0),
             (320, 1, 0),
         ]
-        assert [r.num_judges(1000) for r in found] == [250, 500, 500, 1000, 1000]
+        assert [r.num_judges(1000) for r in found] == [250, 500, 1000, 1000, 1000]
         assert found[0].num_judges(300) == 128 and found[0].num_judges(100) == 100
 
     def test_of_four_lanes_none_leaves_before_the_other_rates_start(self):
@@ -50,8 +50,9 @@ class TestSchedule:
         schedule = Schedule(640, 11, 2)
         assert schedule.cost == (11 * 20 + 6 * 20 + 4 * 40 + 2 * 80 + 3 * 80 + 480) / 640
         assert schedule.steps_left(at=80, going=4) == 4 * 80 + 480
-        # The default: 2 to 80, where 2 more come from the start, 3 to 160, 1 to 640.
-        assert Schedule(640, 2, 2).cost == (2 * 80 + 2 * 80 + 3 * 80 + 480) / 640 == 1.625
+        # The default: 2 to 80, where at most 3 more come from the start, the better one at both other rates and the
+        # other at one, 3 to 160, 1 to 640.
+        assert Schedule(640, 2, 3).cost == (2 * 80 + 3 * 80 + 3 * 80 + 480) / 640 == 1.75
 
     def test_lanes_are_left_out_until_the_cost_holds(self):
         kept = Schedule(640, 40, 2).within(2.5)
@@ -81,6 +82,20 @@ class TestSurvivors:
 
     def test_equal_losses_are_close(self):
         assert is_close(self.losses["best"], self.losses["best"])
+
+    def test_means_are_compared_and_not_ranks(self):
+        # Seven of eight losses are higher, by a tenth, and one is lower by as much as all of them together.
+        best = [0.2] * 7 + [1.0]
+        assert is_close([0.3] * 7 + [0.3], best)
+        # By hand: mean difference 0.2, deviation 0.1 * sqrt(8 / 7), so t = 5.29 with 7 degrees of freedom.
+        assert not is_close([0.4, 0.2] * 4, [0.1] * 8)
+
+    def test_the_lane_with_the_lower_loss_to_come_is_ahead(self):
+        # 0.6 after 0.8 leads to 0.45; 0.62 after 0.9 to 0.427.
+        losses, before = {"fast": [0.5, 0.7], "slow": [0.54, 0.7]}, {"fast": 0.8, "slow": 0.9}
+        assert expected_loss(0.6, 0.8) == pytest.approx(0.45)
+        assert survivors(losses, 1, may_keep_more=False) == ("fast",)
+        assert survivors(losses, 1, may_keep_more=False, before=before) == ("slow",)
 
     def test_a_lane_that_broke_down_goes_on_only_where_all_did(self):
         assert survivors(self.losses, 4, may_keep_more=False) == ("best", "close", "worse")

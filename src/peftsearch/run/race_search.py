@@ -5,6 +5,7 @@ Each search keeps its result in `search/NAME/` of the run folder. Lanes train in
 """
 
 import logging
+import math
 import shutil
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -83,13 +84,13 @@ def describe_race(experiment: Experiment, request: SearchRequest) -> str:
     first, *others = _rates(experiment, settings)
     schedule = _schedule(experiment, settings, len(names))
     names = names[: schedule.num_lanes]
-    again = f", the best also at {' and '.join(f'{rate:g}' for rate in others)}" if others else ""
+    again = f", the best also at {' or '.join(f'{rate:g}' for rate in others)}" if others else ""
     cost = f"{schedule.cost:.2f} trainings with the winner's own, at most {settings.cost:g}, beside the searches"
     return f"{', '.join(names)}, each at {first:g}{again}; {cost}"
 
 
 def _rates(experiment: Experiment, settings: RaceSettings) -> Sequence[float]:
-    """Learning rates: first that at which every lane starts, then those at which the best start as well, upwards."""
+    """Learning rates: that at which every lane starts, then those that the best are tried at, higher ones first."""
     rates = experiment.training.given_rates or list(experiment.candidate_rates)
     first = rate_of_search(rates)
     above = [rate for rate in rates if rate > first]
@@ -118,6 +119,10 @@ class Lane:
     def name(self) -> str:
         """Unique in the race."""
         return f"{self.entrant.name} at {self.training.rate:g}"
+
+
+def _means(losses: Mapping[str, Sequence[float]]) -> dict[str, float]:
+    return {name: fmean(values) for name, values in losses.items() if values}
 
 
 def _by_name(lanes: Iterable[Lane]) -> dict[str, Lane]:
@@ -151,20 +156,22 @@ class _Race:
         cut_rows(self._record)
         entrants = self._entrants()
         schedule = _schedule(self.experiment, self.settings, len(entrants))
-        first, *others = _rates(self.experiment, self.settings)
+        first = _rates(self.experiment, self.settings)[0]
         lanes = _by_name(self._lane(entrant, first) for entrant in entrants[: schedule.num_lanes])
         self._announce(schedule, tuple(lanes), [entrant.name for entrant in entrants[schedule.num_lanes :]])
         going, taken, at = lanes, 0, 0
+        before: dict[str, float] | None = None
         for rung in schedule.rungs:
             losses = self._measure_all(going, rung)
             taken, at = taken + len(going) * (rung.step - at), rung.step
             if rung.retried:
-                best = survivors(losses, rung.retried, may_keep_more=False)
-                joined = _by_name(self._lane(lanes[name].entrant, rate) for name in best for rate in others)
-                lanes, losses = lanes | joined, losses | self._measure_all(joined, rung)
+                joined, found = self._try_rates(lanes, losses, rung)
+                lanes, losses = lanes | joined, losses | found
                 taken += len(joined) * rung.step
             spare = self.settings.cost * schedule.num_steps - taken - schedule.steps_left(at=at, going=rung.keep + 1)
-            going = {name: lanes[name] for name in survivors(losses, rung.keep, may_keep_more=spare >= 0)}
+            kept = survivors(losses, rung.keep, may_keep_more=spare >= 0, before=before)
+            before = _means(losses) if rung.judges == 1 else None
+            going = {name: lanes[name] for name in kept}
             self._let_go(lanes, losses, going)
             logger.info(
                 "After %d of %d steps %d of %d lanes go on: %s.",
@@ -179,6 +186,33 @@ class _Race:
         winner = next(iter(going.values()))
         self._finish(winner)
         return winner
+
+    def _try_rates(
+        self, lanes: Mapping[str, Lane], losses: Mapping[str, Sequence[float]], rung: Rung
+    ) -> tuple[dict[str, Lane], dict[str, list[float]]]:
+        """Find a rate with the best lane, and start the next best ones there: the lanes that joined, and their losses.
+
+        Higher rates are tried in turn while the loss falls, and lower ones where the first higher one is no better.
+        """
+        first, *others = _rates(self.experiment, self.settings)
+        best, *rivals = survivors(losses, rung.retried, may_keep_more=False)
+        rate, lowest = first, fmean(losses[best]) if losses[best] else math.inf
+        joined: dict[str, Lane] = {}
+        found: dict[str, list[float]] = {}
+        for direction in ([each for each in others if each > first], [each for each in others if each < first]):
+            for other in direction:
+                lane = _by_name([self._lane(lanes[best].entrant, other)])
+                joined, found = joined | lane, found | self._measure_all(lane, rung)
+                (measured,) = (found[name] for name in lane)
+                if not measured or fmean(measured) >= lowest:
+                    break
+                rate, lowest = other, fmean(measured)
+            if rate != first:
+                break
+        if rate != first:
+            again = _by_name(self._lane(lanes[name].entrant, rate) for name in rivals)
+            joined, found = joined | again, found | self._measure_all(again, rung)
+        return joined, found
 
     def _announce(self, schedule: Schedule, lanes: Sequence[str], left_out: Sequence[str]) -> None:
         """Log what starts, its cost, and what does not start."""

@@ -1,7 +1,8 @@
 """When lanes leave a race, and which: successive halving with a paired test that keeps a close rival.
 
 Sources: Jamieson and Talwalkar 2016 (successive halving); Birattari et al. 2002 (F-Race), which eliminates by tests
-over the same instances. Ours: the shares, and that a tie keeps one lane more only while the cost allows it.
+over the same instances. Ours: the shares, that a tie keeps one lane more only while the cost allows it, Student's test
+instead of one of ranks, since lanes are judged by means (docs/results.md), and the losses that are expected.
 """
 
 import math
@@ -10,15 +11,15 @@ from dataclasses import dataclass, replace
 from statistics import fmean
 from typing import Any
 
-from scipy.stats import wilcoxon
+from scipy.stats import ttest_rel
 
 # Share of the steps at which a rung ends, how many lanes go on (a share of those that started, or a number), the share
-# of the validation examples that judge them (all of them would take as long as the first rung's steps), and how many
-# of the best configurations start at the other rates too, up to there.
+# of the validation examples that judge them (all of them would take as long as the first rung's steps), and for how
+# many of the best configurations other rates are tried, up to there.
 _RUNGS = (
     (1 / 32, 1 / 2, 1 / 4, 0),
     (1 / 16, 4, 1 / 2, 0),
-    (1 / 8, 3, 1 / 2, 2),
+    (1 / 8, 3, 1.0, 2),
     (1 / 4, 1, 1.0, 0),
     (1 / 2, 1, 1.0, 0),
 )
@@ -38,7 +39,7 @@ class Rung:
         step: optimizer steps.
         keep: number of lanes that go on at least.
         judges: share of the validation examples whose losses decide.
-        retried: number of the best lanes whose configurations start at the other rates as well, up to this step.
+        retried: number of the best lanes whose configurations are tried at other rates as well, up to this step.
     """
 
     step: int
@@ -73,7 +74,7 @@ class Schedule:
         for share, kept, judges, retried in _RUNGS:
             step = max(1, math.ceil(share * self.num_steps))
             retried = max(min(retried, going), ends[step].retried if step in ends else 0)
-            joined = retried * (self.num_rates - 1)
+            joined = self.most_joining(retried)
             most = max(_FEWEST_EARLY, math.ceil(kept * self.num_lanes)) if kept < 1 else int(kept)
             keep = min(going + joined, most)
             # Where nobody leaves or joins there is nothing to judge; later rungs decide on close rivals too.
@@ -81,6 +82,10 @@ class Schedule:
                 ends[step] = Rung(step, keep, judges, retried)
             going = keep
         return tuple(ends[step] for step in sorted(ends) if step < self.num_steps)
+
+    def most_joining(self, retried: int) -> int:
+        """The most lanes that join where so many are retried: the best one at every rate, the others at one more."""
+        return retried - 1 + self.num_rates - 1 if retried and self.num_rates > 1 else 0
 
     def steps_left(self, *, at: int, going: int) -> int:
         """Optimizer steps of all lanes from a step to the end of the race.
@@ -92,7 +97,7 @@ class Schedule:
         total = 0
         for rung in self.rungs:
             if rung.step > at:
-                joined = min(rung.retried, going) * (self.num_rates - 1)
+                joined = self.most_joining(min(rung.retried, going))
                 total += going * (rung.step - at) + joined * rung.step
                 at, going = rung.step, min(going + joined, rung.keep)
         return total + going * (self.num_steps - at)
@@ -110,15 +115,36 @@ class Schedule:
         return schedule
 
 
-def survivors(losses: Mapping[str, Sequence[float]], keep: int, *, may_keep_more: bool) -> tuple[str, ...]:
-    """The lanes that go on: those with the lowest mean loss, and the next one where it is a close rival of the best.
+def expected_loss(loss: float, before: float) -> float:
+    """The loss after twice as many steps, if they bring as much as the last doubling did: `loss^2 / before`.
+
+    Source: ours. What starts fast has the lowest losses early and is passed later; docs/race.md says what it is worth.
+
+    Args:
+        loss: mean over the judges.
+        before: the same after half of the steps, above 0.
+    """
+    return loss * loss / before
+
+
+def survivors(
+    losses: Mapping[str, Sequence[float]], keep: int, *, may_keep_more: bool, before: Mapping[str, float] | None = None
+) -> tuple[str, ...]:
+    """The lanes that go on: those with the lowest loss, and the next one where it is a close rival of the best.
 
     Args:
         losses: lane -> loss of each validation example, the same examples for all; empty for a lane that broke down.
         keep: how many.
         may_keep_more: whether one more may go on.
+        before: lane -> mean loss over the same examples after half of the steps; where it is given the lowest loss is
+            the one that is expected, otherwise the lowest mean.
     """
-    ordered = sorted((lane for lane in losses if losses[lane]), key=lambda lane: fmean(losses[lane]))
+
+    def standing(lane: str) -> float:
+        mean = fmean(losses[lane])
+        return expected_loss(mean, before[lane]) if before else mean
+
+    ordered = sorted((lane for lane in losses if losses[lane]), key=standing)
     if not ordered:
         return tuple(losses)[:keep]
     more = ordered[keep : keep + 1]
@@ -128,9 +154,9 @@ def survivors(losses: Mapping[str, Sequence[float]], keep: int, *, may_keep_more
 
 
 def is_close(losses: Sequence[float], best: Sequence[float]) -> bool:
-    """Whether paired losses cannot be told from those of the best lane (Wilcoxon's signed-rank test)."""
+    """Whether paired losses are on average not higher than those of the best lane beyond chance (Student's t-test)."""
     differences = [own - other for own, other in zip(losses, best, strict=True)]
-    if not any(differences):
-        return True
-    tested: Any = wilcoxon(differences, alternative="greater")
+    if len(set(differences)) == 1:
+        return differences[0] <= 0
+    tested: Any = ttest_rel(losses, best, alternative="greater")
     return bool(tested.pvalue > SIGNIFICANCE)
