@@ -47,13 +47,43 @@ def _parsed(load: Callable[..., Any], folder: str, name: str, changed: int) -> A
 
 
 @contextmanager
-def quiet_where_asked() -> Iterator[None]:
-    """Let the progress bar of unpacking obey transformers' own switch, which it passes over."""
+def unpacking(location: Location) -> Iterator[None]:
+    """Let transformers unpack a file without parsing anew what a process has parsed before, and quietly where asked.
+
+    The progress bar obeys transformers' own switch, which it passes over. A parsed file is its index, without weights;
+    the map of names is made anew for every module of a model otherwise.
+
+    Args:
+        location: as `location_of` gives it; with others than .gguf files nothing happens.
+    """
+    if "gguf_file" not in location:
+        yield
+        return
+    import gguf
     from transformers import modeling_gguf_pytorch_utils
 
-    before = modeling_gguf_pytorch_utils.tqdm
+    before = modeling_gguf_pytorch_utils.tqdm, gguf.GGUFReader, gguf.get_tensor_name_map
     modeling_gguf_pytorch_utils.tqdm = transformers_logging.tqdm
+    gguf.GGUFReader, gguf.get_tensor_name_map = _read, _name_map
     try:
         yield
     finally:
-        modeling_gguf_pytorch_utils.tqdm = before
+        modeling_gguf_pytorch_utils.tqdm, gguf.GGUFReader, gguf.get_tensor_name_map = before
+
+
+def _read(path: str) -> Any:
+    return _reader(str(path), Path(path).stat().st_mtime_ns)
+
+
+@lru_cache(maxsize=1)
+def _reader(path: str, changed: int) -> Any:
+    from gguf import gguf_reader
+
+    return gguf_reader.GGUFReader(path)
+
+
+@lru_cache(maxsize=4)
+def _name_map(architecture: Any, num_layers: int) -> Any:
+    from gguf import tensor_mapping
+
+    return tensor_mapping.get_tensor_name_map(architecture, num_layers)

@@ -183,7 +183,7 @@ def load_task_model(
         "ignore_mismatched_sizes": True,
         **_loading_options(name, head, loading),
     }
-    with explained(name), gguf_file.quiet_where_asked():
+    with explained(name), gguf_file.unpacking(location):
         model, info = loader.from_pretrained(**location, **options)
     if head.medium is Medium.TEXTS:
         # Heads that read the last token look for this one; padding with another would be read as text.
@@ -255,7 +255,7 @@ def load_as(auto_class: Any, name: str, **options: Any) -> PreTrainedModel:
     Raises:
         ModelError: if it cannot be loaded.
     """
-    with explained(name), gguf_file.quiet_where_asked():
+    with explained(name), gguf_file.unpacking(location_of(name)):
         location = gguf_file.unpacked(location_of(name))
         return auto_class.from_pretrained(**location, trust_remote_code=False, dtype=torch.float32, **options)
 

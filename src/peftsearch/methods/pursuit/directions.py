@@ -4,6 +4,8 @@ With A = Omega (orthonormal rows) and B = 0 the gradient of B is G Omega', where
 Its QR decomposition gives Q. With A = 0 and B = Q the gradient of A is Q' G, whose SVD gives singular values and right
 directions. G itself is never formed: this needs the memory of LoRA, and runs on quantised maps.
 
+The decompositions run on the CPU: they are hundreds of small ones, and an accelerator waits for each of them.
+
 Source: Halko, Martinsson and Tropp 2011, "Finding Structure with Randomness", algorithms 4.1 and 5.1.
 """
 
@@ -33,8 +35,8 @@ def random_frame(rows: int, width: int, generator: torch.Generator) -> torch.Ten
 
 
 def range_of(sketches: Sequence[torch.Tensor]) -> torch.Tensor:
-    """Find an orthonormal basis Q (out_width, rank) of the mean of sketches G Omega' (out_width, rank)."""
-    return torch.linalg.qr(torch.stack(tuple(sketches)).mean(0)).Q
+    """Find an orthonormal basis Q (out_width, rank) of the mean of sketches G Omega' (out_width, rank); on the CPU."""
+    return torch.linalg.qr(torch.stack(tuple(sketches)).mean(0).cpu()).Q
 
 
 def directions_of(projections: Sequence[torch.Tensor]) -> Directions:
@@ -45,7 +47,11 @@ def directions_of(projections: Sequence[torch.Tensor]) -> Directions:
 
     Args:
         projections: two or more.
+
+    Returns:
+        tensors on the CPU.
     """
+    projections = [projection.cpu() for projection in projections]
     _, values, right = torch.linalg.svd(torch.stack(tuple(projections)).mean(0), full_matrices=False)
     crossed = [_crossed(projections, left_out) for left_out in range(len(projections))]
     gains = torch.stack(crossed).mean(0).clamp_min(0)

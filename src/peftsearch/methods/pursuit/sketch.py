@@ -74,5 +74,5 @@ class LoraSketch:
         """
         a, b = self.module.A[: self.held], self.module.B[:, : self.held]
         found, shares = self.directions.right[: rank - self.held], self.directions.shares[: rank - self.held, None]
-        new = (shares * ROW_SQUARE).sqrt() * found + (1 - shares).sqrt() * self._drawn[: len(found)]
+        new = (shares * ROW_SQUARE).sqrt() * found + (1 - shares).sqrt() * self._drawn[: len(found)].to(found)
         return {"A": torch.cat([a, new.to(a)]), "B": torch.cat([b, b.new_zeros(len(b), len(new))], dim=1)}
