@@ -92,7 +92,7 @@ def describe_race(experiment: Experiment, request: SearchRequest) -> str:
 def _rates(experiment: Experiment, settings: RaceSettings) -> Sequence[float]:
     """Learning rates: that at which every lane starts, then those that the best are tried at, higher ones first."""
     rates = experiment.training.given_rates or list(experiment.candidate_rates)
-    first = rate_of_search(rates)
+    first = rate_of_search(rates) if len(rates) > 1 else rates[0]
     above = [rate for rate in rates if rate > first]
     below = [rate for rate in rates if rate < first]
     return [first, *above, *reversed(below)][: settings.rates]
@@ -119,10 +119,6 @@ class Lane:
     def name(self) -> str:
         """Unique in the race."""
         return f"{self.entrant.name} at {self.training.rate:g}"
-
-
-def _means(losses: Mapping[str, Sequence[float]]) -> dict[str, float]:
-    return {name: fmean(values) for name, values in losses.items() if values}
 
 
 def _by_name(lanes: Iterable[Lane]) -> dict[str, Lane]:
@@ -160,7 +156,6 @@ class _Race:
         lanes = _by_name(self._lane(entrant, first) for entrant in entrants[: schedule.num_lanes])
         self._announce(schedule, tuple(lanes), [entrant.name for entrant in entrants[schedule.num_lanes :]])
         going, taken, at = lanes, 0, 0
-        before: dict[str, float] | None = None
         for rung in schedule.rungs:
             losses = self._measure_all(going, rung)
             taken, at = taken + len(going) * (rung.step - at), rung.step
@@ -169,9 +164,7 @@ class _Race:
                 lanes, losses = lanes | joined, losses | found
                 taken += len(joined) * rung.step
             spare = self.settings.cost * schedule.num_steps - taken - schedule.steps_left(at=at, going=rung.keep + 1)
-            kept = survivors(losses, rung.keep, may_keep_more=spare >= 0, before=before)
-            before = _means(losses) if rung.judges == 1 else None
-            going = {name: lanes[name] for name in kept}
+            going = {name: lanes[name] for name in survivors(losses, rung.keep, may_keep_more=spare >= 0)}
             self._let_go(lanes, losses, going)
             logger.info(
                 "After %d of %d steps %d of %d lanes go on: %s.",

@@ -1,8 +1,8 @@
 """When lanes leave a race, and which: successive halving with a paired test that keeps a close rival.
 
 Sources: Jamieson and Talwalkar 2016 (successive halving); Birattari et al. 2002 (F-Race), which eliminates by tests
-over the same instances. Ours: the shares, that a tie keeps one lane more only while the cost allows it, Student's test
-instead of one of ranks, since lanes are judged by means (docs/results.md), and the losses that are expected.
+over the same instances. Ours: the shares, that a tie keeps one lane more only while the cost allows it, and Student's
+test instead of one of ranks, since lanes are judged by means (docs/results.md).
 """
 
 import math
@@ -115,36 +115,15 @@ class Schedule:
         return schedule
 
 
-def expected_loss(loss: float, before: float) -> float:
-    """The loss after twice as many steps, if they bring as much as the last doubling did: `loss^2 / before`.
-
-    Source: ours. What starts fast has the lowest losses early and is passed later; docs/race.md says what it is worth.
-
-    Args:
-        loss: mean over the judges.
-        before: the same after half of the steps, above 0.
-    """
-    return loss * loss / before
-
-
-def survivors(
-    losses: Mapping[str, Sequence[float]], keep: int, *, may_keep_more: bool, before: Mapping[str, float] | None = None
-) -> tuple[str, ...]:
-    """The lanes that go on: those with the lowest loss, and the next one where it is a close rival of the best.
+def survivors(losses: Mapping[str, Sequence[float]], keep: int, *, may_keep_more: bool) -> tuple[str, ...]:
+    """The lanes that go on: those with the lowest mean loss, and the next one where it is a close rival of the best.
 
     Args:
         losses: lane -> loss of each validation example, the same examples for all; empty for a lane that broke down.
         keep: how many.
         may_keep_more: whether one more may go on.
-        before: lane -> mean loss over the same examples after half of the steps; where it is given the lowest loss is
-            the one that is expected, otherwise the lowest mean.
     """
-
-    def standing(lane: str) -> float:
-        mean = fmean(losses[lane])
-        return expected_loss(mean, before[lane]) if before else mean
-
-    ordered = sorted((lane for lane in losses if losses[lane]), key=standing)
+    ordered = sorted((lane for lane in losses if losses[lane]), key=lambda lane: fmean(losses[lane]))
     if not ordered:
         return tuple(losses)[:keep]
     more = ordered[keep : keep + 1]
