@@ -1,4 +1,4 @@
-"""Lists of names, as users give them from Python."""
+"""Lists of names, as users give them: a list from Python, or text with commas."""
 
 import reprlib
 from typing import Any
@@ -21,3 +21,8 @@ def as_names(what: str, value: Any) -> tuple[str, ...]:
         hint = f" Write ['{value}']." if isinstance(value, str) else ""
         raise ConfigurationError(f"'{what}' is {reprlib.repr(value)}, but must be a list of names.{hint}")
     return tuple(value)
+
+
+def split_names(text: str) -> list[str]:
+    """The names in text with commas, without spaces around them; none from an empty one."""
+    return [name.strip() for name in text.split(",") if name.strip()]

@@ -12,6 +12,7 @@ from peftsearch.comparison.tasks import TaskList
 from peftsearch.environment import threads_of_each
 from peftsearch.errors import BudgetError, RunFolderError
 from peftsearch.mirror import Mirror
+from peftsearch.names import split_names
 from peftsearch.run.config import SEED, as_they_were, read_rates, refuse_other_settings, require_folder
 from peftsearch.run.folder import list_content
 from peftsearch.searches.method import METHODS
@@ -99,7 +100,7 @@ def _settings_of(value: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
 
 def _names(value: Any) -> list[str]:
     if isinstance(value, str):
-        return [part.strip() for part in value.split(",") if part.strip()]
+        return split_names(value)
     require(isinstance(value, list | tuple), "methods", value, "text, a list, or a mapping of names to settings")
     return [str(name) for name in value]
 

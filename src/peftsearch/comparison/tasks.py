@@ -7,6 +7,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
+from peftsearch.names import split_names
 from peftsearch.settings import SettingError, read_yaml, require
 from peftsearch.tasks.load import TASKS
 from peftsearch.tasks.tables import format_of
@@ -68,7 +69,7 @@ class TaskList:
 
 def _entries(value: Any) -> list[Any]:
     if isinstance(value, str):
-        return [part.strip() for part in value.split(",") if part.strip()]
+        return split_names(value)
     require(isinstance(value, list | tuple), "tasks", value, "text or a list")
     return list(value)
 

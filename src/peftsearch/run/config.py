@@ -11,6 +11,7 @@ from peftsearch.errors import RunFolderError, UnknownNameError
 from peftsearch.methods.manual.manual_methods import MANUAL_METHODS, UNIFORM_LORA
 from peftsearch.mirror import Mirror
 from peftsearch.models.loading import DEVICE_MAPS, Loading, as_quantization_text, loading_of
+from peftsearch.names import split_names
 from peftsearch.searches.method import METHODS, Driver, MethodSettings
 from peftsearch.settings import (
     ABOVE_ZERO,
@@ -215,7 +216,7 @@ class RunConfig(Settings):
             )
 
     def _check_baselines(self) -> None:
-        names = _split(self.baselines)
+        names = split_names(self.baselines)
         for name in names:
             if name not in MANUAL_METHODS:
                 raise UnknownNameError("baseline", name, MANUAL_METHODS)
@@ -237,12 +238,12 @@ class RunConfig(Settings):
     @property
     def budget_texts(self) -> list[str]:
         """The requested budgets, as written."""
-        return _split(self.budget)
+        return split_names(self.budget)
 
     @property
     def baseline_names(self) -> list[str]:
         """The manual methods that a search is trained beside, in the order given."""
-        return _split(self.baselines) if self.baseline else []
+        return split_names(self.baselines) if self.baseline else []
 
     @property
     def has_uniform_lora(self) -> bool:
@@ -297,10 +298,6 @@ def require_folder(output: str) -> None:
         SettingError: if it is one.
     """
     require("://" not in output, "output", output, "a folder here; give --mirror the URL that keeps a copy of it")
-
-
-def _split(text: str) -> list[str]:
-    return [part.strip() for part in text.split(",") if part.strip()]
 
 
 def read_rates(grid: str) -> list[float]:

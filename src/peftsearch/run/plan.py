@@ -12,6 +12,7 @@ from peftsearch.models.load import sketch_model
 from peftsearch.models.loading import IN_FULL
 from peftsearch.models.quantisation import find_quantised, quantisation_of, quantised_note, quantization_on_disk
 from peftsearch.modules.costs import cost_beside, needs_float_note
+from peftsearch.names import split_names
 from peftsearch.run.memory import USUAL, Batches, Memory, estimate_memory, in_gib
 from peftsearch.run.uses import uses_of
 from peftsearch.space import SPACES, Budget, Choice, SearchSpace
@@ -85,7 +86,7 @@ def plan(
         plan("demo", budget="0.5%").budget_parameters
     """
     preset = SPACES[space]
-    texts = [] if budget is None else [text.strip() for text in str(budget).split(",") if text.strip()]
+    texts = [] if budget is None else split_names(str(budget))
     budgets = {text: Budget.parse(text) for text in texts}
     sketch = sketch_model(model)
     sites = find_sites(sketch.model)

@@ -15,6 +15,7 @@ from peftsearch.errors import DataError, RunFolderError, StorageError
 from peftsearch.files import write_bytes
 from peftsearch.models.load import Processor, load_config, load_processor
 from peftsearch.models.max_length import max_length_of
+from peftsearch.names import split_names
 from peftsearch.report.document import read_as
 from peftsearch.run.config import read_config
 from peftsearch.run.experiment import Experiment
@@ -195,7 +196,7 @@ def _table_of(data: Path | Sequence[Mapping[str, Any]], files: TextReading, read
 
 
 def _examples(table: Table, reading: TaskReading, *, text: str) -> list[Example]:
-    columns = tuple(part.strip() for part in text.split(",") if part.strip()) or reading.columns
+    columns = tuple(split_names(text)) or reading.columns
     if len(columns) != len(reading.fields):
         raise DataError(
             f"--text names {len(columns)} columns, but the run was trained on {len(reading.fields)}: "

@@ -1,4 +1,4 @@
-"""Search by a race: what searches find starts at several rates, the worse leave, the winner's training goes on.
+"""Search by a race: what searches find starts together, the best tries other rates, the winner's training goes on.
 
 Each search keeps its result in `search/NAME/` of the run folder. Lanes train in `search/lanes/BUDGET/`, and
 `search/lanes.jsonl` holds their losses, so that a race that was stopped goes on with the lane that was running.

@@ -4,6 +4,7 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 
 from peftsearch.errors import DataError, UnknownNameError
+from peftsearch.names import split_names
 from peftsearch.tasks.generation_scores import find_final_number, has_rouge_words
 from peftsearch.tasks.metric_registry import METRICS, Metric
 from peftsearch.tasks.quoting import quote
@@ -59,7 +60,7 @@ def read_metrics(text: str) -> tuple[str, ...]:
     Raises:
         UnknownNameError: for one that does not exist.
     """
-    names = [part.strip() for part in text.split(",") if part.strip()]
+    names = split_names(text)
     offered = [name for name, metric in METRICS.items() if metric.is_offered]
     for name in names:
         if name not in (*offered, *_SHORT):

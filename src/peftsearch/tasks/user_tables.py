@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from peftsearch.errors import DataError
+from peftsearch.names import split_names
 from peftsearch.tasks.format_entry import AUTO, formats_with, readers_of
 from peftsearch.tasks.picture_folders import require_class_folders, split_folders
 from peftsearch.tasks.tables import Reader, Table, extension_of, format_of, open_table, read_hub
@@ -29,7 +30,7 @@ def read_tables(data: str, reading: TextReading, *, task_format: str = AUTO) -> 
         DataError: for data that is missing or unreadable.
         UnknownNameError: for a format that is not registered.
     """
-    parts = [part.strip() for part in data.split(",") if part.strip()]
+    parts = split_names(data)
     if not 1 <= len(parts) <= 3:
         raise DataError(f"--data names {len(parts)} files, but takes 'train[,validation[,test]]'.")
     if len(parts) == 1 and _is_hub_id(parts[0]):
@@ -77,7 +78,7 @@ def _refuse_extension(path: Path, readers: Mapping[str, Reader]) -> None:
 
 def data_files(data: str | None) -> list[str]:
     """List the files that `data` of a run names; none for a data set of the hub, and without any."""
-    parts = [part.strip() for part in (data or "").split(",") if part.strip()]
+    parts = split_names(data or "")
     return [] if len(parts) == 1 and _is_hub_id(parts[0]) else parts
 
 

@@ -4,6 +4,7 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
+from peftsearch.names import split_names
 from peftsearch.settings import ABOVE_ZERO, SHARE_BELOW_ONE, Limit, Settings, at_least, limited, one_of
 
 if TYPE_CHECKING:
@@ -111,7 +112,7 @@ class TrainingSettings(Settings):
     @property
     def token_names(self) -> list[str]:
         """The tokens whose rows are trained, in the order given, each once."""
-        return list(dict.fromkeys(filter(None, map(str.strip, self.trainable_tokens.split(",")))))
+        return list(dict.fromkeys(split_names(self.trainable_tokens)))
 
     @property
     def given_rates(self) -> list[float]:

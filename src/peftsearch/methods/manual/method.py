@@ -8,6 +8,7 @@ from peftsearch.errors import BudgetError, ConfigurationError, UnknownNameError
 from peftsearch.methods.manual.manual_methods import MANUAL_METHODS, UNIFORM_LORA, ManualMethod, Part
 from peftsearch.modules.costs import num_parameters
 from peftsearch.modules.peft_module import KINDS
+from peftsearch.names import split_names
 from peftsearch.space import CROSS_ROLES, Choice, Configuration, Role, Site
 from peftsearch.space.transfer import depths
 
@@ -18,7 +19,7 @@ def parse_roles(text: str) -> frozenset[Role] | None:
     Raises:
         UnknownNameError: for a role that does not exist.
     """
-    names = [name.strip() for name in text.split(",") if name.strip()]
+    names = split_names(text)
     for name in names:
         if name not in set(Role):
             raise UnknownNameError("role", name, set(Role))

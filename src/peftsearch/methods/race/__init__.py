@@ -6,7 +6,7 @@ from peftsearch.searches.method import Driver, MethodEntry, register_method
 register_method(
     MethodEntry(
         "race",
-        "what pursuit, BIPEFT and others find starts together at several rates, the worse leave early (ours)",
+        "what pursuit and BIPEFT find starts together, the best tries other rates, the worse leave early (ours)",
         RaceSettings,
         Driver.RACE,
         "peftsearch.methods.race.pool:Pool",

@@ -135,7 +135,7 @@ def survivors(losses: Mapping[str, Sequence[float]], keep: int, *, may_keep_more
 def is_close(losses: Sequence[float], best: Sequence[float]) -> bool:
     """Whether paired losses are on average not higher than those of the best lane beyond chance (Student's t-test)."""
     differences = [own - other for own, other in zip(losses, best, strict=True)]
-    if len(set(differences)) == 1:
+    if math.isclose(min(differences), max(differences)):
         return differences[0] <= 0
     tested: Any = ttest_rel(losses, best, alternative="greater")
     return bool(tested.pvalue > SIGNIFICANCE)

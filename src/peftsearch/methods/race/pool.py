@@ -11,6 +11,7 @@ from peftsearch.methods.race.settings import RaceSettings
 from peftsearch.methods.random.method import RandomSearch
 from peftsearch.methods.random.settings import RandomSettings
 from peftsearch.modules.costs import cost
+from peftsearch.names import split_names
 from peftsearch.searches.trials import Problem
 from peftsearch.space import Configuration, SearchSpace, Site
 
@@ -98,7 +99,7 @@ def read_candidates(files: str, space: SearchSpace, *, budget: int) -> list[Entr
         BudgetError: for a configuration above the budget.
     """
     found = []
-    for number, path in enumerate(filter(None, map(str.strip, files.split(",")))):
+    for number, path in enumerate(split_names(files)):
         configuration = Configuration.load(Path(path, "configuration.json") if Path(path).is_dir() else path)
         if (size := space.cost(configuration)) > budget:
             raise BudgetError(

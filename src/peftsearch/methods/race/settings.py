@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from peftsearch.errors import UnknownNameError
 from peftsearch.methods.manual.manual_methods import MANUAL_METHODS
 from peftsearch.methods.pursuit.settings import PursuitSettings
+from peftsearch.names import split_names
 from peftsearch.searches.method import METHODS, Driver, MethodSettings
 from peftsearch.settings import at_least, limited, require
 
@@ -62,17 +63,13 @@ class RaceSettings(MethodSettings):
     @property
     def search_names(self) -> list[str]:
         """The searching methods whose results take part, in order."""
-        return _names(self.searches)
+        return split_names(self.searches)
 
     @property
     def recipe_names(self) -> list[str]:
         """The manual methods that take part, in order."""
-        return _names(self.recipes)
+        return split_names(self.recipes)
 
     def candidate_ranks(self, ranks: tuple[int, ...]) -> tuple[int, ...]:
         """Every rank up to the space's largest, as pursuit needs them."""
         return PursuitSettings().candidate_ranks(ranks)
-
-
-def _names(text: str) -> list[str]:
-    return [name.strip() for name in text.split(",") if name.strip()]

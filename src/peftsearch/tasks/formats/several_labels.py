@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from peftsearch.errors import DataError
+from peftsearch.names import split_names
 from peftsearch.tasks.cells import as_number, read_fields, read_text, show_cell
 from peftsearch.tasks.format_entry import (
     PREDICTION,
@@ -64,7 +65,7 @@ class _Columns:
 
 
 def _split(names: str) -> tuple[str, ...]:
-    return tuple(part.strip() for part in names.split(",") if part.strip())
+    return tuple(split_names(names))
 
 
 def recognise(tables: Sequence[Table], request: TaskRequest) -> str:

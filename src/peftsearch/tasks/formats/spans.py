@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from peftsearch.errors import DataError
+from peftsearch.names import split_names
 from peftsearch.tasks.answer_cells import START, read_answer, read_answers
 from peftsearch.tasks.cells import read_fields, read_text
 from peftsearch.tasks.format_entry import PREDICTION, FormatRequest, TaskFormatEntry, register_task_format
@@ -49,7 +50,7 @@ class _Columns:
 
 
 def _split(names: str) -> tuple[str, ...]:
-    return tuple(part.strip() for part in names.split(",") if part.strip())
+    return tuple(split_names(names))
 
 
 def recognise(tables: Sequence[Table], request: TaskRequest) -> str:

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from peftsearch.errors import DataError
+from peftsearch.names import split_names
 from peftsearch.tasks.cells import read_fields, read_text
 from peftsearch.tasks.format_entry import PREDICTION, FormatRequest, TaskFormatEntry, register_task_format
 from peftsearch.tasks.gaps import without_gaps
@@ -63,7 +64,7 @@ def load(name: str, tables: Sequence[Table], request: TaskRequest) -> Task:
     """
     refuse_goal(request, _NAME, "writes texts")
     known = _find_columns(tables[0], request) or _PAIR
-    text = tuple(part.strip() for part in (request.text or known[0]).split(",") if part.strip())
+    text = tuple(split_names(request.text or known[0]))
     target = request.label or known[1]
     needed = (target, request.group) if request.group else (target,)
     for table in tables:

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from peftsearch.errors import DataError
+from peftsearch.names import split_names
 from peftsearch.tasks.cells import read_fields, read_label, read_number, read_text
 from peftsearch.tasks.format_entry import (
     DEFAULT_FORMAT,
@@ -38,7 +39,7 @@ def load(name: str, tables: Sequence[Table], request: TaskRequest) -> Task:
     Raises:
         DataError: for tables that do not fit a task.
     """
-    text = tuple(part.strip() for part in (request.text or "text").split(",") if part.strip())
+    text = tuple(split_names(request.text or "text"))
     label = request.label or "label"
     needed = (label, request.group) if request.group else (label,)
     for table in tables:
