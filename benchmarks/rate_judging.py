@@ -1,14 +1,16 @@
 """Compare the validation losses that judge a learning rate early: those of the weights as they are, and averaged ones.
 
-For each rate a training runs on its whole schedule up to the end of each round of the search for a rate. Its loss is
-printed with the weights of that step, and with those averaged over the later half of the steps so far. The losses at
-the end are those of a grid: see `benchmarks/starts_grid.yaml`. Tasks as in starts_before.yaml.
+For each rate a training runs on its whole schedule up to each share of the steps. Its loss is printed with the weights
+of that step, and with those averaged over the later half of the steps so far; with `--end` the rate is trained to its
+end too, and validation loss and test accuracy there are printed. Tasks as in starts_before.yaml.
 
     python benchmarks/rate_judging.py --task runs/intent_tasks/hwu64.yaml --method uniform_lora --budget 2bp \
         --rates 1e-3,3e-3,1e-2,2e-2,4e-2
+    python benchmarks/rate_judging.py --task runs/five_tasks/hwu64.yaml --rates 1e-2,3e-2 --shares 0.25,0.5 --end
 """
 
 import argparse
+import math
 import tempfile
 from dataclasses import replace
 from pathlib import Path
@@ -24,7 +26,7 @@ from peftsearch.training.arguments import Phase
 from peftsearch.training.average import AverageUntil
 from peftsearch.training.evaluation import evaluate, losses
 from peftsearch.training.fine_tuning import FineTuning
-from peftsearch.training.halving import rounds_of
+from peftsearch.training.halving import ROUNDS
 
 
 def main() -> None:
@@ -33,15 +35,21 @@ def main() -> None:
     parser.add_argument("--method", default="uniform_lora", help="a manual method")
     parser.add_argument("--budget", default="2bp")
     parser.add_argument("--rates", default="1e-3,3e-3,1e-2,3e-2", help="comma-separated")
+    parser.add_argument("--shares", default=",".join(str(share) for share, _ in ROUNDS), help="of the steps")
+    parser.add_argument("--end", action="store_true", help="train every rate to its end as well")
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as folder:
         experiment = open_experiment(args, folder)
         for rate in map(float, args.rates.split(",")):
-            for end in rounds_of(experiment.num_steps):
-                raw, averaged = measure(experiment, args.method, rate, end.step, Path(folder) / f"{rate:g}-{end.step}")
-                print(f"rate {rate:g}, step {end.step}: raw {raw:.3f}, averaged {averaged:.3f}", flush=True)
+            for step in [math.ceil(float(share) * experiment.num_steps) for share in args.shares.split(",")]:
+                raw, averaged = measure(experiment, args.method, rate, step, Path(folder) / f"{rate:g}-{step}")
+                print(f"rate {rate:g}, step {step}: raw {raw:.3f}, averaged {averaged:.3f}", flush=True)
+            if args.end:
+                training = make_training(experiment, args.method, rate, Path(folder) / f"{rate:g}")
+                training.run()
+                print(f"rate {rate:g}, end: {describe(training, experiment)}", flush=True)
 
 
 def open_experiment(args: argparse.Namespace, folder: str) -> Experiment:
