@@ -24,7 +24,7 @@ from peftsearch.run.config import make_config
 from peftsearch.run.experiment import Experiment
 from peftsearch.training.arguments import Phase
 from peftsearch.training.average import AverageUntil
-from peftsearch.training.evaluation import evaluate, losses
+from peftsearch.training.evaluation import evaluate_for, losses
 from peftsearch.training.fine_tuning import FineTuning
 from peftsearch.training.halving import ROUNDS
 
@@ -82,11 +82,11 @@ def make_training(experiment: Experiment, method: str, rate: float, folder: Path
 def describe(training: FineTuning, experiment: Experiment) -> str:
     """The losses on validation and test, and the accuracy on test, of a finished training."""
     batch_size, task_format = experiment.training.per_device_eval_batch_size, experiment.task_format
-    examples, encoded = experiment.test.examples, experiment.test.encoded
-    test = evaluate(training.model, task_format, examples, encoded, batch_size=batch_size)
-    loss = fmean(losses(training.model, task_format, encoded, batch_size=batch_size))
+    metric, model = experiment.task.reported_metric, training.model
+    test = evaluate_for(metric, model, task_format, experiment.test, batch_size=batch_size).metrics
+    loss = fmean(losses(model, task_format, experiment.test.encoded, batch_size=batch_size))
     held_out = fmean(training.validation_losses())
-    return f"validation loss {held_out:.3f}, test accuracy {test['accuracy']:.1f}, test loss {loss:.3f}"
+    return f"validation loss {held_out:.3f}, test {metric} {test[metric]:.1f}, test loss {loss:.3f}"
 
 
 def measure(experiment: Experiment, method: str, rate: float, step: int, folder: Path) -> tuple[float, float]:
