@@ -194,9 +194,9 @@ class _Race:
         found: dict[str, list[float]] = {}
         for direction in ([each for each in others if each > first], [each for each in others if each < first]):
             for other in direction:
-                lane = _by_name([self._lane(lanes[best].entrant, other)])
-                joined, found = joined | lane, found | self._measure_all(lane, rung)
-                (measured,) = (found[name] for name in lane)
+                lane = self._lane(lanes[best].entrant, other)
+                joined[lane.name] = lane
+                measured = found[lane.name] = self._measure_all({lane.name: lane}, rung)[lane.name]
                 if not measured or fmean(measured) >= lowest:
                     break
                 rate, lowest = other, fmean(measured)
