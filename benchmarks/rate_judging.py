@@ -35,7 +35,11 @@ def main() -> None:
     parser.add_argument("--method", default="uniform_lora", help="a manual method")
     parser.add_argument("--budget", default="2bp")
     parser.add_argument("--rates", default="1e-3,3e-3,1e-2,3e-2", help="comma-separated")
-    parser.add_argument("--shares", default=",".join(str(share) for share, _ in ROUNDS), help="of the steps")
+    parser.add_argument(
+        "--shares",
+        default=",".join(str(share) for share, _ in ROUNDS),
+        help="of the steps, ascending, each twice the one before",
+    )
     parser.add_argument("--end", action="store_true", help="train every rate to its end as well")
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()
@@ -43,11 +47,13 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         experiment = open_experiment(args, folder)
         for rate in map(float, args.rates.split(",")):
+            # One training: each part goes on from the checkpoint of the one before.
+            place = Path(folder) / f"{rate:g}"
             for step in [math.ceil(float(share) * experiment.num_steps) for share in args.shares.split(",")]:
-                raw, averaged = measure(experiment, args.method, rate, step, Path(folder) / f"{rate:g}-{step}")
+                raw, averaged = measure(experiment, args.method, rate, step, place)
                 print(f"rate {rate:g}, step {step}: raw {raw:.3f}, averaged {averaged:.3f}", flush=True)
             if args.end:
-                training = make_training(experiment, args.method, rate, Path(folder) / f"{rate:g}")
+                training = make_training(experiment, args.method, rate, place)
                 training.run()
                 print(f"rate {rate:g}, end: {describe(training, experiment)}", flush=True)
 
@@ -90,7 +96,7 @@ def describe(training: FineTuning, experiment: Experiment) -> str:
 
 
 def measure(experiment: Experiment, method: str, rate: float, step: int, folder: Path) -> tuple[float, float]:
-    """Train up to a step; return its mean validation loss with the weights as they are, and with averaged ones."""
+    """Train on to a step; return its mean validation loss with the weights as they are, and with averaged ones."""
     training = make_training(experiment, method, rate, folder)
     average = AverageUntil(step)
     training.trainer.add_callback(average)
