@@ -9,8 +9,8 @@ import time
 from pathlib import Path
 from statistics import median
 
-from peftsearch.run.config import make_config
 from peftsearch.run.experiment import Experiment
+from peftsearch.run.make_config import make_config
 from peftsearch.run.supernets import make_supernet
 from peftsearch.searches.gate_driver import split_training_set, start_gate_search
 from peftsearch.searches.method import METHODS
@@ -29,7 +29,7 @@ def main() -> None:
     config = make_config({"model": "demo", "task": "demo", "budget": "0.1%", "method": "bipeft", "training": training})
     experiment = Experiment.open(config)
     method = METHODS["bipeft"].load()
-    halves = split_training_set(experiment.train.encoded, method, 0)
+    halves = split_training_set(experiment.splits.train.encoded, method, 0)
     strategy = method(
         experiment.space,
         budgets=list(experiment.usable_budgets().values()),
@@ -38,7 +38,9 @@ def main() -> None:
     )
     supernet = make_supernet(experiment)
     with tempfile.TemporaryDirectory() as folder:
-        data = SearchData(experiment.task_format, *halves, experiment.validation, experiment.task.selection_metric)
+        data = SearchData(
+            experiment.task_format, *halves, experiment.splits.validation, experiment.task.selection_metric
+        )
         host = TaskHost(data, config.training, Phase("search", Path(folder), 0, arguments.steps))
         trainer = host.watch(start_gate_search(host, supernet, strategy))
         taken, sizes = _time_checkpoints(trainer)

@@ -33,8 +33,8 @@ def main() -> None:
         model = experiment.start_model(args.seed).model
         probe = experiment.probed_heads.read(args.seed)
         print(probe)
-        x, y = features(model, experiment, experiment.train)
-        held_out, expected = features(model, experiment, experiment.validation)
+        x, y = features(model, experiment, experiment.splits.train)
+        held_out, expected = features(model, experiment, experiment.splits.validation)
     for strength in STRENGTHS:
         found = LogisticRegression(C=strength, max_iter=3000).fit(x, y)
         loss = log_loss(expected, found.predict_proba(held_out), labels=found.classes_)

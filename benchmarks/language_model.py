@@ -27,8 +27,8 @@ from transformers import AutoModelForCausalLM, Trainer, TrainerCallback, Trainin
 from peftsearch.models.load import load_config, load_task_model, load_tokenizer
 from peftsearch.task_head import CAUSAL_LM, TaskHead
 from peftsearch.tasks.language_model import LanguageModelFormat
+from peftsearch.tasks.make_task_format import make_task_format
 from peftsearch.tasks.task import Example, Goal, Task
-from peftsearch.tasks.task_format import make_task_format
 from peftsearch.training.arguments import Phase
 from peftsearch.training.settings import TrainingSettings
 from peftsearch.training.trainer import TaskTrainer

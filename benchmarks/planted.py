@@ -25,8 +25,8 @@ from peftsearch.models.discover import find_sites
 from peftsearch.models.load import load_model, load_tokenizer
 from peftsearch.modules.attach import attach
 from peftsearch.modules.costs import cost_at
-from peftsearch.run.config import make_config
 from peftsearch.run.experiment import Experiment
+from peftsearch.run.make_config import make_config
 from peftsearch.run.search import search_configuration
 from peftsearch.run.search_request import SearchRequest
 from peftsearch.space import SPACES, Choice, Configuration, Placement, SearchSpace

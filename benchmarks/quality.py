@@ -18,8 +18,8 @@ import transformers
 from peftsearch.methods.manual.method import baseline_lora
 from peftsearch.models.discover import find_sites
 from peftsearch.models.load import sketch_model
-from peftsearch.run.config import make_config
 from peftsearch.run.folder import read_json
+from peftsearch.run.make_config import make_config
 from peftsearch.run.pipeline import run_search, run_train
 from peftsearch.space import Budget
 

@@ -20,8 +20,8 @@ import torch
 import yaml
 
 from peftsearch.run.choose_recipe import choose_recipe
-from peftsearch.run.config import make_config
 from peftsearch.run.experiment import Experiment
+from peftsearch.run.make_config import make_config
 from peftsearch.training.arguments import Phase
 from peftsearch.training.average import AverageUntil
 from peftsearch.training.evaluation import evaluate_for, losses
@@ -77,8 +77,8 @@ def make_training(experiment: Experiment, method: str, rate: float, folder: Path
     return FineTuning(
         recipe.attach(experiment, experiment.seed, steps=experiment.num_steps).model,
         task_format=experiment.task_format,
-        train=experiment.train.encoded,
-        validation=experiment.validation,
+        train=experiment.splits.train.encoded,
+        validation=experiment.splits.validation,
         metric=experiment.task.selection_metric,
         settings=replace(experiment.training, learning_rate=rate),
         phase=Phase(f"rate {rate:g}", folder, experiment.seed),
@@ -89,8 +89,8 @@ def describe(training: FineTuning, experiment: Experiment) -> str:
     """The losses on validation and test, and the accuracy on test, of a finished training."""
     batch_size, task_format = experiment.training.per_device_eval_batch_size, experiment.task_format
     metric, model = experiment.task.reported_metric, training.model
-    test = evaluate_for(metric, model, task_format, experiment.test, batch_size=batch_size).metrics
-    loss = fmean(losses(model, task_format, experiment.test.encoded, batch_size=batch_size))
+    test = evaluate_for(metric, model, task_format, experiment.splits.test, batch_size=batch_size).metrics
+    loss = fmean(losses(model, task_format, experiment.splits.test.encoded, batch_size=batch_size))
     held_out = fmean(training.validation_losses())
     return f"validation loss {held_out:.3f}, test {metric} {test[metric]:.1f}, test loss {loss:.3f}"
 

@@ -5,17 +5,17 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from peftsearch.report.results import (
+from peftsearch.report.result_parts import (
     GrantedBudget,
     HandBaseline,
     HandedOver,
-    Results,
     SavedResult,
     SeedScores,
     SplitRecord,
     UniformBaseline,
     WallTime,
 )
+from peftsearch.report.results import Results
 from peftsearch.space import Choice, Configuration
 
 

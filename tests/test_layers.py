@@ -12,8 +12,9 @@ SOURCE = Path(__file__).parents[1] / "src" / "peftsearch"
 LAYERS = [
     {"errors"},
     {"registry", "files", "mirror", "environment", "messages", "console", "hub_id", "names", "task_head"},
+    {"launcher"},
     {"processes"},
-    {"settings", "mirror_upkeep"},
+    {"settings", "mirror_upkeep", "random_draws"},
     {"space"},
     {"modules", "spaces"},
     {"models", "tasks", "kinds"},

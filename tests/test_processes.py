@@ -5,7 +5,7 @@ import os
 import pytest
 import torch
 
-from peftsearch import processes
+from peftsearch import launcher, processes, random_draws
 from peftsearch.environment import alone, count_launched, index_launched
 from peftsearch.errors import ConfigurationError, ProcessError
 
@@ -27,8 +27,8 @@ def test_alone_nothing_is_sent_and_nothing_changes():
 
 def test_alone_the_random_numbers_are_those_of_before():
     state = torch.get_rng_state()
-    processes.draw_alike()
-    processes.draw_apart()
+    random_draws.draw_alike()
+    random_draws.draw_apart()
     assert torch.equal(torch.get_rng_state(), state)
 
 
@@ -54,19 +54,19 @@ def test_another_one_that_ends_within_a_pass_is_told_of_in_words(monkeypatch):
 
 
 def test_fsdp_of_the_launcher_is_taken_over_and_switched_off(monkeypatch):
-    monkeypatch.setattr(processes._World, "took_fsdp", False)
+    monkeypatch.setattr(launcher._Launch, "took_fsdp", False)
     monkeypatch.setenv("ACCELERATE_USE_FSDP", "true")
-    assert not processes.take_over_fsdp()  # alone nothing is shared out
+    assert not launcher.take_over_fsdp()  # alone nothing is shared out
     monkeypatch.setenv("WORLD_SIZE", "2")
-    assert processes.take_over_fsdp() and os.environ["ACCELERATE_USE_FSDP"] == "false"
-    assert processes.take_over_fsdp()  # and is still known
-    processes.refuse_sharding()
+    assert launcher.take_over_fsdp() and os.environ["ACCELERATE_USE_FSDP"] == "false"
+    assert launcher.take_over_fsdp()  # and is still known
+    launcher.refuse_sharding()
 
 
 @pytest.mark.parametrize("variable", ["ACCELERATE_USE_FSDP", "ACCELERATE_USE_DEEPSPEED", "ACCELERATE_USE_MEGATRON_LM"])
 def test_a_launcher_that_cuts_the_model_into_parts_is_refused(variable, monkeypatch):
     monkeypatch.setenv(variable, "true")
-    processes.refuse_sharding()  # alone nothing is cut
+    launcher.refuse_sharding()  # alone nothing is cut
     monkeypatch.setenv("WORLD_SIZE", "2")
     with pytest.raises(ConfigurationError, match="cuts modules into parts"), processes.joined(1):
         pass

@@ -5,7 +5,7 @@ from dataclasses import dataclass, fields, replace
 import pytest
 from transformers.trainer_utils import SchedulerType
 
-from peftsearch.run.config import make_config
+from peftsearch.run.make_config import make_config
 from peftsearch.searches.method import METHODS, MethodSettings
 from peftsearch.settings import SettingError, at_least, build_settings, limited
 from peftsearch.supernet.architecture import RELAXATIONS

@@ -7,8 +7,6 @@ each function then returns what a single process has.
 import atexit
 import hashlib
 import json
-import logging
-import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
@@ -19,21 +17,12 @@ import torch
 from accelerate import PartialState
 from torch import distributed
 
-from peftsearch.environment import count_launched, index_launched
-from peftsearch.errors import ConfigurationError, ProcessError
-
-logger = logging.getLogger(__name__)
+from peftsearch.environment import count_launched
+from peftsearch.errors import ProcessError
+from peftsearch.launcher import refuse_sharding, runs_on_cpus
 
 T = TypeVar("T")
 Rows = TypeVar("Rows", bound=Sequence)
-
-# What accelerate sets for wrappers that cut the model itself into parts.
-_FSDP = "ACCELERATE_USE_FSDP"
-_SHARDED = {
-    _FSDP: "FSDP",
-    "ACCELERATE_USE_DEEPSPEED": "DeepSpeed",
-    "ACCELERATE_USE_MEGATRON_LM": "Megatron",
-}
 
 
 class _World:
@@ -42,7 +31,6 @@ class _World:
     group: distributed.ProcessGroup | None = None
     timeout = 0
     shards_model = False
-    took_fsdp = False
 
 
 @contextmanager
@@ -75,50 +63,6 @@ def joined(timeout: int, *, shard_model: bool = False) -> Iterator[None]:
     if is_ours:
         # Not now: a script may search more than once.
         atexit.register(distributed.destroy_process_group)
-
-
-def take_over_fsdp() -> bool:
-    """Switch the launcher's FSDP off, for the rest of this process, so that the frozen model is shared out instead.
-
-    Returns:
-        whether the launcher asks for it and has started several processes; also when asked again.
-    """
-    if count_launched() > 1 and _is_set(_FSDP):
-        # Accelerate makes its plugin of this, and transformers leaves the weights of all but one process out.
-        os.environ[_FSDP] = "false"
-        _World.took_fsdp = True
-        if not index_launched():
-            logger.warning(
-                "The launcher asks for FSDP: the frozen model is shared out, as by --shard_model true, and the "
-                "launcher's other settings of FSDP are set aside."
-            )
-    return _World.took_fsdp
-
-
-def _is_set(variable: str) -> bool:
-    return os.environ.get(variable, "").lower() in ("true", "1")
-
-
-def refuse_sharding() -> None:
-    """Refuse a launcher that wants the model to be cut into parts.
-
-    Raises:
-        ConfigurationError: if it asks for FSDP, DeepSpeed or Megatron and starts several processes.
-    """
-    if count_launched() == 1:
-        return
-    asked = [name for variable, name in _SHARDED.items() if _is_set(variable)]
-    if asked:
-        raise ConfigurationError(
-            f"The launcher asks for {asked[0]}, which cuts modules into parts too. Launch without it, by torchrun or "
-            "`accelerate launch --multi_gpu`. The frozen weights alone are shared out under `accelerate launch "
-            "--use_fsdp`, and on the command line with --shard_model true."
-        )
-
-
-def runs_on_cpus() -> bool:
-    """Whether several processes work together without a GPU or the like, which transformers has to be told."""
-    return count_launched() > 1 and not torch.accelerator.is_available()
 
 
 def num_processes() -> int:
@@ -341,27 +285,3 @@ def require_equal(what: str, value: Any) -> None:
             f"The {num_processes()} processes have found different results: {what}. They must have the same versions, "
             "devices, data and settings. If they have, run with one process, and please report it."
         )
-
-
-def draw_alike() -> None:
-    """Let all processes draw the first one's random numbers of torch from here on."""
-    if num_processes() == 1:
-        return
-    state, *of_device = _random_states()
-    share([state, *of_device])
-    torch.set_rng_state(state)
-    if of_device:
-        torch.cuda.set_rng_state(of_device[0])
-
-
-def draw_apart() -> None:
-    """Let every process draw random numbers of its own from here on, as for dropout; the first goes on as it was."""
-    if not is_first():
-        content = b"".join(state.numpy().tobytes() for state in _random_states())
-        seed = hashlib.blake2b(content + str(index()).encode(), digest_size=7).digest()
-        torch.manual_seed(int.from_bytes(seed))
-
-
-def _random_states() -> list[torch.Tensor]:
-    """States of the generators of the CPU and of this process's GPU."""
-    return [torch.get_rng_state(), *([torch.cuda.get_rng_state()] if torch.cuda.is_available() else [])]

@@ -17,9 +17,9 @@ from peftsearch.errors import DataError, TrainingError
 from peftsearch.models.discover import find_sites
 from peftsearch.modules.attach import count_peft_parameters
 from peftsearch.modules.costs import num_parameters
-from peftsearch.run.config import make_config
 from peftsearch.run.experiment import Experiment
 from peftsearch.run.growth_search import search_by_growth
+from peftsearch.run.make_config import make_config
 from peftsearch.run.search_request import SearchRequest
 from peftsearch.run.search_result import start_folder
 from peftsearch.searches.growing import read_weights
@@ -118,7 +118,7 @@ def of_experiment(experiment: Experiment, folder, **changes) -> SearchTrainer:
     return SearchTrainer(
         model=loaded.model,
         args=arguments(folder, seed=experiment.seed, remove_unused_columns=False, learning_rate=0.0),
-        train_dataset=experiment.train.encoded,
+        train_dataset=experiment.splits.train.encoded,
         data_collator=experiment.task_format.collate,
         **settings,
     )
@@ -146,7 +146,7 @@ def test_gradients_are_those_of_the_command_line(experiment, tmp_path):
     opened = experiment()
     trainer = of_experiment(opened, tmp_path)
     parameters = list(trainer.model.parameters())
-    ours = TaskLoss(trainer.model, opened.task_format, opened.train.encoded, opened.training)
+    ours = TaskLoss(trainer.model, opened.task_format, opened.splits.train.encoded, opened.training)
     parts = [[0, 5, 9, 11, 20], [1, 2]]
     expected = MeanGradients(ours, parts)(parameters)
     # In batches of other sizes, padded to other lengths.

@@ -10,8 +10,8 @@ from safetensors.torch import load_file, save_file
 from transformers import AutoModelForSequenceClassification
 
 from peftsearch.errors import ModelError
-from peftsearch.run.config import make_config
 from peftsearch.run.dry_run import describe_train
+from peftsearch.run.make_config import make_config
 from peftsearch.testing.tiny_models import save_tiny, tiny_tokenizer
 
 

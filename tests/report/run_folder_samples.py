@@ -7,7 +7,8 @@ from typing import Any
 import yaml
 from finished_run import results, score, uniform, write_results
 
-from peftsearch.report.results import LadderStep, RandomBaseline, Results, SplitRecord
+from peftsearch.report.result_parts import LadderStep, RandomBaseline, SplitRecord
+from peftsearch.report.results import Results
 from peftsearch.report.run.error_record import ErrorRecord
 from peftsearch.space import Choice, Configuration
 from peftsearch.tasks.error_report import CountMatrix, ErrorReport, ErrorTable, NumberPairs

@@ -9,7 +9,7 @@ from finished_run import by_hand, handed_over, results, score, write_run
 from huggingface_hub import ModelCard
 from markdown_it import MarkdownIt
 
-from peftsearch.report.results import RandomBaseline, WallTime
+from peftsearch.report.result_parts import RandomBaseline, WallTime
 from peftsearch.report.run.model_card import make_run_card, write_card
 from peftsearch.report.run.record import collect
 from peftsearch.report.run.usage import usage_of

@@ -3,7 +3,7 @@
 import pytest
 
 from peftsearch.report.one_standard_error import choose_step, standard_error
-from peftsearch.report.results import LadderStep, SeedScores
+from peftsearch.report.result_parts import LadderStep, SeedScores
 
 
 def one_seed(value: float, metric: str = "accuracy") -> SeedScores:

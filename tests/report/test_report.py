@@ -13,7 +13,8 @@ from peftsearch.errors import RunFolderError
 from peftsearch.modules.peft_module import KINDS
 from peftsearch.report.charts import COLOURS
 from peftsearch.report.kind_style import kind_colour, style_index
-from peftsearch.report.results import LadderChoice, LadderStep, Results
+from peftsearch.report.result_parts import LadderChoice, LadderStep
+from peftsearch.report.results import Results
 from peftsearch.report.run.html import write_report
 from peftsearch.report.run.model_map import make_map
 from peftsearch.report.run.page import make_run_page

@@ -6,7 +6,8 @@ import pytest
 from finished_run import results as finished
 from finished_run import uniform
 
-from peftsearch.report.results import HandBaseline, LadderStep, Results, SeedScores
+from peftsearch.report.result_parts import HandBaseline, LadderStep, SeedScores
+from peftsearch.report.results import Results
 from peftsearch.report.verdict import Payoff, judge, verdict
 
 

@@ -14,10 +14,11 @@ import transformers
 from torch.utils.data import Dataset
 
 import peftsearch
-from peftsearch import SearchTrainer, processes
+from peftsearch import SearchTrainer, processes, random_draws
 from peftsearch.environment import count_launched
 from peftsearch.errors import PeftSearchError
-from peftsearch.run.config import RunConfig, make_config
+from peftsearch.run.config import RunConfig
+from peftsearch.run.make_config import make_config
 from peftsearch.run.pipeline import open_experiment
 from peftsearch.run.search import search_configuration
 from peftsearch.run.search_request import SearchRequest
@@ -126,9 +127,9 @@ def talk() -> dict:
         processes.add_up([sums, counts])
         processes.average([means])
         processes.share([shared])
-        processes.draw_alike()
+        random_draws.draw_alike()
         alike = torch.rand(1)
-        processes.draw_apart()
+        random_draws.draw_apart()
         found |= {"number": number, "sums": sums.tolist(), "counts": counts.tolist(), "means": means.tolist()}
         found |= {"shared": shared.tolist(), "alike": alike.tolist(), "apart": torch.rand(1).tolist()}
         found |= {"slices": [processes.own_slice(list(range(count))) for count in (0, 1, 5)]}

@@ -10,9 +10,9 @@ from torch.nn.functional import cross_entropy
 from peftsearch import load, train
 from peftsearch.cli.main import main
 from peftsearch.errors import DataError
-from peftsearch.run.config import make_config
 from peftsearch.run.dry_run import describe_search, describe_train
 from peftsearch.run.experiment import Experiment
+from peftsearch.run.make_config import make_config
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +38,7 @@ def test_validation_is_judged_by_the_weighted_loss_and_so_is_the_training(rare, 
     experiment = Experiment.open(make_config({**run, "configuration": "lora"}))
     # 48 rows, 36 and 12 of the two classes.
     assert experiment.task_format.class_weights == pytest.approx((48 / 72, 48 / 24))
-    split, model = experiment.validation, load(found.folder)
+    split, model = experiment.splits.validation, load(found.folder)
     batch = experiment.task_format.collate([split.encoded[i] for i in range(len(split.encoded))])
     with torch.no_grad():
         logits = model(**{name: tensor for name, tensor in batch.items() if name != "labels"}).logits

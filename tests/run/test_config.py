@@ -1,7 +1,8 @@
 import pytest
 
 from peftsearch.errors import PeftSearchError, RunFolderError
-from peftsearch.run.config import check_same_run, make_config, read_config
+from peftsearch.run.make_config import make_config, read_config
+from peftsearch.run.same_run import check_same_run
 from peftsearch.settings import SettingError
 
 

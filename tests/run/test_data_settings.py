@@ -8,9 +8,9 @@ import yaml
 from peftsearch import errors, train
 from peftsearch.cli.flags import parse_run
 from peftsearch.comparison.tasks import TaskList
-from peftsearch.run.config import make_config, read_config
 from peftsearch.run.dry_run import describe_train
 from peftsearch.run.folder import read_json
+from peftsearch.run.make_config import make_config, read_config
 from peftsearch.settings import SettingError
 
 GIVEN = {

@@ -7,9 +7,9 @@ import pytest
 import torch
 
 from peftsearch.models.head import find_output_layer
-from peftsearch.run.config import make_config
 from peftsearch.run.experiment import Experiment
 from peftsearch.run.first_bias import start_at_shares
+from peftsearch.run.make_config import make_config
 
 
 def experiment(settings, tmp_path, **changes) -> Experiment:
@@ -41,5 +41,5 @@ def test_a_head_without_a_bias_stays_as_it_is(settings, tmp_path):
     layer = find_output_layer(model)
     layer.register_parameter("bias", None)
     before = layer.weight.clone()
-    start_at_shares(model, opened.task_format, opened.train.encoded)
+    start_at_shares(model, opened.task_format, opened.splits.train.encoded)
     assert layer.bias is None and torch.equal(layer.weight, before)

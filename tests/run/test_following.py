@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from peftsearch.run.config import make_config
 from peftsearch.run.experiment import Experiment
+from peftsearch.run.make_config import make_config
 from peftsearch.run.search import search_configuration
 from peftsearch.run.search_request import SearchRequest
 

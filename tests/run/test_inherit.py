@@ -11,8 +11,8 @@ from safetensors.torch import load_file, save_file
 from peftsearch import train
 from peftsearch.api.runs import Result
 from peftsearch.errors import ConfigurationError, PeftSearchError
-from peftsearch.run.config import make_config
 from peftsearch.run.dry_run import describe_train
+from peftsearch.run.make_config import make_config
 from peftsearch.testing.small_runs import small_run
 
 # A step that moves no weight by more than rounding, so that a result is what the training started with.

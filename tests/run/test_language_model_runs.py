@@ -11,9 +11,9 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from peftsearch import errors, evaluate, predict, search, train
 from peftsearch.cli.main import main
-from peftsearch.run.config import make_config
 from peftsearch.run.dry_run import describe_search
 from peftsearch.run.export import run_export
+from peftsearch.run.make_config import make_config
 from peftsearch.testing.tiny_models import save_tiny_language_model
 
 TRAINING = {"num_train_epochs": 2, "per_device_train_batch_size": 8, "learning_rate": 1e-2}

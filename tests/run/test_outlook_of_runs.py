@@ -5,8 +5,8 @@ import logging
 import pytest
 
 from peftsearch import plan, search, train
-from peftsearch.run.config import make_config
 from peftsearch.run.dry_run import describe_search, describe_train
+from peftsearch.run.make_config import make_config
 
 SERVABLE = "servable (vLLM, llama.cpp, no task head)"
 

@@ -14,9 +14,9 @@ from transformers import AutoImageProcessor, AutoModelForImageClassification
 
 from peftsearch import errors, evaluate, predict, search
 from peftsearch.cli.main import main
-from peftsearch.run.config import make_config
 from peftsearch.run.dry_run import describe_search
 from peftsearch.run.export import run_export
+from peftsearch.run.make_config import make_config
 from peftsearch.testing import save_tiny
 
 LABELS = sorted(SHADES)

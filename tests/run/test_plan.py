@@ -6,9 +6,9 @@ from transformers import AutoModel, AutoModelForSequenceClassification, AutoToke
 
 from peftsearch import plan
 from peftsearch.errors import BudgetError, UnknownNameError
-from peftsearch.run.config import make_config
 from peftsearch.run.dry_run import describe_search
 from peftsearch.run.experiment import Experiment
+from peftsearch.run.make_config import make_config
 from peftsearch.testing import tiny_tokenizer
 
 

@@ -15,9 +15,9 @@ from peftsearch.api.runs import Result
 from peftsearch.errors import ConfigurationError, ExportError
 from peftsearch.modules.adapted_layer import AdaptedLayer
 from peftsearch.modules.peft_module import is_plain
-from peftsearch.run.config import make_config
 from peftsearch.run.dry_run import describe_search, describe_train
 from peftsearch.run.experiment import Experiment
+from peftsearch.run.make_config import make_config
 from peftsearch.settings import SettingError
 
 bitsandbytes = pytest.importorskip("bitsandbytes")

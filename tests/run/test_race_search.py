@@ -7,9 +7,9 @@ import pytest
 
 from peftsearch import search
 from peftsearch.files import read_rows
-from peftsearch.run.config import make_config
 from peftsearch.run.dry_run import describe_search
 from peftsearch.run.folder import read_json
+from peftsearch.run.make_config import make_config
 from peftsearch.settings import SettingError
 from peftsearch.space import Configuration
 

@@ -10,8 +10,8 @@ import pytest
 
 from peftsearch import search, train
 from peftsearch.errors import ModelError, PeftSearchError
-from peftsearch.run.config import make_config
 from peftsearch.run.dry_run import describe_train
+from peftsearch.run.make_config import make_config
 from peftsearch.settings import SettingError
 from peftsearch.testing.tiny_models import TINY, save_tiny, tiny_tokenizer
 

@@ -11,8 +11,8 @@ from peft import PeftModel
 from transformers import AutoModelForSequenceClassification
 
 import peftsearch
-from peftsearch.run.config import read_config
 from peftsearch.run.experiment import Experiment
+from peftsearch.run.make_config import read_config
 
 BEST, WORST = 500_000.0, 100_000.0
 
@@ -46,12 +46,12 @@ def trained(settings, flats, family: str, **changes):
 
 def predictions(model, run) -> tuple[torch.Tensor, list[float]]:
     experiment = Experiment.open(read_config(run / "config.yaml"))
-    encoded = experiment.test.encoded
+    encoded = experiment.splits.test.encoded
     batch = experiment.task_format.collate([encoded[i] for i in range(len(encoded))])
     del batch["labels"]
     with torch.no_grad():
         found = model.eval()(**batch).logits[:, 0]
-    return found, [float(example.target) for example in experiment.test.examples]
+    return found, [float(example.target) for example in experiment.splits.test.examples]
 
 
 def rmse(found, targets) -> float:

@@ -9,7 +9,7 @@ from safetensors.torch import load_file
 from test_several_processes import start, torchrun
 
 from peftsearch import errors, processes
-from peftsearch.run.config import make_config
+from peftsearch.run.make_config import make_config
 from peftsearch.settings import SettingError
 from peftsearch.testing.small_runs import small_run, write_review_files
 from peftsearch.testing.tiny_models import save_tiny

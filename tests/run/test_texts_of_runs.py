@@ -13,9 +13,9 @@ from transformers import AutoModelForSeq2SeqLM, AutoTokenizer
 from peftsearch import errors, evaluate, predict, search
 from peftsearch.cli.main import main
 from peftsearch.files import read_rows
-from peftsearch.run.config import make_config
 from peftsearch.run.dry_run import describe_search
 from peftsearch.run.export import run_export
+from peftsearch.run.make_config import make_config
 from peftsearch.tasks import text_writing
 from peftsearch.testing import save_tiny
 

@@ -11,9 +11,9 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from peftsearch import errors, predict, search, train
 from peftsearch.modules.attach import count_peft_parameters
-from peftsearch.run.config import make_config
 from peftsearch.run.dry_run import describe_search, describe_train
 from peftsearch.run.export import run_export
+from peftsearch.run.make_config import make_config
 from peftsearch.testing.stopping import stopped_often
 from peftsearch.testing.tiny_models import WIDTH, save_tiny_language_model
 

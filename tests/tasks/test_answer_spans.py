@@ -11,10 +11,10 @@ from torch.nn.functional import cross_entropy
 
 from peftsearch.errors import DataError, DivergedError
 from peftsearch.task_head import TaskHead
+from peftsearch.tasks.make_task_format import make_task_format
 from peftsearch.tasks.span_choice import Answer, WindowSpans, best_spans, choose_answer
 from peftsearch.tasks.span_rules import SpanRules
 from peftsearch.tasks.task import Example, Goal, Task
-from peftsearch.tasks.task_format import make_task_format
 from peftsearch.training.micro_batches import cut, num_items
 
 QUESTION = "q?"

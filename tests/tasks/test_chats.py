@@ -6,9 +6,9 @@ import pytest
 
 from peftsearch.errors import DataError, ModelError
 from peftsearch.tasks.format_entry import LossTokens, WrittenTexts
+from peftsearch.tasks.make_task_format import make_task_format
 from peftsearch.tasks.messages import read_messages
 from peftsearch.tasks.task import Example, Goal, Task
-from peftsearch.tasks.task_format import make_task_format
 from peftsearch.testing.tiny_models import CHAT_TEMPLATE, tiny_tokenizer
 
 WHERE = "row 3 of train.jsonl"

@@ -4,8 +4,8 @@ import pytest
 
 from peftsearch.errors import DataError
 from peftsearch.tasks.class_weights import balanced_weights, describe_weights
+from peftsearch.tasks.make_task_format import make_task_format
 from peftsearch.tasks.task import Example, Goal, Task
-from peftsearch.tasks.task_format import make_task_format
 from peftsearch.testing.tiny_models import tiny_tokenizer
 
 

@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from peftsearch.errors import DataError, ModelError
+from peftsearch.tasks.make_task_format import make_task_format
 from peftsearch.tasks.task import Example, Goal, Task
-from peftsearch.tasks.task_format import make_task_format
 
 
 def _task(examples, goal=Goal.CLASSIFICATION, labels=("no", "yes"), metric="accuracy"):

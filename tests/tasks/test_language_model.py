@@ -13,9 +13,9 @@ from peftsearch.task_head import TaskHead
 from peftsearch.tasks import language_model
 from peftsearch.tasks.encoded import EncodedSplit
 from peftsearch.tasks.format_entry import LossTokens, WrittenTexts
+from peftsearch.tasks.make_task_format import make_task_format
 from peftsearch.tasks.target_limits import TargetLimits
 from peftsearch.tasks.task import Example, Goal, Task
-from peftsearch.tasks.task_format import make_task_format
 from peftsearch.tasks.token_scores import TokenScore, perplexity
 from peftsearch.tasks.wanted_text import wanted_text
 from peftsearch.testing.tiny_models import CONFIGS, DECODERS

@@ -8,7 +8,7 @@ import pytest
 
 from peftsearch.tasks import TaskRequest, load_task
 from peftsearch.tasks.format_entry import LossTokens, WrittenTexts
-from peftsearch.tasks.task_format import make_task_format
+from peftsearch.tasks.make_task_format import make_task_format
 from peftsearch.testing.tiny_models import CHAT_TEMPLATE, TINY_DECODERS, tiny_tokenizer
 
 datasets = pytest.importorskip("datasets")

@@ -12,8 +12,8 @@ from transformers import BertConfig, BertForSequenceClassification
 from peftsearch.errors import DataError
 from peftsearch.run.first_bias import start_at_shares
 from peftsearch.task_head import TaskHead
+from peftsearch.tasks.make_task_format import make_task_format
 from peftsearch.tasks.task import Example, Goal, Task
-from peftsearch.tasks.task_format import make_task_format
 from peftsearch.training.micro_batches import cut, num_items
 
 LABELS = ("p", "q", "r")

@@ -12,8 +12,8 @@ from transformers.utils import ModelOutput
 from peftsearch.errors import DataError, ModelError
 from peftsearch.task_head import PICTURE
 from peftsearch.tasks import TaskRequest, load_task
+from peftsearch.tasks.make_task_format import make_task_format
 from peftsearch.tasks.picture_inputs import check_takes_pictures, make_pixels
-from peftsearch.tasks.task_format import make_task_format
 from peftsearch.testing import TINY_PICTURE_MODELS, build, tiny_image_processor
 
 

@@ -3,8 +3,8 @@
 import pytest
 import torch
 
+from peftsearch.tasks.make_task_format import make_task_format
 from peftsearch.tasks.task import Example, Goal, Task
-from peftsearch.tasks.task_format import make_task_format
 from peftsearch.testing.tiny_models import TINY, tiny_tokenizer
 
 _EXAMPLES = tuple(Example((("a:", "x" * (3 + 9 * i)), ("b:", "y")), i % 2) for i in range(5))

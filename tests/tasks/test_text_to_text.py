@@ -7,8 +7,8 @@ import torch
 
 from peftsearch.errors import DataError
 from peftsearch.tasks import text_to_text
+from peftsearch.tasks.make_task_format import make_task_format
 from peftsearch.tasks.task import Example, Goal, Task
-from peftsearch.tasks.task_format import make_task_format
 from peftsearch.tasks.text_to_text import TextToTextFormat, choice_likelihoods, number_text, parse_number
 
 _TEXTS = ("a cat", "a much longer text about dogs", "x")

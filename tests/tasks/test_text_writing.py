@@ -6,9 +6,9 @@ import pytest
 import torch
 
 from peftsearch.tasks.format_entry import WrittenTexts
+from peftsearch.tasks.make_task_format import make_task_format
 from peftsearch.tasks.target_limits import TargetLimits
 from peftsearch.tasks.task import Example, Goal, Task
-from peftsearch.tasks.task_format import make_task_format
 
 _TEXTS = ("a cat", "a much longer text about dogs", "x")
 _TARGETS = ("cat", "dogs!", "no")

@@ -9,8 +9,8 @@ from torch.nn.functional import cross_entropy
 
 from peftsearch.errors import DivergedError
 from peftsearch.task_head import TaskHead
+from peftsearch.tasks.make_task_format import make_task_format
 from peftsearch.tasks.task import Example, Goal, Task
-from peftsearch.tasks.task_format import make_task_format
 
 LABELS = ("O", "B-city")
 TASK = Task("cities", Goal.TAGS, LABELS, "entity_f1", "entity_f1", {}, "", 16)

@@ -12,7 +12,8 @@ from transformers import AutoModelForQuestionAnswering, AutoModelForTokenClassif
 from peftsearch.models.head import find_head
 from peftsearch.testing import TINY, TINY_PICTURE_MODELS
 from peftsearch.testing.tiny_models import CONFIGS
-from peftsearch.training.head_probe import OwnLoss, head_parameters, probe_head
+from peftsearch.training.backbone_outputs import OwnLoss
+from peftsearch.training.head_probe import head_parameters, probe_head
 
 CLASSIFIERS = [name for name, make in TINY.items() if not make().config.is_encoder_decoder]
 

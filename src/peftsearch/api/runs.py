@@ -11,9 +11,9 @@ from peftsearch.comparison.comparison import run_compare
 from peftsearch.comparison.config import make_compare_config
 from peftsearch.exports.writing import Export
 from peftsearch.report.comparison.table import Comparison
-from peftsearch.run.config import make_config
 from peftsearch.run.export import run_export
 from peftsearch.run.folder import read_json
+from peftsearch.run.make_config import make_config
 from peftsearch.run.origin import Places
 from peftsearch.run.pipeline import load_run, run_evaluate, run_search, run_train
 from peftsearch.run.plan import Plan, plan

@@ -18,7 +18,7 @@ from peftsearch.models.discover import find_sites
 from peftsearch.models.left_out import left_out_note
 from peftsearch.modules.adapter_config import write_provenance
 from peftsearch.modules.costs import cost_at
-from peftsearch.run.config import make_config
+from peftsearch.run.make_config import make_config
 from peftsearch.searches.gate_driver import run_gate_search, search_steps, split_training_set
 from peftsearch.searches.growing import put_weights
 from peftsearch.searches.growth import Grown

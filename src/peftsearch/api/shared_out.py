@@ -12,7 +12,7 @@ from torch import nn
 from transformers import PreTrainedModel, Trainer
 from transformers.trainer_utils import EvalLoopOutput, TrainOutput
 
-from peftsearch import processes
+from peftsearch import launcher, processes
 from peftsearch.api.trainer_copy import unwrapped
 from peftsearch.environment import count_launched
 from peftsearch.errors import ConfigurationError
@@ -34,8 +34,8 @@ class SharedOut(Trainer):
     """
 
     def __init__(self, *args: Any, **kwargs: Any):
-        self.is_shared_out = processes.take_over_fsdp()
-        processes.refuse_sharding()
+        self.is_shared_out = launcher.take_over_fsdp()
+        launcher.refuse_sharding()
         super().__init__(*args, **kwargs)
         if count_launched() > 1 and (self.args.fsdp or self.is_fsdp_enabled):
             raise ConfigurationError(

@@ -7,7 +7,8 @@ from jsonargparse import ArgumentError, ArgumentParser, set_parsing_settings
 
 from peftsearch.cli.parser import explain, refuse_token
 from peftsearch.comparison.config import CompareConfig, make_compare_config
-from peftsearch.run.config import RunConfig, make_config, method_of
+from peftsearch.run.config import RunConfig
+from peftsearch.run.make_config import make_config, method_of
 from peftsearch.searches.method import METHODS
 from peftsearch.settings import SettingError, read_yaml
 from peftsearch.training.settings import TrainingSettings

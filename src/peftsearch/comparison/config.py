@@ -13,12 +13,14 @@ from peftsearch.environment import threads_of_each
 from peftsearch.errors import BudgetError, RunFolderError
 from peftsearch.mirror import Mirror
 from peftsearch.names import split_names
-from peftsearch.run.config import SEED, as_they_were, read_rates, refuse_other_settings, require_folder
+from peftsearch.run.config import SEED, require_folder
 from peftsearch.run.folder import list_content
+from peftsearch.run.make_config import as_they_were
+from peftsearch.run.same_run import refuse_other_settings
 from peftsearch.searches.method import METHODS
 from peftsearch.settings import Settings, as_mapping, at_least, build_settings, limited, read_yaml, require
 from peftsearch.space.presets import SPACES
-from peftsearch.training.settings import TrainingSettings
+from peftsearch.training.settings import TrainingSettings, read_rates
 
 # The method that every other is compared with: uniform LoRA of at most the same budget.
 REFERENCE = "lora"

@@ -17,8 +17,9 @@ from peftsearch.models.discover import find_sites
 from peftsearch.models.load import sketch_model
 from peftsearch.report.comparison.table import RunScore
 from peftsearch.report.results import Results
-from peftsearch.run.config import RunConfig, make_config
+from peftsearch.run.config import RunConfig
 from peftsearch.run.folder import read_json
+from peftsearch.run.make_config import make_config
 from peftsearch.run.pipeline import run_search, run_train
 from peftsearch.searches.method import METHODS
 from peftsearch.space.budget import Budget

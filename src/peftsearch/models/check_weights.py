@@ -6,9 +6,10 @@ from safetensors import SafetensorError, safe_open
 
 from peftsearch.errors import ModelError
 from peftsearch.models.checkpoint import find_weights, read_index, read_shapes
+from peftsearch.models.completeness import check_sizes
 from peftsearch.models.folder import describe_lack_of_weights
 from peftsearch.models.head import TaskModel
-from peftsearch.models.load import check_sizes, load_config
+from peftsearch.models.load import load_config
 from peftsearch.models.location import explained, location_of
 
 # How a file starts that git-lfs has not fetched.

@@ -1,7 +1,7 @@
 """Load pretrained models, their configurations and tokenizers."""
 
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from transformers import (
 from peftsearch import processes
 from peftsearch.errors import ModelError
 from peftsearch.models import gguf_file
+from peftsearch.models.completeness import check_complete, check_sizes
 from peftsearch.models.earlier_head import draw_head_anew, find_other_classes
 from peftsearch.models.folder import check_folder
 from peftsearch.models.head import TaskModel
@@ -258,44 +259,3 @@ def load_as(auto_class: Any, name: str, **options: Any) -> PreTrainedModel:
     with explained(name), gguf_file.unpacking(location_of(name)):
         location = gguf_file.unpacked(location_of(name))
         return auto_class.from_pretrained(**location, trust_remote_code=False, dtype=torch.float32, **options)
-
-
-def check_sizes(name: str, head: tuple[str, ...], mismatched: Any) -> None:
-    """Refuse weights outside of the head whose sizes differ from the configuration's.
-
-    Args:
-        name: name of the model, for the message.
-        head: names of the head's modules.
-        mismatched: names of the weights whose sizes differ, or tuples that start with a name.
-
-    Raises:
-        ModelError: naming the first such weight.
-    """
-    keys = [key[0] if isinstance(key, tuple) else key for key in mismatched]
-    wrong = [key for key in keys if not key.startswith(tuple(f"{module}." for module in head))]
-    if wrong:
-        raise ModelError(
-            f"The weights of '{name}' do not have the sizes that its config.json gives, for example '{wrong[0]}'. "
-            "Check that both belong together."
-        )
-
-
-def check_complete(loaded: TaskModel, missing: Iterable[str]) -> None:
-    """Refuse a checkpoint that lacks weights outside of the task head, which would be drawn at random.
-
-    Args:
-        loaded: the model.
-        missing: names of the tensors that the checkpoint lacks.
-
-    Raises:
-        ModelError: naming the first such weight.
-    """
-    missing, head = set(missing), tuple(f"{module}." for module in loaded.head)
-    names = [name for name, _ in loaded.model.named_parameters() if not name.startswith(head)]
-    wrong = [name for name in names if name in missing]
-    if wrong:
-        raise ModelError(
-            f"The weights of '{loaded.name}' lack {len(wrong):,} of the {len(names):,} tensors that its config.json "
-            f"asks for, for example '{wrong[0]}', which would be drawn at random. Check that both belong together, "
-            "and that transformers has saved the weights."
-        )

@@ -2,7 +2,8 @@
 
 from collections.abc import Sequence
 
-from peftsearch.report.results import LadderChoice, LadderStep, Results, SeedScores
+from peftsearch.report.result_parts import LadderChoice, LadderStep, SeedScores
+from peftsearch.report.results import Results
 from peftsearch.report.wording import in_words, write_score
 from peftsearch.tasks.metric_registry import METRICS
 

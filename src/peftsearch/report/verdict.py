@@ -6,7 +6,8 @@ from enum import StrEnum
 from statistics import fmean
 
 from peftsearch.report.interval import half_width
-from peftsearch.report.results import Results, SeedScores, UniformBaseline
+from peftsearch.report.result_parts import SeedScores, UniformBaseline
+from peftsearch.report.results import Results
 from peftsearch.report.wording import in_words, unit_of_gains
 from peftsearch.tasks.metric_registry import METRICS
 

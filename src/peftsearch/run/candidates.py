@@ -7,7 +7,8 @@ from dataclasses import dataclass, replace
 from peftsearch.errors import BudgetError
 from peftsearch.files import write_text
 from peftsearch.methods.manual.manual_methods import MANUAL_METHODS, UNIFORM_LORA
-from peftsearch.report.results import SEARCHED, HandedOver
+from peftsearch.report.result_parts import HandedOver
+from peftsearch.report.results import SEARCHED
 from peftsearch.report.wording import in_words, write_score
 from peftsearch.run.choose_recipe import fill_budget
 from peftsearch.run.experiment import Experiment

@@ -8,12 +8,14 @@ from peftsearch.errors import BudgetError, ConfigurationError, RunFolderError
 from peftsearch.methods.manual.manual_methods import MANUAL_METHODS
 from peftsearch.methods.manual.method import place
 from peftsearch.models.quantisation import describe_quantisation
-from peftsearch.run.config import RunConfig, check_same_run, read_config
+from peftsearch.run.config import RunConfig
 from peftsearch.run.experiment import Experiment
 from peftsearch.run.folder import SPLITS, check_run_folder, read_json
 from peftsearch.run.hub import check_push
+from peftsearch.run.make_config import read_config
 from peftsearch.run.origin import check_same_model, read_origin
 from peftsearch.run.recipe import MODEL, Recipe
+from peftsearch.run.same_run import check_same_run
 from peftsearch.searches.method import METHODS, Driver
 from peftsearch.settings import SettingError
 from peftsearch.training.arguments import check_precision

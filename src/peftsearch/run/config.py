@@ -1,30 +1,23 @@
 """The settings of a run: one dataclass, the same from YAML, flags and Python. No torch here."""
 
-from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 import yaml
 
-from peftsearch.errors import RunFolderError, UnknownNameError
+from peftsearch.errors import UnknownNameError
 from peftsearch.methods.manual.manual_methods import MANUAL_METHODS, UNIFORM_LORA
 from peftsearch.mirror import Mirror
-from peftsearch.models.loading import DEVICE_MAPS, Loading, as_quantization_text, loading_of
+from peftsearch.models.loading import DEVICE_MAPS, Loading, loading_of
 from peftsearch.names import split_names
 from peftsearch.searches.method import METHODS, Driver, MethodSettings
 from peftsearch.settings import (
-    ABOVE_ZERO,
     SettingError,
     Settings,
-    as_mapping,
     at_least,
     between,
-    build_settings,
-    find_differences,
     limited,
     one_of,
-    read_yaml,
     require,
 )
 from peftsearch.space.budget import Budget
@@ -33,7 +26,7 @@ from peftsearch.tasks.format_entry import AUTO, TASK_FORMATS
 from peftsearch.tasks.metric_choice import read_metrics
 from peftsearch.tasks.span_rules import MAX_ANSWER_LENGTH
 from peftsearch.tasks.text_files import UTF_8
-from peftsearch.training.settings import HOW_TO_TRAIN, TrainingSettings
+from peftsearch.training.settings import TrainingSettings, read_rates
 
 # Settings that say how to start a run, not what it is; resuming may change them.
 HOW_TO_START = (
@@ -298,117 +291,3 @@ def require_folder(output: str) -> None:
         SettingError: if it is one.
     """
     require("://" not in output, "output", output, "a folder here; give --mirror the URL that keeps a copy of it")
-
-
-def read_rates(grid: str) -> list[float]:
-    """Read the learning rates of a comma-separated grid, in ascending order; none from an empty one.
-
-    Raises:
-        SettingError: if one is not a number above 0.
-    """
-    if not grid.strip():
-        return []
-    try:
-        rates = sorted({float(rate) for rate in grid.split(",")})
-    except ValueError as error:
-        raise SettingError(f"learning_rate_grid is '{grid}', but must be numbers such as '1e-3,3e-3'.") from error
-    require(all(map(ABOVE_ZERO.holds, rates)), "learning_rate_grid", grid, "rates above 0")
-    return rates
-
-
-def make_config(settings: Mapping[str, Any]) -> RunConfig:
-    """Build the settings of a run from nested plain data, as YAML and Python users write them.
-
-    Args:
-        settings: those of `RunConfig`; `method` is a name, or a mapping with "name" and the method's settings, and
-            `training` is a mapping.
-
-    Raises:
-        SettingError: for a setting that does not exist, has a wrong type or a value out of range.
-        UnknownNameError: for a method or a space that does not exist.
-        BudgetError: for a budget that cannot be read.
-
-    Example:
-        make_config({"model": "demo", "task": "demo", "budget": "0.1%", "method": {"name": "bipeft", "warmup": 5}})
-    """
-    settings = dict(settings)
-    if "method_name" in settings:
-        raise SettingError("Unknown setting 'method_name'. Did you mean 'method', a name or a mapping with 'name'?")
-    name = method_of(settings)
-    method = settings.pop("method", None) or {}
-    method = {} if isinstance(method, str) else as_mapping("method", method)
-    method.pop("name", None)
-    nested = {
-        "method_name": name,
-        "method": build_settings(METHODS[name].settings, method),
-        "training": build_settings(TrainingSettings, settings.pop("training", None)),
-    }
-    if settings.get("quantization"):
-        settings["quantization"] = as_quantization_text(settings["quantization"])
-    if not settings.get("model"):
-        raise SettingError("No model is given. Give --model: 'demo', a folder, a .gguf file or a hub id.")
-    return build_settings(RunConfig, settings | nested)
-
-
-def method_of(settings: Mapping[str, Any]) -> str:
-    """Name of the method: as given, or the manual configuration's own, or the default."""
-    method = settings.get("method") or {}
-    name = method if isinstance(method, str) else as_mapping("method", method).get("name")
-    configuration = settings.get("configuration")
-    is_manual = isinstance(configuration, str) and configuration in METHODS
-    name = str(name or (configuration if is_manual else DEFAULT_METHOD))
-    METHODS[name]
-    return name
-
-
-def read_config(path: Path) -> RunConfig:
-    """Read `config.yaml` of a run folder.
-
-    Raises:
-        SettingError: if it cannot be read.
-    """
-    document = read_yaml(path)
-    return make_config(document | {"training": as_they_were(document.get("training"))})
-
-
-def as_they_were(training: Any) -> dict[str, Any]:
-    """The training settings of a folder: one from before heads were probed does not name their start."""
-    return {"head_start": "fresh"} | as_mapping("training", training or {})
-
-
-def check_same_run(config: RunConfig, earlier: RunConfig, *, moved: Collection[str] = ()) -> None:
-    """Refuse to resume a run with other settings.
-
-    Args:
-        config: the settings given now.
-        earlier: those that the run was started with.
-        moved: names of settings that may differ, since what they name is known by its fingerprint.
-
-    Raises:
-        RunFolderError: with the settings that differ.
-    """
-    then, now = (
-        {name: value for name, value in yaml.safe_load(each.to_yaml()).items() if name not in moved}
-        for each in (earlier, config)
-    )
-    refuse_other_settings(then, now, whose=f"The run in '{config.output_folder}'", continue_with="Resume with")
-
-
-def refuse_other_settings(then: Mapping[str, Any], now: Mapping[str, Any], *, whose: str, continue_with: str) -> None:
-    """Refuse to continue what was started with other settings, except for those that change no result.
-
-    Args:
-        then: the settings at the start, nested as in a settings file.
-        now: the settings given now.
-        whose: subject of the message.
-        continue_with: verb and preposition of the advice, such as "Resume with".
-
-    Raises:
-        RunFolderError: with the settings that differ.
-    """
-    differing = find_differences(then, now, ignored=HOW_TO_TRAIN)
-    if differing:
-        raise RunFolderError(
-            f"{whose} was started with other settings ({'; '.join(differing)}). "
-            f"{continue_with} the same ones, or start anew with --overwrite or another --output."
-        )

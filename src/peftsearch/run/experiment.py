@@ -1,7 +1,6 @@
 """A task, a model and budgets of parameters: every stage of a run works on them."""
 
 import logging
-import random
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
@@ -10,7 +9,6 @@ from statistics import fmean
 from typing import Any
 
 from peft import PeftModel
-from transformers import PreTrainedTokenizerBase
 
 from peftsearch.environment import threads_of_each
 from peftsearch.errors import DataError
@@ -19,15 +17,8 @@ from peftsearch.models.discover import find_sites
 from peftsearch.models.earlier_head import describe_other_classes, find_other_classes
 from peftsearch.models.head import TaskModel, find_output_layer
 from peftsearch.models.left_out import left_out_note
-from peftsearch.models.load import (
-    classes_of,
-    load_config,
-    load_processor,
-    load_task_model,
-    sketch_model,
-)
+from peftsearch.models.load import classes_of, load_config, load_task_model, sketch_model
 from peftsearch.models.loading import IN_FULL, Loading
-from peftsearch.models.max_length import max_length_of
 from peftsearch.models.quantisation import (
     check_not_twice,
     find_quantised,
@@ -40,21 +31,18 @@ from peftsearch.modules.attach import attach
 from peftsearch.modules.costs import cost_beside, needs_float_note
 from peftsearch.run.config import RunConfig
 from peftsearch.run.data_request import request_of
+from peftsearch.run.encoded_splits import EncodedSplits
 from peftsearch.run.first_bias import start_at_shares
 from peftsearch.run.head_start import ProbedHeads
-from peftsearch.run.target_length import check_limits, find_limits
+from peftsearch.run.open_format import format_for
 from peftsearch.run.target_units import start_at_mean
 from peftsearch.space import Budget, Configuration, Preset, SearchSpace, Site
 from peftsearch.space.encoding import ENCODINGS, Encoding
 from peftsearch.task_head import Medium
-from peftsearch.tasks.class_weights import balanced_weights
-from peftsearch.tasks.encoded import EncodedSplit
-from peftsearch.tasks.format_entry import LossTokens, WrittenTexts, format_of
 from peftsearch.tasks.load import load_task
 from peftsearch.tasks.reading import TaskReading
-from peftsearch.tasks.target_limits import DEFAULT_LIMITS
-from peftsearch.tasks.task import Example, Goal, Task
-from peftsearch.tasks.task_format import TaskFormat, make_task_format
+from peftsearch.tasks.task import Task
+from peftsearch.tasks.task_format import TaskFormat
 from peftsearch.training.halving import candidate_rates, rate_of_search
 from peftsearch.training.settings import AUTO, TrainingSettings, planned_steps
 from peftsearch.training.workers import Workers
@@ -105,7 +93,7 @@ class Experiment:
         return cls(
             model=config.model,
             task=task,
-            task_format=_format_for(config, task),
+            task_format=format_for(config, task),
             preset=config.preset,
             budget_texts=tuple(config.budget_texts),
             training=config.training,
@@ -145,8 +133,8 @@ class Experiment:
             make_quantization_config(self.loading.quantization)
 
     def __getstate__(self) -> dict[str, Any]:
-        """What is pickled for a worker: the fields and the encoded splits, since all else is quickly made again."""
-        kept = {each.name for each in fields(self)} | {"train", "validation"}
+        """What is pickled for a worker: the fields and the splits, since all else is quickly made again."""
+        kept = {each.name for each in fields(self)} | {"splits"}
         return {name: value for name, value in vars(self).items() if name in kept}
 
     def load_model(self, seed: int) -> TaskModel:
@@ -164,8 +152,8 @@ class Experiment:
             seed: of the head.
         """
         loaded = self.load_model(seed)
-        start_at_mean(loaded.model, self.task_format, self.train.encoded, seed=seed)
-        start_at_shares(loaded.model, self.task_format, self.train.encoded)
+        start_at_mean(loaded.model, self.task_format, self.splits.train.encoded, seed=seed)
+        start_at_shares(loaded.model, self.task_format, self.splits.train.encoded)
         if loaded.head and self.training.head_start == "probe":
             self.probed_heads.load_into(loaded, seed)
         return loaded
@@ -188,12 +176,12 @@ class Experiment:
     def probed_heads(self) -> ProbedHeads:
         """The task heads that are fitted to the frozen model, one for each seed."""
         batch_size = self.training.per_device_eval_batch_size
-        return ProbedHeads(self.folder, self.task_format, self.train, self.validation, batch_size)
+        return ProbedHeads(self.folder, self.task_format, self.splits.train, self.splits.validation, batch_size)
 
     @property
     def num_steps(self) -> int:
         """Optimizer steps of a whole training."""
-        return planned_steps(len(self.train.encoded), self.training, self.training.num_train_epochs)
+        return planned_steps(len(self.splits.train.encoded), self.training, self.training.num_train_epochs)
 
     @cached_property
     def candidate_rates(self) -> tuple[float, ...]:
@@ -210,7 +198,7 @@ class Experiment:
     @cached_property
     def guess_losses(self) -> list[float] | None:
         """Validation losses of guessing by the training labels; None for text-to-text."""
-        return self.task_format.guess_losses(self.train.encoded.labels, self.validation.encoded.labels)
+        return self.task_format.guess_losses(self.splits.train.encoded.labels, self.splits.validation.encoded.labels)
 
     @property
     def guess_loss(self) -> float | None:
@@ -336,77 +324,6 @@ class Experiment:
         return ENCODINGS[self.preset.encoding](self.space, max(self.usable_budgets().values()), self.sites)
 
     @cached_property
-    def train(self) -> EncodedSplit:
-        """The training split."""
-        examples = tuple(self.task.splits["train"])
-        return EncodedSplit(examples, self.task_format.encode_for_training(examples))
-
-    @cached_property
-    def validation(self) -> EncodedSplit:
-        """The split that selects epochs and learning rates."""
-        return self._encoded("validation")
-
-    @cached_property
-    def test(self) -> EncodedSplit:
-        """The split that is scored once, at the end."""
-        return self._encoded("test")
-
-    def some_of_validation(self, count: int) -> EncodedSplit:
-        """So many examples of the validation split, drawn by the run's seed, for methods that score often.
-
-        They keep their order; all are taken if there are no more.
-        """
-        examples = self.validation.examples
-        if count >= len(examples):
-            return self.validation
-        drawn = random.Random(self.seed).sample(range(len(examples)), count)
-        return self._encode(tuple(examples[i] for i in sorted(drawn)))
-
-    def num_truncated(self) -> dict[str, int]:
-        """Name of each split -> its examples that were cut to the longest length."""
-        return {name: split.encoded.num_truncated for name, split in self._encoded_splits().items()}
-
-    def num_truncated_targets(self) -> dict[str, int]:
-        """Name of each split -> its texts to write that were cut; none for tasks without them."""
-        if self.task.goal is not Goal.TEXT:
-            return {}
-        return {name: split.encoded.num_truncated_targets for name, split in self._encoded_splits().items()}
-
-    def _encoded_splits(self) -> dict[str, EncodedSplit]:
-        return {"train": self.train, "validation": self.validation, "test": self.test}
-
-    def _encoded(self, split: str) -> EncodedSplit:
-        return self._encode(tuple(self.task.splits[split]))
-
-    def _encode(self, examples: tuple[Example, ...]) -> EncodedSplit:
-        return EncodedSplit(examples, self.task_format.encode(examples))
-
-
-def _format_for(config: RunConfig, task: Task) -> TaskFormat:
-    model_config, medium, training = load_config(config.model), format_of(task).medium, config.training
-    processor = load_processor(config.model, medium)
-    is_of_texts = isinstance(processor, PreTrainedTokenizerBase)
-    longest = max_length_of(model_config, processor) if is_of_texts else _no_length(training)
-    task_format = make_task_format(
-        task,
-        tokenizer=processor,
-        is_encoder_decoder=bool(model_config.is_encoder_decoder),
-        max_length=min(training.max_seq_length or task.max_length, longest),
-        class_weights=balanced_weights(task) if training.class_weights == "balanced" else (),
-        written=WrittenTexts(
-            find_limits(training, longest) if is_of_texts else DEFAULT_LIMITS,
-            LossTokens(training.completion_only, training.assistant_only, training.packing),
-        ),
-    )
-    check_limits(training, task_format)
-    return task_format
-
-
-def _no_length(training: TrainingSettings) -> int:
-    """Refuse a limit of tokens for pictures, which have none: it would be without effect."""
-    if training.max_seq_length:
-        raise DataError(
-            f"training.max_seq_length is {training.max_seq_length}, but pictures have no tokens that can be left out. "
-            "Leave it out; their size is in the model's preprocessor_config.json."
-        )
-    return 0
+    def splits(self) -> EncodedSplits:
+        """The task's splits as the model reads them."""
+        return EncodedSplits(self.task, self.task_format, self.seed)

@@ -7,7 +7,8 @@ from pathlib import Path
 from peftsearch import processes
 from peftsearch.errors import RunFolderError
 from peftsearch.files import new_folder, write_json
-from peftsearch.report.results import Results, Verified
+from peftsearch.report.result_parts import Verified
+from peftsearch.report.results import Results
 from peftsearch.report.run.error_record import ErrorRecord
 from peftsearch.report.run.html import write_page_of
 from peftsearch.report.run.model_card import write_card
@@ -57,7 +58,7 @@ def finish(config: RunConfig, experiment: Experiment, handed: Candidate, *, resu
     notes = (*results.notes, *start_notes(folder), *stop_notes(folder), *without_lora)
     results = replace(results, verdict=verdict(results), verified=verified, notes=notes)
     results = with_threshold(results, trained.proofs[best].threshold)
-    seed, examples = trained.runs[best].seed, len(experiment.test.examples)
+    seed, examples = trained.runs[best].seed, len(experiment.splits.test.examples)
     ErrorRecord(handed.name, seed, examples, trained.proofs[best].errors).write(folder)
     if samples := sample_texts(experiment, saved, folder, of=handed):
         samples.write(folder)

@@ -21,7 +21,7 @@ def search_with_gates(experiment: Experiment, request: SearchRequest, folder: Pa
     settings = experiment.search_training
     supernet = make_supernet(experiment)
     method = request.load()
-    parts = split_training_set(experiment.train.encoded, method, experiment.seed)
+    parts = split_training_set(experiment.splits.train.encoded, method, experiment.seed)
     steps = search_steps(len(parts[0]), settings, request.settings)
     strategy = method(
         experiment.space,
@@ -29,7 +29,7 @@ def search_with_gates(experiment: Experiment, request: SearchRequest, folder: Pa
         settings=request.settings,
         planned_steps=steps,
     )
-    data = SearchData(experiment.task_format, *parts, experiment.validation, experiment.task.selection_metric)
+    data = SearchData(experiment.task_format, *parts, experiment.splits.validation, experiment.task.selection_metric)
     counts = METHODS[request.method].progress_counts
     phase = Phase("search", folder / "search", experiment.seed, steps, run=experiment.run_name, counts=counts)
     search = run_gate_search(TaskHost(data, settings, phase), supernet, strategy)

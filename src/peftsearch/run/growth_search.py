@@ -131,7 +131,7 @@ class _Growth:
     def _gradients(self, model: PeftModel) -> MeanGradients:
         """Gradients over examples that are the same in every stage."""
         experiment = self.experiment
-        encoded, settings = experiment.train.encoded, experiment.search_training
+        encoded, settings = experiment.splits.train.encoded, experiment.search_training
         without_dropout(model, gradient_checkpointing=settings.gradient_checkpointing)
         parts = draw_parts(len(encoded), self.grower.num_examples, experiment.seed)
         return MeanGradients(TaskLoss(model, experiment.task_format, encoded, settings), parts)
@@ -141,7 +141,7 @@ class _Growth:
         TaskTrainer(
             model,
             task_format=experiment.task_format,
-            train=experiment.train.encoded,
+            train=experiment.splits.train.encoded,
             settings=replace(experiment.search_training, report_to="none"),
             phase=Phase(f"stage {number + 1}", self.folder_of(number) / "training", experiment.seed, stage.steps),
         ).resume()

@@ -70,9 +70,9 @@ def _trained_supernet(
 def _train_supernet(experiment: Experiment, settings: MethodSettings, problem: Problem, folder: Path) -> None:
     """Train the supernet and write it, and last of all `supernet.json`."""
     supernet = make_supernet(experiment)
-    parts = split_training_set(experiment.train.encoded, UniformGates, experiment.seed)
+    parts = split_training_set(experiment.splits.train.encoded, UniformGates, experiment.seed)
     steps = search_steps(len(parts[0]), experiment.search_training, settings)
-    data = SearchData(experiment.task_format, *parts, experiment.validation, experiment.task.selection_metric)
+    data = SearchData(experiment.task_format, *parts, experiment.splits.validation, experiment.task.selection_metric)
     phase = Phase("supernet", folder, experiment.seed, steps, run=experiment.run_name)
     strategy = UniformGates(problem.encoding, seed=experiment.seed)
     trained = run_gate_search(TaskHost(data, experiment.search_training, phase), supernet, strategy).trainer
@@ -93,7 +93,9 @@ class InheritedScorer:
     def __init__(self, experiment: Experiment, supernet: Supernet, *, num_examples: int):
         self.experiment, self.supernet = experiment, supernet
         self.widths = {p: ranks[-1] for p, ranks in supernet.space.ranks.items()}
-        self.validation = experiment.some_of_validation(num_examples or len(experiment.validation.examples))
+        self.validation = experiment.splits.some_of_validation(
+            num_examples or len(experiment.splits.validation.examples)
+        )
 
     def __call__(self, proposal: Proposal, number: int) -> float:
         """Score a proposal: the selection metric, of which the larger is better."""

@@ -4,7 +4,8 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from peftsearch.report.one_standard_error import choose_step
-from peftsearch.report.results import LadderStep, Results, UniformBaseline
+from peftsearch.report.result_parts import LadderStep, UniformBaseline
+from peftsearch.report.results import Results
 from peftsearch.report.wording import count
 from peftsearch.run.config import RunConfig
 from peftsearch.run.experiment import Experiment

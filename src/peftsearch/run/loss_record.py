@@ -11,7 +11,7 @@ from statistics import fmean
 from peftsearch.errors import DivergedError
 from peftsearch.files import write_json
 from peftsearch.report.document import read_as
-from peftsearch.report.results import RateRound, RateSearch
+from peftsearch.report.rate_search import RateRound, RateSearch
 from peftsearch.run.folder import read_json
 from peftsearch.run.training import Training
 

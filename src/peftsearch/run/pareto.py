@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from peftsearch.files import write_json
-from peftsearch.report.results import FrontEntry
+from peftsearch.report.result_parts import FrontEntry
 from peftsearch.run.folder import read_json
 from peftsearch.run.recipe import FreshModules
 from peftsearch.run.train import TrainingStage

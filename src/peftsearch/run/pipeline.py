@@ -14,7 +14,8 @@ from peftsearch.errors import UnknownNameError
 from peftsearch.files import write_json, write_text
 from peftsearch.methods.manual.manual_methods import UNIFORM_LORA
 from peftsearch.mirror_upkeep import kept_up
-from peftsearch.report.results import SEARCHED, FrontEntry, RandomBaseline, UniformBaseline
+from peftsearch.report.result_parts import FrontEntry, RandomBaseline, UniformBaseline
+from peftsearch.report.results import SEARCHED
 from peftsearch.run.candidates import Candidate, baseline_folder, hand_over, train_by_hand
 from peftsearch.run.checks import (
     changed_splits,
@@ -27,11 +28,12 @@ from peftsearch.run.checks import (
     check_trains_modules,
 )
 from peftsearch.run.choose_recipe import recipe_of
-from peftsearch.run.config import RunConfig, read_config
+from peftsearch.run.config import RunConfig
 from peftsearch.run.experiment import Experiment
 from peftsearch.run.finish import finish
 from peftsearch.run.folder import SPLITS, alone_in, make_run_folder, write_sites
 from peftsearch.run.ladder import add_ladder, describe_ladder
+from peftsearch.run.make_config import read_config
 from peftsearch.run.origin import AS_NOTED, Origin, Places
 from peftsearch.run.outlook import describe_found, describe_trained
 from peftsearch.run.pareto import train_front

@@ -17,20 +17,21 @@ from peftsearch.models.load import Processor, load_config, load_processor
 from peftsearch.models.max_length import max_length_of
 from peftsearch.names import split_names
 from peftsearch.report.document import read_as
-from peftsearch.run.config import read_config
 from peftsearch.run.experiment import Experiment
 from peftsearch.run.folder import read_json
+from peftsearch.run.make_config import read_config
 from peftsearch.run.origin import Places
 from peftsearch.run.saved_model import SavedModel
 from peftsearch.run.target_length import limits_of_answers
 from peftsearch.settings import require
 from peftsearch.task_head import TEXT_TO_TEXT
 from peftsearch.tasks.format_entry import WrittenTexts, format_of, readers_of
+from peftsearch.tasks.make_task_format import make_task_format
 from peftsearch.tasks.reading import TaskReading
 from peftsearch.tasks.tables import Reader, Row, Table, open_table, require_columns
 from peftsearch.tasks.target_limits import TargetLimits
 from peftsearch.tasks.task import Example, Goal
-from peftsearch.tasks.task_format import TaskFormat, make_task_format
+from peftsearch.tasks.task_format import TaskFormat
 from peftsearch.tasks.text_files import TextReading
 from peftsearch.tasks.writing import as_csv, columns_of, writer_of
 from peftsearch.training.evaluation import predict

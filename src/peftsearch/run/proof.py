@@ -80,7 +80,7 @@ def prove(
         )
     test = _Scored.of(model, experiment, "test", threshold=fitted.threshold)
     task_format = experiment.task_format.of_saved_models().at_threshold(fitted.threshold)
-    errors = task_format.describe_errors(test.predictions, experiment.test.examples)
+    errors = task_format.describe_errors(test.predictions, experiment.splits.test.examples)
     return Proof(parameters, validation, test.metrics, test.notes, test.by_entity, errors, fitted.threshold)
 
 
@@ -97,7 +97,7 @@ def score_validation(model: nn.Module, experiment: Experiment) -> dict[str, floa
 def _validate(model: nn.Module, experiment: Experiment) -> Evaluation:
     metric, task_format = experiment.task.selection_metric, experiment.task_format.of_saved_models()
     batch_size = experiment.training.per_device_eval_batch_size
-    return evaluate_for(metric, model, task_format, experiment.validation, batch_size=batch_size)
+    return evaluate_for(metric, model, task_format, experiment.splits.validation, batch_size=batch_size)
 
 
 def score(model: nn.Module, experiment: Experiment, split: str, *, threshold: float | None) -> dict[str, float]:
@@ -127,7 +127,7 @@ class _Scored:
     @classmethod
     def of(cls, model: nn.Module, experiment: Experiment, split: str, *, threshold: float | None) -> "_Scored":
         task_format = experiment.task_format.of_saved_models().at_threshold(threshold)
-        data: EncodedSplit = getattr(experiment, split)
+        data: EncodedSplit = getattr(experiment.splits, split)
         batch_size = experiment.training.per_device_eval_batch_size
         predictions = predict(model, task_format, data.encoded, batch_size=batch_size)
         metrics = task_format.score(predictions, data.examples)

@@ -21,6 +21,7 @@ from peftsearch.run.experiment import Experiment
 from peftsearch.run.gate_search import search_with_gates
 from peftsearch.run.growth_search import search_by_growth
 from peftsearch.run.judging import Judge, Judged, judging
+from peftsearch.run.race_lane import Lane, by_name
 from peftsearch.run.recipe import found_modules
 from peftsearch.run.search_request import SearchRequest
 from peftsearch.run.search_result import SearchResult, start_folder, training_folder
@@ -104,28 +105,6 @@ def _schedule(experiment: Experiment, settings: RaceSettings, count: int) -> Sch
 
 
 @dataclass(frozen=True)
-class Lane:
-    """A configuration that trains at a rate.
-
-    Args:
-        entrant: the configuration.
-        training: its training, from the start to the end.
-    """
-
-    entrant: Entrant
-    training: Training
-
-    @property
-    def name(self) -> str:
-        """Unique in the race."""
-        return f"{self.entrant.name} at {self.training.rate:g}"
-
-
-def _by_name(lanes: Iterable[Lane]) -> dict[str, Lane]:
-    return {lane.name: lane for lane in lanes}
-
-
-@dataclass(frozen=True)
 class _Race:
     """The race within one budget.
 
@@ -153,7 +132,7 @@ class _Race:
         entrants = self._entrants()
         schedule = _schedule(self.experiment, self.settings, len(entrants))
         first = _rates(self.experiment, self.settings)[0]
-        lanes = _by_name(self._lane(entrant, first) for entrant in entrants[: schedule.num_lanes])
+        lanes = by_name(self._lane(entrant, first) for entrant in entrants[: schedule.num_lanes])
         self._announce(schedule, tuple(lanes), [entrant.name for entrant in entrants[schedule.num_lanes :]])
         going, taken, at = lanes, 0, 0
         for rung in schedule.rungs:
@@ -203,7 +182,7 @@ class _Race:
             if rate != first:
                 break
         if rate != first:
-            again = _by_name(self._lane(lanes[name].entrant, rate) for name in rivals)
+            again = by_name(self._lane(lanes[name].entrant, rate) for name in rivals)
             joined, found = joined | again, found | self._measure_all(again, rung)
         return joined, found
 
@@ -259,7 +238,7 @@ class _Race:
     def _judges(self, rung: Rung) -> EncodedSplit:
         """The validation examples whose losses decide at the end of a rung."""
         experiment = self.experiment
-        return experiment.some_of_validation(rung.num_judges(len(experiment.validation.examples)))
+        return experiment.splits.some_of_validation(rung.num_judges(len(experiment.splits.validation.examples)))
 
     def _measure_all(self, lanes: Mapping[str, Lane], rung: Rung) -> dict[str, list[float]]:
         """Losses of lanes at the end of a rung, those read that an interrupted search has measured."""

@@ -6,9 +6,11 @@ from pathlib import Path
 
 from peftsearch.errors import ExportError
 from peftsearch.exports.recorded_training import RecordedData, RecordedTraining, Rows
-from peftsearch.report.results import Results, SplitRecord
-from peftsearch.run.config import RunConfig, read_config
+from peftsearch.report.result_parts import SplitRecord
+from peftsearch.report.results import Results
+from peftsearch.run.config import RunConfig
 from peftsearch.run.folder import read_json
+from peftsearch.run.make_config import read_config
 from peftsearch.run.origin import read_origin
 from peftsearch.tasks.next_token_tasks import COMPLETION, PROMPT
 from peftsearch.tasks.reading import TaskReading

@@ -7,15 +7,15 @@ from peftsearch.environment import versions
 from peftsearch.methods.manual.manual_methods import UNIFORM_LORA
 from peftsearch.models.location import hub_id_of
 from peftsearch.report.document import read_as
-from peftsearch.report.results import (
+from peftsearch.report.result_parts import (
     GrantedBudget,
     HandBaseline,
     RandomBaseline,
-    Results,
     SplitRecord,
     UniformBaseline,
     WallTime,
 )
+from peftsearch.report.results import Results
 from peftsearch.run.candidates import Candidate
 from peftsearch.run.command import command_of
 from peftsearch.run.config import RunConfig
@@ -65,8 +65,8 @@ def make_results(config: RunConfig, experiment: Experiment, trained: TrainedConf
         search_steps=0,
         search_cost=None,
         baseline=None,
-        truncated_examples=experiment.num_truncated(),
-        truncated_targets=experiment.num_truncated_targets(),
+        truncated_examples=experiment.splits.num_truncated(),
+        truncated_targets=experiment.splits.num_truncated_targets(),
         notes=(
             *experiment.head_notes,
             *recipe.notes,

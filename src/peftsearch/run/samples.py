@@ -28,7 +28,7 @@ def sample_texts(experiment: Experiment, saved: SavedModel, folder: Path, *, of:
     """
     if not experiment.task_format.max_new_tokens:
         return None
-    test, task_format = experiment.test.examples, experiment.task_format
+    test, task_format = experiment.splits.test.examples, experiment.task_format
     shown = test[:_SHOWN]
     read = [" ".join(text for _, text in example.fields) for example in shown]
     wanted = task_format.wanted_texts(shown)

@@ -12,7 +12,7 @@ from peftsearch.models.load import load_task_model
 from peftsearch.models.loading import Loading
 from peftsearch.modules.attach import count_peft_parameters
 from peftsearch.modules.saved_adapter import load_adapter
-from peftsearch.report.results import SavedResult
+from peftsearch.report.result_parts import SavedResult
 from peftsearch.run.experiment import Experiment
 from peftsearch.run.folder import read_json
 from peftsearch.run.origin import choose_model

@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from peftsearch import processes
+from peftsearch import launcher, processes
 from peftsearch.errors import TrainingError
 from peftsearch.run.config import RunConfig
 from peftsearch.run.folder import LOCK, bring_folder
@@ -37,7 +37,7 @@ def shared_by_processes(config: RunConfig) -> Iterator[RunConfig]:
         SettingError: if it asks for FSDP and the model is quantised or mapped.
         StorageError, RunFolderError: if the folder cannot be brought from its mirror.
     """
-    if processes.take_over_fsdp():
+    if launcher.take_over_fsdp():
         config = replace(config, shard_model=True)
     with processes.joined(config.training.ddp_timeout, shard_model=config.shard_model):
         batch_size = config.training.per_device_train_batch_size * processes.num_processes()

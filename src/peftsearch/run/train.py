@@ -5,7 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from peftsearch.files import write_json
-from peftsearch.report.results import RateSearch, SeedScores
+from peftsearch.report.rate_search import RateSearch
+from peftsearch.report.result_parts import SeedScores
 from peftsearch.run.experiment import Experiment
 from peftsearch.run.folder import read_json
 from peftsearch.run.loss_record import read_rate_search

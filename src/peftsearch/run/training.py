@@ -160,8 +160,8 @@ class Training:
         return FineTuning(
             attached.model,
             task_format=experiment.task_format,
-            train=experiment.train.encoded,
-            validation=experiment.validation,
+            train=experiment.splits.train.encoded,
+            validation=experiment.splits.validation,
             metric=experiment.task.selection_metric,
             settings=settings,
             phase=Phase(

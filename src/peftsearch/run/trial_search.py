@@ -74,8 +74,8 @@ class TrainingScorer:
         training = FineTuning(
             recipe.attach(experiment, experiment.seed, steps=0).model,
             task_format=experiment.task_format,
-            train=share_of(experiment.train.encoded, proposal.fidelity, experiment.seed),
-            validation=experiment.validation,
+            train=share_of(experiment.splits.train.encoded, proposal.fidelity, experiment.seed),
+            validation=experiment.splits.validation,
             metric=metric,
             settings=replace(settings, num_train_epochs=epochs, report_to="none"),
             phase=Phase(recipe.name, self._folder_of(number), experiment.seed),

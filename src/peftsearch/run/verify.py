@@ -12,8 +12,8 @@ import torch
 
 from peftsearch.environment import alone
 from peftsearch.errors import TrainingError
-from peftsearch.run.config import read_config
 from peftsearch.run.experiment import Experiment
+from peftsearch.run.make_config import read_config
 from peftsearch.run.proof import Proof, score_validation
 from peftsearch.run.saved_model import SavedModel
 from peftsearch.tasks.metric_registry import METRICS

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
-from peftsearch import processes
+from peftsearch import processes, random_draws
 from peftsearch.searches.gate_strategy import GateStrategy, Observation
 from peftsearch.space import Placement
 from peftsearch.supernet.sensitivity import ModuleSaliency, Saliency, take_saliency
@@ -179,9 +179,9 @@ class GateSearch(Generic[AnyTrainer]):
 
     def _drawn(self, draw: Callable[[int, list[Placement], torch.device], Gates], step: int) -> Gates:
         """The gates of a step, drawn alike in all processes; dropout then differs between them."""
-        processes.draw_alike()
+        random_draws.draw_alike()
         gates = draw(step, self.supernet.live, self.trainer.args.device)
-        processes.draw_apart()
+        random_draws.draw_apart()
         return gates
 
     def _update_architecture(self, step: int, gradients: Sequence[torch.Tensor | None]) -> None:

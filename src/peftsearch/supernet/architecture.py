@@ -229,3 +229,10 @@ def regularisation(parameters: list[torch.Tensor]) -> torch.Tensor:
     Source: BIPEFT's public code.
     """
     return torch.stack([(torch.softmax(w, dim=-1) - w).abs().mean() for w in parameters]).sum()
+
+
+# What a live module counts against the budget before the search ends.
+SIZES: dict[str, Callable[[Architecture], torch.Tensor]] = {
+    "expected": Architecture.expected_sizes,
+    "preferred": Architecture.preferred_sizes,
+}

@@ -2,28 +2,18 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict
 from typing import Any
 
 from torch import Tensor, nn
 from transformers import BaseImageProcessor, PreTrainedModel, PreTrainedTokenizerBase
 
-from peftsearch.errors import DataError, ModelError
-from peftsearch.task_head import Medium, TaskHead
+from peftsearch.errors import ModelError
+from peftsearch.task_head import TaskHead
 from peftsearch.tasks.encoded import EncodedDataset
 from peftsearch.tasks.error_report import ErrorReport
-from peftsearch.tasks.format_entry import (
-    ALL_COMPLETIONS,
-    USUAL_TEXTS,
-    FormatRequest,
-    LossTokens,
-    WrittenTexts,
-    format_of,
-)
-from peftsearch.tasks.metric_choice import KINDS
 from peftsearch.tasks.span_choice import WindowSpans
 from peftsearch.tasks.target_scale import AS_GIVEN, TargetScale
-from peftsearch.tasks.task import NEXT_TOKENS, Example, Goal, Task
+from peftsearch.tasks.task import Example, Task
 from peftsearch.tasks.token_scores import TokenScore
 
 # The probability of every class or label, a number (or the probability of a candidate), a text, the tag of every word
@@ -259,48 +249,3 @@ class TaskFormat(ABC):
     def of_saved_models(self) -> "TaskFormat":
         """The format for saved models, which give the numbers of a regression in the user's units."""
         return self
-
-
-def make_task_format(
-    task: Task,
-    *,
-    tokenizer: PreTrainedTokenizerBase | BaseImageProcessor,
-    is_encoder_decoder: bool,
-    max_length: int,
-    class_weights: tuple[float, ...] = (),
-    written: WrittenTexts = USUAL_TEXTS,
-) -> TaskFormat:
-    """Make the converter of a task for a kind of model, as the format of its goal does.
-
-    Args:
-        task: its goal, labels and metrics are used.
-        tokenizer: the model's; for pictures its image processor.
-        is_encoder_decoder: as the model's configuration says.
-        max_length: tokens kept of a row, at least 4; 0 for pictures.
-        class_weights: of each class in the loss; empty where all examples count alike.
-        written: how texts are learned and written.
-
-    Raises:
-        DataError: for a limit below 4 tokens, or a model, class weights or tokens that the format does not fit.
-    """
-    entry = format_of(task)
-    if entry.medium is Medium.TEXTS and max_length < 4:
-        raise DataError(f"max_length is {max_length} tokens, but must be at least 4: special tokens need room too.")
-    if class_weights and task.goal is not Goal.CLASSIFICATION:
-        raise DataError(
-            f"training.class_weights is 'balanced', but {KINDS[task.goal]} have no class weights. Leave it out."
-        )
-    if task.goal not in NEXT_TOKENS:
-        _refuse_loss_tokens(task, written.loss_tokens)
-    return entry.make(FormatRequest(task, tokenizer, is_encoder_decoder, max_length, class_weights, written))
-
-
-def _refuse_loss_tokens(task: Task, loss_tokens: LossTokens) -> None:
-    """Refuse settings that would be without effect."""
-    for name, default in asdict(ALL_COMPLETIONS).items():
-        value = getattr(loss_tokens, name)
-        if value != default:
-            raise DataError(
-                f"training.{name} is {str(value).lower()}, but {task.name} is no task of language models: its format "
-                f"is {format_of(task).name}. Leave it out."
-            )

@@ -17,10 +17,10 @@ from peftsearch.task_head import Medium
 from peftsearch.tasks.encoded import IGNORED_LABEL, EncodedDataset
 from peftsearch.tasks.error_report import ErrorReport
 from peftsearch.tasks.format_entry import format_of
+from peftsearch.tasks.make_task_format import make_task_format
 from peftsearch.tasks.metric_registry import METRICS
 from peftsearch.tasks.span_choice import WindowSpans
 from peftsearch.tasks.task import NEXT_TOKENS, Example, Goal, Task
-from peftsearch.tasks.task_format import make_task_format
 from peftsearch.tasks.token_scores import TokenScore
 from peftsearch.testing.tiny_models import CHAT_TEMPLATE, tiny_image_processor, tiny_tokenizer
 

@@ -8,7 +8,7 @@ import torch
 from transformers import TrainingArguments
 from transformers.utils import is_torch_bf16_gpu_available
 
-from peftsearch.processes import runs_on_cpus
+from peftsearch.launcher import runs_on_cpus
 from peftsearch.settings import SettingError
 from peftsearch.training.settings import TrainingSettings
 

@@ -5,7 +5,17 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from peftsearch.names import split_names
-from peftsearch.settings import ABOVE_ZERO, SHARE_BELOW_ONE, Limit, Settings, at_least, limited, one_of
+from peftsearch.settings import (
+    ABOVE_ZERO,
+    SHARE_BELOW_ONE,
+    Limit,
+    SettingError,
+    Settings,
+    at_least,
+    limited,
+    one_of,
+    require,
+)
 
 if TYPE_CHECKING:
     from transformers import TrainingArguments
@@ -135,3 +145,19 @@ def planned_steps(num_examples: int, settings: "TrainingSettings | TrainingArgum
     """
     batch = settings.per_device_train_batch_size * settings.gradient_accumulation_steps
     return max(1, math.ceil(math.ceil(num_examples / batch) * epochs))
+
+
+def read_rates(grid: str) -> list[float]:
+    """Read the learning rates of a comma-separated grid, in ascending order; none from an empty one.
+
+    Raises:
+        SettingError: if one is not a number above 0.
+    """
+    if not grid.strip():
+        return []
+    try:
+        rates = sorted({float(rate) for rate in grid.split(",")})
+    except ValueError as error:
+        raise SettingError(f"learning_rate_grid is '{grid}', but must be numbers such as '1e-3,3e-3'.") from error
+    require(all(map(ABOVE_ZERO.holds, rates)), "learning_rate_grid", grid, "rates above 0")
+    return rates

@@ -10,7 +10,7 @@ from torch.utils.data import Dataset
 from transformers import PrinterCallback, Trainer
 from transformers.integrations import get_reporting_integration_callbacks
 
-from peftsearch import processes
+from peftsearch import processes, random_draws
 from peftsearch.errors import DivergedError
 from peftsearch.tasks.task_format import TaskFormat
 from peftsearch.training.allocator import keep_freed_memory
@@ -88,8 +88,8 @@ class TaskTrainer(RatesByKind, ResumingTrainer):
             TrainingError: if the loss is not finite.
         """
         # In a resumed training too, whatever the others have drawn before.
-        processes.draw_alike()
-        processes.draw_apart()
+        random_draws.draw_alike()
+        random_draws.draw_apart()
         step = partial(super().training_step, model, num_items_in_batch=num_items_in_batch)
         # Those of the optimizer: to find them in the model takes as long as a percent of a step.
         trained = [p for group in self.optimizer.param_groups for p in group["params"]]

@@ -7,8 +7,8 @@ import pytest
 
 from peftsearch.errors import DataError
 from peftsearch.tasks import TaskRequest, load_task
+from peftsearch.tasks.make_task_format import make_task_format
 from peftsearch.tasks.task import Goal
-from peftsearch.tasks.task_format import make_task_format
 from peftsearch.testing.tiny_models import tiny_tokenizer
 
 

@@ -6,7 +6,7 @@ differ from both, is listed in docs/bipeft.md.
 """
 
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -26,6 +26,7 @@ from peftsearch.space import Configuration, Placement, SearchSpace
 from peftsearch.space.repair import EMPTY, repair
 from peftsearch.supernet.architecture import (
     RELAXATIONS,
+    SIZES,
     Architecture,
     Disentangled,
     Entangled,
@@ -38,11 +39,6 @@ from peftsearch.supernet.supernet import Gates
 from peftsearch.training.pytree import PyTree
 
 ADAM_BETAS = (0.5, 0.999)
-# What a live module counts against the budget before the search ends.
-SIZES: dict[str, Callable[[Architecture], torch.Tensor]] = {
-    "expected": Architecture.expected_sizes,
-    "preferred": Architecture.preferred_sizes,
-}
 
 
 class Bipeft(GateStrategy):
@@ -236,9 +232,7 @@ class Bipeft(GateStrategy):
         self.num_triggers, self.stability = state["num_triggers"], state["stability"]
         self._rank_history, self._last_ranks = state["rank_history"], state["last_ranks"]
         placements = self.table.placements
-        self._snapshots = {
-            budget: Snapshot.of_state(saved, placements) for budget, saved in state["snapshots"].items()
-        }
+        self._snapshots = {at: Snapshot.of_state(saved, placements) for at, saved in state["snapshots"].items()}
 
     def _logits(self) -> list[torch.Tensor]:
         return [w for stage in self.architecture.stages for w in self.architecture.parameters(stage)]
@@ -284,9 +278,8 @@ class Bipeft(GateStrategy):
     def _snapshot(self) -> Snapshot:
         live = [p for p, is_live in zip(self.table.placements, self.is_live.tolist()) if is_live]
         ranks = self.table.ranks.gather(1, self.architecture.preferred_column()[:, None])[:, 0].tolist()
-        return Snapshot(
-            live, dict(zip(self.table.placements, ranks)), dict(zip(self.table.placements, self.scores.tolist()))
-        )
+        scores = dict(zip(self.table.placements, self.scores.tolist()))
+        return Snapshot(live, dict(zip(self.table.placements, ranks)), scores)
 
     def results(self) -> dict[int, Configuration]:
         results: dict[int, Configuration] = {}

@@ -10,7 +10,8 @@ from huggingface_hub import EvalResult, ModelCard, ModelCardData
 from jinja2 import Environment, Template
 
 from peftsearch.modules.adapter_card import CARD, Origin, escape, make_card, save_card
-from peftsearch.report.results import HandBaseline, RandomBaseline, Results, UniformBaseline
+from peftsearch.report.result_parts import HandBaseline, RandomBaseline, UniformBaseline
+from peftsearch.report.results import Results
 from peftsearch.report.run.error_section import describe_errors, tables_to_publish
 from peftsearch.report.run.places import table_of_places
 from peftsearch.report.run.record import RunRecord

@@ -2,7 +2,8 @@
 
 from peftsearch.report.one_standard_error import describe_choice
 from peftsearch.report.page import Page, Section, TextTable
-from peftsearch.report.results import LadderStep, Results, SeedScores
+from peftsearch.report.result_parts import LadderStep, SeedScores
+from peftsearch.report.results import Results
 from peftsearch.report.run.error_section import error_section
 from peftsearch.report.run.map_chart import size_charts
 from peftsearch.report.run.model_map import ModelMap, make_map, space_of

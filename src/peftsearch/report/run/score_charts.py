@@ -8,15 +8,15 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
 from peftsearch.report.charts import INK, Chart, legend_below, new_chart, parameter_axis, style_of
-from peftsearch.report.results import (
+from peftsearch.report.result_parts import (
     FrontEntry,
     HandBaseline,
     LadderStep,
     RandomBaseline,
-    Results,
     SeedScores,
     UniformBaseline,
 )
+from peftsearch.report.results import Results
 from peftsearch.report.run.record import RunRecord, label_of
 from peftsearch.report.wording import with_direction
 

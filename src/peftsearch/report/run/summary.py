@@ -3,7 +3,8 @@
 from pathlib import Path
 
 from peftsearch.report.one_standard_error import describe_choice
-from peftsearch.report.results import HandBaseline, LadderStep, RandomBaseline, Results, SeedScores, UniformBaseline
+from peftsearch.report.result_parts import HandBaseline, LadderStep, RandomBaseline, SeedScores, UniformBaseline
+from peftsearch.report.results import Results
 from peftsearch.report.run.record import collect
 from peftsearch.report.verdict import verdict
 from peftsearch.report.wording import count_kinds, in_words, write_score
