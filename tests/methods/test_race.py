@@ -117,6 +117,12 @@ class TestPool:
         again = pool(draws=0).entrants(200, proposed={"pursuit": by_hand[0].configuration})
         assert again[0].name == "pursuit" and len(again) == len(by_hand)
 
+    def test_names_come_in_the_order_of_the_entrants(self, tmp_path):
+        own = pool(recipes="lnfit").entrants(200, proposed={})[0].configuration
+        own.save(tmp_path / "own.json")
+        found = pool(recipes="uniform_lora", candidates=str(tmp_path / "own.json")).names(200)
+        assert found == ["candidate_1", "pursuit", "bipeft", "uniform_lora"]
+
     def test_recipes_of_kinds_outside_of_the_space_are_left_out(self):
         space = SearchSpace.build(SPACES["lora"], sites=SITES, cost=cost_at)
         found = hand_recipes(["uniform_lora", "lnfit", "lnfit_lora"], space, SITES, budget=200)

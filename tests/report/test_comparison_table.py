@@ -83,6 +83,15 @@ def test_what_a_run_hands_over_is_the_better_one_on_validation():
     assert as_csv(Comparison.of(facts(tasks=("a",)), cells)).splitlines()[2].split(",")[-3] == "2.0"
 
 
+def test_the_lower_validation_loss_is_handed_over_where_both_are_known():
+    cells = [cell("lora", "a", seed, 70.0, validation=80.0, validation_loss=0.4) for seed in (0, 1, 2)]
+    found = zip((75.0, 60.0, 71.0), (0.3, 0.3, None))
+    cells += [cell("bipeft", "a", i, test, validation=70.0, validation_loss=x) for i, (test, x) in enumerate(found)]
+    rows = {row.method: row for row in Comparison.of(facts(tasks=("a",)), cells).rows}
+    # Seed 2 has no loss, and a lower score.
+    assert rows["bipeft"].handed_over == pytest.approx((5 - 10 + 0) / 3)
+
+
 def test_a_test_that_cannot_be_made_has_no_p():
     assert compare_pairs({1: 2.0}, {1: 1.0}).p is None
     assert compare_pairs({1: 2.0}, {1: 1.0}).margin is None

@@ -83,3 +83,8 @@ def test_a_file_that_is_not_a_mapping_is_refused(text, tmp_path):
     (tmp_path / "run.yaml").write_text(text)
     with pytest.raises(SettingError, match="run.yaml"):
         read_config(tmp_path / "run.yaml")
+
+
+def test_a_setting_of_the_training_at_the_top_is_told_where_it_belongs():
+    with pytest.raises(SettingError, match=r"'num_train_epochs' is a setting of the training\..*below 'training:'"):
+        make_config({"model": "demo", "task": "demo", "num_train_epochs": 1})

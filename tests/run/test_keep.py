@@ -28,10 +28,10 @@ BY_F1 = SimpleNamespace(task=SimpleNamespace(reported_metric="accuracy", selecti
 OFTEN = {"save_steps": 2, "num_train_epochs": 1, "per_device_train_batch_size": 8, "learning_rate": 3e-3}
 
 
-def candidate(name: str, *scores: float) -> Candidate:
+def candidate(name: str, *scores: float, loss: float | None = None) -> Candidate:
     """A candidate with these validation scores, one a seed, in macro F1; its accuracy says the opposite."""
     rows = [{"accuracy": 100 - score, "macro_f1": score} for score in scores]
-    runs = [TrainingResult(i, 1e-3, row, 1.0, 1) for i, row in enumerate(rows)]
+    runs = [TrainingResult(i, 1e-3, row, 1.0, 1, validation_loss=loss) for i, row in enumerate(rows)]
     trained = TrainedConfiguration(Configuration(), runs, [Proof(7, row, row) for row in rows])
     return Candidate(name, name, FreshModules(name, configuration=Configuration()), trained)
 
@@ -50,9 +50,26 @@ def test_the_better_on_validation_is_handed_over(ours, theirs, keep, expected):
     by_hand = [candidate("uniform LoRA", 10, 99), candidate("lnfit_lora", *theirs)]
     chosen, told = hand_over(candidate("searched", *ours), by_hand, keep=keep, experiment=BY_F1)
     assert told is not None and chosen.name == told.name == told.folder == expected
-    assert f"{sum(ours) / 2:.2f}" in told.reason and "71.00" in told.reason and "validation macro F1" in told.reason
+    assert f"macro F1 {sum(ours) / 2:.2f}" in told.reason and "macro F1 71.00" in told.reason
     assert ("--keep searched" in told.reason) == (expected == "lnfit_lora" or keep == "searched")
     assert told.parameters == 7 and told.validation == chosen.trained.validation(BY_F1)
+
+
+@pytest.mark.parametrize("metric,expected", [("loss", "lnfit_lora"), ("macro_f1", "searched")])
+def test_the_loss_decides_unless_another_metric_is_asked_for(metric, expected):
+    by_hand = [candidate("uniform LoRA", 90, loss=0.5), candidate("lnfit_lora", 70, loss=0.3)]
+    chosen, told = hand_over(
+        candidate("searched", 95, loss=0.4), by_hand, keep="better", experiment=BY_F1, metric=metric
+    )
+    assert told is not None and chosen.name == told.name == expected
+    if metric == "loss":
+        assert "loss 0.3000 and macro F1 70.00 on validation, against loss 0.4000 and macro F1 95.00" in told.reason
+
+
+def test_a_loss_that_one_of_them_lacks_does_not_decide():
+    by_hand = [candidate("uniform LoRA", 70, loss=0.5)]
+    chosen, told = hand_over(candidate("searched", 60), by_hand, keep="better", experiment=BY_F1)
+    assert chosen.name == "uniform LoRA" and told is not None and "loss" not in told.reason
 
 
 def test_without_baselines_there_is_nothing_to_choose():
@@ -73,7 +90,8 @@ def handed(reviews, tiny_folder, tmp_path_factory):
     places = {"model": tiny_folder("bert"), "reviews": reviews, "output": tmp_path_factory.mktemp("keep") / "run"}
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(train, "prove", worse)
-        return search(**small_run(**places, baselines="lnfit_lora", budget="500", seeds=2, verify=True))
+        given = {"baselines": "lnfit_lora", "budget": "500", "seeds": 2, "metric": "accuracy", "verify": True}
+        return search(**small_run(**places, **given))
 
 
 def test_the_adapter_is_that_of_the_recipe_and_the_rest_is_the_searchs(handed):
@@ -163,5 +181,5 @@ def test_of_errors_the_lowest_is_handed_over():
     by_hand = [scored("lnfit_lora", 0.31), scored("uniform LoRA", 0.52)]
     chosen, told = hand_over(scored("searched", 0.4), by_hand, keep="better", experiment=by_rmse)
     assert chosen.name == "lnfit_lora" and told is not None
-    assert "0.3100 validation RMSE against 0.4000 of the searched configuration" in told.reason
+    assert "RMSE 0.3100 on validation, against RMSE 0.4000 of the searched configuration" in told.reason
     assert hand_over(scored("searched", 0.3), by_hand, keep="better", experiment=by_rmse)[0].name == "searched"

@@ -13,7 +13,7 @@ from safetensors.torch import load_file
 
 from peftsearch import evaluate, export, load, search, train
 from peftsearch.cli.main import main
-from peftsearch.errors import RunFolderError
+from peftsearch.errors import BudgetError, RunFolderError
 from peftsearch.settings import read_yaml
 
 OLD = Path(__file__).parents[1] / "fixtures" / "old_run"
@@ -60,6 +60,11 @@ def test_it_goes_on_from_its_trainings_to_the_same_results(run):
     (run / "results.json").unlink()
     shutil.rmtree(run / "adapter")
     settings = read_yaml(run / "config.yaml") | {"output": str(run), "resume": True, "verify": False}
+    # Today this might be one number: the folder's own file is read as it was meant, a user is asked.
+    assert settings["budget"] == "400,250"
+    with pytest.raises(BudgetError, match="may be one number or several"):
+        search(**settings)
+    settings["budget"] = "400, 250"
     with pytest.raises(RunFolderError, match="training.head_start: was 'fresh', is 'probe'"):
         search(**settings)
     settings["training"]["head_start"] = "fresh"

@@ -150,6 +150,8 @@ def test_a_run_of_an_earlier_version_is_read_by_its_data(finished, tmp_path):
         ([{"review": "a"}, {"review": None}], "column 'review' is null in row 2 of the data"),
         ([{"review": "a", "probability_up": 1}], "has a column 'probability_up', which the predictions would replace"),
         ([], "no rows to predict"),
+        (["a"], "must be a file or a list of rows"),
+        ({"review": "a"}, "must be a file or a list of rows"),
     ],
 )
 def test_rows_that_cannot_be_answered_are_refused(given, message, finished):

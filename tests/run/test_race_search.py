@@ -127,3 +127,15 @@ def test_two_workers_find_what_one_finds(settings, tmp_path):
 def test_several_workers_are_refused_where_nothing_runs_at_the_same_time(settings):
     with pytest.raises(SettingError, match="workers is 2, but must be 1 with the method 'pursuit'"):
         make_config(settings(method="pursuit", workers=2))
+
+
+def test_a_search_whose_result_would_not_start_is_left_out(settings, caplog):
+    caplog.set_level("INFO")
+    given = settings(method={"name": "race", "cost": 1.6}, training=TRAINING, baseline=False, budget="1200")
+    (line,) = [line for line in describe_search(make_config(given)).splitlines() if line.startswith("race")]
+    assert "pursuit, each at 0.01" in line
+    result = search(**given)
+    assert "Left out, so that the race costs at most 1.6 trainings: bipeft." in caplog.text
+    assert "Searching with bipeft" not in caplog.text and not (result.folder / "search" / "bipeft").exists()
+    # Bipeft would have told of its short search.
+    assert not any("trigger" in note for note in result.metrics["notes"])

@@ -2,6 +2,7 @@ import pytest
 
 from peftsearch.errors import BudgetError
 from peftsearch.space import Budget
+from peftsearch.space.budget import read_budgets
 
 T5_LARGE = 737_668_096
 
@@ -33,3 +34,20 @@ def test_other_forms_are_refused_with_the_allowed_ones(text):
 def test_a_budget_of_nothing_is_refused(text):
     with pytest.raises(BudgetError, match="above 0"):
         Budget.parse(text)
+
+
+def test_a_budget_of_less_than_one_parameter_was_meant_as_a_share():
+    with pytest.raises(BudgetError, match=r"'0\.1' is less than one parameter\. Did you mean '0\.1%'\?"):
+        Budget.parse("0.1")
+
+
+def test_commas_part_budgets():
+    assert read_budgets("0.5%,0.1%") == ["0.5%", "0.1%"]
+    assert read_budgets("600,1200") == ["600", "1200"]
+    assert read_budgets("691, 968") == ["691", "968"]
+
+
+@pytest.mark.parametrize("text", ["691,968", "1,000", " 1,000,000 "])
+def test_commas_for_thousands_are_not_taken_for_several_budgets(text):
+    with pytest.raises(BudgetError, match=f"Write {text.replace(',', '').strip()} for one"):
+        read_budgets(text)

@@ -248,7 +248,9 @@ def read_score(config: CompareConfig, run: ComparedRun) -> RunScore:
         "folder": run.folder.relative_to(config.folder).as_posix(),
     }
     if run.is_finished:
-        return RunScore(**known, **_measured(run.read_results(), is_search=entry.is_search))
+        results = run.read_results()
+        loss = None if run.task.settings.get("metric") else results.validation_loss
+        return RunScore(**known, **_measured(results, is_search=entry.is_search), validation_loss=loss)
     return RunScore(**known, error=read_json(run.failure)["error"] if run.failure.is_file() else None)
 
 

@@ -73,6 +73,8 @@ def describe_choice(results: Results) -> str:
     step, best = steps[choice.budget], steps[choice.best_budget]
     what = f"{step.parameters:,} parameters and is in {step.folder}/"
     if step == best:
+        if step.parameters == min(each.parameters for each in steps.values()):
+            return f"The smallest step of the ladder is the best on validation; it has {what}."
         return (
             f"No smaller step of the ladder is within one standard error of the best on validation, which has {what}."
         )

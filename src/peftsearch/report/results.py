@@ -54,6 +54,7 @@ class Results:
         metric: the reported one.
         selection_metric: the one that epoch, learning rate and seed were chosen by.
         validation: scores on the validation split.
+        validation_loss: mean on the validation split over the seeds; None in files of earlier versions.
         test: scores on the test split.
         learning_rate: of the trainings.
         seconds: of the search and of a training.
@@ -99,6 +100,7 @@ class Results:
     metric: str
     selection_metric: str
     validation: SeedScores
+    validation_loss: float | None = None
     test: SeedScores
     learning_rate: float
     seconds: WallTime

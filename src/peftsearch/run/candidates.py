@@ -1,7 +1,7 @@
 """The configurations that a search may hand over: its own, and the manual methods that are trained beside it."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from peftsearch.errors import BudgetError
@@ -17,6 +17,9 @@ from peftsearch.run.train import TrainedConfiguration, TrainingStage
 from peftsearch.tasks.metric_registry import METRICS
 
 logger = logging.getLogger(__name__)
+
+# The metric that decides unless the user names one.
+LOSS = "loss"
 
 
 @dataclass(frozen=True)
@@ -66,15 +69,16 @@ def baseline_folder(method: str) -> str:
 
 
 def hand_over(
-    searched: Candidate, by_hand: Sequence[Candidate], *, keep: str, experiment: Experiment
+    searched: Candidate, by_hand: Sequence[Candidate], *, keep: str, experiment: Experiment, metric: str = LOSS
 ) -> tuple[Candidate, HandedOver | None]:
-    """Choose the configuration that is handed over: the one with the best mean validation score.
+    """Choose the configuration that is handed over: the better one on validation, by the mean over the seeds.
 
     Args:
         searched: found by the search; of equals it is taken.
         by_hand: trained beside it, with the same seeds.
         keep: "better", or "searched" for that one whatever it scores.
-        experiment: gives the metric that selects.
+        experiment: gives the metric that selects epochs, which is told beside the loss.
+        metric: that decides; the loss tells configurations apart better than scores do (docs/results.md).
 
     Returns:
         the choice, and what is told about it; None where there was nothing to choose.
@@ -82,26 +86,36 @@ def hand_over(
     if not by_hand:
         return searched, None
 
-    name = experiment.task.selection_metric
-    metric, unit = METRICS[name], f"validation {in_words(name)}"
-
-    def score(candidate: Candidate) -> float:
-        return candidate.trained.validation(experiment).all[name]
-
-    strongest = max(by_hand, key=lambda candidate: metric.merit(score(candidate)))
-    own, other = (write_score(name, score(one)) for one in (searched, strongest))
-    if keep == SEARCHED or not metric.is_better(score(strongest), than=score(searched)):
+    means = {one.name: _means(one, experiment) for one in (searched, *by_hand)}
+    selects = experiment.task.selection_metric
+    if any(metric not in each for each in means.values()):
+        metric = selects
+    judge = METRICS[metric]
+    strongest = max(by_hand, key=lambda one: judge.merit(means[one.name][metric]))
+    own, other = (_told(means[one.name], (metric, selects)) for one in (searched, strongest))
+    if keep == SEARCHED or not judge.is_better(means[strongest.name][metric], than=means[searched.name][metric]):
         asked = f" (--keep {SEARCHED})" if keep == SEARCHED else ""
         reason = (
-            f"The searched configuration is handed over{asked}: {own} {unit} against {other} of {strongest.name}, the "
-            "strongest baseline."
+            f"The searched configuration is handed over{asked}: {own} on validation, against {other} of "
+            f"{strongest.name}, the strongest baseline."
         )
         return searched, _describe(searched, reason, experiment)
     reason = (
-        f"The baseline {strongest.name} is handed over: {other} {unit} against {own} of the searched configuration, "
-        f"which --keep {SEARCHED} hands over."
+        f"The baseline {strongest.name} is handed over: {other} on validation, against {own} of the searched "
+        f"configuration, which --keep {SEARCHED} hands over."
     )
     return strongest, _describe(strongest, reason, experiment)
+
+
+def _means(candidate: Candidate, experiment: Experiment) -> dict[str, float]:
+    """Every metric on validation, and the loss where it is known."""
+    loss = candidate.trained.validation_loss
+    return ({} if loss is None else {LOSS: loss}) | candidate.trained.validation(experiment).all
+
+
+def _told(means: Mapping[str, float], metrics: Iterable[str]) -> str:
+    """Some means in words, such as "loss 0.412 and accuracy 84.60"."""
+    return " and ".join(f"{in_words(name)} {write_score(name, means[name])}" for name in dict.fromkeys(metrics))
 
 
 def _describe(candidate: Candidate, reason: str, experiment: Experiment) -> HandedOver:

@@ -20,7 +20,7 @@ from peftsearch.settings import (
     one_of,
     require,
 )
-from peftsearch.space.budget import Budget
+from peftsearch.space.budget import Budget, read_budgets
 from peftsearch.space.presets import SPACES, Preset
 from peftsearch.tasks.format_entry import AUTO, TASK_FORMATS
 from peftsearch.tasks.metric_choice import read_metrics
@@ -68,7 +68,8 @@ class RunConfig(Settings):
             of the longest length.
         max_answer_length: tokens of the longest span that is given as an answer.
         task_format: of `data`, one of `peftsearch list task_formats`; auto recognises it by the columns, and says so.
-        metric: of `data`, decides epochs, learning rates and what is handed over; others after commas are reported.
+        metric: of `data`, decides epochs, learning rates of a grid and what is handed over, which the validation loss
+            decides without it; others after commas are reported.
             accuracy (the default of classes), balanced_accuracy, macro_f1, f1, roc_auc, matthews; pearson (the default
             of numbers), spearman, r2, rmse, mae; entity_f1 (the default of tags that mark spans), entity_precision,
             entity_recall, token_accuracy; label_micro_f1 (the default of several labels), label_macro_f1,
@@ -99,7 +100,7 @@ class RunConfig(Settings):
             `train --configuration RUN`, from the weights of that run's adapter.
         baseline: also train the hand recipes of `baselines`, each of at most the same budget.
         baselines: comma-separated manual methods that a search is trained beside, such as "uniform_lora,lnfit_lora".
-        keep: "better" hands over the searched configuration or the strongest of the baselines, whichever scores higher
+        keep: "better" hands over the searched configuration or the strongest of the baselines, whichever is better
             on validation; "searched" always the searched one.
         random_baseline: also train a configuration drawn at random from the same space and budget.
         pareto: also train every configuration of the search's Pareto front of parameters and score; for methods that
@@ -231,7 +232,7 @@ class RunConfig(Settings):
     @property
     def budget_texts(self) -> list[str]:
         """The requested budgets, as written."""
-        return split_names(self.budget)
+        return read_budgets(self.budget)
 
     @property
     def baseline_names(self) -> list[str]:

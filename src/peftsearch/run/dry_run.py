@@ -7,7 +7,7 @@ from peftsearch.run.described_labels import describe_labels
 from peftsearch.run.experiment import Experiment
 from peftsearch.run.ladder import describe_ladder
 from peftsearch.run.outlook import describe_found, describe_trained
-from peftsearch.run.pipeline import open_experiment
+from peftsearch.run.pipeline import budget_notes, open_experiment
 from peftsearch.run.race_search import describe_race
 from peftsearch.run.rate_choice import choose_rates
 from peftsearch.run.search_request import SearchRequest
@@ -75,6 +75,6 @@ def _describe(config: RunConfig, experiment: Experiment) -> str:
         *([f"tokens    {rows.described}"] if (rows := experiment.token_rows) else []),
         *(f"budget    {text}: {parameters:,} parameters{beside}" for text, parameters in budgets.items()),
         f"output    {config.output_folder}",
-        *(f"note      {note}" for note in experiment.site_notes),
+        *(f"note      {note}" for note in (*experiment.site_notes, *budget_notes(experiment))),
     ]
     return "\n".join(lines)

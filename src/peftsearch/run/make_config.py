@@ -1,6 +1,7 @@
 """The settings of a run from what users write, and from the file of a run folder."""
 
 from collections.abc import Mapping
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,7 @@ from peftsearch.models.loading import as_quantization_text
 from peftsearch.run.config import DEFAULT_METHOD, RunConfig
 from peftsearch.searches.method import METHODS
 from peftsearch.settings import SettingError, as_mapping, build_settings, read_yaml
+from peftsearch.space.budget import as_several
 from peftsearch.training.settings import TrainingSettings
 
 
@@ -40,9 +42,21 @@ def make_config(settings: Mapping[str, Any]) -> RunConfig:
     }
     if settings.get("quantization"):
         settings["quantization"] = as_quantization_text(settings["quantization"])
+    _check_place_of_training_settings(settings)
     if not settings.get("model"):
         raise SettingError("No model is given. Give --model: 'demo', a folder, a .gguf file or a hub id.")
     return build_settings(RunConfig, settings | nested)
+
+
+def _check_place_of_training_settings(settings: Mapping[str, Any]) -> None:
+    """Say where a setting of the training belongs, which is a flag of its own on the command line."""
+    of_training = {each.name for each in fields(TrainingSettings)} - {each.name for each in fields(RunConfig)}
+    for name in settings:
+        if name in of_training:
+            raise SettingError(
+                f"'{name}' is a setting of the training. In a file write it below 'training:', and in Python "
+                f"training={{'{name}': ...}}."
+            )
 
 
 def method_of(settings: Mapping[str, Any]) -> str:
@@ -63,7 +77,8 @@ def read_config(path: Path) -> RunConfig:
         SettingError: if it cannot be read.
     """
     document = read_yaml(path)
-    return make_config(document | {"training": as_they_were(document.get("training"))})
+    budget = as_several(str(document.get("budget") or ""))
+    return make_config(document | {"budget": budget, "training": as_they_were(document.get("training"))})
 
 
 def as_they_were(training: Any) -> dict[str, Any]:

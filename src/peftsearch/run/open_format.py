@@ -1,5 +1,7 @@
 """How a task is put to a model, as both and the training settings say."""
 
+import logging
+
 from transformers import PreTrainedTokenizerBase
 
 from peftsearch.errors import DataError
@@ -15,6 +17,8 @@ from peftsearch.tasks.task import Task
 from peftsearch.tasks.task_format import TaskFormat
 from peftsearch.training.settings import TrainingSettings
 
+logger = logging.getLogger(__name__)
+
 
 def format_for(config: RunConfig, task: Task) -> TaskFormat:
     """Find out how the model takes the task; no weights are loaded.
@@ -26,6 +30,12 @@ def format_for(config: RunConfig, task: Task) -> TaskFormat:
     processor = load_processor(config.model, medium)
     is_of_texts = isinstance(processor, PreTrainedTokenizerBase)
     longest = max_length_of(model_config, processor) if is_of_texts else _no_length(training)
+    if is_of_texts and training.max_seq_length > longest:
+        logger.warning(
+            "training.max_seq_length is %s, but the model takes at most %s tokens: longer examples are cut there.",
+            f"{training.max_seq_length:,}",
+            f"{longest:,}",
+        )
     task_format = make_task_format(
         task,
         tokenizer=processor,

@@ -16,7 +16,7 @@ from peftsearch.methods.manual.manual_methods import UNIFORM_LORA
 from peftsearch.mirror_upkeep import kept_up
 from peftsearch.report.result_parts import FrontEntry, RandomBaseline, UniformBaseline
 from peftsearch.report.results import SEARCHED
-from peftsearch.run.candidates import Candidate, baseline_folder, hand_over, train_by_hand
+from peftsearch.run.candidates import LOSS, Candidate, baseline_folder, hand_over, train_by_hand
 from peftsearch.run.checks import (
     changed_splits,
     check_baselines,
@@ -87,7 +87,7 @@ def _search(config: RunConfig, experiment: Experiment, folder: Path, budget: int
         logger.info("The search is followed by %s.", trainings)
     request = SearchRequest(config.method_name, config.method, config.inherit)
     found = search_configuration(experiment, request, folder)
-    notes = (*experiment.site_notes, *_budget_notes(experiment), *found.notes)
+    notes = (*experiment.site_notes, *budget_notes(experiment), *found.notes)
     for note in notes:
         logger.warning(note)
     stage = _make_stage(config, experiment, folder, budget)
@@ -97,7 +97,8 @@ def _search(config: RunConfig, experiment: Experiment, folder: Path, budget: int
     tried = {name: train_by_hand(stage, name, folder=baseline_folder(name)) for name in config.baseline_names}
     by_hand = [candidate for candidate in tried.values() if candidate]
     left_out = [f"The budget holds no module of the baseline {name}." for name, one in tried.items() if one is None]
-    handed, handed_over = hand_over(searched, by_hand, keep=config.keep, experiment=experiment)
+    metric = experiment.task.selection_metric if config.metric else LOSS
+    handed, handed_over = hand_over(searched, by_hand, keep=config.keep, experiment=experiment, metric=metric)
     results = replace(
         add_baselines(replace(results, notes=(*results.notes, *left_out)), experiment, by_hand),
         handed_over=handed_over,
@@ -214,7 +215,7 @@ def _make_stage(config: RunConfig, experiment: Experiment, folder: Path, budget:
     return TrainingStage(experiment, folder, seeds, choose_rates(config, experiment), budget)
 
 
-def _budget_notes(experiment: Experiment) -> list[str]:
+def budget_notes(experiment: Experiment) -> list[str]:
     """Notes for the user on budgets that are larger than the space."""
     return [
         f"The budget {text} ({experiment.budgets[text]:,} parameters) is larger than the whole space ({usable:,}); "

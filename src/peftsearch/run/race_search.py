@@ -17,6 +17,7 @@ from peftsearch.files import append_row, cut_rows, flush, new_folder, read_rows
 from peftsearch.methods.race.elimination import Rung, Schedule, survivors
 from peftsearch.methods.race.pool import Entrant, Pool
 from peftsearch.methods.race.settings import RaceSettings
+from peftsearch.report.wording import count
 from peftsearch.run.experiment import Experiment
 from peftsearch.run.gate_search import search_with_gates
 from peftsearch.run.growth_search import search_by_growth
@@ -50,18 +51,35 @@ def search_by_race(experiment: Experiment, request: SearchRequest, folder: Path)
     """
     settings = request.settings
     assert isinstance(settings, RaceSettings)
-    proposed = {name: _search(experiment, name, folder / "search" / name) for name in settings.search_names}
     pool: Pool = request.load()(make_problem(experiment), experiment.sites, settings)
-    found, results = proposed.values(), {}
+    starting, wanted = _starting(experiment, settings, pool)[0], settings.search_names
+    _tell_left_out([name for name in wanted if name not in starting], settings.cost)
+    proposed = {name: _search(experiment, name, folder / "search" / name) for name in wanted if name in starting}
+    found, results, winners = proposed.values(), {}, set()
     seconds, steps = sum(each.seconds for each in found), sum(each.steps for each in found)
     with judging(experiment) as judge:
         for budget in sorted(set(experiment.usable_budgets().values())):
             race = _Race(experiment, settings, pool, folder, budget, proposed, judge)
             winner = race.run()
             results[budget] = winner.entrant.configuration
+            winners.add(winner.entrant.name)
             seconds, steps = seconds + race.seconds_beside(winner), steps + race.steps_beside(winner)
     shutil.rmtree(folder / "search" / "lanes", ignore_errors=True)
-    return SearchResult(results, steps, seconds, tuple(note for each in found for note in each.notes))
+    # What a search whose result lost has to say is of no use.
+    notes = tuple(note for name, each in proposed.items() if name in winners for note in each.notes)
+    return SearchResult(results, steps, seconds, notes)
+
+
+def _starting(experiment: Experiment, settings: RaceSettings, pool: Pool) -> tuple[list[str], Schedule]:
+    """The names of what starts in the race of the largest budget, the most wanted first, and its schedule."""
+    names = pool.names(max(experiment.usable_budgets().values()))
+    schedule = _schedule(experiment, settings, len(names))
+    return names[: schedule.num_lanes], schedule
+
+
+def _tell_left_out(names: Sequence[str], cost: float) -> None:
+    if names:
+        logger.info("Left out, so that the race costs at most %g trainings: %s.", cost, ", ".join(names))
 
 
 def _search(experiment: Experiment, name: str, folder: Path) -> SearchResult:
@@ -80,11 +98,8 @@ def describe_race(experiment: Experiment, request: SearchRequest) -> str:
     settings = request.settings
     assert isinstance(settings, RaceSettings)
     pool: Pool = request.load()(make_problem(experiment), experiment.sites, settings)
-    found = pool.entrants(max(experiment.usable_budgets().values()), proposed={})
-    names = [*settings.search_names, *(entrant.name for entrant in found)]
+    names, schedule = _starting(experiment, settings, pool)
     first, *others = _rates(experiment, settings)
-    schedule = _schedule(experiment, settings, len(names))
-    names = names[: schedule.num_lanes]
     again = f", the best also at {' or '.join(f'{rate:g}' for rate in others)}" if others else ""
     cost = f"{schedule.cost:.2f} trainings with the winner's own, at most {settings.cost:g}, beside the searches"
     return f"{', '.join(names)}, each at {first:g}{again}; {cost}"
@@ -188,11 +203,9 @@ class _Race:
 
     def _announce(self, schedule: Schedule, lanes: Sequence[str], left_out: Sequence[str]) -> None:
         """Log what starts, its cost, and what does not start."""
-        names, cost = ", ".join(lanes), schedule.cost
-        logger.info("%d lanes start, at a cost of %.2f of one training: %s.", len(lanes), cost, names)
-        if left_out:
-            most, names = self.settings.cost, ", ".join(left_out)
-            logger.info("Left out, so that the race costs at most %g trainings: %s.", most, names)
+        start = f"{count(len(lanes), 'lane')} {'starts' if len(lanes) == 1 else 'start'}"
+        logger.info("%s, at a cost of %.2f of one training: %s.", start, schedule.cost, ", ".join(lanes))
+        _tell_left_out(left_out, self.settings.cost)
 
     def steps_beside(self, winner: Lane) -> int:
         """Optimizer steps of all lanes but the winner's."""

@@ -59,6 +59,7 @@ def make_results(config: RunConfig, experiment: Experiment, trained: TrainedConf
         metric=task.reported_metric,
         selection_metric=task.selection_metric,
         validation=trained.validation(experiment),
+        validation_loss=trained.validation_loss,
         test=trained.test(experiment),
         learning_rate=trained.runs[0].learning_rate,
         seconds=WallTime(0.0, trained.seconds),

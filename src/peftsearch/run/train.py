@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 from peftsearch.files import write_json
@@ -71,6 +72,12 @@ class TrainedConfiguration:
             "validation": self.validation(experiment),
             "test": self.test(experiment),
         }
+
+    @property
+    def validation_loss(self) -> float | None:
+        """Mean loss on the validation split over the seeds; None where one was not computed."""
+        losses = [run.validation_loss for run in self.runs if run.validation_loss is not None]
+        return fmean(losses) if len(losses) == len(self.runs) else None
 
     def validation(self, experiment: Experiment) -> SeedScores:
         """Scores on the validation split in the task's reported metric."""

@@ -265,7 +265,8 @@ class Bipeft(GateStrategy):
             return []
         return [
             f"The search ended after {self.planned_steps} steps without a single trigger, so its choice says little. "
-            "Use more data, a longer search (--method.cost 1), or a shorter --method.warmup."
+            "Use more data or epochs, or, with --method bipeft, a longer search (--method.cost 1) or a shorter "
+            "--method.warmup."
         ]
 
     def _keep_snapshots(self) -> None:

@@ -17,6 +17,7 @@ from peftsearch.space import Configuration, SearchSpace, Site
 
 # A hand recipe that uses a smaller share of the budget is left out while others use more.
 SMALLEST_SHARE = 0.6
+_CANDIDATE = "candidate_"
 
 
 @dataclass(frozen=True)
@@ -68,6 +69,20 @@ class Pool:
                 first.setdefault(entrant.configuration, entrant)
         return list(first.values())
 
+    def names(self, budget: int) -> list[str]:
+        """The names of all that take part if each search finds a configuration of its own, the most wanted first.
+
+        Args:
+            budget: in parameters.
+
+        Raises:
+            ConfigurationError: as in `entrants`.
+            BudgetError: as in `entrants`.
+        """
+        found = [entrant.name for entrant in self.entrants(budget, proposed={})]
+        first = [name for name in found if name.startswith(_CANDIDATE)]
+        return [*first, *self.settings.search_names, *(name for name in found if name not in first)]
+
 
 def hand_recipes(names: Sequence[str], space: SearchSpace, sites: Sequence[Site], *, budget: int) -> list[Entrant]:
     """Manual methods as large as a budget holds, those with kinds of the space only.
@@ -106,7 +121,7 @@ def read_candidates(files: str, space: SearchSpace, *, budget: int) -> list[Entr
                 f"The candidate '{path}' has {size:,} parameters, but the budget is {budget:,}. Leave it out, or "
                 "raise the budget."
             )
-        found.append(Entrant(f"candidate_{number + 1}", configuration))
+        found.append(Entrant(f"{_CANDIDATE}{number + 1}", configuration))
     return found
 
 

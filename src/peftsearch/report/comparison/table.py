@@ -23,6 +23,7 @@ class RunScore:
         metric: of both scores.
         validation: score on the validation split.
         test: score on the test split.
+        validation_loss: mean on the validation split; None where it does not decide what a run hands over.
         learning_rate: of the training.
         search_seconds: wall time of the search.
         train_seconds: wall time of the training.
@@ -38,6 +39,7 @@ class RunScore:
     metric: str | None = None
     validation: float | None = None
     test: float | None = None
+    validation_loss: float | None = None
     learning_rate: float | None = None
     search_seconds: float | None = None
     train_seconds: float | None = None
@@ -204,9 +206,17 @@ def _score(runs: list[RunScore], task: str) -> TaskScore | None:
 
 def _handed_over(runs: list[RunScore], reference: list[RunScore]) -> float | None:
     own, others = _tests(runs), _tests(reference)
-    of_own, of_others = _merits(runs, "validation"), _merits(reference, "validation")
-    worse = {k for k in of_own if k in of_others and of_own[k] < of_others[k]}
+    scores = _merits(runs, "validation"), _merits(reference, "validation")
+    losses = _losses(runs), _losses(reference)
+    worse = {k for k in scores[0] if k in scores[1] and scores[0][k] < scores[1][k]}
+    worse -= losses[0].keys() & losses[1].keys()
+    worse |= {k for k in losses[0] if k in losses[1] and losses[0][k] > losses[1][k]}
     return _mean(0.0 if k in worse else own[k] - others[k] for k in own if k in others)
+
+
+def _losses(runs: Iterable[RunScore]) -> dict[Any, float]:
+    """(task, seed) -> loss on the validation split, where it decides what is handed over."""
+    return {(run.task, run.seed): run.validation_loss for run in runs if run.validation_loss is not None}
 
 
 def _tests(runs: Iterable[RunScore]) -> dict[Any, float]:

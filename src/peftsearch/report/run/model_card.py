@@ -35,6 +35,7 @@ _HUB_METRICS = {
     "spearman": "spearmanr",
     "r2": "r_squared",
     "mae": "mae",
+    "rmse": "rmse",
     "exact_match": "exact_match",
     "entity_f1": "f1",
     "entity_precision": "precision",

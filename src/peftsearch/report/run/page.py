@@ -14,6 +14,7 @@ from peftsearch.report.run.score_charts import TrainedEntry, entries, score_char
 from peftsearch.report.run.search_charts import search_charts, trial_charts
 from peftsearch.report.verdict import Payoff, Verdict, gain_text, judge
 from peftsearch.report.wording import count, count_kinds, in_words, with_direction, write_score
+from peftsearch.searches.method import METHODS, Driver
 from peftsearch.tasks.metric_registry import METRICS
 
 _SEEDS = "Means and sample deviations over seeds. The test split was scored once for each training."
@@ -214,8 +215,15 @@ def _counted(results: Results) -> tuple[str, ...]:
         *([f"Not counted: the task head ({head:,} parameters), which is trained too."] if head else []),
         "Search cost is the search's wall time over that of one training, scoring on validation included; other "
         "trainings of the run, such as baselines, further seeds and a grid of learning rates, are not in it.",
-        f"Epoch and learning rate were chosen by {results.selection_metric} on the validation split.",
+        f"The epoch was chosen by {in_words(results.selection_metric)} on the validation split{_and_rate(results)}.",
     )
+
+
+def _and_rate(results: Results) -> str:
+    """That the learning rate was chosen by the loss, where the trainings or the lanes of a race found it."""
+    is_race = results.method in METHODS and METHODS[results.method].driver is Driver.RACE
+    was_found = is_race or results.rate_search is not None
+    return ", the learning rate by the loss there" if was_found else ""
 
 
 def _seconds(seconds: float) -> str:

@@ -38,7 +38,7 @@ def _race_chart(rows: Rows, budget: int) -> Chart:
         title=f"Race within {budget:,} parameters",
         figure=figure,
         header=("lane", "left after step", "validation loss there"),
-        rows=tuple((lane[0]["lane"], f"{lane[-1]['step']:,}", _in_words(lane[-1])) for lane in lanes),
+        rows=tuple((lane[0]["lane"], _end(lane, place), _in_words(lane[-1])) for place, lane in enumerate(lanes)),
         note=(
             "Each line is a configuration at a learning rate, on the schedule of a whole training; it ends where the "
             "lane left. The dark one won and went on to its end."
@@ -51,6 +51,11 @@ def _lanes(rows: Rows) -> Iterator[Rows]:
     ordered = sorted(rows, key=lambda row: (row["lane"], row["step"]))
     for _, lane in groupby(ordered, key=lambda row: row["lane"]):
         yield list(lane)
+
+
+def _end(lane: Rows, place: int) -> str:
+    """Where a lane left; the first one won."""
+    return f"won; last judged after {lane[-1]['step']:,}" if place == 0 else f"{lane[-1]['step']:,}"
 
 
 def _loss(row: dict[str, Any]) -> float:
