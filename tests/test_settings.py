@@ -7,7 +7,7 @@ from transformers.trainer_utils import SchedulerType
 
 from peftsearch.run.make_config import make_config
 from peftsearch.searches.method import METHODS, MethodSettings
-from peftsearch.settings import SettingError, at_least, build_settings, limited
+from peftsearch.settings import SettingError, Settings, at_least, build_settings, limited
 from peftsearch.supernet.architecture import RELAXATIONS
 from peftsearch.supernet.sensitivity import SENSITIVITIES
 from peftsearch.training.settings import TrainingSettings
@@ -81,3 +81,11 @@ def test_settings_of_ones_own_are_limited_by_the_same_words():
         build_settings(OwnSettings, {"trials": 0})
     with pytest.raises(SettingError, match=r"Unknown setting 'method\.trails'\. Did you mean 'method\.trials'\?"):
         build_settings(OwnSettings, {"trails": 1})
+
+
+def test_a_path_is_as_good_as_its_text(tmp_path):
+    @dataclass(frozen=True)
+    class WithFile(Settings):
+        data: str = ""
+
+    assert build_settings(WithFile, {"data": tmp_path / "a.csv"}).data == str(tmp_path / "a.csv")

@@ -1,6 +1,7 @@
 """Base of all settings: their limits, and how to make them from plain data. No torch here."""
 
 import math
+import os
 import reprlib
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, fields, is_dataclass
@@ -168,6 +169,7 @@ def _number_or_text(name: str, value: Any) -> float | str:
 
 
 def _text(name: str, value: Any) -> str:
+    value = os.fspath(value) if isinstance(value, os.PathLike) else value
     require(not isinstance(value, bool), name, value, "text (in YAML, write it in quotes)")
     require(isinstance(value, str | int | float), name, value, "text")
     text = str(value)

@@ -294,3 +294,8 @@ def test_a_launcher_that_cuts_the_model_is_refused_and_so_is_a_comparison_in_sev
     with pytest.raises(PeftSearchError, match="one of 2 processes"):
         compare(model="demo", methods="lora", tasks="demo", budget="1%", output=str(tmp_path / "compare"))
     assert not any(tmp_path.iterdir())
+
+
+def test_the_name_of_a_model_is_refused_where_the_trainer_does_not_load_it(tmp_path):
+    with pytest.raises(ConfigurationError, match="name 'demo', but this Trainer takes a loaded model"):
+        SearchTrainer(model="demo", args=TrainingArguments(output_dir=str(tmp_path)), budget="1%")

@@ -4,6 +4,7 @@ import json
 
 import pytest
 import torch
+import transformers
 
 from peftsearch.errors import ModelError
 from peftsearch.models.load import load_config, load_model, load_tokenizer
@@ -85,3 +86,9 @@ def test_a_tokenizer_with_nothing_to_pad_with_is_refused(tmp_path):
 def _edit(path, **changes) -> None:
     document = json.loads(path.read_text())
     path.write_text(json.dumps(document | changes))
+
+
+def test_the_new_head_is_not_reported_as_missing_and_the_level_of_messages_stays(tiny_folder, capfd):
+    before = transformers.logging.get_verbosity()
+    load_model(str(tiny_folder("bert")), num_labels=3)
+    assert "MISSING" not in "".join(capfd.readouterr()) and transformers.logging.get_verbosity() == before

@@ -72,7 +72,17 @@ class SearchMixin(SharedOut, RatesByKind):
         head: Sequence[str] | None = None,
         **kwargs: Any,
     ):
-        super().__init__(*args, **kwargs)
+        try:
+            super().__init__(*args, **kwargs)
+        except AttributeError as error:
+            # TRL's trainers load a model by its name, transformers' own does not.
+            model = kwargs.get("model", args[0] if args else None)
+            if not isinstance(model, str):
+                raise
+            raise ConfigurationError(
+                f"The model is the name '{model}', but this Trainer takes a loaded model, such as that of "
+                f"AutoModelForSequenceClassification.from_pretrained(...). peftsearch.search takes names."
+            ) from error
         if self.model_init is not None or self.optimizer is not None:
             raise ConfigurationError(
                 "A search takes neither model_init nor optimizers, as it attaches modules to one model and makes "

@@ -18,6 +18,7 @@ from transformers import (
 
 from peftsearch import processes
 from peftsearch.errors import ModelError
+from peftsearch.messages import without_warnings_of_transformers
 from peftsearch.models import gguf_file
 from peftsearch.models.completeness import check_complete, check_sizes
 from peftsearch.models.earlier_head import draw_head_anew, find_other_classes
@@ -184,7 +185,7 @@ def load_task_model(
         "ignore_mismatched_sizes": True,
         **_loading_options(name, head, loading),
     }
-    with explained(name), gguf_file.unpacking(location):
+    with explained(name), gguf_file.unpacking(location), without_warnings_of_transformers():
         model, info = loader.from_pretrained(**location, **options)
     if head.medium is Medium.TEXTS:
         # Heads that read the last token look for this one; padding with another would be read as text.

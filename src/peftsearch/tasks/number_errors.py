@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from peftsearch.tasks.error_report import ErrorReport, ErrorTable, NumberPairs
 from peftsearch.tasks.quoted_fields import field_names, quoted_fields
 from peftsearch.tasks.task import Example
+from peftsearch.tasks.written_number import write_number
 
 # Points that are drawn, and rows of the table.
 _POINTS, _MISTAKES = 300, 10
@@ -31,9 +32,9 @@ def _largest_errors(predictions: Sequence[float], examples: Sequence[Example]) -
     rows = tuple(
         (
             str(i + 1),
-            f"{examples[i].number:.5g}",
-            f"{predictions[i]:.5g}",
-            f"{off[i]:+.5g}",
+            write_number(float(examples[i].number), 5),
+            write_number(predictions[i], 5),
+            f"{'+' if off[i] > 0 else ''}{write_number(off[i], 5)}",
             *quoted_fields(examples[i]),
         )
         for i in largest

@@ -9,6 +9,7 @@ from peftsearch.report.charts import COLOURS, INK, Chart, new_chart
 from peftsearch.report.page import Section, TextTable
 from peftsearch.report.run.error_record import ErrorRecord
 from peftsearch.tasks.error_report import CountMatrix, ErrorTable, NumberPairs
+from peftsearch.tasks.written_number import write_number
 
 # Parts of the numbers that a chart sums up in words.
 _PARTS = 5
@@ -107,7 +108,8 @@ def _summed_up_part(true: Sequence[float], predicted: Sequence[float]) -> tuple[
     number = len(true)
     error = sum(abs(p - t) for t, p in zip(true, predicted, strict=True)) / number
     means = (sum(true) / number, sum(predicted) / number, error)
-    return (f"{true[0]:.4g} to {true[-1]:.4g}", str(number), *(f"{mean:.4g}" for mean in means))
+    between = f"{write_number(true[0], 4)} to {write_number(true[-1], 4)}"
+    return (between, str(number), *(write_number(mean, 4) for mean in means))
 
 
 def _shorten(name: str) -> str:

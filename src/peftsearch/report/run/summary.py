@@ -9,6 +9,7 @@ from peftsearch.report.run.record import collect
 from peftsearch.report.verdict import verdict
 from peftsearch.report.wording import count_kinds, in_words, write_score
 from peftsearch.tasks.metric_registry import METRICS
+from peftsearch.tasks.written_number import write_number
 
 
 def summary_rows(results: Results) -> list[tuple[str, str]]:
@@ -32,7 +33,7 @@ def summary_rows(results: Results) -> list[tuple[str, str]]:
 
 def _further_rows(test: SeedScores) -> list[tuple[str, str]]:
     """Errors of a regression in the unit of its labels, and scores of written texts."""
-    errors = [f"{name.upper()} {test.all[name]:,.4g}" for name in ("rmse", "mae") if name in test.all]
+    errors = [f"{name.upper()} {write_number(test.all[name], 4)}" for name in ("rmse", "mae") if name in test.all]
     texts = [f"{in_words(name)} {write_score(name, value)}" for name, value in test.all.items() if _reads_texts(name)]
     return [
         *([("test errors, in the labels' unit", ", ".join(errors))] if errors else []),
