@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from peftsearch.errors import DataError
+from peftsearch.tasks.column_hints import hint_of_names
 from peftsearch.tasks.conll import read_conll
 from peftsearch.tasks.picture_folders import list_pictures
 from peftsearch.tasks.separated import hint_of_delimiter, read_csv, read_tsv
@@ -131,7 +132,7 @@ def require_columns(rows: Sequence[Row], names: Sequence[str], *, source: str) -
     columns = tuple(dict.fromkeys(str(name) for row in rows for name in row))
     for name in names:
         if name not in columns:
-            hint = hint_of_delimiter(columns)
+            hint = hint_of_delimiter(columns) or hint_of_names(name, columns)
             raise DataError(f"{source} has no column '{name}'. Its columns: {', '.join(columns)}.{hint}")
 
 
