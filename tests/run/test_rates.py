@@ -153,6 +153,27 @@ def test_a_rate_is_judged_by_its_lowest_loss_so_far(tmp_path):
     assert last.losses == {"0.01": 0.64, "0.03": 0.63} and last.kept == ("0.01",)
 
 
+class Close(Scheduled):
+    """A training whose losses cross after the second round."""
+
+    LOSSES: ClassVar = {
+        (3e-3, 20): 0.9, (1e-2, 20): 0.73, (3e-2, 20): 0.75,
+        (1e-2, 40): 0.563, (3e-2, 40): 0.553,
+        (1e-2, 72): 0.45, (3e-2, 72): 0.46,
+    }  # fmt: skip
+    experiment = SimpleNamespace(guess_loss=1.0)
+
+
+def test_two_rates_that_are_close_go_on_until_one_is_better(tmp_path, caplog):
+    caplog.set_level("INFO")
+    assert Halving((3e-3, 1e-2, 3e-2), 160).train(Close, tmp_path / "training" / "seed-0") == "0.01"
+    said = "leave after 20 and 40 of 160 steps (72 where two are close): 1.38 of one training in all, 1.57 at most."
+    assert said in caplog.text
+    found = read_rate_search(tmp_path / "training" / "rates.json")
+    assert [end.kept for end in found.rounds] == [("0.01", "0.03"), ("0.01", "0.03"), ("0.01",)]
+    assert found.cost == pytest.approx((3 * 20 + 2 * 20 + 2 * 32 + 88) / 160)
+
+
 # -- the head
 
 

@@ -7,7 +7,9 @@ import pytest
 from peftsearch.training.halving import (
     Round,
     affordable,
+    are_close,
     candidate_rates,
+    close_round,
     cost_in_trainings,
     rate_of_search,
     rounds_of,
@@ -49,6 +51,24 @@ def test_no_training_costs_more_than_it_may():
     assert affordable(rates, 4) == rates and affordable(rates, 3) == (3e-3, 1e-2)
     costs = {steps: cost_in_trainings(steps, len(affordable(rates, steps))) for steps in range(1, 3000)}
     assert max(costs.values()) <= 1.6
+
+
+def test_two_close_rates_go_on_while_that_costs_no_more_than_it_may():
+    # Two rates to step 40, and on to step 72 of 160: 1.375 and 0.2 trainings.
+    assert close_round(160, 3) == Round(72, 1)
+    # Of 12 steps 2, 3 and 6 would be 20 in all; of one step there is nothing to compare.
+    assert close_round(12, 3) is None and close_round(12, 2) == Round(6, 1) and close_round(1, 2) is None
+    rates = candidate_rates(384)
+    for steps in range(1, 3000):
+        tried = affordable(rates, steps)
+        if further := close_round(steps, len(tried)):
+            more = (further.step - rounds_of(steps)[-1].step) / steps
+            assert cost_in_trainings(steps, len(tried)) + more <= 1.6
+
+
+def test_rates_are_close_within_a_twentieth_of_the_lower_loss():
+    assert are_close({1e-2: 0.563, 3e-2: 0.553}) and are_close({1e-2: 0.5, 3e-2: 0.525, 3e-3: 0.9})
+    assert not are_close({1e-2: 0.329, 3e-2: 0.375}) and not are_close({1e-2: 0.5, 3e-2: math.inf})
 
 
 def test_wider_models_try_lower_rates():

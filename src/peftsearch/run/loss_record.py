@@ -30,6 +30,11 @@ class LossRecord:
         self.path = path
         self._search = read_rate_search(path) or RateSearch((), cost, 0.0)
 
+    @property
+    def cost(self) -> float:
+        """Steps of all trainings over those of one."""
+        return self._search.cost
+
     def losses(self, step: int) -> dict[float, float]:
         """Rate -> loss after a step, of the trainings that got there; infinite for one that broke down."""
         found = [end for end in self._search.rounds if end.step == step]

@@ -14,7 +14,16 @@ from peftsearch.run.experiment import Experiment
 from peftsearch.run.loss_record import LossRecord
 from peftsearch.run.training import Training, best_of
 from peftsearch.training.fine_tuning import TrainingResult
-from peftsearch.training.halving import affordable, cost_in_trainings, rate_of_search, rounds_of, survivors
+from peftsearch.training.halving import (
+    Round,
+    affordable,
+    are_close,
+    close_round,
+    cost_in_trainings,
+    rate_of_search,
+    rounds_of,
+    survivors,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -109,36 +118,56 @@ class Halving(RateChoice):
         """Steps of all rates over those of one training."""
         return cost_in_trainings(self.num_steps, len(self.rates))
 
+    @property
+    def _further(self) -> Round | None:
+        """The round of two rates that are close after the last one."""
+        return close_round(self.num_steps, len(self.rates))
+
     def describe(self) -> str:
         steps = " and ".join(str(end.step) for end in rounds_of(self.num_steps))
         if not steps:
             return f"{rate_of_search(self.rates):g}, since a training of one step leaves nothing to compare"
+        further = self._further
+        if further is None:
+            close, at_most = "", ""
+        else:
+            close = f" ({further.step} where two are close)"
+            most = self.cost + (further.step - rounds_of(self.num_steps)[-1].step) / self.num_steps
+            at_most = f", {most:.2f} at most"
         return (
-            f"{_listed(self.rates)} start, and the worse ones leave after {steps} of {self.num_steps} steps: "
-            f"{self.cost:.2f} of one training in all"
+            f"{_listed(self.rates)} start, and the worse ones leave after {steps} of {self.num_steps} steps{close}: "
+            f"{self.cost:.2f} of one training in all{at_most}"
         )
 
     def _choose(self, trainings: Mapping[float, Training], path: Path) -> float:
-        rounds, record, going = rounds_of(self.num_steps), LossRecord(path, self.cost), self.rates
+        rounds, further = rounds_of(self.num_steps), self._further
+        record, going, taken, at = LossRecord(path, self.cost), self.rates, 0, 0
         logger.info("Finding the learning rate: %s.", self.describe())
-        for end in rounds:
+        for end in (*rounds, *((further,) if further else ())):
+            if len(going) == 1:
+                break
             for rate in going:
                 record.measure(trainings[rate], end.step)
-            kept = survivors(record.lowest(end.step), end.keep)
+            taken, at = taken + len(going) * (end.step - at), end.step
+            lowest = record.lowest(end.step)
+            goes_on = further is not None and end == rounds[-1] and are_close(lowest)
+            kept = survivors(lowest, 2 if goes_on else end.keep)
             record.close(end.step, kept)
             for rate in set(going) - set(kept):
                 trainings[rate].discard_checkpoints()
             going = kept
         winner = going[0] if rounds else rate_of_search(going)
-        self._check_start(trainings[winner], record, rounds[-1].step if rounds else 0)
+        if not trainings[winner].has_failed:
+            record.set_cost((taken + self.num_steps - at) / self.num_steps)
+            self._check_start(trainings[winner], record, at)
         return winner
 
     def _check_start(self, training: Training, record: LossRecord, step: int) -> None:
         """Start the last training again at another rate if it is no better than guessing."""
         loss, guess = record.lowest(step).get(training.rate, math.inf), training.experiment.guess_loss
-        if math.isfinite(loss) and guess is not None and not loss < guess and not training.has_failed:
+        if math.isfinite(loss) and guess is not None and not loss < guess:
             # First, since the cost is set anew and not added to: a kill between the two does not lose it.
-            record.set_cost(self.cost + step / self.num_steps)
+            record.set_cost(record.cost + step / self.num_steps)
             training.start_again(step, loss, tried=self.rates)
 
 

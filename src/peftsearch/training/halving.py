@@ -2,9 +2,9 @@
 
 Source: Jamieson and Talwalkar 2016, "Non-stochastic Best Arm Identification and Hyperparameter Optimization",
 algorithm 1. Ours: two rounds at fixed shares of the steps; a survivor goes on from where it stands, so that no step is
-paid twice; the neighbour above the best rate survives the first round too (docs/results.md says why); a rate is judged
-by its lowest loss so far, so that a training that has fallen back to guessing, and stays there, does not pass one
-whose loss goes up and down below it.
+paid twice; the neighbour above the best rate survives the first round too, and two rates that are close after the
+second go on for a while (docs/results.md says why); a rate is judged by its lowest loss so far, so that a training
+that has fallen back to guessing, and stays there, does not pass one whose loss goes up and down below it.
 """
 
 import math
@@ -13,6 +13,8 @@ from dataclasses import dataclass
 
 # Share of the steps at which a round ends, and how many rates go on from there.
 ROUNDS = ((1 / 8, 2), (1 / 4, 1))
+# Two rates whose losses differ by no more than this factor after the last round go on to this share of the steps.
+CLOSE, CLOSE_SHARE = 1.05, 0.45
 # In trainings, of all rates together.
 MAX_COST = 1.6
 
@@ -60,6 +62,30 @@ def cost_in_trainings(num_steps: int, num_rates: int) -> float:
         total += going * (end.step - done)
         done, going = end.step, min(going, end.keep)
     return (total + num_steps - done) / num_steps
+
+
+def close_round(num_steps: int, num_rates: int) -> Round | None:
+    """The further round of two rates that are close; None where it comes too early, or the whole would cost too much.
+
+    Args:
+        num_steps: optimizer steps of one training.
+        num_rates: that start.
+    """
+    rounds, step = rounds_of(num_steps), math.ceil(CLOSE_SHARE * num_steps)
+    if not rounds or not rounds[-1].step < step < num_steps:
+        return None
+    cost = cost_in_trainings(num_steps, num_rates) + (step - rounds[-1].step) / num_steps
+    return Round(step, 1) if cost <= MAX_COST else None
+
+
+def are_close(losses: Mapping[float, float]) -> bool:
+    """Whether the second lowest loss is so near the lowest one that a later look may decide otherwise.
+
+    Args:
+        losses: rate -> loss; infinite for a training that broke down.
+    """
+    lowest = sorted(loss for loss in losses.values() if math.isfinite(loss))[:2]
+    return len(lowest) == 2 and lowest[1] <= CLOSE * lowest[0]
 
 
 def affordable(rates: Sequence[float], num_steps: int) -> tuple[float, ...]:
