@@ -18,7 +18,7 @@ def rows(path):
 
 
 def test_the_front_is_written_and_every_configuration_of_it_trained_and_proven(settings):
-    changes = {"method": RANDOM, "budget": "300,600", "pareto": True, "seeds": 2, "baseline": False}
+    changes = {"method": RANDOM, "budget": "300, 600", "pareto": True, "seeds": 2, "baseline": False}
     result = search(**settings(**changes))
     trials = rows(result.folder / "search" / "trials.jsonl")
     front = json.loads((result.folder / "search" / "pareto.json").read_text())

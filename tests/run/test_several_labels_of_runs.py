@@ -97,7 +97,7 @@ def test_the_card_tells_the_problem_type_and_the_threshold(found):
     card = (found.folder / "adapter" / "README.md").read_text()
     assert 'problem_type="multi_label_classification"' in card and "pipeline_tag: text-classification" in card
     assert "A text gets each label whose probability is at least" in card
-    assert "label_micro_f1" in (found.folder / "report.html").read_text()
+    assert "The epoch was chosen by micro F1" in (found.folder / "report.html").read_text()
 
 
 def test_predictions_are_lists_in_jsonl_and_texts_where_the_data_had_a_separator(found, tmp_path, capsys):

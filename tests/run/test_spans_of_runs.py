@@ -99,7 +99,7 @@ def test_adapterhub_is_refused_since_its_head_is_over_texts(found, tmp_path):
 def test_card_and_report_speak_of_answers(found):
     card = (found.folder / "adapter" / "README.md").read_text()
     assert "pipeline_tag: question-answering" in card and "AutoModelForQuestionAnswering" in card
-    assert "span_f1" in (found.folder / "report.html").read_text()
+    assert "The epoch was chosen by answer F1" in (found.folder / "report.html").read_text()
 
 
 def test_predictions_are_written_beside_the_rows(found, rows, tmp_path, capsys):
