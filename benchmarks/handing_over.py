@@ -14,9 +14,9 @@ import math
 from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import Path
-from statistics import fmean, stdev
+from statistics import fmean
 
-from scipy.stats import t
+from peftsearch.report.interval import half_width
 
 REFERENCE = "lora"
 
@@ -63,10 +63,9 @@ def main() -> None:
     everything = [pair for found in pairs.values() for pair in found]
     print(f"all: {describe(everything)}")
     differences = [pair.gains[2] - pair.gains[1] for pair in everything]
-    count = len(differences)
-    margin = t.ppf(0.975, count - 1) * stdev(differences) / math.sqrt(count) if count > 1 else math.nan
-    differing = sum(map(bool, differences))
-    print(f"loss against score: {fmean(differences):+.3f} ± {margin:.3f}, other choices in {differing} of {count}")
+    margin = half_width(differences) if len(differences) > 1 else math.nan
+    differing = f"{sum(map(bool, differences))} of {len(differences)}"
+    print(f"loss against score: {fmean(differences):+.3f} ± {margin:.3f}, other choices in {differing}")
 
 
 def describe(pairs: list[Pair]) -> str:

@@ -81,7 +81,7 @@ class SearchMixin(SharedOut, RatesByKind):
                 raise
             raise ConfigurationError(
                 f"The model is the name '{model}', but this Trainer takes a loaded model, such as that of "
-                f"AutoModelForSequenceClassification.from_pretrained(...). peftsearch.search takes names."
+                "AutoModelForSequenceClassification.from_pretrained(...). peftsearch.search takes names."
             ) from error
         if self.model_init is not None or self.optimizer is not None:
             raise ConfigurationError(

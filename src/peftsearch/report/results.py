@@ -54,7 +54,8 @@ class Results:
         metric: the reported one.
         selection_metric: the one that epoch, learning rate and seed were chosen by.
         validation: scores on the validation split.
-        validation_loss: mean on the validation split over the seeds; None in files of earlier versions.
+        validation_loss: mean on the validation split over the seeds; None in files of earlier versions, and for a
+            baseline that was handed over.
         test: scores on the test split.
         learning_rate: of the trainings.
         seconds: of the search and of a training.
@@ -140,6 +141,7 @@ class Results:
             parameters=chosen.parameters,
             learning_rate=chosen.learning_rate,
             validation=chosen.validation,
+            validation_loss=None,
             test=chosen.test,
         )
 

@@ -193,8 +193,7 @@ def _table_of(data: Path | Sequence[Mapping[str, Any]], files: TextReading, read
         return open_table(data, files, readers)
     if not len(data):
         raise DataError("There are no rows to predict: give at least one, a mapping of columns to values.")
-    is_list = isinstance(data, Sequence) or not isinstance(data, Mapping)
-    if not is_list or not all(isinstance(row, Mapping) for row in data):
+    if not all(isinstance(row, Mapping) for row in data):
         raise DataError(
             "The data must be a file or a list of rows, each a mapping of columns to values, such as "
             "[{'text': 'what a lovely film'}]; of a pandas frame give frame.to_dict('records')."

@@ -132,7 +132,7 @@ class Halving(RateChoice):
             close, at_most = "", ""
         else:
             close = f" ({further.step} where two are close)"
-            most = self.cost + (further.step - rounds_of(self.num_steps)[-1].step) / self.num_steps
+            most = cost_in_trainings(self.num_steps, len(self.rates), further)
             at_most = f", {most:.2f} at most"
         return (
             f"{_listed(self.rates)} start, and the worse ones leave after {steps} of {self.num_steps} steps{close}: "

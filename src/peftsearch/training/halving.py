@@ -55,13 +55,20 @@ def survivors(losses: Mapping[float, float], keep: int) -> tuple[float, ...]:
     return tuple(rates[first : first + keep])
 
 
-def cost_in_trainings(num_steps: int, num_rates: int) -> float:
-    """Steps of all rates over those of one training."""
+def cost_in_trainings(num_steps: int, num_rates: int, further: Round | None = None) -> float:
+    """Steps of all rates over those of one training.
+
+    Args:
+        num_steps: optimizer steps of one training.
+        num_rates: that start.
+        further: round up to which two rates go on after the last one, if they do.
+    """
     total, done, going = 0, 0, num_rates
     for end in rounds_of(num_steps):
         total += going * (end.step - done)
         done, going = end.step, min(going, end.keep)
-    return (total + num_steps - done) / num_steps
+    more = further.step - done if further else 0
+    return (total + more + num_steps - done) / num_steps
 
 
 def close_round(num_steps: int, num_rates: int) -> Round | None:
@@ -74,8 +81,8 @@ def close_round(num_steps: int, num_rates: int) -> Round | None:
     rounds, step = rounds_of(num_steps), math.ceil(CLOSE_SHARE * num_steps)
     if not rounds or not rounds[-1].step < step < num_steps:
         return None
-    cost = cost_in_trainings(num_steps, num_rates) + (step - rounds[-1].step) / num_steps
-    return Round(step, 1) if cost <= MAX_COST else None
+    further = Round(step, 1)
+    return further if cost_in_trainings(num_steps, num_rates, further) <= MAX_COST else None
 
 
 def are_close(losses: Mapping[float, float]) -> bool:

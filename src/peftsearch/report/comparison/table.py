@@ -208,10 +208,13 @@ def _handed_over(runs: list[RunScore], reference: list[RunScore]) -> float | Non
     own, others = _tests(runs), _tests(reference)
     scores = _merits(runs, "validation"), _merits(reference, "validation")
     losses = _losses(runs), _losses(reference)
-    worse = {k for k in scores[0] if k in scores[1] and scores[0][k] < scores[1][k]}
-    worse -= losses[0].keys() & losses[1].keys()
-    worse |= {k for k in losses[0] if k in losses[1] and losses[0][k] > losses[1][k]}
-    return _mean(0.0 if k in worse else own[k] - others[k] for k in own if k in others)
+
+    def is_worse(key: Any) -> bool:
+        if all(key in known for known in losses):
+            return losses[0][key] > losses[1][key]
+        return all(key in known for known in scores) and scores[0][key] < scores[1][key]
+
+    return _mean(0.0 if is_worse(k) else own[k] - others[k] for k in own if k in others)
 
 
 def _losses(runs: Iterable[RunScore]) -> dict[Any, float]:
