@@ -50,6 +50,10 @@ class DivergedError(TrainingError):
     """The loss of a training, or its score, stopped being a number."""
 
 
+class NothingFoundError(TrainingError):
+    """A search found no module that is worth its parameters."""
+
+
 class ProcessError(PeftSearchError):
     """Another process of the same run that has ended, does not answer, or found something else."""
 

@@ -58,6 +58,12 @@ class TestSchedule:
         kept = Schedule(640, 40, 2).within(2.5)
         assert kept.cost <= 2.5 < Schedule(640, kept.num_lanes + 1, 2).cost
 
+    def test_then_rates_are_left_out(self):
+        # One lane and both further rates: 1/8 + 2/8, 3/8 more to S/4, 3/4 to the end.
+        assert Schedule(640, 2, 3).within(1.5) == Schedule(640, 1, 3) and Schedule(640, 1, 3).cost == 1.5
+        assert Schedule(640, 2, 3).within(1.25) == Schedule(640, 1, 2) and Schedule(640, 1, 2).cost == 1.25
+        assert Schedule(640, 2, 3).within(1) == Schedule(640, 1, 1) and Schedule(640, 1, 1).cost == 1
+
 
 class TestSurvivors:
     # Two lanes whose losses differ by chance, and one that is worse on every example.
@@ -125,15 +131,24 @@ class TestPool:
 
     def test_recipes_of_kinds_outside_of_the_space_are_left_out(self):
         space = SearchSpace.build(SPACES["lora"], sites=SITES, cost=cost_at)
-        found = hand_recipes(["uniform_lora", "lnfit", "lnfit_lora"], space, SITES, budget=200)
+        found, left_out = hand_recipes(["uniform_lora", "lnfit", "lnfit_lora"], space, SITES, budget=200)
         assert [entrant.name for entrant in found] == ["uniform_lora"]
+        assert left_out == dict.fromkeys(["lnfit", "lnfit_lora"], "the space has no lnfit")
 
     def test_recipes_that_leave_most_of_the_budget_are_left_out_while_others_use_more(self):
         space = SearchSpace.build(SPACES["mixed"], sites=SITES, cost=cost_at)
         names = ["uniform_lora", "lnfit"]
         # Norm weights have 16 parameters.
-        assert [e.name for e in hand_recipes(names, space, SITES, budget=200)] == ["uniform_lora"]
-        assert [e.name for e in hand_recipes(["lnfit"], space, SITES, budget=200)] == ["lnfit"]
+        found, left_out = hand_recipes(names, space, SITES, budget=200)
+        assert [entrant.name for entrant in found] == ["uniform_lora"]
+        assert left_out == {"lnfit": "it takes 16 of 200 parameters, where others use most of them"}
+        found, left_out = hand_recipes(["lnfit"], space, SITES, budget=200)
+        assert [entrant.name for entrant in found] == ["lnfit"] and not left_out
+
+    def test_recipes_for_which_the_budget_has_no_place_are_left_out(self):
+        space = SearchSpace.build(SPACES["mixed"], sites=SITES, cost=cost_at)
+        found, left_out = hand_recipes(["uniform_lora"], space, SITES, budget=3)
+        assert not found and "budget" in left_out["uniform_lora"]
 
     def test_a_recipe_that_does_not_exist_is_named(self):
         with pytest.raises(UnknownNameError, match="lnfitt"):
@@ -143,9 +158,10 @@ class TestPool:
         with pytest.raises(UnknownNameError, match="Unknown search 'autopeft'.*Known: bipeft, .*pursuit"):
             RaceSettings(searches="pursuit,autopeft")
 
-    def test_a_race_of_nothing_is_refused(self):
+    @pytest.mark.parametrize("searches", ["", ",", " "])
+    def test_a_race_of_nothing_is_refused(self, searches):
         with pytest.raises(SettingError, match=r"method\.searches"):
-            RaceSettings(searches="")
+            RaceSettings(searches=searches)
 
     def test_candidates_from_files_are_checked(self, tmp_path):
         good, large, foreign = (tmp_path / f"{name}.json" for name in ("good", "large", "foreign"))

@@ -6,8 +6,10 @@ import math
 import pytest
 
 from peftsearch import search
+from peftsearch.errors import ConfigurationError, NothingFoundError
 from peftsearch.files import read_rows
 from peftsearch.run.dry_run import describe_search
+from peftsearch.run.experiment import Experiment
 from peftsearch.run.folder import read_json
 from peftsearch.run.make_config import make_config
 from peftsearch.settings import SettingError
@@ -23,6 +25,12 @@ RACE = {
 }
 # 48 examples: 48 steps, with rungs after 2, 3, 6, 12 and 24.
 TRAINING = {"num_train_epochs": 4, "per_device_train_batch_size": 4, "learning_rate": "auto", "max_seq_length": 16}
+
+
+@pytest.fixture(autouse=True)
+def no_guess(monkeypatch):
+    """Tiny models learn so little here that their winners would start again."""
+    monkeypatch.setattr(Experiment, "guess_loss", None)
 
 
 def test_the_worse_lanes_leave_and_the_best_is_trained_on_to_its_end(settings):
@@ -100,6 +108,55 @@ def test_a_dry_run_names_the_lanes_and_the_cost(settings):
     assert "pursuit, uniform_lora, " in line and "each at 0.01, the best also at 0.03" in line
     cost = float(line.partition("; ")[2].partition(" ")[0])
     assert 1 < cost <= 2
+
+
+def test_a_dry_run_of_a_ladder_says_that_each_budget_has_a_race_and_who_has_no_place(settings):
+    config = make_config(settings(method=RACE | {"recipes": "lnfit,lora_qv"}, training=TRAINING, budget="600,1200"))
+    (line,) = [line for line in describe_search(config).splitlines() if line.startswith("race")]
+    assert "trainings in each of 2 races" in line and "; without lnfit: it takes" in line
+
+
+def test_a_race_in_which_nothing_has_a_place_is_refused_before_the_run(settings):
+    method = {"name": "race", "searches": "", "recipes": "lora_qv"}
+    config = make_config(settings(method=method, training=TRAINING, budget="40"))
+    with pytest.raises(ConfigurationError, match=r"Nothing takes part in the race within 40 parameters\. lora_qv: "):
+        describe_search(config)
+
+
+def test_a_given_grid_of_rates_is_raced(settings):
+    given = settings(method=RACE | {"recipes": "lnfit", "draws": 0}, training=TRAINING, baseline=False, budget="1200")
+    result = search(**given, learning_rate_grid="2e-3,4e-3,8e-3,1.6e-2")
+    rows = read_rows(result.folder / "search" / "lanes.jsonl")
+    tried = {float(row["lane"].split(" at ")[1]) for row in rows}
+    assert {0.008, 0.016} <= tried <= {0.002, 0.004, 0.008, 0.016}
+    assert result.metrics["learning_rate"] in tried and result.metrics["search_learning_rate"] == 0.008
+
+
+def test_a_winner_that_is_no_better_than_guessing_starts_again_at_another_rate(settings, monkeypatch, caplog):
+    monkeypatch.setattr(Experiment, "guess_loss", 0.01)
+    given = settings(method=RACE | {"recipes": "lnfit", "draws": 0}, training=TRAINING, baseline=False, budget="1200")
+    result = search(**given)
+    rows = read_rows(result.folder / "search" / "lanes.jsonl")
+    end = max(row["step"] for row in rows)
+    last = min((row for row in rows if row["step"] == end), key=lambda row: row["loss"])
+    losses = [row["loss"] for row in rows if row["lane"] == last["lane"]]
+    failed = read_json(result.folder / "training" / "seed-0" / "failed_start.json")
+    assert failed["step"] == end and failed["loss"] == min(losses)
+    assert failed["next_rate"] == result.metrics["learning_rate"] == 0.01 / 3
+    assert "It starts again at rate 0.00333333." in caplog.text
+    assert any("did not start" in note for note in result.metrics["notes"])
+    log = read_rows(result.folder / "training" / "seed-0" / "log.jsonl")
+    assert max(row["step"] for row in log) == 48
+
+
+def test_a_search_that_finds_nothing_takes_no_part(settings, monkeypatch, caplog):
+    def nothing(*_):
+        raise NothingFoundError("The gradients agree on no module.")
+
+    monkeypatch.setattr("peftsearch.run.growth_search.require_modules", nothing)
+    result = search(**settings(method="race", training=TRAINING, baseline=False, budget="1200"))
+    assert "pursuit takes no part in the race: The gradients agree on no module." in caplog.text
+    assert {row["lane"].split(" at ")[0] for row in read_rows(result.folder / "search" / "lanes.jsonl")} == {"bipeft"}
 
 
 def test_a_race_that_is_to_inherit_weights_is_refused_before_the_run(settings):

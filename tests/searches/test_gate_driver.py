@@ -7,13 +7,14 @@ import torch
 from torch.utils.data import Dataset
 from two_classes import TwoClasses
 
-from peftsearch.errors import TrainingError
+from peftsearch.errors import DataError, TrainingError
 from peftsearch.methods.bipeft.method import Bipeft
 from peftsearch.methods.bipeft.settings import BipeftSettings
 from peftsearch.models.discover import find_sites
 from peftsearch.modules.attach import attach
 from peftsearch.modules.costs import cost_at
 from peftsearch.searches.gate_driver import start_gate_search
+from peftsearch.searches.gate_search import labels_of_all
 from peftsearch.searches.task_search import SearchData, SupernetTrainer, TaskHost
 from peftsearch.space import SPACES, SearchSpace
 from peftsearch.supernet.supernet import Supernet
@@ -110,3 +111,9 @@ def test_a_search_whose_loss_diverges_stops_with_the_step(tmp_path):
     trainer = build(tmp_path, learning_rate=1e30)
     with pytest.raises(TrainingError, match=r"step \d"):
         trainer.train()
+
+
+def test_a_batch_without_a_label_is_refused_with_words():
+    assert labels_of_all({"labels": torch.tensor([[-100, 3], [2, -100]])}) == 2
+    with pytest.raises(DataError, match="no label that counts"):
+        labels_of_all({"labels": torch.full((2, 3), -100)})

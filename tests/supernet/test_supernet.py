@@ -136,3 +136,13 @@ def test_gates_are_on_the_device_of_the_model(make):
     masks = make(table, supernet.live, gates=half, ranks=table.one_hot_of(0 * half.long()), device="meta")
     tensors = [tensor for mask in masks.values() for tensor in mask if tensor is not None]
     assert len(tensors) > len(masks) and {tensor.device.type for tensor in tensors} == {"meta"}
+
+
+@pytest.mark.parametrize("kind", [Disentangled, Entangled])
+def test_a_rank_that_is_fixed_is_the_one_that_is_sampled(kind):
+    _, space, _ = build()
+    architecture = kind(OptionTable(space))
+    architecture.fixed[:] = 0
+    for stage in architecture.stages:
+        _, ranks = architecture.sample(stage, RELAXATIONS["gumbel"], 1.0)
+        assert torch.equal(ranks, architecture.table.one_hot_of(torch.zeros(len(ranks), dtype=torch.long)))

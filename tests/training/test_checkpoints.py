@@ -103,3 +103,19 @@ def test_a_checkpoint_that_cannot_be_written_leaves_the_earlier_ones(tmp_path, m
     with pytest.raises(StorageError, match="step-10': No space left on device.*--resume"):
         write(checkpoints, 10)
     assert checkpoints.latest() == good and [path.name for path in checkpoints.folder.iterdir()] == ["step-5"]
+
+
+def test_what_cannot_be_deleted_is_an_error_and_what_is_not_there_is_none(tmp_path, monkeypatch):
+    checkpoints = Checkpoints(tmp_path)
+    checkpoints.discard()
+    write(checkpoints, 5)
+
+    def busy(path):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("peftsearch.training.checkpoints.shutil.rmtree", busy)
+    with pytest.raises(StorageError, match="Permission denied"):
+        checkpoints.discard()
+    monkeypatch.undo()
+    checkpoints.discard()
+    assert checkpoints.latest() is None and not checkpoints.folder.exists()

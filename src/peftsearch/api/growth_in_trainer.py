@@ -14,10 +14,9 @@ from transformers import Trainer
 from peftsearch.api.attach import temporarily_attached
 from peftsearch.api.trainer_copy import copy_for, prepare_search
 from peftsearch.api.trainer_loss import TrainerLoss
-from peftsearch.errors import TrainingError
 from peftsearch.models.head import TaskModel
 from peftsearch.run.supernets import copy_head, head_of
-from peftsearch.searches.growing import draw_parts, put_weights, read_weights, supernet_of
+from peftsearch.searches.growing import draw_parts, put_weights, read_weights, require_modules, supernet_of
 from peftsearch.searches.growth import Gradients, Grower, Grown, Stage
 from peftsearch.space import Site
 from peftsearch.training.callbacks import ShowProgress
@@ -51,7 +50,7 @@ class TrainerGrowth:
             what was found, as its training starts: without effect.
 
         Raises:
-            TrainingError: if no module is worth its parameters.
+            NothingFoundError: if no module is worth its parameters.
         """
         self._tell_of_head()
         held: Grown = Grown()
@@ -60,11 +59,7 @@ class TrainerGrowth:
             held = self._grown(held, head, budget=stage.budget)
             if stage.steps:
                 held, head = self._trained(held, head, number, stage)
-        if not len(held.configuration):
-            raise TrainingError(
-                "The gradients of the training examples agree on no module. Check the loss and the labels, give a "
-                "larger budget, or let the method's setting 'examples' be 0, which takes all."
-            )
+        require_modules(held)
         return self.grower.restart(held)
 
     def _tell_of_head(self) -> None:

@@ -63,6 +63,7 @@ class Experiment:
         preset: the search space before it meets the model.
         budget_texts: the requested budgets, as written.
         training: settings of every training.
+        given_rates: learning rates that the user names for the trainings, ascending; none where each finds its own.
         seed: of the search and of the first training.
         run_name: shown by trackers before the name of a training.
         folder: of the run, where probed heads are kept.
@@ -81,6 +82,7 @@ class Experiment:
     folder: Path = field(default=Path(), compare=False)
     workers: Workers = field(default=Workers(), compare=False)
     loading: Loading = IN_FULL
+    given_rates: tuple[float, ...] = ()
 
     @classmethod
     def open(cls, config: RunConfig) -> "Experiment":
@@ -102,6 +104,7 @@ class Experiment:
             folder=Path(config.output_folder),
             workers=Workers(config.workers, threads_of_each(config.workers), config.ray_address),
             loading=config.loading,
+            given_rates=tuple(config.learning_rates),
         )._standardised()
 
     def _standardised(self) -> "Experiment":
@@ -189,11 +192,16 @@ class Experiment:
         return candidate_rates(self._sketch.model.config.get_text_config().hidden_size)
 
     @property
+    def rates(self) -> tuple[float, ...]:
+        """Learning rates that are tried, ascending: those that the user names, else those that suit the model."""
+        return self.given_rates or self.candidate_rates
+
+    @property
     def search_training(self) -> TrainingSettings:
-        """Settings of the training that a search does, with a rate that suits the model where none is given."""
+        """Settings of the training that a search does, with one of the rates that are tried where none is given."""
         if self.training.learning_rate != AUTO:
             return self.training
-        return replace(self.training, learning_rate=rate_of_search(self.candidate_rates))
+        return replace(self.training, learning_rate=rate_of_search(self.rates))
 
     @cached_property
     def guess_losses(self) -> list[float] | None:

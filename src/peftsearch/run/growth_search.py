@@ -20,7 +20,7 @@ from peftsearch.run.folder import read_json
 from peftsearch.run.search_request import SearchRequest
 from peftsearch.run.search_result import SearchResult, start_folder
 from peftsearch.run.supernets import copy_head, head_of
-from peftsearch.searches.growing import draw_parts, put_weights, read_weights, supernet_of
+from peftsearch.searches.growing import draw_parts, put_weights, read_weights, require_modules, supernet_of
 from peftsearch.searches.growth import Grower, Grown, Stage
 from peftsearch.space import Configuration
 from peftsearch.training import stop_signals
@@ -30,8 +30,8 @@ from peftsearch.training.mean_gradients import MeanGradients, without_dropout
 from peftsearch.training.task_loss import TaskLoss
 from peftsearch.training.trainer import TaskTrainer
 
-# Written last into a stage's folder.
-_RECORD = "stage.json"
+# In a stage's folder: an adapter of what was added, one of what its training made of it, and, written last, a record.
+_ADDED, _TRAINED, _RECORD = "added", "adapter", "stage.json"
 
 
 def search_by_growth(experiment: Experiment, request: SearchRequest, folder: Path) -> SearchResult:
@@ -83,35 +83,52 @@ class _Growth:
         return Configuration.load(self.folder_of(number) / "configuration.json")
 
     def run(self, number: int, stage: Stage) -> None:
-        """Add modules to those of the stage before and train them, and write the result and, last, the record."""
+        """Add modules to those of the stage before and train them, and write the result and, last, the record.
+
+        What was added is written before its training, so that a search that was stopped in it measures nothing again.
+        """
         started = time.perf_counter()
-        held, head = self._read(number - 1) if number else (Grown(), {})
+        place = self.folder_of(number)
+        if not (place / _ADDED).exists():
+            model = self._grow(number, stage)
+            with new_folder(place / _ADDED) as new:
+                save_adapter(model, new)
+        else:
+            model = self._with_weights(*self._read(number, _ADDED))
+        if stage.steps:
+            self._train(model, number, stage)
+        with new_folder(place / _TRAINED) as new:
+            save_adapter(model, new)
+        seconds = time.perf_counter() - started
+        write_json(place / _RECORD, {"budget": stage.budget, "steps": stage.steps, "seconds": seconds})
+
+    def _grow(self, number: int, stage: Stage) -> PeftModel:
+        """Add modules to those of the stage before, and write the configuration.
+
+        Raises:
+            NothingFoundError: if no module is worth its parameters.
+        """
+        held, head = self._read(number - 1, _TRAINED) if number else (Grown(), {})
         candidates = self.grower.candidates(held.configuration)
         model = self._attach(candidates, head)
         supernet = supernet_of(model, candidates, self.experiment.sites)
         grown = self.grower.grow(supernet, held, self._gradients(model), budget=stage.budget)
+        require_modules(grown)
         processes.require_equal(f"the modules of stage {number + 1}", grown.configuration.to_json())
-        del model
-        model = self._with_weights(grown, head)
-        if stage.steps:
-            self._train(model, number, stage)
-        place = self.folder_of(number)
-        with new_folder(place / "adapter") as new:
-            save_adapter(model, new)
-        grown.configuration.save(place / "configuration.json")
-        seconds = time.perf_counter() - started
-        write_json(place / _RECORD, {"budget": stage.budget, "steps": stage.steps, "seconds": seconds})
+        grown.configuration.save(self.folder_of(number) / "configuration.json")
+        del model, supernet
+        return self._with_weights(grown, head)
 
     def start(self, number: int, *, inherit: bool) -> PeftModel:
         """The model with which the training of a stage's configuration starts."""
-        grown, head = self._read(number)
+        grown, head = self._read(number, _TRAINED)
         if inherit:
             return self._with_weights(grown, head)
         return self._with_weights(self.grower.restart(grown), {})
 
-    def _read(self, number: int) -> tuple[Grown, Mapping[str, torch.Tensor]]:
-        """The modules of a stage with their weights, and the task head by its names in peft's model."""
-        configuration, place = self.configuration_of(number), self.folder_of(number) / "adapter"
+    def _read(self, number: int, adapter: str) -> tuple[Grown, Mapping[str, torch.Tensor]]:
+        """The modules of a stage with their weights in an adapter, and the task head by its names in peft's model."""
+        configuration, place = self.configuration_of(number), self.folder_of(number) / adapter
         model = PeftModel.from_pretrained(self.experiment.load_model(self.experiment.seed).model, str(place))
         return read_weights(model, configuration, self.experiment.sites), head_of(model)
 

@@ -63,12 +63,11 @@ class LossRecord:
         except DivergedError as error:
             logger.warning("Rate %g leaves: %s", training.rate, error)
             loss = math.inf
-        loss = loss if math.isfinite(loss) else math.inf
         self._write(step, known | {training.rate: loss}, seconds=time.perf_counter() - started)
         return loss
 
     def set_cost(self, trainings: float) -> None:
-        """Record another cost, of a search whose last training starts again."""
+        """Record another cost: that of what was trained in the end."""
         self._search = replace(self._search, cost=trainings)
         write_json(self.path, asdict(self._search))
 

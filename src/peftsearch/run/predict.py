@@ -3,6 +3,7 @@
 import logging
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -228,8 +229,5 @@ def _check_columns(table: Table, reading: TaskReading) -> None:
 def _outputs(model: nn.Module, task_format: TaskFormat, examples: Sequence[Example], *, batch_size: int) -> list:
     """Predict every example, in their order, and show how far it is."""
     encoded = task_format.encode(examples)
-    progress = open_progress("predict", unit="row", total=len(encoded))
-    try:
+    with closing(open_progress("predict", unit="row", total=len(encoded))) as progress:
         return predict(model, task_format, encoded, batch_size=batch_size, done=progress.update)
-    finally:
-        progress.close()

@@ -1,47 +1,31 @@
 """Search by a race: what searches find starts together, the best tries other rates, the winner's training goes on.
 
-Each search keeps its result in `search/NAME/` of the run folder. Lanes train in `search/lanes/BUDGET/`, and
-`search/lanes.jsonl` holds their losses, so that a race that was stopped goes on with the lane that was running.
+Each search keeps its result in `search/NAME/` of the run folder.
 """
 
 import logging
-import math
 import shutil
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable
 from pathlib import Path
-from statistics import fmean
 
-from peftsearch.errors import TrainingError
-from peftsearch.files import append_row, cut_rows, flush, new_folder, read_rows
-from peftsearch.methods.race.elimination import Rung, Schedule, survivors
-from peftsearch.methods.race.pool import Entrant, Pool
+from peftsearch.errors import NothingFoundError
+from peftsearch.methods.race.pool import Pool
 from peftsearch.methods.race.settings import RaceSettings
-from peftsearch.report.wording import count
 from peftsearch.run.experiment import Experiment
 from peftsearch.run.gate_search import search_with_gates
 from peftsearch.run.growth_search import search_by_growth
-from peftsearch.run.judging import Judge, Judged, judging
-from peftsearch.run.race_lane import Lane, by_name
-from peftsearch.run.recipe import found_modules
+from peftsearch.run.judging import judging
+from peftsearch.run.race import Race, race_rates, race_schedule, require_entrants, warn_of_cost
+from peftsearch.run.search_once import Search, search_once
 from peftsearch.run.search_request import SearchRequest
-from peftsearch.run.search_result import SearchResult, start_folder, training_folder
-from peftsearch.run.train import write_found_rate
-from peftsearch.run.training import Training
+from peftsearch.run.search_result import SearchResult
 from peftsearch.run.trial_search import make_problem
 from peftsearch.searches.method import METHODS, Driver
-from peftsearch.tasks.encoded import EncodedSplit
-from peftsearch.training import stop_signals
-from peftsearch.training.checkpoints import Checkpoints
-from peftsearch.training.halving import rate_of_search
 
 logger = logging.getLogger(__name__)
 
-# The loops of the searches whose results take part: PROPOSING in the settings.
-_SEARCHES: dict[Driver, Callable[[Experiment, SearchRequest, Path], SearchResult]] = {
-    Driver.GROWTH: search_by_growth,
-    Driver.GATES: search_with_gates,
-}
+# The loops of the searches whose results can take part, one for each of PROPOSING.
+PROPOSING_SEARCHES: dict[Driver, Search] = {Driver.GROWTH: search_by_growth, Driver.GATES: search_with_gates}
 
 
 def search_by_race(experiment: Experiment, request: SearchRequest, folder: Path) -> SearchResult:
@@ -52,14 +36,14 @@ def search_by_race(experiment: Experiment, request: SearchRequest, folder: Path)
     settings = request.settings
     assert isinstance(settings, RaceSettings)
     pool: Pool = request.load()(make_problem(experiment), experiment.sites, settings)
-    starting, wanted = _starting(experiment, settings, pool)[0], settings.search_names
-    _tell_left_out([name for name in wanted if name not in starting], settings.cost)
-    proposed = {name: _search(experiment, name, folder / "search" / name) for name in wanted if name in starting}
+    starting, wanted = _starting(experiment, settings, pool), settings.search_names
+    warn_of_cost([name for name in wanted if name not in starting], settings.cost)
+    proposed = _search_all(experiment, [name for name in wanted if name in starting], folder)
     found, results, winners = proposed.values(), {}, set()
     seconds, steps = sum(each.seconds for each in found), sum(each.steps for each in found)
     with judging(experiment) as judge:
         for budget in sorted(set(experiment.usable_budgets().values())):
-            race = _Race(experiment, settings, pool, folder, budget, proposed, judge)
+            race = Race(experiment, settings, pool, folder, budget, proposed, judge)
             winner = race.run()
             results[budget] = winner.entrant.configuration
             winners.add(winner.entrant.name)
@@ -70,27 +54,31 @@ def search_by_race(experiment: Experiment, request: SearchRequest, folder: Path)
     return SearchResult(results, steps, seconds, notes)
 
 
-def _starting(experiment: Experiment, settings: RaceSettings, pool: Pool) -> tuple[list[str], Schedule]:
-    """The names of what starts in the race of the largest budget, the most wanted first, and its schedule."""
-    names = pool.names(max(experiment.usable_budgets().values()))
-    schedule = _schedule(experiment, settings, len(names))
-    return names[: schedule.num_lanes], schedule
+def _starting(experiment: Experiment, settings: RaceSettings, pool: Pool) -> list[str]:
+    """The names of what starts in the race of the largest budget, the most wanted first.
+
+    Raises:
+        ConfigurationError: if nothing takes part.
+    """
+    budget = max(experiment.usable_budgets().values())
+    names = pool.names(budget)
+    require_entrants(names, pool, budget)
+    return names[: race_schedule(experiment, settings, len(names)).num_lanes]
 
 
-def _tell_left_out(names: Sequence[str], cost: float) -> None:
-    if names:
-        logger.info("Left out, so that the race costs at most %g trainings: %s.", cost, ", ".join(names))
-
-
-def _search(experiment: Experiment, name: str, folder: Path) -> SearchResult:
-    """What a searching method finds, in a folder of its own."""
-    if not SearchResult.is_in(folder):
-        entry = METHODS[name]
-        logger.info("Searching with %s.", name)
-        _SEARCHES[entry.driver](experiment, SearchRequest(name, entry.settings()), folder).save(folder)
-    Checkpoints(folder / "search").discard()
-    stop_signals.stop_if_asked()
-    return SearchResult.load(folder)
+def _search_all(experiment: Experiment, names: Iterable[str], folder: Path) -> dict[str, SearchResult]:
+    """What each search finds, in a folder of its own; without those that find nothing."""
+    found = {}
+    for name in names:
+        entry, place = METHODS[name], folder / "search" / name
+        if not SearchResult.is_in(place):
+            logger.info("Searching with %s.", name)
+        request = SearchRequest(name, entry.settings())
+        try:
+            found[name] = search_once(PROPOSING_SEARCHES[entry.driver], experiment, request, place)
+        except NothingFoundError as error:
+            logger.warning("%s takes no part in the race: %s", name, error)
+    return found
 
 
 def describe_race(experiment: Experiment, request: SearchRequest) -> str:
@@ -98,199 +86,13 @@ def describe_race(experiment: Experiment, request: SearchRequest) -> str:
     settings = request.settings
     assert isinstance(settings, RaceSettings)
     pool: Pool = request.load()(make_problem(experiment), experiment.sites, settings)
-    names, schedule = _starting(experiment, settings, pool)
-    first, *others = _rates(experiment, settings)
+    names = _starting(experiment, settings, pool)
+    schedule = race_schedule(experiment, settings, len(names))
+    first, *others = race_rates(experiment, settings)[: schedule.num_rates]
     again = f", the best also at {' or '.join(f'{rate:g}' for rate in others)}" if others else ""
-    cost = f"{schedule.cost:.2f} trainings with the winner's own, at most {settings.cost:g}, beside the searches"
-    return f"{', '.join(names)}, each at {first:g}{again}; {cost}"
-
-
-def _rates(experiment: Experiment, settings: RaceSettings) -> Sequence[float]:
-    """Learning rates: that at which every lane starts, then those that the best are tried at, higher ones first."""
-    rates = experiment.training.given_rates or list(experiment.candidate_rates)
-    first = rate_of_search(rates) if len(rates) > 1 else rates[0]
-    above = [rate for rate in rates if rate > first]
-    below = [rate for rate in rates if rate < first]
-    return [first, *above, *reversed(below)][: settings.rates]
-
-
-def _schedule(experiment: Experiment, settings: RaceSettings, count: int) -> Schedule:
-    """The schedule of a race in which as many entrants of a pool of so many start as the cost allows."""
-    return Schedule(experiment.num_steps, count, len(_rates(experiment, settings))).within(settings.cost)
-
-
-@dataclass(frozen=True)
-class _Race:
-    """The race within one budget.
-
-    Args:
-        experiment: gives model and data.
-        settings: of the method.
-        pool: the entrants.
-        folder: the run folder.
-        budget: in parameters.
-        proposed: searching method -> what it found.
-        judge: trains lanes up to a step.
-    """
-
-    experiment: Experiment
-    settings: RaceSettings
-    pool: Pool
-    folder: Path
-    budget: int
-    proposed: Mapping[str, SearchResult]
-    judge: Judge
-
-    def run(self) -> Lane:
-        """Run all rungs, or those that an interrupted search has left, and put the winner's training in its place."""
-        cut_rows(self._record)
-        entrants = self._entrants()
-        schedule = _schedule(self.experiment, self.settings, len(entrants))
-        first = _rates(self.experiment, self.settings)[0]
-        lanes = by_name(self._lane(entrant, first) for entrant in entrants[: schedule.num_lanes])
-        self._announce(schedule, tuple(lanes), [entrant.name for entrant in entrants[schedule.num_lanes :]])
-        going, taken, at = lanes, 0, 0
-        for rung in schedule.rungs:
-            losses = self._measure_all(going, rung)
-            taken, at = taken + len(going) * (rung.step - at), rung.step
-            if rung.retried:
-                joined, found = self._try_rates(lanes, losses, rung)
-                lanes, losses = lanes | joined, losses | found
-                taken += len(joined) * rung.step
-            spare = self.settings.cost * schedule.num_steps - taken - schedule.steps_left(at=at, going=rung.keep + 1)
-            going = {name: lanes[name] for name in survivors(losses, rung.keep, may_keep_more=spare >= 0)}
-            self._let_go(lanes, losses, going)
-            logger.info(
-                "After %d of %d steps %d of %d lanes go on: %s.",
-                at,
-                schedule.num_steps,
-                len(going),
-                len(losses),
-                ", ".join(going),
-            )
-            if len(going) == 1 and not any(later.retried for later in schedule.rungs if later.step > at):
-                break
-        winner = next(iter(going.values()))
-        self._finish(winner)
-        return winner
-
-    def _try_rates(
-        self, lanes: Mapping[str, Lane], losses: Mapping[str, Sequence[float]], rung: Rung
-    ) -> tuple[dict[str, Lane], dict[str, list[float]]]:
-        """Find a rate with the best lane, and start the next best ones there: the lanes that joined, and their losses.
-
-        Higher rates are tried in turn while the loss falls, and lower ones where the first higher one is no better.
-        """
-        first, *others = _rates(self.experiment, self.settings)
-        best, *rivals = survivors(losses, rung.retried, may_keep_more=False)
-        rate, lowest = first, fmean(losses[best]) if losses[best] else math.inf
-        joined: dict[str, Lane] = {}
-        found: dict[str, list[float]] = {}
-        for direction in ([each for each in others if each > first], [each for each in others if each < first]):
-            for other in direction:
-                lane = self._lane(lanes[best].entrant, other)
-                joined[lane.name] = lane
-                measured = found[lane.name] = self._measure_all({lane.name: lane}, rung)[lane.name]
-                if not measured or fmean(measured) >= lowest:
-                    break
-                rate, lowest = other, fmean(measured)
-            if rate != first:
-                break
-        if rate != first:
-            again = by_name(self._lane(lanes[name].entrant, rate) for name in rivals)
-            joined, found = joined | again, found | self._measure_all(again, rung)
-        return joined, found
-
-    def _announce(self, schedule: Schedule, lanes: Sequence[str], left_out: Sequence[str]) -> None:
-        """Log what starts, its cost, and what does not start."""
-        start = f"{count(len(lanes), 'lane')} {'starts' if len(lanes) == 1 else 'start'}"
-        logger.info("%s, at a cost of %.2f of one training: %s.", start, schedule.cost, ", ".join(lanes))
-        _tell_left_out(left_out, self.settings.cost)
-
-    def steps_beside(self, winner: Lane) -> int:
-        """Optimizer steps of all lanes but the winner's."""
-        last: dict[str, int] = {}
-        for row in self._rows():
-            last[row["lane"]] = row["step"]
-        return sum(step for name, step in last.items() if name != winner.name)
-
-    def seconds_beside(self, winner: Lane) -> float:
-        """Wall time of all lanes but the winner's."""
-        return sum(row["seconds"] for row in self._rows() if row["lane"] != winner.name)
-
-    def _entrants(self) -> list[Entrant]:
-        """The pool within the budget, the most wanted first."""
-        proposed = {name: found.configurations[self.budget] for name, found in self.proposed.items()}
-        return self.pool.entrants(self.budget, proposed=proposed)
-
-    def _lane(self, entrant: Entrant, rate: float) -> Lane:
-        recipe = found_modules(entrant.configuration, self._start_of(entrant), name=entrant.name, method="race")
-        place = self._lane_folder / f"{entrant.name}-{rate:g}"
-        return Lane(entrant, Training(self.experiment, recipe, place, self.experiment.seed, rate, self.budget))
-
-    def _start_of(self, entrant: Entrant) -> Path:
-        """Folder of the adapter that an entrant starts from, which need not exist."""
-        return self.folder / "search" / entrant.name / start_folder(self.budget, smallest=self._smallest)
-
-    @property
-    def _smallest(self) -> int:
-        """The smallest budget of the run."""
-        return min(self.experiment.usable_budgets().values())
-
-    @property
-    def _lane_folder(self) -> Path:
-        return self.folder / "search" / "lanes" / str(self.budget)
-
-    @property
-    def _record(self) -> Path:
-        return self.folder / "search" / "lanes.jsonl"
-
-    def _rows(self) -> list[dict]:
-        return [row for row in read_rows(self._record) if row["budget"] == self.budget]
-
-    def _judges(self, rung: Rung) -> EncodedSplit:
-        """The validation examples whose losses decide at the end of a rung."""
-        experiment = self.experiment
-        return experiment.splits.some_of_validation(rung.num_judges(len(experiment.splits.validation.examples)))
-
-    def _measure_all(self, lanes: Mapping[str, Lane], rung: Rung) -> dict[str, list[float]]:
-        """Losses of lanes at the end of a rung, those read that an interrupted search has measured."""
-        known = {row["lane"]: row["losses"] for row in self._rows() if row["step"] == rung.step}
-        trainings = {name: lane.training for name, lane in lanes.items() if name not in known}
-        for judged in self.judge(trainings, rung.step, self._judges(rung)):
-            if judged.error:
-                logger.warning("%s leaves: %s", judged.name, judged.error)
-            self._write(judged, rung.step)
-            known[judged.name] = judged.losses
-        # In the order of the lanes, whichever was ready first.
-        return {name: known[name] for name in lanes}
-
-    def _write(self, judged: Judged, step: int) -> None:
-        losses = judged.losses
-        row = {"budget": self.budget, "lane": judged.name, "step": step, "loss": fmean(losses) if losses else None}
-        append_row(self._record, row | {"seconds": judged.seconds, "losses": losses})
-        flush(self._record)
-        stop_signals.stop_if_asked()
-
-    def _let_go(self, lanes: Mapping[str, Lane], losses: Mapping[str, Sequence[float]], going: Iterable[str]) -> None:
-        """Remove the trainings of the lanes that leave.
-
-        Raises:
-            TrainingError: if every lane broke down.
-        """
-        if not any(losses.values()):
-            raise TrainingError("Every lane of the race broke down. Give a lower --training.learning_rate.")
-        for name in losses.keys() - set(going):
-            shutil.rmtree(lanes[name].training.folder, ignore_errors=True)
-
-    def _finish(self, winner: Lane) -> None:
-        """Put the winner's training and its start where the run's training of this budget looks for them."""
-        start = self._start_of(winner.entrant)
-        if start.exists():
-            with new_folder(self.folder / start_folder(self.budget, smallest=self._smallest)) as new:
-                shutil.copytree(start, new, dirs_exist_ok=True)
-        place = self.folder / training_folder(self.budget, smallest=self._smallest) / f"seed-{self.experiment.seed}"
-        if not place.exists() and winner.training.folder.exists():
-            place.parent.mkdir(parents=True, exist_ok=True)
-            winner.training.folder.rename(place)
-        write_found_rate(place.parent, winner.training.rate)
+    left_out = pool.left_out(max(experiment.usable_budgets().values()))
+    without = "".join(f"; without {name}: {reason}" for name, reason in left_out.items())
+    races = len(set(experiment.usable_budgets().values()))
+    each = f" in each of {races} races" if races > 1 else ""
+    cost = f"{schedule.cost:.2f} trainings{each} with the winner's own, at most {settings.cost:g}, beside the searches"
+    return f"{', '.join(names)}, each at {first:g}{again}; {cost}{without}"

@@ -85,7 +85,7 @@ class Training:
         Checkpoints(self.folder).keep_newest()
         return losses
 
-    def start_again(self, step: int, loss: float, *, tried: Sequence[float], seconds: float = 0.0) -> None:
+    def start_again(self, step: int, loss: float, *, tried: Sequence[float], seconds: float = 0.0) -> float:
         """Make `run` start from the beginning, at another rate, since this start is no better than guessing.
 
         Args:
@@ -93,6 +93,9 @@ class Training:
             loss: mean validation loss at that step.
             tried: rates that led to no better one.
             seconds: that it took, if they are not counted elsewhere.
+
+        Returns:
+            the rate of the second start.
         """
         guess = self.experiment.guess_loss
         assert guess is not None  # else there is nothing to compare a loss with
@@ -103,6 +106,7 @@ class Training:
         # In this order: with the record but with checkpoints too, a resumed run would go on with the failed start.
         self.discard_checkpoints()
         write_json(self._failed_start, asdict(failed))
+        return failed.next_rate
 
     def discard_checkpoints(self) -> None:
         """Delete the checkpoints; a training that is not finished then starts anew."""

@@ -9,6 +9,7 @@ from torch import nn
 from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from peftsearch import processes, random_draws
+from peftsearch.errors import DataError
 from peftsearch.searches.gate_strategy import GateStrategy, Observation
 from peftsearch.space import Placement
 from peftsearch.supernet.sensitivity import ModuleSaliency, Saliency, take_saliency
@@ -147,7 +148,7 @@ class GateSearch(Generic[AnyTrainer]):
         self, model: nn.Module, batch: Batch, *, by: list[torch.Tensor], penalty: torch.Tensor
     ) -> tuple[torch.Tensor, list[torch.Tensor | None]]:
         """Compute the loss of a batch, and the gradients of loss and penalty by some tensors, in micro-batches."""
-        items = processes.total(num_items(batch)) / processes.num_processes()
+        items = labels_of_all(batch) / processes.num_processes()
 
         def differentiate(micro_batch: Batch) -> tuple[torch.Tensor, Sequence[torch.Tensor | None]]:
             share = num_items(micro_batch) / items
@@ -232,6 +233,21 @@ class GateSearch(Generic[AnyTrainer]):
         }
         # Trackers warn in every step of values that are no numbers.
         self.trainer.log({name: value for name, value in row.items() if value is not None})
+
+
+def labels_of_all(batch: Batch) -> int:
+    """Count the labels of a batch over all processes; see `num_items`.
+
+    Raises:
+        DataError: if none counts, so that the batch has no mean loss.
+    """
+    items = processes.total(num_items(batch))
+    if not items:
+        raise DataError(
+            "A batch of the search has no label that counts: all are -100. Leave such examples out of the training "
+            "set, or make the batches larger."
+        )
+    return items
 
 
 def _add(tensors: Sequence[torch.Tensor]) -> torch.Tensor:

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 import torch
 from peft import PeftModel
 
-from peftsearch.errors import DataError
+from peftsearch.errors import DataError, NothingFoundError
 from peftsearch.modules.costs import num_parameters
 from peftsearch.searches.growth import Grown, leading, put_leading
 from peftsearch.space import Configuration, SearchSpace, Site
@@ -50,6 +50,19 @@ def supernet_of(model: PeftModel, configuration: Configuration, sites: Iterable[
     by_name = {site.name: site for site in sites}
     costs = {choice: num_parameters(choice.kind, by_name[choice.site], choice.rank) for choice in configuration}
     return Supernet(model, sites=by_name.values(), space=SearchSpace(costs))
+
+
+def require_modules(grown: Grown) -> None:
+    """Check that something was found.
+
+    Raises:
+        NothingFoundError: if no module is worth its parameters.
+    """
+    if not len(grown.configuration):
+        raise NothingFoundError(
+            "The gradients of the training examples agree on no module. Check the loss and the labels, give a "
+            "larger budget, or let the method's setting 'examples' be 0, which takes all."
+        )
 
 
 def read_weights(model: PeftModel, configuration: Configuration, sites: Iterable[Site]) -> Grown:

@@ -14,7 +14,7 @@ from torch.optim.adamw import adamw
 
 from peftsearch import processes
 from peftsearch.errors import TrainingError
-from peftsearch.searches.gate_search import AnyTrainer, GateSearch
+from peftsearch.searches.gate_search import AnyTrainer, GateSearch, labels_of_all
 from peftsearch.supernet.sensitivity import Saliency, take_saliency
 from peftsearch.training.micro_batches import Batch, is_out_of_memory, num_items
 
@@ -204,6 +204,5 @@ class SecondOrderSearch(GateSearch[AnyTrainer]):
 
     def _part_of_loss(self, model: nn.Module, batch: Batch) -> Callable[[], torch.Tensor]:
         """Make a function whose mean over all processes is the loss of their parts of a batch."""
-        own = num_items(batch)
-        share = processes.num_processes() * own / processes.total(own)
+        share = processes.num_processes() * num_items(batch) / labels_of_all(batch)
         return lambda: self.loss_of(model, batch) * share

@@ -4,11 +4,12 @@ import logging
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 from peftsearch import processes
-from peftsearch.errors import DivergedError, ProcessError, RunFolderError, StorageError, TrainingError
+from peftsearch.errors import DivergedError, PeftSearchError, ProcessError, RunFolderError, StorageError, TrainingError
 from peftsearch.files import append_row, cut_rows, flush, read_rows
 from peftsearch.searches.trials import Fidelity, Proposal, Proposer, Trial
 from peftsearch.space import Choice, Configuration, SearchSpace
@@ -43,21 +44,20 @@ def run_trials(proposer: Proposer, *, score: Scorer, space: SearchSpace, record:
     """
     earlier = _read(record)
     trials: list[Trial] = []
-    progress = open_progress("trials", unit="trial")
-    while batch := proposer.propose(trials):
-        done: list[Trial] = []
-        for proposal in batch:
-            number = len(trials) + len(done)
-            if number < len(earlier):
-                done.append(_checked(earlier[number], proposal, record))
-            else:
-                processes.require_equal(f"the proposal of trial {number}", _plain(proposal))
-                done.append(_serve(proposal, [*trials, *done], score=score, number=number, space=space))
-                _append(record, number, done[-1])
-                stop_signals.stop_if_asked()
-            _show(progress, done[-1])
-        trials += done
-    progress.close()
+    with closing(open_progress("trials", unit="trial")) as progress:
+        while batch := proposer.propose(trials):
+            done: list[Trial] = []
+            for proposal in batch:
+                number = len(trials) + len(done)
+                if number < len(earlier):
+                    done.append(_checked(earlier[number], proposal, record))
+                else:
+                    processes.require_equal(f"the proposal of trial {number}", _plain(proposal))
+                    done.append(_serve(proposal, [*trials, *done], score=score, number=number, space=space))
+                    _append(record, number, done[-1])
+                    stop_signals.stop_if_asked()
+                _show(progress, done[-1])
+            trials += done
     if trials and all(trial.score is None for trial in trials):
         raise TrainingError(f"All {len(trials)} trials of the search failed. The first: {trials[0].error}")
     return trials
@@ -79,7 +79,8 @@ def _serve(proposal: Proposal, trials: Sequence[Trial], *, score: Scorer, number
         # Losses and scores are the same in all processes; anything else may have left the others within the training.
         if processes.num_processes() > 1 and not isinstance(error, DivergedError):
             raise
-        logger.warning("Trial %d failed: %s", number, error)
+        # The traceback of what is no error of ours: it may be one of the program.
+        logger.warning("Trial %d failed: %s", number, error, exc_info=not isinstance(error, PeftSearchError))
         reason = f"{type(error).__name__}: {error}"
         return Trial(proposal, parameters, None, time.perf_counter() - started, reason)
     return Trial(proposal, parameters, value, time.perf_counter() - started)

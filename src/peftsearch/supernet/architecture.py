@@ -205,9 +205,10 @@ class Entangled(Architecture):
 
     def sample(self, stage: str, relaxation: Relaxation, temperature: float) -> tuple[torch.Tensor, torch.Tensor]:
         weights = relaxation(self._masked_gamma(), temperature)
-        off, ranks = weights[:, :1], weights[:, 1:]
+        off, ranks, preferred = weights[:, :1], weights[:, 1:], self.table.one_hot_of(self.preferred_column())
         # What is off has its most likely rank: with gate and rank mask both zero neither would get a gradient.
-        return 1 - off[:, 0], ranks + off.detach() * self.table.one_hot_of(self.preferred_column())
+        free = ranks + off.detach() * preferred
+        return 1 - off[:, 0], torch.where((self.fixed >= 0)[:, None], preferred, free)
 
     def on_probability(self) -> torch.Tensor:
         return 1 - torch.softmax(self._masked_gamma().detach(), dim=-1)[:, 0]

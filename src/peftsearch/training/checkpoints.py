@@ -9,6 +9,7 @@ import json
 import logging
 import shutil
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -90,8 +91,13 @@ class Checkpoints:
                 shutil.rmtree(old)
 
     def discard(self) -> None:
-        """Delete all of them."""
-        shutil.rmtree(self.folder, ignore_errors=True)
+        """Delete all of them.
+
+        Raises:
+            StorageError: if they cannot be deleted; a training would go on from them.
+        """
+        with storage_errors(self.folder), suppress(FileNotFoundError):
+            shutil.rmtree(self.folder)
 
     def _newest_first(self) -> list[Path]:
         return sorted(self._all(), key=step_of, reverse=True)

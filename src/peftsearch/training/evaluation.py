@@ -1,6 +1,7 @@
 """Score a model on a set of examples."""
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from typing import Any
 
@@ -166,8 +167,5 @@ def score_written(
 def write(model: nn.Module, task_format: TaskFormat, examples: Sequence[Example], *, batch_size: int) -> list[str]:
     """Let a model write a text for each example, and show the progress; arguments as for `score_written`."""
     answering = task_format.answering()
-    progress = open_progress("texts written", unit="text", total=len(examples))
-    try:
+    with closing(open_progress("texts written", unit="text", total=len(examples))) as progress:
         return predict(model, answering, answering.encode(examples), batch_size=batch_size, done=progress.update)
-    finally:
-        progress.close()

@@ -1,13 +1,16 @@
 """Plain fine-tuning of a model, whatever is attached to it."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from statistics import fmean
 from typing import Any
 
 from torch import nn
 from torch.utils.data import Dataset
 from transformers import TrainerCallback
 
+from peftsearch.errors import DivergedError
 from peftsearch.modules.reparametrisation import fold, reparametrise
 from peftsearch.tasks.encoded import EncodedSplit
 from peftsearch.tasks.task_format import TaskFormat
@@ -153,14 +156,17 @@ class FineTuning:
             steps so far: those of the step itself jump about with the rate, which falls only later.
 
         Raises:
-            TrainingError: if the loss stops being a number.
+            TrainingError: if the loss stops being a number, in the training or on these examples.
         """
         average = AverageUntil(step)
         self.trainer.add_callback(average)
         self.trainer.stateful_parts["round"] = average
         self.trainer.resume(pause_after=step)
         average.mean.put_into(self.model)
-        return self._losses(judged_on or self.validation)
+        found = self._losses(judged_on or self.validation)
+        if not math.isfinite(fmean(found)):
+            raise DivergedError(f"{self.phase.name}: the validation loss after {step:,} steps is {fmean(found)}.")
+        return found
 
     def validation_losses(self) -> list[float]:
         """Loss of every example of the validation split with the present weights."""

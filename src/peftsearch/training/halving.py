@@ -123,5 +123,5 @@ def candidate_rates(width: int) -> tuple[float, ...]:
 
 
 def rate_of_search(rates: Sequence[float]) -> float:
-    """The rate at which a search trains where each training finds its own: the last but one."""
-    return rates[-2]
+    """The rate at which a search trains where each training finds its own: the last but one, or the only one."""
+    return rates[-2:][0]

@@ -1,6 +1,7 @@
 """Mean gradients of the training loss over a few examples, without an optimizer."""
 
 from collections.abc import Sequence
+from contextlib import closing
 from functools import partial
 from typing import Any, Protocol
 
@@ -54,9 +55,8 @@ class MeanGradients:
             TrainingError: if a gradient is not finite.
         """
         total = sum(len(processes.own_slice(part)) for part in self.parts)
-        progress = open_progress("gradients", unit="example", total=total)
-        found = [self._of_part(part, tensors, progress) for part in self.parts]
-        progress.close()
+        with closing(open_progress("gradients", unit="example", total=total)) as progress:
+            found = [self._of_part(part, tensors, progress) for part in self.parts]
         if not all(bool(torch.isfinite(gradient).all()) for part in found for gradient in part):
             raise TrainingError("A gradient at the start of the search is not finite. Check the data and the model.")
         return found

@@ -108,10 +108,16 @@ class Schedule:
         return self.steps_left(at=0, going=self.num_lanes) / self.num_steps
 
     def within(self, most: float) -> "Schedule":
-        """The schedule with the largest number of lanes that costs at most so many trainings; one lane at least."""
+        """The schedule with fewer lanes, and then fewer rates, that costs at most so many trainings.
+
+        Args:
+            most: trainings, 1 or more: what one lane at one rate costs.
+        """
         schedule = self
-        while schedule.num_lanes > 1 and schedule.cost > most:
+        while schedule.cost > most and schedule.num_lanes > 1:
             schedule = replace(schedule, num_lanes=schedule.num_lanes - 1)
+        while schedule.cost > most and schedule.num_rates > 1:
+            schedule = replace(schedule, num_rates=schedule.num_rates - 1)
         return schedule
 
 

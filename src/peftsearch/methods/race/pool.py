@@ -53,14 +53,15 @@ class Pool:
             proposed: searching method -> configuration that it found for the budget.
 
         Raises:
-            ConfigurationError: for a candidate's file that cannot be read, or one outside of the space.
+            ConfigurationError: for a candidate's file that cannot be read, or one outside of the space; if nothing
+                takes part.
             BudgetError: for a candidate above the budget.
         """
         space, settings = self.problem.space, self.settings
         found = [
             *read_candidates(settings.candidates, space, budget=budget),
             *(Entrant(name, configuration) for name, configuration in proposed.items()),
-            *hand_recipes(settings.recipe_names, space, self.sites, budget=budget),
+            *self.recipes(budget),
             *random_draws(settings.draws, self.problem, budget=budget),
         ]
         first: dict[Configuration, Entrant] = {}
@@ -68,6 +69,16 @@ class Pool:
             if len(entrant.configuration):
                 first.setdefault(entrant.configuration, entrant)
         return list(first.values())
+
+    def recipes(self, budget: int) -> list[Entrant]:
+        """The recipes that take part within a budget."""
+        found, _ = hand_recipes(self.settings.recipe_names, self.problem.space, self.sites, budget=budget)
+        return found
+
+    def left_out(self, budget: int) -> dict[str, str]:
+        """Recipe that cannot take part within a budget -> why."""
+        _, left_out = hand_recipes(self.settings.recipe_names, self.problem.space, self.sites, budget=budget)
+        return left_out
 
     def names(self, budget: int) -> list[str]:
         """The names of all that take part if each search finds a configuration of its own, the most wanted first.
@@ -84,7 +95,9 @@ class Pool:
         return [*first, *self.settings.search_names, *(name for name in found if name not in first)]
 
 
-def hand_recipes(names: Sequence[str], space: SearchSpace, sites: Sequence[Site], *, budget: int) -> list[Entrant]:
+def hand_recipes(
+    names: Sequence[str], space: SearchSpace, sites: Sequence[Site], *, budget: int
+) -> tuple[list[Entrant], dict[str, str]]:
     """Manual methods as large as a budget holds, those with kinds of the space only.
 
     Args:
@@ -92,18 +105,27 @@ def hand_recipes(names: Sequence[str], space: SearchSpace, sites: Sequence[Site]
         space: whose kinds may take part.
         sites: of the model.
         budget: in parameters.
+
+    Returns:
+        the methods that take part, and for each other one why it does not.
     """
-    kinds, found = {placement.kind for placement in space.ranks}, []
+    kinds = {placement.kind for placement in space.ranks}
+    found: dict[str, Entrant] = {}
+    left_out: dict[str, str] = {}
     for name in names:
-        if {part.kind for part in MANUAL_METHODS[name].parts} <= kinds:
-            try:
-                found.append(Entrant(name, place_within(MANUAL_METHODS[name], sites, budget=budget)))
-            except (BudgetError, ConfigurationError):
-                continue  # the model or the budget has no place for it
-    sizes = {entrant.name: cost(entrant.configuration, sites) for entrant in found}
-    smallest = SMALLEST_SHARE * budget
-    large = [entrant for entrant in found if sizes[entrant.name] >= smallest]
-    return large or found
+        if foreign := {part.kind for part in MANUAL_METHODS[name].parts} - kinds:
+            left_out[name] = f"the space has no {' and no '.join(sorted(foreign))}"
+            continue
+        try:
+            found[name] = Entrant(name, place_within(MANUAL_METHODS[name], sites, budget=budget))
+        except (BudgetError, ConfigurationError) as error:
+            left_out[name] = str(error)
+    sizes = {name: cost(entrant.configuration, sites) for name, entrant in found.items()}
+    if any(size >= SMALLEST_SHARE * budget for size in sizes.values()):
+        for name in [name for name in found if sizes[name] < SMALLEST_SHARE * budget]:
+            left_out[name] = f"it takes {sizes[name]:,} of {budget:,} parameters, where others use most of them"
+            del found[name]
+    return list(found.values()), left_out
 
 
 def read_candidates(files: str, space: SearchSpace, *, budget: int) -> list[Entrant]:

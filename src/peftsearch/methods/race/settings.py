@@ -24,9 +24,10 @@ class RaceSettings(MethodSettings):
         candidates: comma-separated files of configurations, and run folders, such as those of earlier tasks of the
             same model, whose configurations take part before all others.
         rates: learning rates at most: all start at the one that suits most; the best is tried at higher ones while
-            that helps, otherwise at lower ones, and the next best at the rate that was found.
+            that helps, otherwise at lower ones, and the next best at the rate that was found. Of `learning_rate_grid`
+            all take part.
         cost: optimizer steps of all lanes over those of one training, the winner's whole training included. Lanes are
-            left out from the end until it holds.
+            left out from the end until it holds, and then rates.
 
     Example:
         search(model="demo", task="demo", budget="0.1%", method={"name": "race", "draws": 4})
@@ -55,7 +56,7 @@ class RaceSettings(MethodSettings):
             for name in names:
                 if name not in known:
                     raise UnknownNameError(what, name, known)
-        takes_part = self.searches or self.recipes or self.candidates or self.draws
+        takes_part = self.search_names or self.recipe_names or split_names(self.candidates) or self.draws
         require(
             bool(takes_part), "method.searches", self.searches, "a search, or a recipe, draw or candidate beside it"
         )
