@@ -6,6 +6,7 @@ from peftsearch.run.config import RunConfig
 from peftsearch.run.described_labels import describe_labels
 from peftsearch.run.experiment import Experiment
 from peftsearch.run.ladder import describe_ladder
+from peftsearch.run.model_notes import head_notes, site_notes
 from peftsearch.run.outlook import describe_found, describe_trained
 from peftsearch.run.pipeline import budget_notes, open_experiment
 from peftsearch.run.race_search import describe_race
@@ -36,7 +37,7 @@ def describe_search(config: RunConfig) -> str:
         lines.append(f"race      {describe_race(experiment, SearchRequest(config.method_name, config.method))}")
     if trainings := describe_ladder(config, experiment):
         lines.append(f"trains    {trainings}")
-    return "\n".join([*lines, f"result    {describe_found(config, experiment)}", *experiment.head_notes])
+    return "\n".join([*lines, f"result    {describe_found(config, experiment)}", *head_notes(experiment)])
 
 
 def describe_train(config: RunConfig) -> str:
@@ -55,7 +56,7 @@ def describe_train(config: RunConfig) -> str:
         f"rate      {choose_rates(config, experiment).describe()}",
         f"trains    {recipe.name}: {parameters:,} parameters",
         f"result    {describe_trained(recipe, experiment)}",
-        *experiment.head_notes,
+        *head_notes(experiment),
     ]
     return "\n".join(lines)
 
@@ -63,7 +64,7 @@ def describe_train(config: RunConfig) -> str:
 def _describe(config: RunConfig, experiment: Experiment) -> str:
     space, task = experiment.space, experiment.task
     sizes = {name: len(examples) for name, examples in task.splits.items()}
-    backbone, head = experiment.backbone_parameters, experiment.head_parameters
+    backbone, head = experiment.backbone_parameters, experiment.sketch.head_parameters
     weights, budgets = experiment.task_format.class_weights, experiment.usable_budgets()
     beside = " beside the rows of tokens" if experiment.token_rows else ""
     lines = [
@@ -75,6 +76,6 @@ def _describe(config: RunConfig, experiment: Experiment) -> str:
         *([f"tokens    {rows.described}"] if (rows := experiment.token_rows) else []),
         *(f"budget    {text}: {parameters:,} parameters{beside}" for text, parameters in budgets.items()),
         f"output    {config.output_folder}",
-        *(f"note      {note}" for note in (*experiment.site_notes, *budget_notes(experiment))),
+        *(f"note      {note}" for note in (*site_notes(experiment), *budget_notes(experiment))),
     ]
     return "\n".join(lines)

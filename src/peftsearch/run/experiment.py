@@ -1,6 +1,5 @@
 """A task, a model and budgets of parameters: every stage of a run works on them."""
 
-import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
@@ -14,28 +13,25 @@ from peftsearch.environment import threads_of_each
 from peftsearch.errors import DataError
 from peftsearch.models.check_weights import check_weights
 from peftsearch.models.discover import find_sites
-from peftsearch.models.earlier_head import describe_other_classes, find_other_classes
-from peftsearch.models.head import TaskModel, find_output_layer
-from peftsearch.models.left_out import left_out_note
-from peftsearch.models.load import classes_of, load_config, load_task_model, sketch_model
+from peftsearch.models.head import TaskModel
+from peftsearch.models.load import load_task_model, sketch_model
 from peftsearch.models.loading import IN_FULL, Loading
 from peftsearch.models.quantisation import (
     check_not_twice,
     find_quantised,
     make_quantization_config,
     quantisation_of,
-    quantised_note,
 )
 from peftsearch.models.token_rows import TokenRows, find_token_rows
 from peftsearch.modules.attach import attach
-from peftsearch.modules.costs import cost_beside, needs_float_note
+from peftsearch.modules.costs import cost_beside
 from peftsearch.run.config import RunConfig
 from peftsearch.run.data_request import request_of
 from peftsearch.run.encoded_splits import EncodedSplits
 from peftsearch.run.first_bias import start_at_shares
 from peftsearch.run.head_start import ProbedHeads
 from peftsearch.run.open_format import format_for
-from peftsearch.run.target_units import start_at_mean
+from peftsearch.run.target_units import standardised, start_at_mean
 from peftsearch.space import Budget, Configuration, Preset, SearchSpace, Site
 from peftsearch.space.encoding import ENCODINGS, Encoding
 from peftsearch.task_head import Medium
@@ -46,8 +42,6 @@ from peftsearch.tasks.task_format import TaskFormat
 from peftsearch.training.halving import candidate_rates, rate_of_search
 from peftsearch.training.settings import AUTO, TrainingSettings, planned_steps
 from peftsearch.training.workers import Workers
-
-logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -95,7 +89,7 @@ class Experiment:
         return cls(
             model=config.model,
             task=task,
-            task_format=format_for(config, task),
+            task_format=standardised(format_for(config, task), config.model),
             preset=config.preset,
             budget_texts=tuple(config.budget_texts),
             training=config.training,
@@ -105,17 +99,7 @@ class Experiment:
             workers=Workers(config.workers, threads_of_each(config.workers), config.ray_address),
             loading=config.loading,
             given_rates=tuple(config.learning_rates),
-        )._standardised()
-
-    def _standardised(self) -> "Experiment":
-        """The same with targets of mean 0 and deviation 1, if a head learns numbers."""
-        if self.task_format.head.problem_type != "regression":
-            return self
-        layer = find_output_layer(self._sketch.model)
-        if layer is None:
-            logger.warning("The head of '%s' has no linear layer at its end; targets stay as they are.", self.model)
-            return self
-        return replace(self, task_format=self.task_format.standardised(has_bias=layer.bias is not None))
+        )
 
     def check(self) -> None:
         """Check the model's weights, its sites and the budgets, without loading weights.
@@ -123,17 +107,14 @@ class Experiment:
         Raises:
             PeftSearchError: for the first thing that is wrong.
         """
-        self.task_format.check_model(self._sketch.model, self.model)
-        self._check_loading()
-        if not check_weights(self._sketch):
+        self.task_format.check_model(self.sketch.model, self.model)
+        if self.loading.quantises:
+            check_not_twice(self.model, self.sketch.model.config, self.loading)
+            make_quantization_config(self.loading.quantization)
+        if not check_weights(self.sketch):
             # What is to be fetched, or has no header, is loaded once before anything is written or deleted.
             self.load_model(self.seed)
         _ = self.space, self.budgets_of_modules
-
-    def _check_loading(self) -> None:
-        if self.loading.quantises:
-            check_not_twice(self.model, self._sketch.model.config, self.loading)
-            make_quantization_config(self.loading.quantization)
 
     def __getstate__(self) -> dict[str, Any]:
         """What is pickled for a worker: the fields and the splits, since all else is quickly made again."""
@@ -189,7 +170,7 @@ class Experiment:
     @cached_property
     def candidate_rates(self) -> tuple[float, ...]:
         """Learning rates that suit the model's width, ascending."""
-        return candidate_rates(self._sketch.model.config.get_text_config().hidden_size)
+        return candidate_rates(self.sketch.model.config.get_text_config().hidden_size)
 
     @property
     def rates(self) -> tuple[float, ...]:
@@ -225,34 +206,19 @@ class Experiment:
         )
 
     @cached_property
-    def _sketch(self) -> TaskModel:
+    def sketch(self) -> TaskModel:
+        """The model without weights."""
         return sketch_model(self.model, self.task_format.head)
-
-    @cached_property
-    def head_notes(self) -> tuple[str, ...]:
-        """A note for the user where the model has a head of another task."""
-        classes = find_other_classes(self._sketch, classes_of(load_config(self.model)), self.task_format.head.labels)
-        return (describe_other_classes(classes),) if classes else ()
 
     @cached_property
     def sites(self) -> tuple[Site, ...]:
         """Every site of the model."""
-        return find_sites(self._sketch.model)
-
-    @property
-    def site_notes(self) -> tuple[str, ...]:
-        """Sentences on quantised weights, and on what no module can stand at."""
-        counts = {"num_quantised": len(self.quantised), "num_sites": len(self.sites)}
-        return (
-            *quantised_note(self.quantization, **counts),
-            *left_out_note(self._sketch.model, self.sites, self.backbone_parameters),
-            *needs_float_note(self.preset, sites=self.sites, quantised=self.quantised),
-        )
+        return find_sites(self.sketch.model)
 
     @property
     def quantization(self) -> Mapping[str, Any]:
         """How the model's weights are quantised, while they are loaded or on disk already; empty if they are not."""
-        return quantisation_of(self._sketch.model.config, self.loading)
+        return quantisation_of(self.sketch.model.config, self.loading)
 
     @property
     def quantised_on_disk(self) -> frozenset[str]:
@@ -262,22 +228,17 @@ class Experiment:
     @cached_property
     def quantised(self) -> frozenset[str]:
         """Paths of the sites whose weights are quantised."""
-        return find_quantised(self._sketch.model, self.sites, self.quantization)
+        return find_quantised(self.sketch.model, self.sites, self.quantization)
 
     @property
     def backbone_parameters(self) -> int:
         """Parameters of the model without its task head."""
-        return self._sketch.backbone_parameters
+        return self.sketch.backbone_parameters
 
     @property
     def head(self) -> tuple[str, ...]:
         """Names of the modules of the task head; none for text-to-text."""
-        return self._sketch.head
-
-    @property
-    def head_parameters(self) -> int:
-        """Parameters of the task head."""
-        return self._sketch.head_parameters
+        return self.sketch.head
 
     @cached_property
     def space(self) -> SearchSpace:
@@ -294,7 +255,7 @@ class Experiment:
             raise DataError(
                 f"training.trainable_tokens names '{tokens[0]}', but pictures have no tokens. Leave it out."
             )
-        return find_token_rows(self._sketch.model, self.task_format.tokenizer, tokens, name=self.model)
+        return find_token_rows(self.sketch.model, self.task_format.tokenizer, tokens, name=self.model)
 
     @cached_property
     def budgets(self) -> dict[str, int]:

@@ -34,6 +34,7 @@ from peftsearch.run.finish import finish
 from peftsearch.run.folder import SPLITS, alone_in, make_run_folder, write_sites
 from peftsearch.run.ladder import add_ladder, describe_ladder
 from peftsearch.run.make_config import read_config
+from peftsearch.run.model_notes import head_notes, site_notes
 from peftsearch.run.origin import AS_NOTED, Origin, Places
 from peftsearch.run.outlook import describe_found, describe_trained
 from peftsearch.run.pareto import train_front
@@ -87,7 +88,7 @@ def _search(config: RunConfig, experiment: Experiment, folder: Path, budget: int
         logger.info("The search is followed by %s.", trainings)
     request = SearchRequest(config.method_name, config.method, config.inherit)
     found = search_configuration(experiment, request, folder)
-    notes = (*experiment.site_notes, *budget_notes(experiment), *found.notes)
+    notes = (*site_notes(experiment), *budget_notes(experiment), *found.notes)
     for note in notes:
         logger.warning(note)
     stage = _make_stage(config, experiment, folder, budget)
@@ -123,7 +124,7 @@ def run_train(config: RunConfig) -> Path:
         recipe = recipe_of(own, experiment)
         check_trains_modules(recipe, experiment)
         check_cost(recipe, experiment)
-        recipe = replace(recipe, notes=(*experiment.site_notes, *recipe.notes))
+        recipe = replace(recipe, notes=(*site_notes(experiment), *recipe.notes))
         for note in recipe.notes:
             logger.warning(note)
         with _started(own, experiment) as folder:
@@ -203,7 +204,7 @@ def _start(config: RunConfig, experiment: Experiment) -> Path:
     Origin.here(config.model).save(folder)
     write_sites(folder / "sites.json", experiment.sites)
     write_json(folder / SPLITS, experiment.task.split_record())
-    for note in experiment.head_notes:
+    for note in head_notes(experiment):
         logger.warning(note)
     if weights := experiment.task_format.class_weights:
         logger.info("The loss weighs the classes: %s.", describe_weights(experiment.task.labels, weights))

@@ -20,6 +20,7 @@ from peftsearch.run.candidates import Candidate
 from peftsearch.run.command import command_of
 from peftsearch.run.config import RunConfig
 from peftsearch.run.experiment import Experiment
+from peftsearch.run.model_notes import head_notes
 from peftsearch.run.recipe import ADAPTER, Recipe
 from peftsearch.run.saved_model import SavedModel
 from peftsearch.run.search_result import SearchResult
@@ -52,7 +53,7 @@ def make_results(config: RunConfig, experiment: Experiment, trained: TrainedConf
         backbone_parameters=experiment.backbone_parameters,
         budget=_granted(experiment),
         parameters=trained.parameters,
-        head_parameters=experiment.head_parameters,
+        head_parameters=experiment.sketch.head_parameters,
         token_parameters=experiment.token_rows.num_parameters if recipe.saved_as == ADAPTER else 0,
         modules=len(trained.configuration),
         modules_by_kind=trained.configuration.num_modules_by_kind(),
@@ -69,7 +70,7 @@ def make_results(config: RunConfig, experiment: Experiment, trained: TrainedConf
         truncated_examples=experiment.splits.num_truncated(),
         truncated_targets=experiment.splits.num_truncated_targets(),
         notes=(
-            *experiment.head_notes,
+            *head_notes(experiment),
             *recipe.notes,
             *trained.notes,
             *trained.memory_notes(config.training.per_device_train_batch_size),

@@ -13,8 +13,8 @@ class SearchRequest:
     Args:
         method: name of the method.
         settings: its settings.
-        inherit: also save the supernet's weights of the smallest budget's configuration, for its training to start
-            from.
+        inherit: the training of the smallest budget's configuration starts from the weights that the search has
+            trained.
     """
 
     method: str

@@ -1,5 +1,6 @@
 """Numbers of a regression in a unit that heads learn, and back in the user's when they are saved."""
 
+import logging
 import random
 from typing import Any
 
@@ -9,12 +10,31 @@ from peft import PeftModel
 from torch import nn
 
 from peftsearch.models.head import find_output_layer
+from peftsearch.models.load import sketch_model
 from peftsearch.tasks.encoded import EncodedDataset
 from peftsearch.tasks.target_scale import AS_GIVEN, TargetScale
 from peftsearch.tasks.task_format import TaskFormat
 
+logger = logging.getLogger(__name__)
+
 # Rows whose hidden states are averaged, and those of one pass.
 _ROWS, _BATCH = 128, 16
+
+
+def standardised(task_format: TaskFormat, model: str) -> TaskFormat:
+    """The same format with targets of mean 0 and deviation 1, if a head learns numbers.
+
+    Args:
+        task_format: how the task is put to the model.
+        model: the pretrained model as the user named it.
+    """
+    if task_format.head.problem_type != "regression":
+        return task_format
+    layer = find_output_layer(sketch_model(model, task_format.head).model)
+    if layer is None:
+        logger.warning("The head of '%s' has no linear layer at its end; targets stay as they are.", model)
+        return task_format
+    return task_format.standardised(has_bias=layer.bias is not None)
 
 
 def start_at_mean(model: Any, task_format: TaskFormat, train: EncodedDataset, *, seed: int) -> None:

@@ -1,12 +1,15 @@
 """The interface of black-box methods: they propose configurations and get trials, which are scored proposals."""
 
+import logging
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 from peftsearch.space import Configuration, SearchSpace
 from peftsearch.space.encoding import Encoding
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -113,6 +116,30 @@ def best_within(trials: Sequence[Trial], budget: int) -> Trial | None:
     """Find the best trial of at most `budget` parameters, the first of equals; None if no such trial succeeded."""
     within = [trial for trial in trials if trial.score is not None and trial.parameters <= budget]
     return max(within, key=rank_key, default=None)
+
+
+def best_of_each_budget(
+    trials: Sequence[Trial], budgets: Iterable[int], *, otherwise: Callable[[int], Configuration]
+) -> dict[int, Configuration]:
+    """The configuration of the best trial within each budget; where there is none, another one, and a warning.
+
+    Args:
+        trials: all trials of a search.
+        budgets: in parameters.
+        otherwise: gives a configuration within a budget.
+
+    Returns:
+        budget -> configuration.
+    """
+    found = {}
+    for budget in budgets:
+        best = best_within(trials, budget)
+        if best is None and trials:
+            logger.warning(
+                "No successful trial has at most %s parameters; one that has is drawn at random.", f"{budget:,}"
+            )
+        found[budget] = best.configuration if best else otherwise(budget)
+    return found
 
 
 def pareto_front(trials: Sequence[Trial]) -> list[Trial]:

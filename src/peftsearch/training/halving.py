@@ -96,7 +96,7 @@ def are_close(losses: Mapping[float, float]) -> bool:
 
 
 def affordable(rates: Sequence[float], num_steps: int) -> tuple[float, ...]:
-    """The lowest rates, as many as cost at most 1.6 trainings: all but in trainings of fewer than 4 steps.
+    """The lowest rates, as many as cost at most 1.6 trainings: all but in trainings of 2 or 3 steps.
 
     Args:
         rates: ascending.

@@ -18,7 +18,7 @@ from peftsearch.methods.autopeft.hypervolume import (
 from peftsearch.methods.autopeft.local_search import UnseenPoints, climb
 from peftsearch.methods.autopeft.settings import AutopeftSettings
 from peftsearch.methods.autopeft.surrogate import Draws, ModelFittingError, fit_surrogate, rank_to_normal
-from peftsearch.searches.trials import Fidelity, Problem, Proposal, Proposer, Trial, best_within, pareto_front
+from peftsearch.searches.trials import Fidelity, Problem, Proposal, Proposer, Trial, best_of_each_budget, pareto_front
 from peftsearch.space import Configuration
 from peftsearch.space.encoding import Encoding, Point
 
@@ -53,14 +53,9 @@ class Autopeft(Proposer):
         return [Proposal(self.problem.encoding.decode(point), self.fidelity) for point in points]
 
     def results(self, trials: Sequence[Trial]) -> dict[int, Configuration]:
-        return {budget: self._result(trials, budget) for budget in self.problem.budgets}
+        return best_of_each_budget(trials, self.problem.budgets, otherwise=self._draw)
 
-    def _result(self, trials: Sequence[Trial], budget: int) -> Configuration:
-        if best := best_within(trials, budget):
-            return best.configuration
-        logger.warning(
-            "No successful trial has at most %s parameters; one that has is drawn at random.", f"{budget:,}"
-        )
+    def _draw(self, budget: int) -> Configuration:
         encoding = self.problem.encoding.within(budget)
         return encoding.decode(encoding.sample(random.Random(f"{self.problem.seed} {budget}")))
 

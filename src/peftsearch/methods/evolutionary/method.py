@@ -4,7 +4,7 @@ import random
 from collections.abc import Callable, Sequence
 
 from peftsearch.methods.evolutionary.settings import EvolutionarySettings
-from peftsearch.searches.trials import Problem, Proposal, Proposer, Trial, best_within, rank_key
+from peftsearch.searches.trials import Problem, Proposal, Proposer, Trial, best_of_each_budget, rank_key
 from peftsearch.space import Configuration
 from peftsearch.space.encoding import Encoding, Point
 
@@ -38,12 +38,9 @@ class Evolution(Proposer):
         return [Proposal(self.problem.encoding.decode(point)) for point in self._generation(number, trials)]
 
     def results(self, trials: Sequence[Trial]) -> dict[int, Configuration]:
-        return {budget: self._result(trials, budget) for budget in self.problem.budgets}
+        return best_of_each_budget(trials, self.problem.budgets, otherwise=self._draw)
 
-    def _result(self, trials: Sequence[Trial], budget: int) -> Configuration:
-        best = best_within(trials, budget)
-        if best is not None:
-            return best.configuration
+    def _draw(self, budget: int) -> Configuration:
         encoding = self.problem.encoding.within(budget)
         return encoding.decode(encoding.sample(random.Random(self.problem.seed)))
 

@@ -42,8 +42,8 @@ def range_of(sketches: Sequence[torch.Tensor]) -> torch.Tensor:
 def directions_of(projections: Sequence[torch.Tensor]) -> Directions:
     """Find the directions of the mean of projections Q' G (rank, in_width), one from each part of the examples.
 
-    A direction that was found on one part is measured on the others: the square of a noisy gradient is too large by
-    its variance, the product of two independent ones is not.
+    A direction that was found on all parts but one is measured on that one: the square of a noisy gradient is too
+    large by its variance, the product of two independent ones is not.
 
     Args:
         projections: two or more.

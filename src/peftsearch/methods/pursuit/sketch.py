@@ -15,8 +15,9 @@ ROW_SQUARE = 1 / 3
 class LoraSketch:
     """A LoRA module whose first components hold what has been trained, and whose others look for directions.
 
-    First `draw_rows`. Set `look_along`, take the gradients of B; set `read_range`, take those of A; then
-    `read_directions`. The output of the model is the same all the while.
+    Call `look_along` and take the gradients of B, call `read_range` with them and take those of A, and call
+    `read_directions` with those. The output of the model is the same all the while. `draw_rows` comes before
+    `grown`.
 
     Args:
         module: with the held components in front.

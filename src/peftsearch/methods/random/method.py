@@ -4,7 +4,7 @@ import random
 from collections.abc import Sequence
 
 from peftsearch.methods.random.settings import RandomSettings
-from peftsearch.searches.trials import Problem, Proposal, Proposer, Trial, best_within
+from peftsearch.searches.trials import Problem, Proposal, Proposer, Trial, best_of_each_budget
 from peftsearch.space import Configuration
 
 
@@ -30,11 +30,7 @@ class RandomSearch(Proposer):
         return [Proposal(drawn) for budget in self.problem.budgets for drawn in self.draws(budget)]
 
     def results(self, trials: Sequence[Trial]) -> dict[int, Configuration]:
-        return {budget: self._result(trials, budget) for budget in self.problem.budgets}
-
-    def _result(self, trials: Sequence[Trial], budget: int) -> Configuration:
-        best = best_within(trials, budget)
-        return best.configuration if best else self.draws(budget)[0]
+        return best_of_each_budget(trials, self.problem.budgets, otherwise=lambda budget: self.draws(budget)[0])
 
     def draws(self, budget: int) -> list[Configuration]:
         """The configurations that are drawn for a budget."""

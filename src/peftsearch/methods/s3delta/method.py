@@ -56,9 +56,6 @@ class S3Delta(GateStrategy):
     def architecture_gates(self, step: int, live: list[Placement], device: torch.device) -> Gates:
         return self._gates(self._sample(), device)
 
-    def architecture_penalty(self, step: int) -> torch.Tensor:
-        return torch.zeros(())
-
     def update_architecture(self, step: int, gradients: list[torch.Tensor]) -> None:
         (self.logits.grad,) = gradients
         torch.nn.utils.clip_grad_norm_([self.logits], self.settings.max_grad_norm)
