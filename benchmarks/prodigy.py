@@ -1,6 +1,6 @@
 """Train with Prodigy, an optimizer without a rate, from several first estimates of its step size.
 
-Needs `pip install prodigyopt`. Tasks as in starts_before.yaml; docs/results.md has the figures.
+Needs `pip install prodigyopt`. Tasks as in starts_before.yaml; docs/results_starts.md has the figures.
 
     python benchmarks/prodigy.py --task runs/intent_tasks/hwu64.yaml --estimates 1e-6,1e-5,1e-4,1e-3
 """

@@ -34,26 +34,27 @@ def python_of(page: str) -> list[str]:
 
 @pytest.fixture(scope="module")
 def data_folder(tmp_path_factory):
-    """The files that the page on data makes and shows."""
+    """The files that the pages on data and its formats make and show."""
     folder = tmp_path_factory.mktemp("data")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         (program,) = python_of("data.md")
         exec(compile(program, "data.md", "exec"), {})
-    for title, text in blocks("data.md", "csv") + blocks("data.md", "json"):
+    for title, text in blocks("data.md", "csv") + blocks("formats.md", "json"):
         (folder / title).write_text(text, encoding="utf-8")
     return folder
 
 
-CONSOLE = [text.removeprefix("$ peftsearch ").split("\n", 1) for _, text in blocks("data.md", "console")]
+SHOWN = blocks("data.md", "console") + blocks("formats.md", "console")
+CONSOLE = [text.removeprefix("$ peftsearch ").split("\n", 1) for _, text in SHOWN]
 
 
-def test_the_page_on_data_shows_a_good_run_and_errors():
+def test_the_pages_on_data_show_a_good_run_and_errors():
     assert len(CONSOLE) == 9
 
 
 @pytest.mark.parametrize("command,shown", CONSOLE, ids=[shown.split(":")[-1][:40].strip() for _, shown in CONSOLE])
-def test_commands_of_the_page_on_data_say_what_it_shows(command, shown, data_folder, monkeypatch, capsys):
+def test_commands_of_the_pages_on_data_say_what_they_show(command, shown, data_folder, monkeypatch, capsys):
     monkeypatch.chdir(data_folder)
     code = main(shlex.split(command))
     output = capsys.readouterr()

@@ -187,12 +187,12 @@ def find_row(model_type: str) -> Row:
 
 
 def counts(rows: Iterable[Row]) -> str:
-    """Say in a sentence how many model types are searched."""
+    """Say in a sentence how many model types are supported."""
     found = Counter(row.status for row in rows)
     return (
         f"Of the {found.total()} model types with which transformers {transformers.__version__} reads or writes text, "
-        f"{found[LABELS] + found[TEXT_TO_TEXT]} are searched from the command line ({found[LABELS]} with labels, "
-        f"{found[TEXT_TO_TEXT]} text to text) and {found[TRAINER]} more in a Trainer of yours, as transformers has no "
+        f"{found[LABELS] + found[TEXT_TO_TEXT]} are supported from the command line ({found[LABELS]} with labels, "
+        f"{found[TEXT_TO_TEXT]} text to text) and {found[TRAINER]} more in your own Trainer, as transformers has no "
         f"class with a task's head for them; {found[REFUSED]} are refused and {found[NOT_TRIED]} were not tried."
     )
 

@@ -116,7 +116,7 @@ def missing_class_note(config: PretrainedConfig) -> tuple[str, ...]:
     if not missing:
         return ()
     if _makes(AutoModelForCausalLM, config) and not config.is_encoder_decoder and not _reads_both_ways(config):
-        return (f"Of this model only the next token is learned on the command line (docs/data.md): {missing}.",)
+        return (f"Of this model only the next token is learned on the command line (docs/formats.md): {missing}.",)
     return (f"Only a Trainer of your own can search this model (docs/python.md): {missing}.",)
 
 

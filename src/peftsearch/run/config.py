@@ -84,7 +84,7 @@ class RunConfig(Settings):
         encoding: of text files, such as cp1252.
         data_dir: folder with NAME/{train,validation}.jsonl of GLUE and SuperGLUE, instead of the hub.
         budget: parameters (102600, 100k) or a share of the backbone (0.05%, 5bp); several, comma-separated, give a
-            ladder from one search: each is trained, and the smallest is the run's result.
+            ladder: each is trained, and the smallest is the run's result.
         space: search space; see `peftsearch list spaces`. By default the one that the method was published with.
         method_name: see `peftsearch list methods`.
         method: settings of the method.

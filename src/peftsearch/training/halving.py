@@ -3,8 +3,8 @@
 Source: Jamieson and Talwalkar 2016, "Non-stochastic Best Arm Identification and Hyperparameter Optimization",
 algorithm 1. Ours: two rounds at fixed shares of the steps; a survivor goes on from where it stands, so that no step is
 paid twice; the neighbour above the best rate survives the first round too, and two rates that are close after the
-second go on for a while (docs/results.md says why); a rate is judged by its lowest loss so far, so that a training
-that has fallen back to guessing, and stays there, does not pass one whose loss goes up and down below it.
+second go on for a while (docs/results_starts.md says why); a rate is judged by its lowest loss so far, so that a
+training that has fallen back to guessing, and stays there, does not pass one whose loss goes up and down below it.
 """
 
 import math
@@ -113,7 +113,7 @@ def candidate_rates(width: int) -> tuple[float, ...]:
 
     The best rate falls as a model grows wider: 5e-3 to 4e-2 on MiniLM (384) and 1e-3 to 3e-3 on MPNet (768), by
     try-outs of one or two seeds; below 1e-3 on models of billions, as is common there. A lower rate beside them won
-    early, and lost in the end: it gave up 4 points on HWU64 (docs/results.md).
+    early, and lost in the end: it gave up 4 points on HWU64 (docs/results_starts.md).
 
     Args:
         width: of the model's hidden states.

@@ -4,7 +4,7 @@ Source: Kumar et al. 2022, "Fine-Tuning can Distort Pretrained Features and Unde
 3. Ours: the backbone runs once over the data, learning rates are chosen by the loss on validation, a head that no rate
 improves stays as it is, and the head goes half of the way only. One that is fitted to the end knows the training
 examples by heart: their gradients vanish, modules learn little, and trainings end worse than with a fresh head
-(docs/results.md).
+(docs/results_starts.md).
 """
 
 import time

@@ -76,7 +76,7 @@ class TrainingSettings(Settings):
         max_new_tokens: tokens of a text that the model writes; 0 takes as many as of one that it learns.
         bf16: "auto" uses bfloat16 where the device has it natively (GPUs); "true" or "false" decide.
         trainable_tokens: added tokens, separated by commas, whose rows of the embeddings and of the layer for the next
-            token are trained beside the modules; they count in the budget (docs/data.md).
+            token are trained beside the modules; they count in the budget (docs/formats.md).
         gradient_checkpointing: trade time for memory.
         load_in_4bit: quantise the frozen model to 4 bits (bitsandbytes, NF4, constants quantised too); `quantization`
             gives other ways.

@@ -2,7 +2,7 @@
 
 Sources: Jamieson and Talwalkar 2016 (successive halving); Birattari et al. 2002 (F-Race), which eliminates by tests
 over the same instances. Ours: the shares, that a tie keeps one lane more only while the cost allows it, and Student's
-test instead of one of ranks, since lanes are judged by means (docs/results.md).
+test instead of one of ranks, since lanes are judged by means (docs/results_earlier.md).
 """
 
 import math
