@@ -50,8 +50,8 @@ test-peft: install
 # On all cores like the tests: each writes into folders of its own, and launchers find free ports.
 examples: install
 	$(OFFLINE) OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m slow --numprocesses auto --dist worksteal \
-		tests/test_notebook.py tests/test_docs.py tests/test_readme.py tests/test_end_to_end.py tests/comparison \
-		tests/run/test_several_processes.py -k "not smollm and not shared_out"
+		tests/test_notebook.py tests/test_docs.py tests/test_readme.py tests/test_end_to_end.py tests/test_registry.py \
+		tests/comparison tests/run/test_hub.py tests/run/test_several_processes.py -k "not smollm and not shared_out"
 
 check: install types
 	$(BIN)/ruff check .

@@ -98,11 +98,13 @@ def test_the_package_of_the_page_on_extending_keeps_every_contract(extras):
     }
 
 
+@pytest.mark.slow
 def test_a_search_uses_all_that_the_package_adds_and_a_new_process_knows_it_too(extras):
     folder, env = extras
     run_python(ROOT / "tests" / "extended.py", folder, env=env, folder=folder)
 
 
+@pytest.mark.slow
 def test_files_of_the_package_can_stand_in_peftsearch_itself(extras, tmp_path):
     """In the folders that the README names."""
     shutil.copytree(ROOT / "src", tmp_path / "src", ignore=shutil.ignore_patterns("__pycache__", "*.egg-info"))

@@ -99,6 +99,7 @@ def test_entry_points_of_one_sort_are_not_loaded_for_another(tmp_path):
     assert done.returncode == 0, done.stderr
 
 
+@pytest.mark.slow
 def test_a_new_process_does_not_know_what_a_program_registers_and_the_run_says_what_to_do(settings, monkeypatch):
     """What an installed package adds is known there: see `test_docs`."""
     for registry in (KINDS, SPACES):

@@ -15,19 +15,15 @@ METHODS = {
 
 
 @pytest.mark.parametrize("name", METHODS)
-def test_a_search_stays_within_its_budgets_and_repeats(name, settings, tmp_path):
+def test_a_search_stays_within_each_of_its_budgets(name, settings):
+    """That it repeats is a contract of every method: see the conformance suite."""
     method, parts = METHODS[name]
-    found = [
-        search(**settings(method=method, space="s2", budget="900,2000", baseline=False, output=str(tmp_path / folder)))
-        for folder in ("a", "b")
-    ]
-    first = found[0]
-    sizes = [(rung["parameters"], rung["budget"]) for rung in first.metrics["ladder"]]
+    result = search(**settings(method=method, space="s2", budget="900,2000", baseline=False))
+    sizes = [(rung["parameters"], rung["budget"]) for rung in result.metrics["ladder"]]
     assert len(sizes) == 2 and all(0 < size <= budget for size, budget in sizes)
-    assert first.configuration == found[1].configuration
-    steps = json.loads((first.folder / "search" / "search.json").read_text())["steps"]
+    steps = json.loads((result.folder / "search" / "search.json").read_text())["steps"]
     trained = [
-        json.loads(line) for line in (first.folder / "training" / "seed-0" / "log.jsonl").read_text().splitlines()
+        json.loads(line) for line in (result.folder / "training" / "seed-0" / "log.jsonl").read_text().splitlines()
     ]
     assert steps == pytest.approx(trained[-1]["step"] / parts, abs=2)  # a half may round up its last batch
 

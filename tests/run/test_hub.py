@@ -130,6 +130,7 @@ def test_what_is_wrong_is_said_without_the_token(capsys, arguments, message):
     assert message in err and TOKEN not in err
 
 
+@pytest.mark.slow
 def test_the_command_reads_the_address_and_the_token_from_the_environment(tmp_path):
     run = write_run(tmp_path / "run")
     with serve_hub() as hub:
