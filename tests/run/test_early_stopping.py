@@ -86,6 +86,7 @@ def test_a_training_is_not_stopped_before_its_start_is_checked(run):
 
 
 def test_a_search_for_the_rate_comes_to_its_end_first_and_resumes_too(run, reviews, monkeypatch):
+    monkeypatch.setattr("peftsearch.run.rate_choice.keeps_all", lambda *_: False)
     auto = {"data": reviews, "learning_rate": "auto", "early_stopping": 1, "num_train_epochs": 16}
     first = run("first", **auto)
     # 48 rows in batches of 8 are 6 steps an epoch; the last rate is chosen after a quarter of 96 steps or, since these

@@ -36,6 +36,13 @@ def bitfit(settings, output, **changes):
     return train(**settings(**given | changes))
 
 
+@pytest.fixture
+def told_apart(monkeypatch):
+    """Losses that differ enough: those of tiny models after two steps do not."""
+    monkeypatch.setattr("peftsearch.run.rate_choice.keeps_all", lambda *_: False)
+
+
+@pytest.mark.usefixtures("told_apart")
 def test_three_rates_start_and_one_ends_for_less_than_two_trainings(settings, monkeypatch, tmp_path, caplog):
     caplog.set_level("INFO")
     result, steps = counted(lambda: bitfit(settings, tmp_path / "run"), monkeypatch)
@@ -174,6 +181,23 @@ def test_two_rates_that_are_close_go_on_until_one_is_better(tmp_path, caplog):
     assert found.cost == pytest.approx((3 * 20 + 2 * 20 + 2 * 32 + 88) / 160)
 
 
+class Level(Scheduled):
+    """A training that has hardly begun to learn after the first round."""
+
+    LOSSES: ClassVar = {
+        (3e-3, 20): 0.609, (1e-2, 20): 0.606, (3e-2, 20): 0.625,
+        (3e-3, 40): 0.587, (1e-2, 40): 0.610, (3e-2, 40): 0.624,
+    }  # fmt: skip
+    experiment = SimpleNamespace(guess_loss=0.626)
+
+
+def test_all_rates_go_on_where_nothing_tells_them_apart(tmp_path):
+    assert Halving((3e-3, 1e-2, 3e-2), 160).train(Level, tmp_path / "training" / "seed-0") == "0.003"
+    found = read_rate_search(tmp_path / "training" / "rates.json")
+    assert [end.kept for end in found.rounds] == [("0.003", "0.01", "0.03"), ("0.003",)]
+    assert found.cost == pytest.approx((3 * 40 + 120) / 160)
+
+
 # -- the head
 
 
@@ -244,6 +268,7 @@ def test_a_training_that_does_not_start_starts_again_at_another_rate(noise, sett
     assert note.startswith("training/seed-0 did not start: after") and note.endswith("6 steps were taken in vain.")
 
 
+@pytest.mark.usefixtures("told_apart")
 def test_a_search_for_a_rate_that_finds_none_starts_again(settings, monkeypatch, tmp_path):
     monkeypatch.setattr(Experiment, "guess_losses", [0.0] * 12)
     result = bitfit(settings, tmp_path / "run")
@@ -308,6 +333,7 @@ def test_trackers_end_with_a_training_that_does_not_start(noise, settings, monke
     assert len(ended) == 1
 
 
+@pytest.mark.usefixtures("told_apart")
 def test_a_kill_as_a_search_for_a_rate_starts_again_keeps_its_cost(settings, monkeypatch, tmp_path):
     monkeypatch.setattr(Experiment, "guess_losses", [0.0] * 12)
 

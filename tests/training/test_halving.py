@@ -11,6 +11,8 @@ from peftsearch.training.halving import (
     candidate_rates,
     close_round,
     cost_in_trainings,
+    highest_cost,
+    keeps_all,
     rate_of_search,
     rounds_of,
     survivors,
@@ -69,6 +71,21 @@ def test_two_close_rates_go_on_while_that_costs_no_more_than_it_may():
 def test_rates_are_close_within_a_twentieth_of_the_lower_loss():
     assert are_close({1e-2: 0.563, 3e-2: 0.553}) and are_close({1e-2: 0.5, 3e-2: 0.525, 3e-3: 0.9})
     assert not are_close({1e-2: 0.329, 3e-2: 0.375}) and not are_close({1e-2: 0.5, 3e-2: math.inf})
+
+
+def test_all_rates_go_on_where_nothing_tells_them_apart_and_that_costs_no_more_than_it_may():
+    close = {3e-3: 0.609, 1e-2: 0.606, 3e-2: 0.625}
+    # 3 rates to step 40 of 160: 1.5 trainings; of 5 steps the second round ends after 2: 1.8.
+    assert keeps_all(close, 160) and not keeps_all(close, 5) and not keeps_all(close, 4)
+    assert not keeps_all(close | {3e-2: 0.64}, 160) and not keeps_all(close | {3e-2: math.inf}, 160)
+
+
+def test_what_a_search_can_cost_at_most():
+    # Two close rates to step 72 of 160; of 12 steps three to step 3; of 5 steps neither.
+    assert highest_cost(160, 3) == pytest.approx(cost_in_trainings(160, 3) + 32 / 160)
+    assert highest_cost(12, 3) == pytest.approx((3 * 3 + 9) / 12) and highest_cost(5, 3) == cost_in_trainings(5, 3)
+    rates = candidate_rates(384)
+    assert max(highest_cost(steps, len(affordable(rates, steps))) for steps in range(1, 3000)) <= 1.6
 
 
 def test_wider_models_try_lower_rates():

@@ -20,6 +20,8 @@ from peftsearch.training.halving import (
     are_close,
     close_round,
     cost_in_trainings,
+    highest_cost,
+    keeps_all,
     rate_of_search,
     rounds_of,
     survivors,
@@ -127,13 +129,9 @@ class Halving(RateChoice):
         steps = " and ".join(str(end.step) for end in rounds_of(self.num_steps))
         if not steps:
             return f"{rate_of_search(self.rates):g}, since a training of one step leaves nothing to compare"
-        further = self._further
-        if further is None:
-            close, at_most = "", ""
-        else:
-            close = f" ({further.step} where two are close)"
-            most = cost_in_trainings(self.num_steps, len(self.rates), further)
-            at_most = f", {most:.2f} at most"
+        close = f" ({self._further.step} where two are close)" if self._further else ""
+        most = highest_cost(self.num_steps, len(self.rates))
+        at_most = f", {most:.2f} at most" if most > self.cost else ""
         return (
             f"{_listed(self.rates)} start, and the worse ones leave after {steps} of {self.num_steps} steps{close}: "
             f"{self.cost:.2f} of one training in all{at_most}"
@@ -150,8 +148,7 @@ class Halving(RateChoice):
                 record.measure(trainings[rate], end.step)
             taken, at = taken + len(going) * (end.step - at), end.step
             lowest = record.lowest(end.step)
-            goes_on = further is not None and end == rounds[-1] and are_close(lowest)
-            kept = survivors(lowest, 2 if goes_on else end.keep)
+            kept = survivors(lowest, self._num_kept(lowest, end))
             record.close(end.step, kept)
             for rate in set(going) - set(kept):
                 trainings[rate].discard_checkpoints()
@@ -161,6 +158,15 @@ class Halving(RateChoice):
             record.set_cost((taken + self.num_steps - at) / self.num_steps)
             self._check_start(trainings[winner], record, at)
         return winner
+
+    def _num_kept(self, lowest: Mapping[float, float], end: Round) -> int:
+        """How many rates go on after a round: more than usual where their losses hardly differ."""
+        rounds = rounds_of(self.num_steps)
+        if end == rounds[0] and keeps_all(lowest, self.num_steps):
+            return len(lowest)
+        if end == rounds[-1] and len(lowest) == 2 and self._further is not None and are_close(lowest):
+            return 2
+        return end.keep
 
     def _check_start(self, training: Training, record: LossRecord, step: int) -> None:
         """Start the last training again at another rate if it is no better than guessing."""

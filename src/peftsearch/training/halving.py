@@ -2,9 +2,10 @@
 
 Source: Jamieson and Talwalkar 2016, "Non-stochastic Best Arm Identification and Hyperparameter Optimization",
 algorithm 1. Ours: two rounds at fixed shares of the steps; a survivor goes on from where it stands, so that no step is
-paid twice; the neighbour above the best rate survives the first round too, and two rates that are close after the
-second go on for a while (docs/results_starts.md says why); a rate is judged by its lowest loss so far, so that a
-training that has fallen back to guessing, and stays there, does not pass one whose loss goes up and down below it.
+paid twice; the neighbour above the best rate survives the first round too, and all do where nothing tells them apart;
+two that are close after the second go on for a while (docs/results_starts.md says why); a rate is judged by its lowest
+loss so far, so that a training that has fallen back to guessing, and stays there, does not pass one whose loss goes up
+and down below it.
 """
 
 import math
@@ -13,7 +14,8 @@ from dataclasses import dataclass
 
 # Share of the steps at which a round ends, and how many rates go on from there.
 ROUNDS = ((1 / 8, 2), (1 / 4, 1))
-# Two rates whose losses differ by no more than this factor after the last round go on to this share of the steps.
+# Rates whose losses differ by no more than this factor are close: all of them after the first round, they go on to the
+# next one; two of them after the last round, they go on to this share of the steps.
 CLOSE, CLOSE_SHARE = 1.05, 0.45
 # In trainings, of all rates together.
 MAX_COST = 1.6
@@ -93,6 +95,32 @@ def are_close(losses: Mapping[float, float]) -> bool:
     """
     lowest = sorted(loss for loss in losses.values() if math.isfinite(loss))[:2]
     return len(lowest) == 2 and lowest[1] <= CLOSE * lowest[0]
+
+
+def keeps_all(losses: Mapping[float, float], num_steps: int) -> bool:
+    """Whether all rates go on to the last round: nothing tells them apart yet, and that costs at most 1.6 trainings.
+
+    Args:
+        losses: rate -> loss after the first of two rounds; infinite for a training that broke down.
+        num_steps: optimizer steps of one training.
+    """
+    rounds = rounds_of(num_steps)
+    if len(rounds) < 2 or max(losses.values()) > CLOSE * min(losses.values()):
+        return False
+    return ((len(losses) - 1) * rounds[-1].step + num_steps) / num_steps <= MAX_COST
+
+
+def highest_cost(num_steps: int, num_rates: int) -> float:
+    """The most that a search for a rate can cost, in trainings: where rates are close.
+
+    Args:
+        num_steps: optimizer steps of one training.
+        num_rates: that start.
+    """
+    costs = [cost_in_trainings(num_steps, num_rates, close_round(num_steps, num_rates))]
+    if keeps_all(dict.fromkeys(range(num_rates), 0.0), num_steps):
+        costs.append(((num_rates - 1) * rounds_of(num_steps)[-1].step + num_steps) / num_steps)
+    return max(costs)
 
 
 def affordable(rates: Sequence[float], num_steps: int) -> tuple[float, ...]:
