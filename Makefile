@@ -51,7 +51,8 @@ test-peft: install
 examples: install
 	$(OFFLINE) OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m slow --numprocesses auto --dist worksteal \
 		tests/test_notebook.py tests/test_docs.py tests/test_readme.py tests/test_end_to_end.py tests/test_registry.py \
-		tests/comparison tests/run/test_hub.py tests/run/test_several_processes.py -k "not smollm and not shared_out"
+		tests/comparison tests/run/test_hub.py tests/run/test_export.py tests/run/test_early_stopping.py \
+		tests/run/test_ladder.py tests/run/test_several_processes.py -k "not smollm and not shared_out"
 
 check: install types
 	$(BIN)/ruff check .

@@ -85,6 +85,7 @@ def test_a_training_is_not_stopped_before_its_start_is_checked(run):
     assert trained(result)["stopped_early"]["epoch"] == 4
 
 
+@pytest.mark.slow
 def test_a_search_for_the_rate_comes_to_its_end_first_and_resumes_too(run, reviews, monkeypatch):
     monkeypatch.setattr("peftsearch.run.rate_choice.keeps_all", lambda *_: False)
     auto = {"data": reviews, "learning_rate": "auto", "early_stopping": 1, "num_train_epochs": 16}

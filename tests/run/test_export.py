@@ -144,6 +144,7 @@ def test_an_output_that_exists_is_left_alone_before_anything_is_loaded(tmp_path)
         export("nowhere", format="lora", output=tmp_path)
 
 
+@pytest.mark.slow
 def test_a_new_process_measures_what_is_saved_and_any_difference_fails(lora_run):
     metrics = lora_run.metrics
     parameters, accuracy = metrics["parameters"], metrics["validation"]["all"]["accuracy"]

@@ -79,6 +79,7 @@ def test_a_step_can_be_trained_again_from_its_folder(settings, tmp_path):
     assert again.metrics["test"] == result.metrics["ladder"][1]["test"]
 
 
+@pytest.mark.slow
 def test_a_ladder_that_is_stopped_every_few_steps_goes_on_to_the_same_bits(settings, monkeypatch, tmp_path):
     def run(name: str, resume: bool = False):
         return search(**settings(**LADDER, training=SAVED, output=str(tmp_path / name)), resume=resume)
