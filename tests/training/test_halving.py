@@ -78,6 +78,7 @@ def test_all_rates_go_on_where_nothing_tells_them_apart_and_that_costs_no_more_t
     # 3 rates to step 40 of 160: 1.5 trainings; of 5 steps the second round ends after 2: 1.8.
     assert keeps_all(close, 160) and not keeps_all(close, 5) and not keeps_all(close, 4)
     assert not keeps_all(close | {3e-2: 0.64}, 160) and not keeps_all(close | {3e-2: math.inf}, 160)
+    assert not keeps_all(dict.fromkeys(close, math.inf), 160)
 
 
 def test_what_a_search_can_cost_at_most():

@@ -97,6 +97,12 @@ def are_close(losses: Mapping[float, float]) -> bool:
     return len(lowest) == 2 and lowest[1] <= CLOSE * lowest[0]
 
 
+def cost_of_all(num_steps: int, num_rates: int) -> float:
+    """Steps of all rates over those of one training if none leaves before the last round; see `highest_cost`."""
+    rounds = rounds_of(num_steps)
+    return ((num_rates - 1) * (rounds[-1].step if rounds else 0) + num_steps) / num_steps
+
+
 def keeps_all(losses: Mapping[float, float], num_steps: int) -> bool:
     """Whether all rates go on to the last round: nothing tells them apart yet, and that costs at most 1.6 trainings.
 
@@ -104,10 +110,9 @@ def keeps_all(losses: Mapping[float, float], num_steps: int) -> bool:
         losses: rate -> loss after the first of two rounds; infinite for a training that broke down.
         num_steps: optimizer steps of one training.
     """
-    rounds = rounds_of(num_steps)
-    if len(rounds) < 2 or max(losses.values()) > CLOSE * min(losses.values()):
-        return False
-    return ((len(losses) - 1) * rounds[-1].step + num_steps) / num_steps <= MAX_COST
+    highest = max(losses.values())
+    are_level = math.isfinite(highest) and highest <= CLOSE * min(losses.values())
+    return len(rounds_of(num_steps)) > 1 and are_level and cost_of_all(num_steps, len(losses)) <= MAX_COST
 
 
 def highest_cost(num_steps: int, num_rates: int) -> float:
@@ -117,10 +122,9 @@ def highest_cost(num_steps: int, num_rates: int) -> float:
         num_steps: optimizer steps of one training.
         num_rates: that start.
     """
-    costs = [cost_in_trainings(num_steps, num_rates, close_round(num_steps, num_rates))]
-    if keeps_all(dict.fromkeys(range(num_rates), 0.0), num_steps):
-        costs.append(((num_rates - 1) * rounds_of(num_steps)[-1].step + num_steps) / num_steps)
-    return max(costs)
+    two_go_on = cost_in_trainings(num_steps, num_rates, close_round(num_steps, num_rates))
+    all_go_on = cost_of_all(num_steps, num_rates)
+    return max(two_go_on, all_go_on) if all_go_on <= MAX_COST else two_go_on
 
 
 def affordable(rates: Sequence[float], num_steps: int) -> tuple[float, ...]:
