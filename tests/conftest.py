@@ -11,8 +11,10 @@ import random
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
+import accelerate.utils.memory
 import fsspec
 import numpy
 import pytest
@@ -36,6 +38,18 @@ def pytest_collection_finish():
     """Spare the garbage collector what imports made: accelerate calls it after each training for seconds."""
     gc.collect()
     gc.freeze()
+
+
+@pytest.fixture(autouse=True, scope="session")
+def unhurried():
+    """No collection of garbage after each of accelerate's trainings, and no wait for the disk after each file.
+
+    Processes that tests start, and kill, do both.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(accelerate.utils.memory, "gc", SimpleNamespace(collect=lambda: 0))
+        patch.setattr(os, "fsync", lambda descriptor: None)
+        yield
 
 
 @pytest.fixture(autouse=True)
