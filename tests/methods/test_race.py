@@ -27,32 +27,36 @@ class TestSchedule:
             (20, 6, 0),
             (40, 4, 0),
             (80, 3, 2),
-            (160, 1, 0),
+            (160, 2, 0),
             (320, 1, 0),
+            (480, 1, 0),
         ]
-        assert [r.num_judges(1000) for r in found] == [250, 500, 1000, 1000, 1000]
+        assert [r.num_judges(1000) for r in found] == [250, 500, 1000, 1000, 1000, 1000]
         assert found[0].num_judges(300) == 128 and found[0].num_judges(100) == 100
 
     def test_of_four_lanes_none_leaves_before_the_other_rates_start(self):
         found = [(r.step, r.keep, r.retried) for r in Schedule(640, 4, 3).rungs]
-        assert found == [(80, 3, 2), (160, 1, 0), (320, 1, 0)]
+        assert found == [(80, 3, 2), (160, 2, 0), (320, 1, 0), (480, 1, 0)]
         assert [(r.step, r.keep) for r in Schedule(640, 5).rungs][:2] == [(20, 4), (40, 4)]
 
     def test_a_single_lane_still_tries_the_other_rates(self):
-        assert [(rung.keep, rung.retried) for rung in Schedule(640, 1, 3).rungs] == [(3, 1), (1, 0), (1, 0)]
+        assert [(rung.keep, rung.retried) for rung in Schedule(640, 1, 3).rungs] == [(3, 1), (1, 0), (1, 0), (1, 0)]
 
     def test_short_trainings_have_fewer_rungs(self):
-        assert [(r.step, r.keep, r.retried) for r in Schedule(4, 8, 2).rungs] == [(1, 1, 2), (2, 1, 0)]
+        assert [(r.step, r.keep, r.retried) for r in Schedule(4, 8, 2).rungs] == [(1, 2, 2), (2, 1, 0), (3, 1, 0)]
         assert Schedule(1, 8).rungs == ()
 
     def test_the_cost_is_the_sum_of_all_steps(self):
-        # 11 to step 20, 6 to 40, 4 to 80, where 2 more come from the start, 3 to 160, 1 to 640.
+        # 11 to step 20, 6 to 40, 4 to 80, where 2 more come from the start, 3 to 160, 2 to 320, 1 to 640.
         schedule = Schedule(640, 11, 2)
-        assert schedule.cost == (11 * 20 + 6 * 20 + 4 * 40 + 2 * 80 + 3 * 80 + 480) / 640
-        assert schedule.steps_left(at=80, going=4) == 4 * 80 + 480
+        assert schedule.cost == (11 * 20 + 6 * 20 + 4 * 40 + 2 * 80 + 3 * 80 + 2 * 160 + 320) / 640
+        assert schedule.steps_left(at=80, going=4) == 4 * 80 + 2 * 160 + 320
         # The default: 2 to 80, where at most 3 more come from the start, the better one at both other rates and the
-        # other at one, 3 to 160, 1 to 640.
-        assert Schedule(640, 2, 3).cost == (2 * 80 + 3 * 80 + 3 * 80 + 480) / 640 == 1.75
+        # other at one, 3 to 160, 2 to 320, 1 to 640.
+        assert Schedule(640, 2, 3).cost == (2 * 80 + 3 * 80 + 3 * 80 + 2 * 160 + 320) / 640 == 2.0
+        # With a close rival at a half a quarter of a training more, which the default cost allows.
+        taken = 2 * 80 + 3 * 80 + 3 * 80 + 2 * 160
+        assert taken + Schedule(640, 2, 3).steps_left(at=320, going=2) == RaceSettings().cost * 640
 
     def test_lanes_are_left_out_until_the_cost_holds(self):
         kept = Schedule(640, 40, 2).within(2.5)
@@ -73,16 +77,23 @@ class TestSurvivors:
         "worse": [0.4, 0.8, 0.6, 1.1, 0.5, 0.9, 0.7, 1.0],
         "broken": [],
     }
+    apart = {lane: lane for lane in losses}
 
     def test_the_lowest_mean_losses_go_on(self):
-        assert survivors(self.losses, 2, may_keep_more=False) == ("best", "close")
+        assert survivors(self.losses, 2, configurations=self.apart, may_keep_more=False) == ("best", "close")
 
     def test_a_close_rival_goes_on_while_the_cost_allows_it(self):
-        assert survivors(self.losses, 1, may_keep_more=True) == ("best", "close")
-        assert survivors(self.losses, 1, may_keep_more=False) == ("best",)
+        assert survivors(self.losses, 1, configurations=self.apart, may_keep_more=True) == ("best", "close")
+        assert survivors(self.losses, 1, configurations=self.apart, may_keep_more=False) == ("best",)
+
+    def test_each_configuration_s_best_lane_goes_before_a_second_rate_of_another(self):
+        rates = self.apart | {"close": "best"}
+        assert survivors(self.losses, 2, configurations=rates, may_keep_more=False) == ("best", "worse")
+        assert survivors(self.losses, 3, configurations=rates, may_keep_more=False) == ("best", "worse", "close")
+        assert survivors(self.losses, 1, configurations=rates, may_keep_more=False) == ("best",)
 
     def test_a_lane_that_is_worse_on_every_example_is_no_rival(self):
-        assert survivors(self.losses, 2, may_keep_more=True) == ("best", "close")
+        assert survivors(self.losses, 2, configurations=self.apart, may_keep_more=True) == ("best", "close")
         # All eight signs: the one-sided probability is 1 / 256.
         assert not is_close(self.losses["worse"], self.losses["best"])
 
@@ -97,8 +108,8 @@ class TestSurvivors:
         assert not is_close([0.4, 0.2] * 4, [0.1] * 8)
 
     def test_a_lane_that_broke_down_goes_on_only_where_all_did(self):
-        assert survivors(self.losses, 4, may_keep_more=False) == ("best", "close", "worse")
-        assert survivors({"a": [], "b": []}, 1, may_keep_more=True) == ("a",)
+        assert survivors(self.losses, 4, configurations=self.apart, may_keep_more=False) == ("best", "close", "worse")
+        assert survivors({"a": [], "b": []}, 1, configurations={"a": "a", "b": "b"}, may_keep_more=True) == ("a",)
 
 
 RECIPES = "uniform_lora,lnfit_lora,lnfit,bitfit,lora_qv"

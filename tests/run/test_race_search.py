@@ -47,9 +47,9 @@ def test_the_worse_lanes_leave_and_the_best_is_trained_on_to_its_end(settings):
     # The best one at the step of the third rung starts at the other rate as well, the next one where that is better.
     at_third = {row["lane"]: row["loss"] for row in rows if row["step"] == 6}
     best, second = sorted((lane for lane in at_third if lane.endswith(" at 0.01")), key=at_third.__getitem__)[:2]
-    retried = best.replace("0.01", "0.03")
-    joined = {retried, second.replace("0.01", "0.03")} if at_third[retried] < at_third[best] else {retried}
-    assert {lane for lane in lanes if lane.endswith(" at 0.03")} == joined
+    retried = best.replace("0.01", "0.02")
+    joined = {retried, second.replace("0.01", "0.02")} if at_third[retried] < at_third[best] else {retried}
+    assert {lane for lane in lanes if lane.endswith(" at 0.02")} == joined
     log = read_rows(result.folder / "training" / "seed-0" / "log.jsonl")
     steps = [row["step"] for row in log if "loss" in row]
     assert steps == sorted(set(steps)) and max(row["step"] for row in log) == 48
@@ -82,8 +82,8 @@ def test_what_two_searches_find_races_by_default(settings):
     step = min(row["step"] for row in rows)
     losses = {row["lane"]: row["loss"] for row in rows if row["step"] == step}
     best, other = sorted(found, key=lambda name: losses[f"{name} at 0.01"])
-    rate = min((0.03, 0.01, 0.003), key=lambda rate: losses.get(f"{best} at {rate:g}", math.inf))
-    tried = (0.01, 0.03) if rate == 0.03 else (0.01, 0.03, 0.003)
+    rate = min((0.02, 0.01, 0.005), key=lambda rate: losses.get(f"{best} at {rate:g}", math.inf))
+    tried = (0.01, 0.02) if rate == 0.02 else (0.01, 0.02, 0.005)
     assert set(losses) == {f"{best} at {each:g}" for each in tried} | {f"{other} at {each:g}" for each in {0.01, rate}}
     # What it was found by is told of, and both searches count.
     searches = [read_json(folder / "search" / "search.json") for folder in folders.values()]
@@ -105,7 +105,7 @@ def test_each_budget_of_a_ladder_has_a_race(settings):
 def test_a_dry_run_names_the_lanes_and_the_cost(settings):
     config = make_config(settings(method=RACE | {"cost": 2}, training=TRAINING, budget="1200"))
     (line,) = [line for line in describe_search(config).splitlines() if line.startswith("race")]
-    assert "pursuit, uniform_lora, " in line and "each at 0.01, the best also at 0.03" in line
+    assert "pursuit, uniform_lora, " in line and "each at 0.01, the best also at 0.02" in line
     cost = float(line.partition("; ")[2].partition(" ")[0])
     assert 1 < cost <= 2
 

@@ -1,8 +1,9 @@
 """When lanes leave a race, and which: successive halving with a paired test that keeps a close rival.
 
 Sources: Jamieson and Talwalkar 2016 (successive halving); Birattari et al. 2002 (F-Race), which eliminates by tests
-over the same instances. Ours: the shares, that a tie keeps one lane more only while the cost allows it, and Student's
-test instead of one of ranks, since lanes are judged by means (docs/results_earlier.md).
+over the same instances. Ours: the shares, that a second rate of a configuration goes after the best of every other,
+that a tie keeps a second lane where one would be left, while the cost allows it, and Student's test instead of one of
+ranks, since lanes are judged by means (docs/results_earlier.md).
 """
 
 import math
@@ -20,8 +21,11 @@ _RUNGS = (
     (1 / 32, 1 / 2, 1 / 4, 0),
     (1 / 16, 4, 1 / 2, 0),
     (1 / 8, 3, 1.0, 2),
-    (1 / 4, 1, 1.0, 0),
+    # Two configurations: one of LoRA learns slowly at first, and passes one of vectors between here and a half.
+    (1 / 4, 2, 1.0, 0),
     (1 / 2, 1, 1.0, 0),
+    # For a close rival at a half.
+    (3 / 4, 1, 1.0, 0),
 )
 # Lanes that go on before the others' rates start, where there are so many: so early losses tell only the worst apart.
 _FEWEST_EARLY = 4
@@ -76,7 +80,8 @@ class Schedule:
             retried = max(min(retried, going), ends[step].retried if step in ends else 0)
             joined = self.most_joining(retried)
             most = max(_FEWEST_EARLY, math.ceil(kept * self.num_lanes)) if kept < 1 else int(kept)
-            keep = min(going + joined, most)
+            # A second rate of one configuration goes on only from where rates are tried.
+            keep = min(going + joined, most if retried else min(most, self.num_lanes))
             # Where nobody leaves or joins there is nothing to judge; later rungs decide on close rivals too.
             if retried or keep < going or ends:
                 ends[step] = Rung(step, keep, judges, retried)
@@ -121,17 +126,24 @@ class Schedule:
         return schedule
 
 
-def survivors(losses: Mapping[str, Sequence[float]], keep: int, *, may_keep_more: bool) -> tuple[str, ...]:
+def survivors(
+    losses: Mapping[str, Sequence[float]], keep: int, *, configurations: Mapping[str, str], may_keep_more: bool
+) -> tuple[str, ...]:
     """The lanes that go on: those with the lowest mean loss, and the next one where it is a close rival of the best.
+
+    A configuration's best lane goes before the second best of any other.
 
     Args:
         losses: lane -> loss of each validation example, the same examples for all; empty for a lane that broke down.
         keep: how many.
+        configurations: lane -> name of its configuration, which other lanes train at other rates.
         may_keep_more: whether one more may go on.
     """
     ordered = sorted((lane for lane in losses if losses[lane]), key=lambda lane: fmean(losses[lane]))
     if not ordered:
         return tuple(losses)[:keep]
+    best = {configurations[lane]: lane for lane in reversed(ordered)}
+    ordered.sort(key=lambda lane: best[configurations[lane]] != lane)
     more = ordered[keep : keep + 1]
     if may_keep_more and more and is_close(losses[more[0]], losses[ordered[0]]):
         keep += 1
