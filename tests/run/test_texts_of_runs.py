@@ -143,7 +143,7 @@ def test_a_metric_of_texts_that_selects_is_computed_for_every_epoch(letters, mod
     monkeypatch.setattr(text_writing, "write_texts", lambda *a, **k: calls.append(1) or original(*a, **k))
     training = {"num_train_epochs": 2, "learning_rate": 1e-2, "max_new_tokens": 2, "head_start": "fresh"}
     run = search(
-        model=model, data=letters, metric="chrf", budget="2000", baseline=False, verify=False,
+        model=model, data=letters, metric="chrf", budget="2000", baseline=False, verify=False, method="pursuit",
         output=str(tmp_path / "run"), training=training,
     )  # fmt: skip
     assert run.metrics["selection_metric"] == "chrf" and "chrf" in run.metrics["validation"]["all"]

@@ -37,8 +37,8 @@ def race_rates(experiment: Experiment, settings: RaceSettings) -> Sequence[float
     """Learning rates: that at which every lane starts, then those that the best are tried at, higher ones first.
 
     Each is twice the next lower one, as many as the settings allow; of those that the user names all. They lie closer
-    than those of a search for the rate of one training, which has no other configuration to fall back on: what pursuit
-    finds had 0.400 of loss at 2e-2, and 0.430 and 0.438 at 1e-2 and 3e-2 (docs/results.md).
+    than those of a search for the rate of one training: what pursuit finds ended with a loss of 0.400 at 2e-2, and of
+    0.430 and 0.438 at 1e-2 and 3e-2 (docs/results.md).
     """
     first = rate_of_search(experiment.rates)
     if experiment.given_rates:
