@@ -1,6 +1,7 @@
 # Two commands are all a newcomer needs: `make demo` and `make test`.
 PYTHON ?= python3
 BIN := .venv/bin
+# Python compiles what it imports, a small part of all: to compile the rest would take another minute.
 PIP_INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check --no-compile -c constraints.txt
 OFFLINE := HF_HUB_OFFLINE=1 TOKENIZERS_PARALLELISM=false
 
@@ -8,7 +9,6 @@ OFFLINE := HF_HUB_OFFLINE=1 TOKENIZERS_PARALLELISM=false
 
 install: .venv/installed
 
-# Python compiles what it imports, a small part of all: to compile the rest would take another minute.
 .venv/installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
 	$(PIP_INSTALL) torch
@@ -49,8 +49,8 @@ test-exports: install
 test-peft: install
 	$(OFFLINE) PYTHONPATH=tests $(BIN)/python -m peft_suite
 
-# On all cores like the tests: each writes into folders of its own, and launchers find free ports. Those of minutes that
-# show no page and no notebook are left to `make test-slow`.
+# On all cores like the tests: each writes into folders of its own, and launchers find free ports. Two that
+# take minutes, a killed pair of processes and a comparison by two workers, are left to `make test-slow`.
 examples: install
 	$(OFFLINE) OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m slow --numprocesses auto --dist worksteal \
 		tests/test_notebook.py tests/test_docs.py tests/test_readme.py tests/test_end_to_end.py tests/test_registry.py \

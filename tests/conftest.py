@@ -35,7 +35,7 @@ transformers.logging.set_verbosity_error()
 
 
 def pytest_collection_finish():
-    """Spare the garbage collector what imports made: accelerate calls it after each training for seconds."""
+    """Spare the garbage collector what imports made."""
     gc.collect()
     gc.freeze()
 

@@ -1,5 +1,8 @@
 """The race's rules against hand-made losses, and its pool."""
 
+from types import SimpleNamespace
+from typing import Any
+
 import pytest
 
 from peftsearch.errors import BudgetError, ConfigurationError, UnknownNameError
@@ -7,6 +10,7 @@ from peftsearch.methods.race.elimination import Schedule, is_close, survivors
 from peftsearch.methods.race.pool import Pool, hand_recipes
 from peftsearch.methods.race.settings import RaceSettings
 from peftsearch.modules.costs import cost, cost_at
+from peftsearch.run.race import race_rates
 from peftsearch.searches.trials import Problem
 from peftsearch.settings import SettingError
 from peftsearch.space import SPACES, Choice, Configuration, Role, SearchSpace, Site
@@ -18,6 +22,18 @@ SITES = [
     for layer in range(2)
     for role in (Role.QUERY, Role.KEY, Role.VALUE, Role.ATTENTION_OUTPUT, Role.FFN_IN, Role.FFN_OUT, Role.FFN_NORM)
 ]
+
+
+class TestRates:
+    @pytest.mark.parametrize("rates,expected", [(1, [1e-2]), (2, [1e-2, 2e-2]), (3, [1e-2, 2e-2, 5e-3])])
+    def test_each_is_twice_the_next_lower_one(self, rates, expected):
+        experiment: Any = SimpleNamespace(rates=(3e-3, 1e-2, 3e-2), given_rates=())
+        assert race_rates(experiment, RaceSettings(rates=rates)) == expected
+
+    def test_of_those_that_the_user_names_all_take_part(self):
+        given = (1e-3, 2e-3, 4e-3, 9e-3)
+        experiment: Any = SimpleNamespace(rates=given, given_rates=given)
+        assert race_rates(experiment, RaceSettings(rates=1)) == [4e-3, 9e-3, 2e-3, 1e-3]
 
 
 class TestSchedule:

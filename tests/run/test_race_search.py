@@ -23,7 +23,7 @@ RACE = {
     "rates": 2,
     "cost": 4,
 }
-# 48 examples: 48 steps, with rungs after 2, 3, 6, 12 and 24.
+# 48 examples: 48 steps, with rungs after 2, 3, 6, 12, 24 and 36.
 TRAINING = {"num_train_epochs": 4, "per_device_train_batch_size": 4, "learning_rate": "auto", "max_seq_length": 16}
 
 
