@@ -28,6 +28,7 @@ from peftsearch.run.training import Training
 from peftsearch.tasks.encoded import EncodedSplit
 from peftsearch.training import stop_signals
 from peftsearch.training.halving import rate_of_search
+from peftsearch.training.settings import examples_of_step
 from peftsearch.training.start_check import check_step
 
 logger = logging.getLogger(__name__)
@@ -226,8 +227,8 @@ class Race:
 
     def _judges(self, rung: Rung) -> EncodedSplit:
         """The validation examples whose losses decide at the end of a rung."""
-        experiment = self.experiment
-        return experiment.splits.some_of_validation(rung.num_judges(len(experiment.splits.validation.examples)))
+        splits, batch_size = self.experiment.splits, examples_of_step(self.experiment.training)
+        return splits.some_of_validation(rung.num_judges(len(splits.validation.examples), batch_size=batch_size))
 
     def _measure_all(self, lanes: Mapping[str, Lane], rung: Rung) -> dict[str, list[float]]:
         """Losses of lanes at the end of a rung, those read that an interrupted search has measured."""

@@ -143,8 +143,12 @@ def planned_steps(num_examples: int, settings: "TrainingSettings | TrainingArgum
         settings: batch size and gradient accumulation.
         epochs: passes over the training set.
     """
-    batch = settings.per_device_train_batch_size * settings.gradient_accumulation_steps
-    return max(1, math.ceil(math.ceil(num_examples / batch) * epochs))
+    return max(1, math.ceil(math.ceil(num_examples / examples_of_step(settings)) * epochs))
+
+
+def examples_of_step(settings: "TrainingSettings | TrainingArguments") -> int:
+    """Training examples of an optimizer step."""
+    return settings.per_device_train_batch_size * settings.gradient_accumulation_steps
 
 
 def read_rates(grid: str) -> list[float]:

@@ -31,6 +31,9 @@ _RUNGS = (
 _FEWEST_EARLY = 4
 # Judges at least, where there are so many.
 FEWEST_JUDGES = 128
+# Judges for each example that a lane has trained on, at most: a forward pass is about a third of a training step, so
+# judging takes no more than a sixth of the training before it.
+_JUDGES_PER_EXAMPLE = 1 / 2
 # A lane whose losses differ from the best one's with a larger probability by chance is a close rival.
 SIGNIFICANCE = 0.05
 
@@ -51,9 +54,15 @@ class Rung:
     judges: float = 1.0
     retried: int = 0
 
-    def num_judges(self, count: int) -> int:
-        """The number of validation examples that decide, of so many."""
-        return min(count, max(FEWEST_JUDGES, math.ceil(self.judges * count)))
+    def num_judges(self, count: int, *, batch_size: int) -> int:
+        """The number of validation examples that decide, of so many.
+
+        Args:
+            count: examples of the split.
+            batch_size: training examples of an optimizer step.
+        """
+        affordable = math.ceil(_JUDGES_PER_EXAMPLE * batch_size * self.step)
+        return min(count, max(FEWEST_JUDGES, min(affordable, math.ceil(self.judges * count))))
 
 
 @dataclass(frozen=True)
