@@ -2,68 +2,125 @@
 
 One row a task, budget and seed; then for each two methods the mean difference of their test scores over the rows that
 have both, within each budget and over all, with half of its 95% interval. The second mean is over the means of the
-tasks: rows of one task are not independent.
+tasks: rows of one task are not independent. `benchmarks/rows/` holds rows of comparisons that ran on other days.
 
-    python benchmarks/pairs.py runs/now_*
+    python benchmarks/pairs.py benchmarks/rows/race.csv runs/late/* --csv runs/all.csv
 """
 
 import argparse
+import csv
 import json
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass, fields
 from itertools import combinations
 from pathlib import Path
 from statistics import fmean
 
 from peftsearch.report.interval import half_width
 
-# (budget, task, seed) -> method -> results of the run.
-Rows = dict[tuple[str, str, int], dict[str, dict]]
+
+@dataclass(frozen=True)
+class Run:
+    """A finished run.
+
+    Args:
+        budget: as the user wrote it.
+        task: name.
+        seed: of the run.
+        method: name.
+        test: score, in percent.
+        loss: mean on the validation split at the end.
+        rate: learning rate.
+        cost: of the search, in trainings by the clock; None for a method without one.
+    """
+
+    budget: str
+    task: str
+    seed: int
+    method: str
+    test: float
+    loss: float | None
+    rate: float
+    cost: float | None
+
+
+# (budget, task, seed) -> method -> run.
+Rows = dict[tuple[str, str, int], dict[str, Run]]
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("comparisons", type=Path, nargs="+", help="folders of `peftsearch compare`")
-    rows = read(parser.parse_args().comparisons)
-    methods = sorted({method for row in rows.values() for method in row})
+    parser.add_argument(
+        "sources", type=Path, nargs="+", help="folders of `peftsearch compare`, and .csv files of rows"
+    )
+    parser.add_argument("--csv", type=Path, help="file to write the rows to, for the next time")
+    parser.add_argument("--without", default="", help="tasks to leave out, comma-separated")
+    args = parser.parse_args()
+    runs = [run for source in args.sources for run in read(source) if run.task not in args.without.split(",")]
+    if args.csv:
+        write(args.csv, runs)
+    rows: Rows = defaultdict(dict)
+    for run in runs:
+        rows[run.budget, run.task, run.seed][run.method] = run
+    methods = sorted({run.method for run in runs})
     print(f"| budget, task, seed | {' | '.join(methods)} |")
     print(f"|---|{'---|' * len(methods)}")
     for (budget, task, seed), row in sorted(rows.items()):
         print(f"| {budget}, {task}, {seed} | {' | '.join(cell(row.get(method)) for method in methods)} |")
     for first, second in combinations(reversed(methods), 2):
-        for budget in [*sorted({key[0] for key in rows}), ""]:
+        for budget in [*sorted({run.budget for run in runs}), ""]:
             found: dict[str, list[float]] = defaultdict(list)
             for (of, task, _), row in rows.items():
                 if budget in ("", of) and first in row and second in row:
-                    found[task].append(row[first]["test"]["value"] - row[second]["test"]["value"])
+                    found[task].append(row[first].test - row[second].test)
             if found:
                 by_pair, by_task = [gain for gains in found.values() for gain in gains], map(fmean, found.values())
                 where = budget or "all"
                 print(f"{first} - {second}, {where}: {described(by_pair)} pairs, {described(list(by_task))} tasks")
 
 
-def read(folders: Sequence[Path]) -> Rows:
-    """The finished runs below some folders."""
-    rows: Rows = defaultdict(dict)
-    for folder in folders:
-        for path in sorted(folder.glob("*/*/seed-*/results.json")):
-            task, method, seed = path.parts[-4:-1]
-            results = json.loads(path.read_text())
-            trained = [json.loads(each.read_text()) for each in path.parent.glob("training/seed-*/trained.json")]
-            losses = [each["validation_loss"] for each in trained if each.get("validation_loss") is not None]
-            results["validation_loss"] = fmean(losses) if losses else None
-            rows[results["budget"]["requested"], task, int(seed.removeprefix("seed-"))][method] = results
-    return rows
+def read(source: Path) -> Iterable[Run]:
+    """The rows of a file, or the finished runs of a comparison."""
+    if source.suffix == ".csv":
+        with source.open(encoding="utf-8", newline="") as file:
+            for row in csv.DictReader(file):
+                numbers = {name: float(row[name]) if row[name] else None for name in ("test", "loss", "rate", "cost")}
+                yield Run(**row | {"seed": int(row["seed"])} | numbers)
+        return
+    for path in sorted(source.glob("*/*/seed-*/results.json")):
+        task, method, seed = path.parts[-4:-1]
+        results = json.loads(path.read_text())
+        trained = [json.loads(each.read_text()) for each in path.parent.glob("training/seed-*/trained.json")]
+        losses = [each["validation_loss"] for each in trained if each.get("validation_loss") is not None]
+        yield Run(
+            budget=results["budget"]["requested"],
+            task=task,
+            seed=int(seed.removeprefix("seed-")),
+            method=method,
+            test=results["test"]["value"],
+            loss=fmean(losses) if losses else None,
+            rate=results["learning_rate"],
+            cost=results.get("search_cost"),
+        )
 
 
-def cell(results: dict | None) -> str:
+def write(path: Path, runs: Sequence[Run]) -> None:
+    """Write rows that `read` reads, in order, the last of each run."""
+    latest = {(run.budget, run.task, run.seed, run.method): run for run in runs}
+    with path.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.DictWriter(file, [field.name for field in fields(Run)], lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(asdict(latest[key]) for key in sorted(latest))
+
+
+def cell(run: Run | None) -> str:
     """Test score, validation loss, rate, and what the search took in trainings."""
-    if results is None:
+    if run is None:
         return "-"
-    loss, cost = results["validation_loss"], results.get("search_cost")
-    took = "" if cost is None else f", cost {cost:.1f}"
-    shown = "" if loss is None else f" ({loss:.3f})"
-    return f"{results['test']['value']:.1f}{shown}, {results['learning_rate']:g}{took}"
+    took = "" if run.cost is None else f", cost {run.cost:.1f}"
+    shown = "" if run.loss is None else f" ({run.loss:.3f})"
+    return f"{run.test:.1f}{shown}, {run.rate:g}{took}"
 
 
 def described(differences: list[float]) -> str:
