@@ -25,7 +25,7 @@ class Run:
     """A finished run.
 
     Args:
-        budget: as the user wrote it.
+        budget: as the user wrote it; "none" without one, as full fine-tuning.
         task: name.
         seed: of the run.
         method: name.
@@ -94,7 +94,7 @@ def read(source: Path) -> Iterable[Run]:
         trained = [json.loads(each.read_text()) for each in path.parent.glob("training/seed-*/trained.json")]
         losses = [each["validation_loss"] for each in trained if each.get("validation_loss") is not None]
         yield Run(
-            budget=results["budget"]["requested"],
+            budget=results["budget"]["requested"] if results["budget"] else "none",
             task=task,
             seed=int(seed.removeprefix("seed-")),
             method=method,
