@@ -55,9 +55,8 @@ def main() -> None:
         "sources", type=Path, nargs="+", help="folders of `peftsearch compare`, and .csv files of rows"
     )
     parser.add_argument("--csv", type=Path, help="file to write the rows to, for the next time")
-    parser.add_argument("--without", default="", help="tasks to leave out, comma-separated")
     args = parser.parse_args()
-    runs = [run for source in args.sources for run in read(source) if run.task not in args.without.split(",")]
+    runs = [run for source in args.sources for run in read(source)]
     if args.csv:
         write(args.csv, runs)
     rows: Rows = defaultdict(dict)

@@ -167,7 +167,7 @@ def test_training_starts_along_the_directions_that_the_command_line_starts_along
     start, other = (read_weights(each.model, found, opened.sites).tensors for each in (trainer, drawn))
     for placement, tensors in expected.items():
         # Directions amplify rounding, which differs between CPUs: 3e-5 was seen.
-        torch.testing.assert_close(start[placement], tensors, atol=1e-4, rtol=1e-3)
+        torch.testing.assert_close(start[placement], tensors, atol=5e-5, rtol=1e-3)
         assert not torch.allclose(other[placement]["A"], tensors["A"], atol=0.1)
 
 
