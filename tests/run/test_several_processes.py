@@ -73,8 +73,8 @@ def logs_of(place: Path) -> dict[str, list[dict]]:
 def test_two_processes_with_half_of_the_batch_each_are_as_one_with_all_of_it(folder):
     started = torchrun(Path(pair.__file__), folder)
     one, two = folder / "of-1", folder / "of-2"
-    for name, method in pair.METHODS.items():
-        pair.search(pair.config_of(folder, one / name, method=method))
+    for name in pair.METHODS:
+        pair.search(name, folder, one / name)
     pair.train(pair.config_of(folder, one / "trained", configuration="lora", method={}))
     for method in ("bipeft", "pursuit"):
         pair.search_in_trainer(method, one / "in_trainer" / method)
