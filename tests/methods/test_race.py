@@ -47,14 +47,7 @@ class TestSchedule:
             (320, 1, 0),
             (480, 1, 0),
         ]
-        assert [r.num_judges(1000, batch_size=64) for r in found] == [250, 500, 1000, 1000, 1000, 1000]
-        assert [found[0].num_judges(count, batch_size=64) for count in (300, 100)] == [128, 100]
-
-    def test_judges_are_at_most_half_of_the_examples_that_a_lane_has_trained_on(self):
-        found = Schedule(64, 2, 3).rungs
-        assert [r.step for r in found] == [8, 16, 32, 48]
-        assert [r.num_judges(500, batch_size=32) for r in found] == [128, 256, 500, 500]
-        assert [r.num_judges(500, batch_size=1) for r in found] == [128] * 4
+        assert [r.judges for r in found] == [1 / 4, 1 / 2, 1, 1, 1, 1]
 
     def test_of_four_lanes_none_leaves_before_the_other_rates_start(self):
         found = [(r.step, r.keep, r.retried) for r in Schedule(640, 4, 3).rungs]

@@ -35,8 +35,8 @@ METHODS = {
     "random": {"name": "random", "trials": 2},
     "race": {"name": "race", "recipes": "uniform_lora,bitfit", "draws": 1, "rates": 2, "cost": 4},
 }
-# Where a method does not search its own. A bias of the keys, which `s2` has, adds the same to all logits of a query: its
-# score is zero but for rounding, which decides whether it stands before or after what was not sampled.
+# Where a method does not search its own. A bias of the keys, which `s2` has, adds the same to all logits of a query:
+# its score is zero but for rounding, which decides whether it stands before or after what was not sampled.
 SPACES = {"bipeft": "mixed"}
 BATCH = 8
 # 45 examples: the last batch has five, which two processes share as two and three.

@@ -13,7 +13,7 @@ import pytest
 from peftsearch import search, train
 from peftsearch.files import write_json
 from peftsearch.run.experiment import Experiment
-from peftsearch.run.loss_record import read_rate_search
+from peftsearch.run.loss_record import LossRecord, read_rate_search
 from peftsearch.run.rate_choice import Halving
 from peftsearch.testing.small_runs import small_run
 from peftsearch.testing.stopping import counted, stopped_often
@@ -125,6 +125,11 @@ def test_a_search_and_its_baseline_each_find_their_rate(settings, tmp_path):
         assert read_rate_search(tmp_path / "run" / name / "rates.json").rounds
 
 
+def all_judge(*, guess_loss: float) -> SimpleNamespace:
+    """An experiment in which the losses of judges are those of the trainings below."""
+    return SimpleNamespace(judges=lambda after: "judges", guess_loss_on=lambda judges: {"judges": guess_loss}[judges])
+
+
 class Scheduled:
     """A training whose losses are given."""
 
@@ -132,13 +137,14 @@ class Scheduled:
         (3e-3, 2): 0.62, (1e-2, 2): 0.60, (3e-2, 2): 0.65,
         (1e-2, 3): 0.64, (3e-2, 3): 0.63,
     }  # fmt: skip
-    experiment = SimpleNamespace(guess_loss=0.61)
+    experiment = all_judge(guess_loss=0.61)
     has_failed = False
 
     def __init__(self, rate: float, folder):
         self.rate, self.folder = rate, folder
 
-    def run_until(self, step: int) -> list[float]:
+    def run_until(self, step: int, *, judged_on: str) -> list[float]:
+        assert judged_on == "judges"
         return [self.LOSSES[self.rate, step]]
 
     def discard_checkpoints(self) -> None:
@@ -160,6 +166,20 @@ def test_a_rate_is_judged_by_its_lowest_loss_so_far(tmp_path):
     assert last.losses == {"0.01": 0.64, "0.03": 0.63} and last.kept == ("0.01",)
 
 
+def test_in_a_short_training_a_part_of_the_validation_split_judges(settings, monkeypatch, tmp_path):
+    monkeypatch.setattr("peftsearch.training.judges.FEWEST_JUDGES", 5)
+    judges, measure = [], LossRecord.measure
+
+    def noted(record, training, step, *, judged_on):
+        judges.append(judged_on.examples)
+        return measure(record, training, step, judged_on=judged_on)
+
+    monkeypatch.setattr(LossRecord, "measure", noted)
+    bitfit(settings, tmp_path / "run", training={"num_train_epochs": 1})
+    # A quarter of 6 steps are 2 of 8 examples; the split has 12.
+    assert len(judges) >= 5 and len(judges[0]) == 8 and all(each == judges[0] for each in judges)
+
+
 class Close(Scheduled):
     """A training whose losses cross after the second round."""
 
@@ -168,7 +188,7 @@ class Close(Scheduled):
         (1e-2, 40): 0.563, (3e-2, 40): 0.553,
         (1e-2, 72): 0.45, (3e-2, 72): 0.46,
     }  # fmt: skip
-    experiment = SimpleNamespace(guess_loss=1.0)
+    experiment = all_judge(guess_loss=1.0)
 
 
 def test_two_rates_that_are_close_go_on_until_one_is_better(tmp_path, caplog):
@@ -188,7 +208,7 @@ class Level(Scheduled):
         (3e-3, 20): 0.609, (1e-2, 20): 0.606, (3e-2, 20): 0.625,
         (3e-3, 40): 0.587, (1e-2, 40): 0.610, (3e-2, 40): 0.624,
     }  # fmt: skip
-    experiment = SimpleNamespace(guess_loss=0.626)
+    experiment = all_judge(guess_loss=0.626)
 
 
 def test_all_rates_go_on_where_nothing_tells_them_apart(tmp_path):

@@ -35,12 +35,14 @@ from peftsearch.run.target_units import standardised, start_at_mean
 from peftsearch.space import Budget, Configuration, Preset, SearchSpace, Site
 from peftsearch.space.encoding import ENCODINGS, Encoding
 from peftsearch.task_head import Medium
+from peftsearch.tasks.encoded import EncodedSplit
 from peftsearch.tasks.load import load_task
 from peftsearch.tasks.reading import TaskReading
 from peftsearch.tasks.task import Task
 from peftsearch.tasks.task_format import TaskFormat
 from peftsearch.training.halving import candidate_rates, rate_of_search
-from peftsearch.training.settings import AUTO, TrainingSettings, planned_steps
+from peftsearch.training.judges import num_judges
+from peftsearch.training.settings import AUTO, TrainingSettings, examples_of_step, planned_steps
 from peftsearch.training.workers import Workers
 
 
@@ -184,15 +186,34 @@ class Experiment:
             return self.training
         return replace(self.training, learning_rate=rate_of_search(self.rates))
 
+    def judges(self, *, after: int, share: float = 1.0) -> EncodedSplit:
+        """The validation examples whose losses decide between trainings that have come to a step.
+
+        Args:
+            after: optimizer steps.
+            share: of the split that decides at most, from 0 to 1.
+        """
+        trained_on = after * examples_of_step(self.training)
+        count = num_judges(len(self.splits.validation.examples), trained_on=trained_on, share=share)
+        return self.splits.some_of_validation(count)
+
     @cached_property
     def guess_losses(self) -> list[float] | None:
         """Validation losses of guessing by the training labels; None for text-to-text."""
-        return self.task_format.guess_losses(self.splits.train.encoded.labels, self.splits.validation.encoded.labels)
+        return self._guess_losses_on(self.splits.validation)
 
     @property
     def guess_loss(self) -> float | None:
         """Mean of `guess_losses`."""
-        return fmean(self.guess_losses) if self.guess_losses else None
+        return self.guess_loss_on(self.splits.validation)
+
+    def guess_loss_on(self, split: EncodedSplit) -> float | None:
+        """Mean loss of guessing by the training labels on some examples; None for text-to-text."""
+        losses = self.guess_losses if split is self.splits.validation else self._guess_losses_on(split)
+        return fmean(losses) if losses else None
+
+    def _guess_losses_on(self, split: EncodedSplit) -> list[float] | None:
+        return self.task_format.guess_losses(self.splits.train.encoded.labels, split.encoded.labels)
 
     @property
     def reading(self) -> TaskReading:

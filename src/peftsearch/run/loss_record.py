@@ -14,6 +14,7 @@ from peftsearch.report.document import read_as
 from peftsearch.report.rate_search import RateRound, RateSearch
 from peftsearch.run.folder import read_json
 from peftsearch.run.training import Training
+from peftsearch.tasks.encoded import EncodedSplit
 
 logger = logging.getLogger(__name__)
 
@@ -48,8 +49,13 @@ class LossRecord:
             for rate, loss in self.losses(step).items()
         }
 
-    def measure(self, training: Training, step: int) -> float:
+    def measure(self, training: Training, step: int, *, judged_on: EncodedSplit) -> float:
         """Train up to a step and record the loss; a loss that is recorded is read.
+
+        Args:
+            training: goes on from where it is.
+            step: optimizer steps.
+            judged_on: examples whose mean loss is recorded.
 
         Returns:
             the loss; infinite for a training whose loss stops being a number.
@@ -59,7 +65,7 @@ class LossRecord:
             return known[training.rate]
         started = time.perf_counter()
         try:
-            loss = fmean(training.run_until(step))
+            loss = fmean(training.run_until(step, judged_on=judged_on))
         except DivergedError as error:
             logger.warning("Rate %g leaves: %s", training.rate, error)
             loss = math.inf

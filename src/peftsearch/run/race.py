@@ -28,7 +28,6 @@ from peftsearch.run.training import Training
 from peftsearch.tasks.encoded import EncodedSplit
 from peftsearch.training import stop_signals
 from peftsearch.training.halving import rate_of_search
-from peftsearch.training.settings import examples_of_step
 from peftsearch.training.start_check import check_step
 
 logger = logging.getLogger(__name__)
@@ -227,8 +226,7 @@ class Race:
 
     def _judges(self, rung: Rung) -> EncodedSplit:
         """The validation examples whose losses decide at the end of a rung."""
-        splits, batch_size = self.experiment.splits, examples_of_step(self.experiment.training)
-        return splits.some_of_validation(rung.num_judges(len(splits.validation.examples), batch_size=batch_size))
+        return self.experiment.judges(after=rung.step, share=rung.judges)
 
     def _measure_all(self, lanes: Mapping[str, Lane], rung: Rung) -> dict[str, list[float]]:
         """Losses of lanes at the end of a rung, those read that an interrupted search has measured."""
@@ -293,4 +291,4 @@ class Race:
         if loss < guess:
             return training.rate
         seconds = sum(row["seconds"] for row in rows)
-        return training.start_again(rows[-1]["step"], loss, tried=tried, seconds=seconds)
+        return training.start_again(rows[-1]["step"], loss, guess, tried=tried, seconds=seconds)

@@ -140,12 +140,15 @@ class Halving(RateChoice):
     def _choose(self, trainings: Mapping[float, Training], path: Path) -> float:
         rounds, further = rounds_of(self.num_steps), self._further
         record, going, taken, at = LossRecord(path, self.cost), self.rates, 0, 0
+        experiment = trainings[going[0]].experiment
+        # The same in each round, since a rate is judged by its lowest loss of all of them.
+        judges = experiment.judges(after=rounds[-1].step if rounds else 0)
         logger.info("Finding the learning rate: %s.", self.describe())
         for end in (*rounds, *((further,) if further else ())):
             if len(going) == 1:
                 break
             for rate in going:
-                record.measure(trainings[rate], end.step)
+                record.measure(trainings[rate], end.step, judged_on=judges)
             taken, at = taken + len(going) * (end.step - at), end.step
             lowest = record.lowest(end.step)
             kept = survivors(lowest, self._num_kept(lowest, end))
@@ -156,7 +159,7 @@ class Halving(RateChoice):
         winner = going[0] if rounds else rate_of_search(going)
         if not trainings[winner].has_failed:
             record.set_cost((taken + self.num_steps - at) / self.num_steps)
-            self._check_start(trainings[winner], record, at)
+            self._check_start(trainings[winner], record, at, guess=experiment.guess_loss_on(judges))
         return winner
 
     def _num_kept(self, lowest: Mapping[float, float], end: Round) -> int:
@@ -168,13 +171,13 @@ class Halving(RateChoice):
             return 2
         return end.keep
 
-    def _check_start(self, training: Training, record: LossRecord, step: int) -> None:
+    def _check_start(self, training: Training, record: LossRecord, step: int, *, guess: float | None) -> None:
         """Start the last training again at another rate if it is no better than guessing."""
-        loss, guess = record.lowest(step).get(training.rate, math.inf), training.experiment.guess_loss
+        loss = record.lowest(step).get(training.rate, math.inf)
         if math.isfinite(loss) and guess is not None and not loss < guess:
             # First, since the cost is set anew and not added to: a kill between the two does not lose it.
             record.set_cost(record.cost + step / self.num_steps)
-            training.start_again(step, loss, tried=self.rates)
+            training.start_again(step, loss, guess, tried=self.rates)
 
 
 def _listed(rates: Sequence[float]) -> str:

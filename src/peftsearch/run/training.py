@@ -65,12 +65,12 @@ class Training:
         stop_signals.stop_if_asked()
         return TrainingResult.from_dict(read_json(record))
 
-    def run_until(self, step: int, *, judged_on: EncodedSplit | None = None) -> list[float]:
+    def run_until(self, step: int, *, judged_on: EncodedSplit) -> list[float]:
         """Train up to a step of the whole schedule, from where `run` goes on.
 
         Args:
             step: optimizer steps, fewer than those of the whole training.
-            judged_on: examples whose losses are returned; None for the validation split.
+            judged_on: examples whose losses are returned.
 
         Returns:
             the loss of every such example at that step.
@@ -85,20 +85,21 @@ class Training:
         Checkpoints(self.folder).keep_newest()
         return losses
 
-    def start_again(self, step: int, loss: float, *, tried: Sequence[float], seconds: float = 0.0) -> float:
+    def start_again(
+        self, step: int, loss: float, guess: float, *, tried: Sequence[float], seconds: float = 0.0
+    ) -> float:
         """Make `run` start from the beginning, at another rate, since this start is no better than guessing.
 
         Args:
             step: optimizer steps that were taken.
             loss: mean validation loss at that step.
+            guess: mean loss of guessing on the same examples.
             tried: rates that led to no better one.
             seconds: that it took, if they are not counted elsewhere.
 
         Returns:
             the rate of the second start.
         """
-        guess = self.experiment.guess_loss
-        assert guess is not None  # else there is nothing to compare a loss with
         failed = FailedStart(self.rate, step, loss, guess, next_rate(tried, loss, guess), seconds)
         logger.warning(
             "%s did not start: %s. It starts again at rate %g.", self.recipe.name, failed.text, failed.next_rate
@@ -128,7 +129,7 @@ class Training:
                 return self._train(self.rate, guess=self.experiment.guess_loss if self.checks_start else None)
             except DidNotStart as error:
                 seconds = time.perf_counter() - started
-                self.start_again(error.step, error.loss, tried=[self.rate], seconds=seconds)
+                self.start_again(error.step, error.loss, error.guess, tried=[self.rate], seconds=seconds)
         failed = read_as(FailedStart, read_json(self._failed_start))
         result = self._train(failed.next_rate, guess=None)
         return replace(result, failed_start=failed, seconds=result.seconds + failed.seconds)

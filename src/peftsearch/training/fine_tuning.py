@@ -142,14 +142,14 @@ class FineTuning:
             stopped_early=stop.stopped,
         )
 
-    def run_until(self, step: int, *, judged_on: EncodedSplit | None = None) -> list[float]:
+    def run_until(self, step: int, *, judged_on: EncodedSplit) -> list[float]:
         """Train up to a step of the whole schedule, from where another object of the same phase goes on.
 
         It comes to that step whatever `early_stopping` says, so that trainings are compared at equal steps.
 
         Args:
             step: optimizer steps, fewer than those of the whole training.
-            judged_on: examples whose losses are returned; None for the validation split.
+            judged_on: examples whose losses are returned.
 
         Returns:
             the loss of every such example with the weights averaged over the later half of the
@@ -163,7 +163,7 @@ class FineTuning:
         self.trainer.stateful_parts["round"] = average
         self.trainer.resume(pause_after=step)
         average.mean.put_into(self.model)
-        found = self._losses(judged_on or self.validation)
+        found = self._losses(judged_on)
         if not math.isfinite(fmean(found)):
             raise DivergedError(f"{self.phase.name}: the validation loss after {step:,} steps is {fmean(found)}.")
         return found

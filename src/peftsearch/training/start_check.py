@@ -57,11 +57,11 @@ def next_rate(rates: Sequence[float], loss: float, guess: float) -> float:
 
 
 class DidNotStart(Exception):  # noqa: N818  the training starts again
-    """Carries the step and the loss of a training that is no better than guessing."""
+    """Carries the step and the loss of a training that is no better than guessing, and the loss of that."""
 
-    def __init__(self, step: int, loss: float):
+    def __init__(self, step: int, loss: float, guess: float):
         super().__init__(f"step {step}: a validation loss of {loss:.3f}")
-        self.step, self.loss = step, loss
+        self.step, self.loss, self.guess = step, loss, guess
 
 
 class StartCheck(TrainerCallback):
@@ -79,7 +79,7 @@ class StartCheck(TrainerCallback):
         if state.global_step == check_step(state.max_steps):
             loss = fmean(self.measure())
             if not loss < self.guess:
-                raise DidNotStart(state.global_step, loss)
+                raise DidNotStart(state.global_step, loss, self.guess)
 
 
 def check_step(num_steps: int) -> int:

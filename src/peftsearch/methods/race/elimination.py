@@ -29,11 +29,6 @@ _RUNGS = (
 )
 # Lanes that go on before the others' rates start, where there are so many: so early losses tell only the worst apart.
 _FEWEST_EARLY = 4
-# Judges at least, where there are so many.
-FEWEST_JUDGES = 128
-# Judges for each example that a lane has trained on, at most: a forward pass is about a third of a training step, so
-# judging takes no more than a sixth of the training before it.
-_JUDGES_PER_EXAMPLE = 1 / 2
 # A lane whose losses differ from the best one's with a larger probability by chance is a close rival.
 SIGNIFICANCE = 0.05
 
@@ -45,7 +40,7 @@ class Rung:
     Args:
         step: optimizer steps.
         keep: number of lanes that go on at least.
-        judges: share of the validation examples whose losses decide.
+        judges: share of the validation examples whose losses decide, at most.
         retried: number of the best lanes whose configurations are tried at other rates as well, up to this step.
     """
 
@@ -53,16 +48,6 @@ class Rung:
     keep: int
     judges: float = 1.0
     retried: int = 0
-
-    def num_judges(self, count: int, *, batch_size: int) -> int:
-        """The number of validation examples that decide, of so many.
-
-        Args:
-            count: examples of the split.
-            batch_size: training examples of an optimizer step.
-        """
-        affordable = math.ceil(_JUDGES_PER_EXAMPLE * batch_size * self.step)
-        return min(count, max(FEWEST_JUDGES, min(affordable, math.ceil(self.judges * count))))
 
 
 @dataclass(frozen=True)
