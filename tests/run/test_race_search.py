@@ -30,7 +30,7 @@ TRAINING = {"num_train_epochs": 4, "per_device_train_batch_size": 4, "learning_r
 @pytest.fixture(autouse=True)
 def no_guess(monkeypatch):
     """Tiny models learn so little here that their winners would start again."""
-    monkeypatch.setattr(Experiment, "guess_loss", None)
+    monkeypatch.setattr(Experiment, "guess_losses", None)
 
 
 def test_the_worse_lanes_leave_and_the_best_is_trained_on_to_its_end(settings):
@@ -133,7 +133,7 @@ def test_a_given_grid_of_rates_is_raced(settings):
 
 
 def test_a_winner_that_is_no_better_than_guessing_starts_again_at_another_rate(settings, monkeypatch, caplog):
-    monkeypatch.setattr(Experiment, "guess_loss", 0.01)
+    monkeypatch.setattr(Experiment, "guess_losses", [0.01] * 12)
     given = settings(method=RACE | {"recipes": "lnfit", "draws": 0}, training=TRAINING, baseline=False, budget="1200")
     result = search(**given)
     rows = read_rows(result.folder / "search" / "lanes.jsonl")

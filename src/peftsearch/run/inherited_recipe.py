@@ -1,11 +1,7 @@
 """The recipe of `train --configuration RUN --inherit true`: go on from the weights of another run's adapter."""
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-
-from peft import get_peft_model_state_dict, set_peft_model_state_dict
-from safetensors.torch import load_file
 
 from peftsearch.errors import ConfigurationError
 from peftsearch.modules.adapter_config import NAME
@@ -13,33 +9,8 @@ from peftsearch.modules.saved_adapter import read_adapter_config
 from peftsearch.run.experiment import Experiment
 from peftsearch.run.folder import read_json, read_sites
 from peftsearch.run.origin import is_made_with
-from peftsearch.run.recipe import ADAPTER, MODEL, Attached, FreshModules, InheritedModules
+from peftsearch.run.recipe import ADAPTER, MODEL, FreshModules, InheritedModules, InheritedUnderNewHead
 from peftsearch.space import Choice, Configuration
-
-
-@dataclass(frozen=True, kw_only=True)
-class InheritedUnderNewHead(FreshModules):
-    """The modules of an adapter with their weights, under the task head of every other training.
-
-    Args:
-        folder: of the adapter, which has the same configuration.
-    """
-
-    folder: Path
-
-    def attach(self, experiment: Experiment, seed: int, *, steps: int) -> Attached:
-        attached = super().attach(experiment, seed, steps=steps)
-        heads = tuple(f"base_model.model.{name}." for name in experiment.head)
-        saved = load_file(self.folder / "adapter_model.safetensors")
-        modules = {key: tensor for key, tensor in saved.items() if not key.startswith(heads)}
-        own = get_peft_model_state_dict(attached.model)
-        other = modules.keys() ^ {key for key in own if not key.startswith(heads)}
-        if other:
-            raise ConfigurationError(
-                f"The adapter in '{self.folder}' is damaged: its tensors do not fit its settings, see '{min(other)}'."
-            )
-        set_peft_model_state_dict(attached.model, own | modules)
-        return attached
 
 
 def inherit_from(run: Path, experiment: Experiment) -> FreshModules:

@@ -29,7 +29,12 @@ def describe_ladder(config: RunConfig, experiment: Experiment) -> str:
 
 
 def add_ladder(
-    results: Results, stage: TrainingStage, found: SearchResult, *, train_baseline: TrainBaseline | None
+    results: Results,
+    stage: TrainingStage,
+    found: SearchResult,
+    *,
+    train_baseline: TrainBaseline | None,
+    inherits_head: bool,
 ) -> Results:
     """Train the configurations of the larger budgets, and add all steps and the choice among them to the results.
 
@@ -38,10 +43,17 @@ def add_ladder(
         stage: trains; each step gets its own budget.
         found: by the search.
         train_baseline: trains uniform LoRA beside each step; None for no baseline.
+        inherits_head: whether trainings go on from the task head of the search too, where it hands weights down.
     """
     smallest, *larger = sorted(found.configurations.items())
     trained = [
-        _train_step(replace(stage, budget=budget), configuration, results.method, train_baseline)
+        _train_step(
+            replace(stage, budget=budget),
+            configuration,
+            results.method,
+            train_baseline,
+            inherits_head=inherits_head,
+        )
         for budget, configuration in larger
     ]
     ladder = (_smallest_step(results, stage.experiment.granted(smallest[0])), *trained)
@@ -64,13 +76,20 @@ def _smallest_step(results: Results, budget: int) -> LadderStep:
 
 
 def _train_step(
-    stage: TrainingStage, configuration: Configuration, method: str, train_baseline: TrainBaseline | None
+    stage: TrainingStage,
+    configuration: Configuration,
+    method: str,
+    train_baseline: TrainBaseline | None,
+    *,
+    inherits_head: bool,
 ) -> LadderStep:
     budget, experiment = stage.budget, stage.experiment
     assert budget is not None
     folder = step_folder(budget)
     start = stage.folder / start_folder(budget, smallest=0)
-    trained = stage.train(found_modules(configuration, start, name=folder, method=method), folder)
+    trained = stage.train(
+        found_modules(configuration, start, inherits_head=inherits_head, name=folder, method=method), folder
+    )
     return LadderStep(
         budget=experiment.granted(budget),
         folder=folder,

@@ -36,6 +36,11 @@ class LossRecord:
         """Steps of all trainings over those of one."""
         return self._search.cost
 
+    @property
+    def some_broke_down(self) -> bool:
+        """Whether the loss of any training stopped being a number."""
+        return any(loss is None for end in self._search.rounds for loss in end.losses.values())
+
     def losses(self, step: int) -> dict[float, float]:
         """Rate -> loss after a step, of the trainings that got there; infinite for one that broke down."""
         found = [end for end in self._search.rounds if end.step == step]

@@ -92,7 +92,14 @@ def _search(config: RunConfig, experiment: Experiment, folder: Path, budget: int
     for note in notes:
         logger.warning(note)
     stage = _make_stage(config, experiment, folder, budget)
-    recipe = found_modules(found.configuration, folder / INHERITED, name="train", method=request.method, notes=notes)
+    recipe = found_modules(
+        found.configuration,
+        folder / INHERITED,
+        inherits_head=config.inherit,
+        name="train",
+        method=request.method,
+        notes=notes,
+    )
     searched = Candidate(SEARCHED, TRAINING, recipe, stage.train(recipe, TRAINING))
     results = add_search(make_results(config, experiment, searched.trained, recipe), config, experiment, found)
     tried = {name: train_by_hand(stage, name, folder=baseline_folder(name)) for name in config.baseline_names}
@@ -106,7 +113,8 @@ def _search(config: RunConfig, experiment: Experiment, folder: Path, budget: int
         random_baseline=_train_random(stage, budget) if config.random_baseline else None,
         pareto=_train_front(stage, request.method) if config.pareto else (),
     )
-    results = add_ladder(results, stage, found, train_baseline=_train_uniform if config.has_uniform_lora else None)
+    train_baseline = _train_uniform if config.has_uniform_lora else None
+    results = add_ladder(results, stage, found, train_baseline=train_baseline, inherits_head=config.inherit)
     finish(config, experiment, handed, results=results)
 
 

@@ -139,7 +139,9 @@ class Race:
             if len(going) == 1 and not any(later.retried for later in schedule.rungs if later.step > at):
                 break
         winner = next(iter(going.values()))
-        self._finish(winner, tried=[lane.training.rate for lane in lanes.values() if lane.entrant == winner.entrant])
+        self._finish(
+            winner, schedule.rungs, tried=by_name(lane for lane in lanes.values() if lane.entrant == winner.entrant)
+        )
         return winner
 
     def _try_rates(
@@ -200,7 +202,13 @@ class Race:
         return found
 
     def _lane(self, entrant: Entrant, rate: float) -> Lane:
-        recipe = found_modules(entrant.configuration, self._start_of(entrant), name=entrant.name, method="race")
+        recipe = found_modules(
+            entrant.configuration,
+            self._start_of(entrant),
+            inherits_head=False,
+            name=entrant.name,
+            method="race",
+        )
         place = self._lane_folder / f"{entrant.name}-{rate:g}"
         return Lane(entrant, Training(self.experiment, recipe, place, self.experiment.seed, rate, self.budget))
 
@@ -258,12 +266,13 @@ class Race:
         for name in losses.keys() - set(going):
             shutil.rmtree(lanes[name].training.folder, ignore_errors=True)
 
-    def _finish(self, winner: Lane, *, tried: Sequence[float]) -> None:
+    def _finish(self, winner: Lane, rungs: Sequence[Rung], *, tried: Mapping[str, Lane]) -> None:
         """Put the winner's training and its start where the run's training of this budget looks for them.
 
         Args:
             winner: of the race.
-            tried: rates at which its configuration has trained.
+            rungs: of the race.
+            tried: the lanes of its configuration.
         """
         start = self._start_of(winner.entrant)
         if start.exists():
@@ -272,23 +281,31 @@ class Race:
         place = self.folder / training_folder(self.budget, smallest=self._smallest) / f"seed-{self.experiment.seed}"
         if place.exists():
             return
-        rate = self._started_rate(winner, tried)
+        rate = self._started_rate(winner, rungs, tried)
         place.parent.mkdir(parents=True, exist_ok=True)
         # Before the training is there: without its rate a resumed run would look for another one.
         write_found_rate(place.parent, rate)
         if winner.training.folder.exists():
             winner.training.folder.rename(place)
 
-    def _started_rate(self, winner: Lane, tried: Sequence[float]) -> float:
+    def _started_rate(self, winner: Lane, rungs: Sequence[Rung], tried: Mapping[str, Lane]) -> float:
         """The rate at which the winner goes on: another one, from the beginning, if it is no better than guessing."""
-        training, guess = winner.training, self.experiment.guess_loss
-        rows = [row for row in self._rows() if row["lane"] == winner.name]
+        training, experiment = winner.training, self.experiment
+        losses = {row["step"]: row["loss"] for row in self._rows() if row["lane"] == winner.name}
+        guesses = {rung.step: experiment.guess_loss_on(self._judges(rung)) for rung in rungs if rung.step in losses}
+        compared = [(losses[step], guess) for step, guess in guesses.items() if guess is not None]
         # Before that step the training itself looks.
-        if not rows or guess is None or rows[-1]["step"] < check_step(self.experiment.num_steps):
+        if not compared or max(losses) < check_step(experiment.num_steps):
             return training.rate
-        # Its lowest one so far, as in a search for the rate of a single configuration.
-        loss = min(row["loss"] for row in rows)
+        # At the rung where it was best, as in a search for the rate of a single configuration.
+        loss, guess = min(compared, key=lambda pair: pair[0] - pair[1])
         if loss < guess:
             return training.rate
-        seconds = sum(row["seconds"] for row in rows)
-        return training.start_again(rows[-1]["step"], loss, guess, tried=tried, seconds=seconds)
+        return training.start_again(
+            max(losses),
+            loss,
+            guess,
+            tried=[lane.training.rate for lane in tried.values()],
+            some_broke_down=any(row["loss"] is None for row in self._rows() if row["lane"] in tried),
+            seconds=sum(row["seconds"] for row in self._rows() if row["lane"] == winner.name),
+        )

@@ -26,6 +26,7 @@ from peftsearch.training.halving import (
     rounds_of,
     survivors,
 )
+from peftsearch.training.start_check import check_step
 
 logger = logging.getLogger(__name__)
 
@@ -174,10 +175,11 @@ class Halving(RateChoice):
     def _check_start(self, training: Training, record: LossRecord, step: int, *, guess: float | None) -> None:
         """Start the last training again at another rate if it is no better than guessing."""
         loss = record.lowest(step).get(training.rate, math.inf)
-        if math.isfinite(loss) and guess is not None and not loss < guess:
+        # Before that step the training itself looks.
+        if step >= check_step(self.num_steps) and math.isfinite(loss) and guess is not None and not loss < guess:
             # First, since the cost is set anew and not added to: a kill between the two does not lose it.
             record.set_cost(record.cost + step / self.num_steps)
-            training.start_again(step, loss, guess, tried=self.rates)
+            training.start_again(step, loss, guess, tried=self.rates, some_broke_down=record.some_broke_down)
 
 
 def _listed(rates: Sequence[float]) -> str:

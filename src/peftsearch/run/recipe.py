@@ -5,9 +5,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, NamedTuple
 
-from peft import PeftModel
+from peft import PeftModel, get_peft_model_state_dict, set_peft_model_state_dict
+from safetensors.torch import load_file
 from transformers import PreTrainedModel, TrainerCallback
 
+from peftsearch.errors import ConfigurationError
 from peftsearch.methods.adalora.method import AllocateRanks, RankAllocation, RankSchedule, attach_adalora, read_ranks
 from peftsearch.methods.adalora.settings import AdaLoraSettings
 from peftsearch.modules.costs import cost
@@ -108,20 +110,53 @@ class InheritedModules(FreshModules):
         return Attached(PeftModel.from_pretrained(model, str(self.folder), is_trainable=True))
 
 
+@dataclass(frozen=True, kw_only=True)
+class InheritedUnderNewHead(FreshModules):
+    """The modules of an adapter with their weights, under the task head of every other training.
+
+    Args:
+        folder: of the adapter, which has the same configuration.
+    """
+
+    folder: Path
+
+    def attach(self, experiment: Experiment, seed: int, *, steps: int) -> Attached:
+        attached = super().attach(experiment, seed, steps=steps)
+        heads = tuple(f"base_model.model.{name}." for name in experiment.head)
+        saved = load_file(self.folder / "adapter_model.safetensors")
+        modules = {key: tensor for key, tensor in saved.items() if not key.startswith(heads)}
+        own = get_peft_model_state_dict(attached.model)
+        other = modules.keys() ^ {key for key in own if not key.startswith(heads)}
+        if other:
+            raise ConfigurationError(
+                f"The adapter in '{self.folder}' is damaged: its tensors do not fit its settings, see '{min(other)}'."
+            )
+        set_peft_model_state_dict(attached.model, own | modules)
+        return attached
+
+
 def found_modules(
-    configuration: Configuration, start: Path, *, name: str, method: str, notes: tuple[str, ...] = ()
+    configuration: Configuration,
+    start: Path,
+    *,
+    inherits_head: bool,
+    name: str,
+    method: str,
+    notes: tuple[str, ...] = (),
 ) -> FreshModules:
     """The modules that a search found, starting from the adapter that it hands down, where it does.
 
     Args:
         configuration: found.
         start: folder of that adapter, which need not exist.
+        inherits_head: whether its task head is trained on too; else each seed starts with its own, as by hand.
         name: for progress and logs.
         method: that found it.
         notes: sentences for the user.
     """
     if start.exists():
-        return InheritedModules(name, method, notes, configuration=configuration, folder=start)
+        inherited = InheritedModules if inherits_head else InheritedUnderNewHead
+        return inherited(name, method, notes, configuration=configuration, folder=start)
     return FreshModules(name, method, notes, configuration=configuration)
 
 

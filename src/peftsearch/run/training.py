@@ -86,7 +86,14 @@ class Training:
         return losses
 
     def start_again(
-        self, step: int, loss: float, guess: float, *, tried: Sequence[float], seconds: float = 0.0
+        self,
+        step: int,
+        loss: float,
+        guess: float,
+        *,
+        tried: Sequence[float],
+        some_broke_down: bool = False,
+        seconds: float = 0.0,
     ) -> float:
         """Make `run` start from the beginning, at another rate, since this start is no better than guessing.
 
@@ -95,12 +102,14 @@ class Training:
             loss: mean validation loss at that step.
             guess: mean loss of guessing on the same examples.
             tried: rates that led to no better one.
+            some_broke_down: whether the loss stopped being a number at any of them, so that a higher one is out.
             seconds: that it took, if they are not counted elsewhere.
 
         Returns:
             the rate of the second start.
         """
-        failed = FailedStart(self.rate, step, loss, guess, next_rate(tried, loss, guess), seconds)
+        rate = next_rate(tried, loss, guess, some_broke_down=some_broke_down)
+        failed = FailedStart(self.rate, step, loss, guess, rate, seconds)
         logger.warning(
             "%s did not start: %s. It starts again at rate %g.", self.recipe.name, failed.text, failed.next_rate
         )

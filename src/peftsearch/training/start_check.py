@@ -44,16 +44,17 @@ class FailedStart:
         )
 
 
-def next_rate(rates: Sequence[float], loss: float, guess: float) -> float:
+def next_rate(rates: Sequence[float], loss: float, guess: float, *, some_broke_down: bool = False) -> float:
     """The rate of a second start: below all that were tried where the loss is worse than guessing, else above them.
 
     Args:
         rates: that were tried.
         loss: mean validation loss that they led to.
         guess: mean validation loss of guessing.
+        some_broke_down: whether the loss stopped being a number at any of them, so that a higher one is out.
     """
     has_moved = not loss <= _DIVERGED * guess
-    return min(rates) / _FACTOR if has_moved else max(rates) * _FACTOR
+    return min(rates) / _FACTOR if has_moved or some_broke_down else max(rates) * _FACTOR
 
 
 class DidNotStart(Exception):  # noqa: N818  the training starts again
