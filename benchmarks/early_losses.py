@@ -64,7 +64,9 @@ def read(folders: list[Path], method: str) -> dict[Key, Ended]:
         trained = path.parent / "training" / f"seed-{results['seed']}" / "trained.json"
         if len(rounds) < 2 or not trained.is_file():
             continue
-        losses = [{float(rate): loss for rate, loss in end["losses"].items()} for end in rounds]
+        losses = [{float(rate): loss for rate, loss in end["losses"].items()} for end in rounds[:2]]
+        if any(results["learning_rate"] not in each for each in losses):
+            continue  # a training that started again at another rate
         eighth, quarter = (each[results["learning_rate"]] for each in losses)
         end = json.loads(trained.read_text())["validation_loss"]
         key = (results["task"], results["budget"]["parameters"], results["seed"])

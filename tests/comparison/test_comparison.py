@@ -131,6 +131,18 @@ def test_the_first_seed_chooses_the_learning_rate_of_the_others(comparison, tmp_
     assert first.learning_rate == started_at and started_at in (1e-3, 1e-2)
 
 
+def test_each_seed_of_a_race_tries_rates(comparison, tmp_path):
+    race = {"race": {"searches": "", "recipes": "lora,lnfit", "rates": 2, "cost": 4}}
+    settings = comparison(methods=race, tasks=comparison()["tasks"][1:], seeds=2)
+    settings["training"] = settings["training"] | {"learning_rate": "auto"}
+    compare(**settings)
+    for seed in (0, 1):
+        lanes = (
+            (tmp_path / "cmp" / "triple" / "race" / f"seed-{seed}" / "search" / "lanes.jsonl").read_text().splitlines()
+        )
+        assert len({json.loads(lane)["lane"].split(" at ")[1] for lane in lanes}) == 2
+
+
 def test_a_failing_method_is_recorded_and_tried_again(comparison, tmp_path, capsys):
     # Rank 64 is above the budget, so that each of its runs fails.
     settings = comparison(methods={"low_rank_adapter": {"rank": 64}}, tasks=comparison()["tasks"][1:])

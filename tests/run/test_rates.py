@@ -12,6 +12,8 @@ import pytest
 
 from peftsearch import search, train
 from peftsearch.files import write_json
+from peftsearch.report.results import Results
+from peftsearch.report.run.summary import summary_rows
 from peftsearch.run.experiment import Experiment
 from peftsearch.run.loss_record import LossRecord, read_rate_search
 from peftsearch.run.rate_choice import Halving
@@ -120,9 +122,14 @@ def test_further_seeds_take_the_rate_of_the_first(settings, monkeypatch, tmp_pat
 
 
 def test_a_search_and_its_baseline_each_find_their_rate(settings, tmp_path):
-    search(**settings(training=AUTO, output=str(tmp_path / "run")))
-    for name in ("training", "baseline"):
-        assert read_rate_search(tmp_path / "run" / name / "rates.json").rounds
+    result = search(**settings(training=AUTO, output=str(tmp_path / "run")))
+    searched, baseline = (
+        read_rate_search(tmp_path / "run" / name / "rates.json") for name in ("training", "baseline")
+    )
+    found = Results.from_dict(result.metrics)
+    assert found.rate_search == searched and found.baseline.rate_search == baseline and baseline.rounds
+    said = dict(summary_rows(found))["uniform LoRA, test"]
+    assert said.endswith(f"found for {baseline.cost - 1:.2f} of a training more")
 
 
 def all_judge(*, guess_loss: float) -> SimpleNamespace:

@@ -21,7 +21,7 @@ from peftsearch.run.config import RunConfig
 from peftsearch.run.folder import read_json
 from peftsearch.run.make_config import make_config
 from peftsearch.run.pipeline import run_search, run_train
-from peftsearch.searches.method import METHODS
+from peftsearch.searches.method import METHODS, Driver
 from peftsearch.space.budget import Budget
 
 logger = logging.getLogger(__name__)
@@ -180,7 +180,8 @@ def _configuration_of(run: ComparedRun, method: str) -> str:
 def run_group(config: CompareConfig, group: RunGroup, *, before: Watch, after: Watch) -> None:
     """Do the unfinished runs of a group; a failing one is recorded and the others go on.
 
-    With several learning rates the first seed chooses the rate of the others; if it fails, they fail too.
+    With several learning rates the first seed chooses the rate of the others, but for races, which each try rates in
+    their own way; if it fails, they fail too.
 
     Args:
         config: of the comparison.
@@ -193,7 +194,7 @@ def run_group(config: CompareConfig, group: RunGroup, *, before: Watch, after: W
         if run.is_finished:
             continue
         before(run)
-        if run is not first and config.first_seed_chooses and not first.is_finished:
+        if run is not first and _first_chooses(config, run) and not first.is_finished:
             record_failure(run, f"Seed {first.seed}, which chooses the learning rate, failed. See '{first.folder}'.")
         else:
             _run_one(config, run, first)
@@ -202,8 +203,14 @@ def run_group(config: CompareConfig, group: RunGroup, *, before: Watch, after: W
         after(run)
 
 
+def _first_chooses(config: CompareConfig, run: ComparedRun) -> bool:
+    """Whether the first seed of a method on a task chooses the rate of the others: a race without rates is no race."""
+    is_race = METHODS[config.methods.method_of(run.method)].driver is Driver.RACE
+    return config.first_seed_chooses and not is_race
+
+
 def _run_one(config: CompareConfig, run: ComparedRun, first: ComparedRun) -> None:
-    rate = first.read_results().learning_rate if run is not first and config.first_seed_chooses else None
+    rate = first.read_results().learning_rate if run is not first and _first_chooses(config, run) else None
     try:
         settings = make_run_config(config, run, rate=rate)
         run.failure.unlink(missing_ok=True)

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from statistics import fmean, stdev
 from typing import Any
 
+from peftsearch.report.rate_search import RateSearch
 from peftsearch.report.wording import with_deviation, write_score
 from peftsearch.tasks.tag_scores import EntityScore, mean_entities
 
@@ -99,6 +100,7 @@ class UniformBaseline:
         validation: scores on the validation split.
         test: scores on the test split.
         seconds: mean wall time of one training.
+        rate_search: for the learning rate; None where it was given, and in files of earlier versions.
     """
 
     name: str
@@ -110,6 +112,7 @@ class UniformBaseline:
     validation: SeedScores
     test: SeedScores
     seconds: float
+    rate_search: RateSearch | None = None
 
 
 @dataclass(frozen=True)
@@ -125,6 +128,7 @@ class HandBaseline:
         validation: scores on the validation split.
         test: scores on the test split.
         seconds: mean wall time of one training.
+        rate_search: for the learning rate; None where it was given, and in files of earlier versions.
     """
 
     name: str
@@ -135,6 +139,7 @@ class HandBaseline:
     validation: SeedScores
     test: SeedScores
     seconds: float
+    rate_search: RateSearch | None = None
 
 
 @dataclass(frozen=True)
@@ -147,6 +152,7 @@ class RandomBaseline:
     validation: SeedScores
     test: SeedScores
     seconds: float
+    rate_search: RateSearch | None = None
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 from peftsearch.environment import versions
 from peftsearch.methods.manual.manual_methods import UNIFORM_LORA
@@ -117,18 +118,22 @@ def describe_uniform(experiment: Experiment, baseline: TrainedConfiguration) -> 
     choices = list(baseline.configuration)
     roles = sorted({choice.site.rsplit(".", 1)[-1] for choice in choices})
     return UniformBaseline(
-        "uniform LoRA", choices[0].rank, tuple(roles), **baseline.measured(experiment), seconds=baseline.seconds
+        "uniform LoRA", choices[0].rank, tuple(roles), **baseline.measured(experiment), **_cost_of(baseline)
     )
 
 
 def _describe_hand(experiment: Experiment, one: Candidate) -> HandBaseline:
     trained, kinds = one.trained, one.trained.configuration.num_modules_by_kind()
-    return HandBaseline(one.name, modules_by_kind=kinds, **trained.measured(experiment), seconds=trained.seconds)
+    return HandBaseline(one.name, modules_by_kind=kinds, **trained.measured(experiment), **_cost_of(trained))
 
 
 def describe_random(experiment: Experiment, baseline: TrainedConfiguration) -> RandomBaseline:
     """Describe a configuration that was drawn at random, after its training."""
-    return RandomBaseline(**baseline.measured(experiment), seconds=baseline.seconds)
+    return RandomBaseline(**baseline.measured(experiment), **_cost_of(baseline))
+
+
+def _cost_of(baseline: TrainedConfiguration) -> dict[str, Any]:
+    return {"seconds": baseline.seconds, "rate_search": baseline.rate_search}
 
 
 def _granted(experiment: Experiment) -> GrantedBudget | None:

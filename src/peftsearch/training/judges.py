@@ -5,7 +5,7 @@ import math
 # Judges at least, where there are so many.
 FEWEST_JUDGES = 128
 # Judges for each example that was trained on, at most: a forward pass is about a third of a training step, so judging
-# takes no more than a sixth of the training before it.
+# takes about a sixth of the training before it.
 _JUDGES_PER_EXAMPLE = 1 / 2
 
 

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from peftsearch.report.one_standard_error import describe_choice
+from peftsearch.report.rate_search import RateSearch
 from peftsearch.report.result_parts import HandBaseline, LadderStep, RandomBaseline, SeedScores, UniformBaseline
 from peftsearch.report.results import Results
 from peftsearch.report.run.record import collect
@@ -66,7 +67,7 @@ def size_rows(results: Results) -> list[tuple[str, str]]:
         ("parameters", _parameters(results)),
         *([("tokens", f"{rows:,} of these parameters are rows of added tokens")] if rows else []),
         *([("task head", f"{head:,} parameters, not in the budget{_probe(results)}")] if head else []),
-        ("learning rate", f"{results.learning_rate:g}{_rate_search(results)}"),
+        ("learning rate", f"{results.learning_rate:g}{_rate_search(results.rate_search)}"),
     ]
 
 
@@ -79,8 +80,7 @@ def _probe(results: Results) -> str:
     return f"; first fitted to the frozen model: validation loss {probe.fresh_loss:.2f} to {probe.loss:.2f}"
 
 
-def _rate_search(results: Results) -> str:
-    found = results.rate_search
+def _rate_search(found: RateSearch | None) -> str:
     return f", found for {found.cost - 1:.2f} of a training more" if found else ""
 
 
@@ -96,7 +96,8 @@ def _score(score: SeedScores) -> str:
 
 
 def _baseline(found: UniformBaseline | HandBaseline | RandomBaseline) -> str:
-    return f"{_score(found.test)} with {found.parameters:,} parameters (validation {_score(found.validation)})"
+    scores = f"{_score(found.test)} with {found.parameters:,} parameters (validation {_score(found.validation)})"
+    return f"{scores}; learning rate {found.learning_rate:g}{_rate_search(found.rate_search)}"
 
 
 def _seconds(results: Results) -> str:
