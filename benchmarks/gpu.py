@@ -50,6 +50,7 @@ from transformers import PrinterCallback, Trainer, TrainerCallback
 from peftsearch.methods.pursuit.settings import PursuitSettings
 from peftsearch.models.discover import find_sites
 from peftsearch.modules.attach import attach
+from peftsearch.searches.growth import Gradients
 from peftsearch.space import Choice, Configuration, Role
 from peftsearch.training.arguments import Phase, training_arguments
 from peftsearch.training.trainer import TaskTrainer
@@ -234,18 +235,22 @@ def search(case: Case) -> Measured:
 
 def pursue(case: Case) -> Measured:
     """A stage of pursuit: the mean time of a batch in both passes, warmed up by a first one over the same batches."""
-    stage, seconds = make_pursuit(case.shape, case.arguments, PURSUIT_BATCHES), []
+    stage, seconds = make_pursuit(case.shape, case.arguments, 2 * PURSUIT_BATCHES), []
 
-    def gradients(tensors):
-        if not seconds:
-            stage.gradients(tensors)
-        started = now(case.device)
-        found = stage.gradients(tensors)
-        seconds.append(now(case.device) - started)
-        return found
+    def timed(gradients: Gradients) -> Gradients:
+        def measured(tensors):
+            if not seconds:
+                gradients(tensors)
+            started = now(case.device)
+            found = gradients(tensors)
+            seconds.append(now(case.device) - started)
+            return found
 
+        return measured
+
+    first, second = stage.gradients
     started = now(case.device)
-    stage.run(gradients)
+    stage.run((timed(first), timed(second)))
     rest = now(case.device) - started - sum(seconds) - seconds[0]
     note = f"{len(stage.supernet.live)} modules; the rest of the stage took {max(0.0, rest):.1f} s"
     return case.of_steps([sum(seconds) / PURSUIT_BATCHES], 0, note)

@@ -53,10 +53,10 @@ class PursuitStage(NamedTuple):
 
     method: Pursuit
     supernet: Supernet
-    gradients: MeanGradients
+    gradients: tuple[MeanGradients, MeanGradients]
     budget: int
 
-    def run(self, gradients: Gradients) -> None:
+    def run(self, gradients: tuple[Gradients, Gradients]) -> None:
         """Run it with these gradients: its own, or others around them."""
         self.method.grow(self.supernet, Grown(), gradients, budget=self.budget)
 
@@ -76,7 +76,8 @@ def make_pursuit(shape: Shape, arguments: argparse.Namespace, steps: int = STEPS
     supernet = Supernet(attached, sites=sites, space=space.restricted_to(candidates))
     data, settings = RandomTokens(shape, shape.batch * steps), training_settings(arguments, shape.batch)
     loss = TaskLoss(attached.to(choose_device(arguments)), TokenForm(), data, settings)
-    return PursuitStage(method, supernet, MeanGradients(loss, draw_parts(len(data), 0, 0)), budget)
+    first, second = draw_parts(len(data), 0, 0)
+    return PursuitStage(method, supernet, (MeanGradients(loss, first), MeanGradients(loss, second)), budget)
 
 
 def take_pursuit(shape: Shape, arguments: argparse.Namespace) -> None:

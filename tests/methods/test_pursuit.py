@@ -93,6 +93,28 @@ class TestDirections:
         crossed = torch.stack([directions_of(parts).gains[0] for parts in noise]).mean()
         assert naive > 20 and crossed < naive / 5
 
+    def test_a_sketch_finds_no_gain_in_noise_that_its_own_pass_has_not_seen(self):
+        generator = torch.Generator().manual_seed(0)
+
+        def passed(shape: tuple[int, int]) -> list[torch.Tensor]:
+            return [torch.randn(shape, generator=generator) for _ in range(4)]
+
+        found: dict[str, list[float]] = {"other": [], "same": []}
+        for _ in range(20):
+            lora = Lora(nn.Linear(96, 384), 16)
+            sketch = LoraSketch(lora, 0)
+            sketch.look_along(generator)
+            first = passed((384, 96))
+            frame = lora.A.detach().clone()
+            sketch.read_range([gradient @ frame.T for gradient in first])
+            basis = lora.B.detach().clone()
+            for name, second in (("other", passed((384, 96))), ("same", first)):
+                sketch.read_directions([basis.T @ gradient for gradient in second])
+                found[name].append(float(sketch.directions.gains.sum()) / ROW_SQUARE)
+        other, same = (sum(gains) / len(gains) for gains in found.values())
+        # Sixteen squares of the mean's noise have about 16 * 96 / 4.
+        assert other < 0.2 * 16 * 96 / 4 < same
+
     def test_the_direction_of_one_odd_part_comes_after_one_that_all_parts_share(self):
         # Sixteen parts: 1 along y in each, and 20 along x in the first alone, whose mean of 1.25 is larger.
         parts = [torch.tensor([[20.0 if i == 0 else 0.0, 0.0], [0.0, 1.0]]) for i in range(16)]

@@ -12,22 +12,24 @@ from peftsearch.testing.tiny_models import TINY
 LORA, NORM = Choice("encoder.0.query", "lora", 3), Choice("encoder.1.ffn_norm", "lnfit")
 
 
-@pytest.mark.parametrize("num_examples,expected", [(0, 10), (7, 7), (20, 10)])
-def test_examples_are_dealt_out_once_to_four_parts_of_almost_the_same_size(num_examples, expected):
-    parts = draw_parts(10, num_examples, 0)
-    rows = [row for part in parts for row in part]
-    assert len(parts) == 4 and len(rows) == len(set(rows)) == expected and set(rows) <= set(range(10))
-    assert max(map(len, parts)) - min(map(len, parts)) <= 1
-    assert parts == draw_parts(10, num_examples, 0) != draw_parts(10, num_examples, 1)
+@pytest.mark.parametrize("num_examples,expected", [(0, 21), (7, 14), (20, 21)])
+def test_examples_are_dealt_out_once_to_four_parts_of_each_pass(num_examples, expected):
+    first, second = draw_parts(21, num_examples, 0)
+    assert len(first) == len(second) == 4
+    rows = [row for part in first + second for row in part]
+    assert len(rows) == len(set(rows)) == expected and set(rows) <= set(range(21))
+    sizes = [len(part) for part in first + second]
+    assert max(sizes) - min(sizes) <= 1
+    assert (first, second) == draw_parts(21, num_examples, 0) != draw_parts(21, num_examples, 1)
 
 
 def test_no_part_is_empty():
-    assert sorted(map(len, draw_parts(3, 0, 0))) == [1, 1, 1]
+    assert [sorted(map(len, parts)) for parts in draw_parts(7, 0, 0)] == [[1, 1, 1], [1, 1, 1, 1]]
 
 
-@pytest.mark.parametrize("num_rows,num_examples", [(1, 0), (9, 1)])
-def test_one_example_is_refused(num_rows, num_examples):
-    with pytest.raises(DataError, match=f"takes 1 of {num_rows}"):
+@pytest.mark.parametrize("num_rows,num_examples,taken", [(3, 0, 3), (9, 1, 2)])
+def test_one_example_of_a_pass_is_refused(num_rows, num_examples, taken):
+    with pytest.raises(DataError, match=f"takes {taken} of {num_rows}"):
         draw_parts(num_rows, num_examples, 0)
 
 

@@ -92,8 +92,8 @@ class TrainerGrowth:
             return read_weights(model, held.configuration, self.sites), head_of(model)
 
     @contextmanager
-    def _gradients(self, model: PeftModel) -> Iterator[Gradients]:
-        """Gradients over examples that are the same in every stage; afterwards the model is in its mode again."""
+    def _gradients(self, model: PeftModel) -> Iterator[tuple[Gradients, Gradients]]:
+        """Gradients over the examples of each pass, the same in every stage; then the model is in its mode again."""
         trainer, args = copy_for(model, self.trainer), self.trainer.args
         any_model: Any = self.loaded.model
         was_training, was_checkpointing = any_model.training, any_model.is_activation_checkpointing
@@ -101,9 +101,10 @@ class TrainerGrowth:
         if (args.fp16_full_eval or args.bf16_full_eval) and not trainer.is_model_parallel:
             model.to(args.device)
         without_dropout(model, gradient_checkpointing=bool(args.activation_checkpointing))
-        parts = draw_parts(len(trainer.train_dataset), self.grower.num_examples, args.seed)
+        first, second = draw_parts(len(trainer.train_dataset), self.grower.num_examples, args.seed)
         try:
-            yield MeanGradients(TrainerLoss(trainer), parts)
+            loss = TrainerLoss(trainer)
+            yield MeanGradients(loss, first), MeanGradients(loss, second)
         finally:
             any_model.train(was_training)
             if args.activation_checkpointing and not was_checkpointing:

@@ -145,13 +145,14 @@ class _Growth:
         put_weights(model, grown, self.experiment.sites)
         return model
 
-    def _gradients(self, model: PeftModel) -> MeanGradients:
-        """Gradients over examples that are the same in every stage."""
+    def _gradients(self, model: PeftModel) -> tuple[MeanGradients, MeanGradients]:
+        """Gradients over the examples of each pass, which are the same in every stage."""
         experiment = self.experiment
         encoded, settings = experiment.splits.train.encoded, experiment.search_training
         without_dropout(model, gradient_checkpointing=settings.gradient_checkpointing)
-        parts = draw_parts(len(encoded), self.grower.num_examples, experiment.seed)
-        return MeanGradients(TaskLoss(model, experiment.task_format, encoded, settings), parts)
+        loss = TaskLoss(model, experiment.task_format, encoded, settings)
+        first, second = draw_parts(len(encoded), self.grower.num_examples, experiment.seed)
+        return MeanGradients(loss, first), MeanGradients(loss, second)
 
     def _train(self, model: PeftModel, number: int, stage: Stage) -> None:
         experiment = self.experiment

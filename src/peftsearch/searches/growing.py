@@ -15,28 +15,38 @@ from peftsearch.supernet.supernet import Supernet
 NUM_PARTS = 4
 
 
-def draw_parts(num_rows: int, num_examples: int, seed: int) -> list[list[int]]:
-    """Draw examples and deal them out to parts of almost the same size.
+# Indices of the examples of each part.
+Parts = list[list[int]]
+
+
+def draw_parts(num_rows: int, num_examples: int, seed: int) -> tuple[Parts, Parts]:
+    """Draw examples for each of two passes, none for both, and deal each pass's out to parts of almost the same size.
+
+    What the first pass finds is measured by the second: on the same examples it would fit their noise.
 
     Args:
         num_rows: examples of the training set.
-        num_examples: examples to draw; 0 for all.
+        num_examples: examples of a pass to draw; 0 for half of all, as where there are fewer than two passes take.
         seed: of the draw.
 
     Returns:
-        indices of the examples of each part, none of them empty.
+        the parts of each pass, none of them empty.
 
     Raises:
-        DataError: for fewer than two examples.
+        DataError: for fewer than two examples of a pass.
     """
     rows = torch.randperm(num_rows, generator=torch.Generator().manual_seed(seed)).tolist()
-    rows = rows[: num_examples or None]
-    if len(rows) < 2:
+    rows = rows[: 2 * num_examples or None]
+    half = len(rows) // 2
+    if half < 2:
         raise DataError(
             f"The search compares gradients of different training examples, but takes {len(rows)} of {num_rows}. Give "
-            "at least 2, and let the method's setting 'examples' be 0 or above 1."
+            "at least 4, and let the method's setting 'examples' be 0 or above 1."
         )
-    return [part for k in range(NUM_PARTS) if (part := rows[k::NUM_PARTS])]
+    first, second = (
+        [part for k in range(NUM_PARTS) if (part := own[k::NUM_PARTS])] for own in (rows[:half], rows[half:])
+    )
+    return first, second
 
 
 def supernet_of(model: PeftModel, configuration: Configuration, sites: Iterable[Site]) -> Supernet:

@@ -61,7 +61,7 @@ class Stage(NamedTuple):
 class Grower(Protocol):
     """A method that grows configurations; made with (space, budgets=, settings=, seed=)."""
 
-    # Training examples whose gradients it wants; 0 for all.
+    # Training examples of each pass whose gradients it wants; 0 for half of all.
     num_examples: int
 
     def stages(self) -> list[Stage]:
@@ -72,13 +72,14 @@ class Grower(Protocol):
         """The modules that are attached to measure what could be added to those that are there."""
         ...
 
-    def grow(self, supernet: Supernet, held: Grown, gradients: Gradients, *, budget: int) -> Grown:
+    def grow(self, supernet: Supernet, held: Grown, gradients: tuple[Gradients, Gradients], *, budget: int) -> Grown:
         """Add units up to a budget, at their start: without effect on the output.
 
         Args:
             supernet: with the candidates attached, newly drawn.
             held: what is there already.
-            gradients: of the training loss, at the supernet's weights as they are when it is called.
+            gradients: of the training loss, at the supernet's weights as they are when one is called; each of the two
+                over examples of its own.
             budget: parameters.
         """
         ...

@@ -2,7 +2,8 @@
 
 With A = Omega (orthonormal rows) and B = 0 the gradient of B is G Omega', where G is the gradient of the map's weight.
 Its QR decomposition gives Q. With A = 0 and B = Q the gradient of A is Q' G, whose SVD gives singular values and right
-directions. G itself is never formed: this needs the memory of LoRA, and runs on quantised maps.
+directions. The two gradients are of different examples: Q fits the noise of those that it was found on, and would find
+it again in theirs. G itself is never formed: this needs the memory of LoRA, and runs on quantised maps.
 
 The decompositions run on the CPU: they are hundreds of small ones, and an accelerator waits for each of them.
 

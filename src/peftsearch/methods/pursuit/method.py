@@ -46,7 +46,7 @@ class Pursuit(Grower):
             for p in self.space.ranks
         )
 
-    def grow(self, supernet: Supernet, held: Grown, gradients: Gradients, *, budget: int) -> Grown:
+    def grow(self, supernet: Supernet, held: Grown, gradients: tuple[Gradients, Gradients], *, budget: int) -> Grown:
         modules = {placement: supernet.module(placement) for placement in supernet.live}
         for placement, tensors in held.tensors.items():
             put_leading(modules[placement], tensors)
@@ -71,7 +71,10 @@ class Pursuit(Grower):
         return Grown(grown.configuration, tensors)
 
     def _measure(
-        self, sketches: Mapping[Placement, LoraSketch], others: Mapping[Placement, PeftModule], gradients: Gradients
+        self,
+        sketches: Mapping[Placement, LoraSketch],
+        others: Mapping[Placement, PeftModule],
+        gradients: tuple[Gradients, Gradients],
     ) -> dict[Placement, list[float]]:
         """Gains of the units of every placement, in the order in which they are to be added."""
         generator = torch.Generator().manual_seed(self.seed)
@@ -81,12 +84,13 @@ class Pursuit(Grower):
             sketch.draw_rows(generator)
         tensors = {p: list(module.parameters()) for p, module in others.items()}
         wanted = [*(sketch.module.B for sketch in sketches.values()), *(t for own in tensors.values() for t in own)]
-        first = _by_tensor(gradients(wanted))
+        look, measure = gradients
+        first = _by_tensor(look(wanted))
         for sketch in sketches.values():
             sketch.read_range(next(first))
         of_others = {p: [next(first) for _ in own] for p, own in tensors.items()}
         if sketches:
-            second = _by_tensor(gradients([sketch.module.A for sketch in sketches.values()]))
+            second = _by_tensor(measure([sketch.module.A for sketch in sketches.values()]))
             for sketch in sketches.values():
                 sketch.read_directions(next(second))
         limit = self.settings.most_directions or None

@@ -11,7 +11,8 @@ class PursuitSettings(MethodSettings):
     """Settings of gradient pursuit.
 
     Args:
-        examples: training examples whose mean gradient scores the units; 0 for all.
+        examples: training examples of each of the two passes whose mean gradients score the units; 0 for half of all,
+            as where there are fewer than two passes take.
         stages: times that units are scored and added, with a short training in between. A ladder has a stage for each
             of its budgets at least.
         between: optimizer steps of each of these short trainings.

@@ -15,8 +15,8 @@ ROW_SQUARE = 1 / 3
 class LoraSketch:
     """A LoRA module whose first components hold what has been trained, and whose others look for directions.
 
-    Call `look_along` and take the gradients of B, call `read_range` with them and take those of A, and call
-    `read_directions` with those. The output of the model is the same all the while. `draw_rows` comes before
+    Call `look_along` and take the gradients of B, call `read_range` with them and take those of A over other examples,
+    and call `read_directions` with those. The output of the model is the same all the while. `draw_rows` comes before
     `grown`.
 
     Args:
