@@ -6,6 +6,7 @@ import math
 import pytest
 
 from peftsearch import search
+from peftsearch.api.runs import Result
 from peftsearch.errors import ConfigurationError, NothingFoundError
 from peftsearch.files import read_rows
 from peftsearch.run.dry_run import describe_search
@@ -14,6 +15,7 @@ from peftsearch.run.folder import read_json
 from peftsearch.run.make_config import make_config
 from peftsearch.settings import SettingError
 from peftsearch.space import Configuration
+from peftsearch.testing.stopping import stopped_often
 
 RACE = {
     "name": "race",
@@ -121,6 +123,22 @@ def test_a_race_in_which_nothing_has_a_place_is_refused_before_the_run(settings)
     config = make_config(settings(method=method, training=TRAINING, budget="40"))
     with pytest.raises(ConfigurationError, match=r"Nothing takes part in the race within 40 parameters\. lora_qv: "):
         describe_search(config)
+
+
+def test_a_race_over_rates_ends_alike_however_often_it_is_killed(settings, monkeypatch, tmp_path):
+    method = RACE | {"recipes": "lnfit,lora_qv", "draws": 0, "rates": 3}
+    given = settings(method=method, training=TRAINING | {"save_steps": 3}, baseline=False, budget="1200")
+
+    def run(name: str, resume: bool) -> Result:
+        return search(**given | {"output": str(tmp_path / name), "resume": resume})
+
+    whole = run("whole", False)
+    broken, num_stops = stopped_often(lambda resume: run("broken", resume), monkeypatch, every=20)
+    rows = [read_rows(result.folder / "search" / "lanes.jsonl") for result in (whole, broken)]
+    assert num_stops >= 5 and len({row["lane"].split(" at ")[1] for row in rows[0]}) >= 2
+    assert [row | {"seconds": 0} for row in rows[0]] == [row | {"seconds": 0} for row in rows[1]]
+    saved = [result.folder / "adapter" / "adapter_model.safetensors" for result in (whole, broken)]
+    assert saved[0].read_bytes() == saved[1].read_bytes()
 
 
 def test_a_given_grid_of_rates_is_raced(settings):

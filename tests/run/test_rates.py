@@ -94,6 +94,21 @@ def test_a_search_for_a_rate_that_is_killed_in_any_round_ends_with_the_same_weig
     assert rounds[0] == rounds[1]
 
 
+@pytest.mark.usefixtures("told_apart")
+def test_a_kill_in_the_round_of_two_close_rates_changes_nothing(settings, monkeypatch, tmp_path):
+    monkeypatch.setattr("peftsearch.run.rate_choice.are_close", lambda _: True)
+    # 24 steps: rounds after 3 and 6, and after 11 for the two that are close.
+    given = {"training": {"num_train_epochs": 4, "save_steps": 2}}
+    first = bitfit(settings, tmp_path / "first", **given)
+    second, num_stops = stopped_often(
+        lambda resume: bitfit(settings, tmp_path / "second", **given, resume=resume), monkeypatch, every=4
+    )
+    rounds = [result.metrics["rate_search"]["rounds"] for result in (first, second)]
+    assert num_stops >= 8 and [end["step"] for end in rounds[0]] == [3, 6, 11] and rounds[0] == rounds[1]
+    assert [len(end["kept"]) for end in rounds[0]] == [2, 2, 1]
+    assert outcome(first) == outcome(second)
+
+
 def test_a_rate_that_breaks_down_leaves(settings, monkeypatch, tmp_path, caplog):
     monkeypatch.setattr(Experiment, "candidate_rates", (3e-3, 1e30))
     result = bitfit(settings, tmp_path / "run", training={"num_train_epochs": 4})
