@@ -98,8 +98,8 @@ def test_the_loss_of_the_users_class_decides_in_its_precision_and_without_dropou
     trainer = of_task("bert", tmp_path, SearchNearby, args={"bf16": bf16})
     found = trainer.search()
     assert {choice.site.rpartition(".")[0] for choice in found} == {"encoder", "encoder.0"}
-    # Four parts of 6 examples, in batches of 4 and 2, for each of two passes.
-    assert trainer.calls == [(False, bf16, 4), (False, bf16, 2)] * 8
+    # Four parts of 3 examples, in one batch each, for each of two passes.
+    assert trainer.calls == [(False, bf16, 3)] * 8
 
 
 @pytest.fixture
@@ -166,8 +166,8 @@ def test_training_starts_along_the_directions_that_the_command_line_starts_along
     assert trainer.configuration == found
     start, other = (read_weights(each.model, found, opened.sites).tensors for each in (trainer, drawn))
     for placement, tensors in expected.items():
-        # Directions amplify rounding, which differs between CPUs: 3e-5 was seen.
-        torch.testing.assert_close(start[placement], tensors, atol=5e-5, rtol=1e-3)
+        # Directions amplify rounding, which differs between CPUs: 1e-4 was seen.
+        torch.testing.assert_close(start[placement], tensors, atol=3e-4, rtol=1e-3)
         assert not torch.allclose(other[placement]["A"], tensors["A"], atol=0.1)
 
 
