@@ -232,7 +232,7 @@ def test_hand_recipes_are_rows_and_the_one_in_the_folder_is_named(tmp_path, caps
     write_lines(run / "baselines" / "lnfit_lora" / "seed-0" / "log.jsonl", [{"step": 1, "loss": 1.25}])
     found = collect(run)
     rows = dict(summary_rows(found.finished))
-    assert rows["lnfit_lora, test"] == "93.00 with 950 parameters (validation 92.00)"
+    assert rows["lnfit_lora, test"] == "93.00 with 950 parameters (validation 92.00); learning rate 0.002"
     assert rows["handed over"] == "lnfit_lora: 950 parameters" and rows["test accuracy"] == "91.00"
     words = words_of(run)
     assert "('lnfit_lora', '950', '7', '0.002', '92.00', '93.00', '93.00')" in words
