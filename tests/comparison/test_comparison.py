@@ -251,14 +251,31 @@ def test_without_ray_several_workers_say_what_to_install(comparison, monkeypatch
 def test_other_settings_in_the_same_folder_are_refused(comparison, tmp_path):
     settings = comparison(methods="head", tasks=comparison()["tasks"][1:], seeds=1)
     compare(**settings)
-    with pytest.raises(RunFolderError, match="seeds: was 1, is 2.*--overwrite"):
-        compare(**settings | {"seeds": 2})
+    with pytest.raises(RunFolderError, match="seed: was 0, is 1.*may be added.*--overwrite"):
+        compare(**settings | {"seed": 1})
+    with pytest.raises(RunFolderError, match="methods.head: was {}, is None.*--overwrite"):
+        compare(**settings | {"methods": "bitfit"})
     assert len(compare(**settings | {"methods": "lora", "overwrite": True}).rows) == 1
     assert not (tmp_path / "cmp" / "triple" / "head").exists()
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "notes.txt").write_text("mine")
     with pytest.raises(RunFolderError, match="holds no comparison"):
         compare(**settings | {"output": str(tmp_path / "mine"), "overwrite": True})
+
+
+def test_methods_tasks_and_seeds_are_added_to_what_is_there(comparison, tmp_path):
+    tasks = comparison()["tasks"]
+    compare(**comparison(methods="head", tasks=tasks[1:], seeds=1))
+    before = results(tmp_path / "cmp")
+    found = compare(**comparison(methods="bitfit,head", tasks=tasks, seeds=2))
+    after = results(tmp_path / "cmp")
+    assert len(before) == 2 and len(after) == 2 * 3 * 2
+    assert all(after[path] == before[path] for path in before)
+    assert {row.method for row in found.rows} == {"bitfit", "head", "lora"}
+    with pytest.raises(RunFolderError, match="seeds: was 2, is 1"):
+        compare(**comparison(methods="bitfit,head", tasks=tasks, seeds=1))
+    with pytest.raises(RunFolderError, match="tasks: was"):
+        compare(**comparison(methods="bitfit,head", tasks=tasks[:1], seeds=2))
 
 
 def test_a_comparison_file_gives_the_settings_back(comparison):

@@ -247,6 +247,8 @@ def read_compare_config(path: Path) -> CompareConfig:
 def check_same_comparison(config: CompareConfig) -> None:
     """Refuse to go on with a comparison of other settings, or in a folder that holds something else.
 
+    Methods, tasks and seeds may be added, since no finished run depends on them, but not left out.
+
     Raises:
         RunFolderError: with the settings that differ.
     """
@@ -254,7 +256,12 @@ def check_same_comparison(config: CompareConfig) -> None:
     if path.is_file():
         if not config.overwrite:
             then, now = (yaml.safe_load(each.to_yaml()) for each in (read_compare_config(path), config))
-            refuse_other_settings(then, now, whose=f"The comparison in '{config.folder}'", continue_with="Go on with")
+            refuse_other_settings(
+                then,
+                _without_additions(now, then),
+                whose=f"The comparison in '{config.folder}'",
+                continue_with="Methods, tasks and seeds may be added; else go on with",
+            )
     elif config.resume:
         raise RunFolderError(f"There is no comparison in '{config.folder}' to go on with. Leave --resume out.")
     elif content:
@@ -262,3 +269,14 @@ def check_same_comparison(config: CompareConfig) -> None:
             f"The folder '{config.folder}' is not empty and holds no comparison (it has no {SETTINGS_FILE}). "
             "Give another folder with --output."
         )
+
+
+def _without_additions(now: Mapping[str, Any], then: Mapping[str, Any]) -> dict[str, Any]:
+    """Plain settings of now, without the methods, tasks and seeds that were not there then."""
+    tasks = [task["name"] for task in then["tasks"]]
+    kept = {
+        "methods": {name: own for name, own in now["methods"].items() if name in then["methods"]},
+        "tasks": [task for task in now["tasks"] if task["name"] in tasks],
+        "seeds": min(now["seeds"], then["seeds"]),
+    }
+    return {**now, **kept}
