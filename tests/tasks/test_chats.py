@@ -5,6 +5,7 @@ import json
 import pytest
 
 from peftsearch.errors import DataError, ModelError
+from peftsearch.tasks.chat_template import ChatTemplate
 from peftsearch.tasks.format_entry import LossTokens, WrittenTexts
 from peftsearch.tasks.make_task_format import make_task_format
 from peftsearch.tasks.messages import read_messages
@@ -54,6 +55,7 @@ def example(*messages, **fields):
         ([{"role": "user", "content": [{"type": "image"}]}], "has the content .*image"),
         ([ASKED, {"role": "assistant", "content": "  "}], "Message 2 .* is an answer without text"),
         ([ASKED, {"role": "assistant", "content": None}], "has the content None"),
+        ([ASKED, {"role": "assistant", "tool_calls": "f()"}], "has the tool_calls 'f\\(\\)', but they must be a list"),
     ],
 )
 def test_cells_that_are_no_chat_are_refused(cell, message):
@@ -87,6 +89,52 @@ def test_a_chat_that_the_template_refuses_is_named():
 def test_a_message_that_the_template_leaves_out_is_named():
     with pytest.raises(DataError, match="leaves out message 1, of the role 'system', in row 3 of train.jsonl"):
         chats(NO_SYSTEM).encode([example({"role": "system", "content": "secret"}, ASKED, ANSWERED)])
+
+
+def test_a_message_is_missed_although_a_line_of_it_stands_elsewhere():
+    system = {"role": "system", "content": "Answer:\nbriefly"}
+    with pytest.raises(DataError, match="leaves out message 1, of the role 'system'"):
+        chats(NO_SYSTEM).encode([example(system, {"role": "user", "content": "Answer:\nbriefly, hi"}, ANSWERED)])
+
+
+CALL = {"role": "assistant", "content": "", "tool_calls": [{"function": {"name": "hi", "arguments": {}}}]}
+
+
+def test_calls_and_tools_that_the_template_leaves_out_are_named():
+    # The name of the call, "hi", stands in the question.
+    with pytest.raises(DataError, match="leaves out a call of a tool in message 2 in row 3 of train.jsonl"):
+        chats(PLAIN).encode([example(ASKED, CALL)])
+    with pytest.raises(DataError, match="leaves out the tools of the column 'tools' in row 3 of train.jsonl"):
+        chats(PLAIN).encode([example(ASKED, ANSWERED, tools=json.dumps([{"name": "hi"}]))])
+    assert len(chats(PLAIN).encode([example(ASKED, ANSWERED, tools="[]")])) == 1
+
+
+def test_calls_are_written_by_a_template_that_has_them():
+    found = chats().encode([example(ASKED, CALL)])
+    assert chats().tokenizer.decode(found[0]["input_ids"]).endswith('[{"name": "hi", "arguments": {}}]</s>')
+
+
+def test_a_template_that_reads_texts_is_asked_with_those_of_the_row():
+    picky = (
+        "{% for m in messages %}{{ raise_exception('?') if m.content not in ['hi', 'ho'] }}{{ m.content }}{% endfor %}"
+    )
+    assert len(chats(picky).encode([example(ASKED, ANSWERED)])) == 1
+
+
+@pytest.mark.parametrize(
+    "template,end",
+    [
+        (CHAT_TEMPLATE, "</s>"),
+        ("{% for m in messages %}{{ m.role }} {{ m.content }}\n<turn>\n{% endfor %}", "<turn>"),
+        (PLAIN, None),
+        (STRICT.replace("system", "user"), None),
+    ],
+)
+def test_an_answer_ends_with_the_token_that_the_template_writes_after_it(template, end):
+    tokenizer = tiny_tokenizer()
+    tokenizer.add_tokens(["<turn>"])
+    tokenizer.chat_template = template
+    assert ChatTemplate(tokenizer).end_of_answer() == (end and tokenizer.convert_tokens_to_ids(end))
 
 
 def test_a_template_may_write_texts_in_another_way():

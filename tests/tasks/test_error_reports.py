@@ -8,7 +8,9 @@ from sklearn.metrics import f1_score
 from peftsearch.tasks.answer_errors import answer_errors
 from peftsearch.tasks.class_errors import class_errors
 from peftsearch.tasks.error_report import CountMatrix, ErrorReport, ErrorTable, NumberPairs
+from peftsearch.tasks.label_set_errors import label_set_errors
 from peftsearch.tasks.number_errors import number_errors
+from peftsearch.tasks.span_errors import span_errors
 from peftsearch.tasks.tag_errors import tag_errors
 from peftsearch.tasks.task import Example
 
@@ -52,6 +54,40 @@ def test_many_classes_have_their_worst_and_the_pairs_confused_most_often():
     assert worst.rows[0] == ("class 7", "8", "0.00", "0.00", "0.00"), "the class that nothing is of is not among them"
     assert len(pairs.rows) == 15 and pairs.rows[0] == ("class 7", "class 3", "8", "100%")
     assert len(report.quotes[0].rows) == 10
+
+
+def test_several_labels_have_their_scores_and_the_texts_with_most_wrong_ones():
+    examples = [text("one", (0, 1)), text("two", (1,)), text("three", ()), text("four", (0,))]
+    found = label_set_errors([[1, 1, 0], [1, 0, 0], [0, 0, 1], [1, 0, 0]], examples, ("x", "y", "z"))
+    # x: 2 right of 3 given and of 2 there; y: 1 right of 1 given and of 2 there; no text is a z.
+    assert found.tables[0].rows == (
+        ("x", "2", "66.67", "100.00", "80.00"),
+        ("y", "2", "100.00", "50.00", "66.67"),
+        ("z", "0", "-", "-", "-"),
+    )
+    (quotes,) = found.quotes
+    assert quotes.caption == "Rows with the most wrong labels, of 2 with any"
+    assert quotes.header == ("example", "not given", "given wrongly", "text")
+    assert quotes.rows == (("2", "y", "x", "two"), ("3", "-", "z", "three"))
+    assert found.without_data().quotes == ()
+
+
+def test_spans_are_counted_by_what_became_of_their_questions():
+    context = "The red fox ran home."
+
+    def asked(question: str, *spans: tuple[int, int]) -> Example:
+        return Example((("question", question), ("context", context)), spans)
+
+    examples = [asked("what?", (4, 11), (8, 11)), asked("who?", (4, 11)), asked("where?", (16, 20)), asked("when?"),
+                asked("why?"), asked("how?", (12, 15))]  # fmt: skip
+    found = span_errors(["the fox", "fox", "red", "ran", "", ""], examples)
+    (table,) = found.tables
+    assert table.header == ("questions", "how many", "right", "with other ends", "elsewhere", "not answered")
+    assert table.rows == (("with an answer", "4", "1", "1", "1", "1"), ("without an answer", "2", "1", "0", "1", "0"))
+    (quotes,) = found.quotes
+    assert quotes.rows == (("2", "red fox", "fox", "who?"), ("3", "home", "red", "where?"), ("4", "-", "ran", "when?"),
+                           ("6", "ran", "-", "how?"))  # fmt: skip
+    assert span_errors(["fox"], examples[:1]).text == ("No answer is wrong.",)
 
 
 def test_nothing_wrong_is_said():

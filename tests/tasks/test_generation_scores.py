@@ -23,7 +23,10 @@ def test_texts_are_exact_but_for_white_space():
     [
         ("She has 3 + 4 = 7 eggs.", "7"),
         ("so 12 more\n#### 1,234", "1234"),
-        ("#### 5 apples of 7\n#### 6", "6"),
+        ("#### 5 apples of 7\n#### 6", "5"),
+        ("#### 18\n\nQuestion: 5 apples and 7 pears", "18"),
+        ("#### none, or 7 at most", "7"),
+        ("\N{MINUS SIGN}5", "-5"),
         ("it costs $18.00", "18"),
         ("-5", "-5"),
         ("from 10-3", "3"),
@@ -37,7 +40,7 @@ def test_texts_are_exact_but_for_white_space():
         ("", None),
     ],
 )
-def test_the_final_number_is_the_last_one_after_the_mark(text, number):
+def test_the_final_number_is_the_first_one_after_the_mark_or_the_last_one(text, number):
     assert find_final_number(text) == (None if number is None else Decimal(number))
 
 

@@ -39,6 +39,11 @@ CHAT_PAIRS = [
     {"prompt": [said("system", "s"), said("user", "long question")], "completion": [said("assistant", "yes")]},
 ]
 WITH_TOOLS = [{**row, "tools": tools} for row, tools in zip(CHAT_PAIRS, ([TOOL], []))]
+CALLING = [
+    {"messages": [said("user", "hot?"), {"role": "assistant", "content": "", "tool_calls": CALLS},
+                  {"role": "tool", "name": "weather", "content": "9"}, said("assistant", "no")], "tools": [TOOL]},
+    {"messages": [said("user", "cold?"), {"role": "assistant", "content": "", "tool_calls": CALLS}], "tools": [TOOL]},
+]  # fmt: skip
 TOOLS_AS_JSON = [{**row, "tools": json.dumps([TOOL])} for row in CHATS]
 
 
@@ -65,6 +70,7 @@ CASES = {
     "chats in two columns that are cut": Case(CHAT_PAIRS, 36),
     "chats with tools": Case(WITH_TOOLS, 300),
     "chats with tools as JSON": Case(TOOLS_AS_JSON, 300),
+    "chats that call tools": Case(CALLING, 300),
 }  # fmt: skip
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from peftsearch.tasks.quoting import quote
+from peftsearch.tasks.quoting import quote, quote_end
 
 
 @pytest.mark.parametrize(
@@ -26,3 +26,11 @@ def test_a_long_text_is_cut_to_the_limit_with_an_ellipsis():
     assert quote("abc  defgh", longest=5) == "abc…"
     assert quote(" " * 1000 + "a", longest=5) == "…"
     assert len(quote("x" * 10**6)) == 200
+
+
+def test_the_end_of_a_long_text_is_kept_where_it_matters():
+    assert quote_end("abc\ndef", longest=7) == "abc def"
+    assert quote_end("abcdefg", longest=6) == "…cdefg"
+    assert quote_end("abc defgh\x00", longest=6) == "…efgh\ufffd"
+    assert quote_end("abcd efg", longest=5) == "…efg"
+    assert len(quote_end("x" * 10**6)) == 200

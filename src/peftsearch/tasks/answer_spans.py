@@ -14,9 +14,11 @@ from peftsearch.errors import DivergedError
 from peftsearch.task_head import SPANS, TaskHead
 from peftsearch.tasks.context_windows import OUTSIDE, Windows, check_offsets, cut_into_windows, overlap_of
 from peftsearch.tasks.encoded import EncodedDataset, pad_inputs, pad_rows
+from peftsearch.tasks.error_report import ErrorReport
 from peftsearch.tasks.metric_registry import measure
 from peftsearch.tasks.metrics import MetricInputs
 from peftsearch.tasks.span_choice import Answer, WindowSpans, best_spans, choose_answer, gold_texts, group_windows
+from peftsearch.tasks.span_errors import span_errors
 from peftsearch.tasks.span_rules import SpanRules
 from peftsearch.tasks.task import Example, Task
 from peftsearch.tasks.task_format import TaskFormat
@@ -166,6 +168,10 @@ class AnswerSpanFormat(TaskFormat):
         """Compute every metric of the task over the answers."""
         answers = [answer.text for answer in self.of_examples(predictions, examples)]
         return measure(self.task.metrics, MetricInputs(answers, [gold_texts(example) for example in examples]))
+
+    def describe_errors(self, predictions: Sequence, examples: Sequence[Example]) -> ErrorReport:
+        """Show wrong answers, and where an answer is missing or invented."""
+        return span_errors([answer.text for answer in self.of_examples(predictions, examples)], examples)
 
     def row_losses(self, outputs: Any, batch: Mapping[str, Tensor]) -> Tensor:
         """The negative log-likelihood of each window's start and end, their mean."""

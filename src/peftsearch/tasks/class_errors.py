@@ -49,20 +49,29 @@ def label_errors(
     Returns:
         the matrix, None for many labels; and tables with the scores of each label, or of the worst ones of many.
     """
-    names = tuple(quote(label, longest=_NAME) for label in labels)
+    scores = label_scores(found, true, labels, what=what)
+    names = _names(labels)
     if len(names) > _FEW:
         pairs = _confused_pairs(found, true, names, what)
-        return None, (_label_scores(found, true, names, what), *([pairs] if pairs.rows else []))
+        return None, (scores, *([pairs] if pairs.rows else []))
     from sklearn.metrics import confusion_matrix
 
     counts = confusion_matrix(true, found, labels=range(len(names))).tolist()
-    return CountMatrix(names, tuple(map(tuple, counts))), (_label_scores(found, true, names, what),)
+    return CountMatrix(names, tuple(map(tuple, counts))), (scores,)
 
 
-def _label_scores(found: Sequence[int], true: Sequence[int], names: Sequence[str], what: str) -> ErrorTable:
-    """Precision, recall and F1 of each label; of many the lowest, those of more examples first."""
+def label_scores(found: Any, true: Any, labels: Sequence[str], *, what: str) -> ErrorTable:
+    """Precision, recall and F1 of each label; of many the lowest, those of more examples first.
+
+    Args:
+        found: predicted label of each example or word, as an index; or 0 and 1 for each label, (rows, labels).
+        true: the right ones.
+        labels: their names.
+        what: of what there are so many: "examples" or "words".
+    """
     from sklearn.metrics import precision_recall_fscore_support
 
+    names = _names(labels)
     measure: Callable[..., Any] = precision_recall_fscore_support
     columns = measure(true, found, labels=range(len(names)), zero_division=0)
     rows = list(zip(names, *(column.tolist() for column in columns), strict=True))
@@ -71,6 +80,10 @@ def _label_scores(found: Sequence[int], true: Sequence[int], names: Sequence[str
         rows = sorted((row for row in rows if row[4]), key=lambda row: (row[3], -row[4]))[:_WORST]
         caption = f"The {len(rows)} labels of {len(names)} with the lowest F1, in percent"
     return ErrorTable(caption, ("label", what, "precision", "recall", "F1"), tuple(_score_row(*row) for row in rows))
+
+
+def _names(labels: Sequence[str]) -> tuple[str, ...]:
+    return tuple(quote(label, longest=_NAME) for label in labels)
 
 
 def _score_row(name: str, precision: float, recall: float, f1: float, support: int) -> tuple[str, ...]:

@@ -49,11 +49,17 @@ class CompletionFormat(LanguageModelFormat):
         }
 
     def predict(self, model: nn.Module, batch: Mapping[str, Tensor]) -> list[str]:
-        """Write on after each prompt, the likeliest token each time, until the model ends or the limit is met."""
-        return complete(model, batch, self.tokenizer, max_new_tokens=self.max_new_tokens)
+        """Write on after each prompt, the likeliest token each time, until an end or the limit.
+
+        A text ends with a token that ended the answers in training, or with one of the model's own.
+        """
+        ends = self.reader.end_tokens
+        return complete(model, batch, self.tokenizer, max_new_tokens=self.max_new_tokens, ends=ends)
 
 
-def complete(model: Any, batch: Mapping[str, Tensor], tokenizer: Any, *, max_new_tokens: int) -> list[str]:
+def complete(
+    model: Any, batch: Mapping[str, Tensor], tokenizer: Any, *, max_new_tokens: int, ends: Sequence[int]
+) -> list[str]:
     """Write on after prompts, the likeliest token each time.
 
     Args:
@@ -61,11 +67,14 @@ def complete(model: Any, batch: Mapping[str, Tensor], tokenizer: Any, *, max_new
         batch: prompts, padded on the left.
         tokenizer: the model's.
         max_new_tokens: of each text, as far as the model has positions.
+        ends: tokens each of which ends a text, beside those of the model's own settings.
 
     Returns:
         the text of each row after its prompt, without special tokens and the white space around it.
     """
     width = batch["input_ids"].shape[1]
+    own = model.generation_config.eos_token_id
+    ends = list(dict.fromkeys((*ends, *(own if isinstance(own, list) else [own] if own is not None else []))))
     ids = model.generate(
         input_ids=batch["input_ids"],
         attention_mask=batch["attention_mask"],
@@ -73,8 +82,15 @@ def complete(model: Any, batch: Mapping[str, Tensor], tokenizer: Any, *, max_new
         do_sample=False,
         num_beams=1,
         pad_token_id=tokenizer.pad_token_id,
+        eos_token_id=ends,
     )
-    return [text.strip() for text in tokenizer.batch_decode(ids[:, width:], skip_special_tokens=True)]
+    written = [_before_end(row, ends) for row in ids[:, width:].tolist()]
+    return [text.strip() for text in tokenizer.batch_decode(written, skip_special_tokens=True)]
+
+
+def _before_end(ids: list[int], ends: Sequence[int]) -> list[int]:
+    """The tokens before the first that ends a text; an end need not be a special token, which decoding would drop."""
+    return ids[: next((i for i, token in enumerate(ids) if token in ends), len(ids))]
 
 
 def _room(model: Any, width: int, wanted: int) -> int:

@@ -26,16 +26,20 @@ def final_number(texts: Sequence[str], references: Sequence[str]) -> float:
 
 
 def find_final_number(text: str) -> Decimal | None:
-    """Find the last number of a text, after the last #### if there is one; commas and a dollar sign are passed over.
+    """Find the answer of a text: the first number after its first ####, or the last number where it has no ####.
+
+    Commas and a dollar sign are passed over, and the minus sign of typesetting counts as one.
 
     Returns:
         the number; None where there is none.
 
     Source:
-        the answers of GSM8K (Cobbe et al. 2021), which end in "#### 1,234".
+        the answers of GSM8K (Cobbe et al. 2021), which end in "#### 1,234"; what a model writes on after that is not
+        its answer.
     """
-    found = _NUMBER.findall(text.rpartition(_ANSWER_MARK)[2])
-    return Decimal(found[-1].replace(",", "").replace("$", "")) if found else None
+    before, mark, after = text.replace("\N{MINUS SIGN}", "-").partition(_ANSWER_MARK)
+    found = _NUMBER.findall(after if mark else before)
+    return Decimal(found[0 if mark else -1].replace(",", "").replace("$", "")) if found else None
 
 
 def rouge_l(texts: Sequence[str], references: Sequence[str]) -> float:

@@ -51,8 +51,8 @@ def choose_threshold(probabilities: Sequence[Sequence[float]], targets: Sequence
 
     precision, recall, least = (values.tolist() for values in precision_recall_curve(gold, shares))
     scores = [2 * p * r / (p + r) if p + r else 0.0 for p, r in zip(precision, recall)][: len(least)]
-    below = [0.0, *least[:-1]]
-    middles = [(low + high) / 2 for low, high, score in zip(below, least, scores, strict=True) if score == max(scores)]
+    below, best = [0.0, *least[:-1]], max(scores)
+    middles = [(low + high) / 2 for low, high, score in zip(below, least, scores, strict=True) if score == best]
     return min(middles, key=lambda middle: abs(middle - UNFITTED))
 
 

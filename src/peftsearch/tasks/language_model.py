@@ -40,6 +40,11 @@ class LabelledTokens(NamedTuple):
 class TokenReader(Protocol):
     """How the examples of a task become tokens."""
 
+    @property
+    def end_tokens(self) -> tuple[int, ...]:
+        """The tokens each of which ends what the model writes."""
+        ...
+
     def learn(self, examples: Sequence[Example]) -> list[LabelledTokens]:
         """The tokens of each example with its answer, however many they are.
 

@@ -59,7 +59,10 @@ def _read_message(message: object, what: str) -> dict[str, Any]:
             f"{what} has the role {show_cell(role)}. Known: {', '.join(ROLES)}. Rename the roles (human is user, gpt "
             "and bot are assistant)."
         )
-    content, has_call = found.get("content"), bool(found.get("tool_calls"))
+    content, calls = found.get("content"), found.get("tool_calls")
+    if calls is not None and not _is_list_of_objects(calls):
+        raise DataError(f"{what} has the tool_calls {show_cell(calls)}, but they must be a list of objects.")
+    has_call = bool(calls)
     if not _is_content(content) and not (content is None and has_call):
         raise DataError(
             f'{what} has the content {show_cell(content)}, but it must be a text, or a list of {{"type": "text", '
@@ -70,10 +73,14 @@ def _read_message(message: object, what: str) -> dict[str, Any]:
     return found
 
 
-def _is_content(content: object) -> bool:
-    if isinstance(content, list | tuple):
-        return all(isinstance(part, Mapping) and isinstance(part.get("text"), str) for part in content)
+def _is_content(content: Any) -> bool:
+    if _is_list_of_objects(content):
+        return all(isinstance(part.get("text"), str) for part in content)
     return isinstance(content, str)
+
+
+def _is_list_of_objects(value: Any) -> bool:
+    return isinstance(value, list | tuple) and all(isinstance(each, Mapping) for each in value)
 
 
 def texts_of(message: Mapping[str, Any]) -> list[str]:

@@ -50,8 +50,12 @@ _HINTS = {
 # Metrics of texts that not every text has -> what they read, and what to do where a text has none.
 _READ: Mapping[str, tuple[Callable[[str], bool], str]] = {
     "final_number": (lambda text: find_final_number(text) is not None, "needs a number in every target"),
-    "rouge_l": (has_rouge_words, "counts words of the letters a to z and digits alone"),
+    "rouge_l": (
+        has_rouge_words,
+        "counts words of the letters a to z and digits alone, and needs some in every target",
+    ),
 }
+_OF_CHATS = (lambda text: bool(text.strip()), "needs a question and a written answer as the target of every chat")
 
 
 def read_metrics(text: str) -> tuple[str, ...]:
@@ -91,26 +95,36 @@ def choose_metrics(
         if METRICS[name].needs_every_class:
             _check_classes(METRICS[name], labels=labels, rows=rows, source=source)
         if unread := _find_unread(name, rows, goal):
+            others = [
+                one.name for one in METRICS.values() if one.is_offered and goal in one.goals and one.name != name
+            ]
             raise DataError(
-                f"The metric '{name}' {_READ[name][1]}, but a target of {source} is '{quote(unread)}'. Take another "
-                f"of {', '.join(_DEFAULTS[Goal.TEXT])}."
+                f"The metric '{name}' {_needs(name, goal)[1]}, but that of {unread.where or source} is "
+                f"'{quote(wanted_text(unread, goal))}'. Remove such rows, or take another of {', '.join(others)}."
             )
         if METRICS[name].num_classes == 2:
             logger.info("%s is that of the class '%s'; the other class is '%s'.", name, labels[1], labels[0])
     defined = [name for name in _DEFAULTS[goal] if not METRICS[name].needs_spans or has_spans(labels)]
-    unread = {name: text for name in defined if (text := _find_unread(name, rows, goal))}
-    for name, text in unread.items():
-        logger.info("%s is left out: it %s, but a target of %s is '%s'.", name, _READ[name][1], source, quote(text))
+    unread = {name: row for name in defined if (row := _find_unread(name, rows, goal))}
+    for name, row in unread.items():
+        text, needs = quote(wanted_text(row, goal)), _needs(name, goal)[1]
+        logger.info("%s is left out: it %s, but that of %s is '%s'.", name, needs, row.where or source, text)
     return tuple(dict.fromkeys((*asked, *(name for name in defined if name not in unread))))
 
 
-def _find_unread(name: str, rows: Mapping[str, Sequence[Example]], goal: Goal) -> str:
-    """The first held-out target that a metric of texts cannot read; "" if there is none."""
-    if name not in _READ:
-        return ""
-    reads = _READ[name][0]
-    texts = (wanted_text(row, goal) for split in (VALIDATION, TEST) for row in rows[split])
-    return next((text for text in texts if not reads(text)), "")
+def _find_unread(name: str, rows: Mapping[str, Sequence[Example]], goal: Goal) -> Example | None:
+    """The first held-out row whose target a metric of texts cannot read."""
+    if not METRICS[name].needs_texts:
+        return None
+    reads = _needs(name, goal)[0]
+    held_out = (row for split in (VALIDATION, TEST) for row in rows[split])
+    return next((row for row in held_out if not reads(wanted_text(row, goal))), None)
+
+
+def _needs(name: str, goal: Goal) -> tuple[Callable[[str], bool], str]:
+    """Whether a metric reads a target, and what it needs in words."""
+    of_any = _OF_CHATS if goal is Goal.CHATS else (lambda text: True, "reads every target")
+    return _READ.get(name, of_any)
 
 
 def _check_fit(metric: Metric, *, goal: Goal, labels: Sequence[str], source: str) -> None:

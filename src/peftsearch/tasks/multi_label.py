@@ -12,8 +12,10 @@ from transformers import PreTrainedTokenizerBase
 
 from peftsearch.task_head import SEQUENCE, SEVERAL, TaskHead
 from peftsearch.tasks.encoded import EncodedDataset, pad_inputs, tokenise
+from peftsearch.tasks.error_report import ErrorReport
 from peftsearch.tasks.guessing import guess_labels, label_shares
 from peftsearch.tasks.joined_fields import join_fields
+from peftsearch.tasks.label_set_errors import label_set_errors
 from peftsearch.tasks.label_set_scores import UNFITTED, as_rows, choose_threshold, give_labels
 from peftsearch.tasks.metric_registry import measure
 from peftsearch.tasks.metrics import MetricInputs
@@ -80,6 +82,12 @@ class SeveralLabelsFormat(TaskFormat):
         assert self.threshold is not None
         given = give_labels(predictions, self.threshold)
         return measure(self.task.metrics, MetricInputs(given, self._rows(examples), probabilities=predictions))
+
+    def describe_errors(self, predictions: Sequence, examples: Sequence[Example]) -> ErrorReport:
+        """The scores of each label, and texts with the most wrong ones, at the threshold of the format."""
+        assert self.threshold is not None
+        found = give_labels(predictions, self.threshold)
+        return label_set_errors(found, examples, self.task.labels)
 
     def row_losses(self, outputs: Any, batch: Mapping[str, Tensor]) -> Tensor:
         """The binary cross-entropy of each row, its mean over the labels; its mean is the model's own loss."""

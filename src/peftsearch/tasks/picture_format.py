@@ -1,7 +1,7 @@
 """The task format of models that read pictures: a classification head."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -9,11 +9,14 @@ from torch import Tensor, nn
 from transformers import BaseImageProcessor, PreTrainedModel
 
 from peftsearch.task_head import PICTURE, TaskHead
+from peftsearch.tasks.class_errors import class_errors
 from peftsearch.tasks.class_losses import class_losses, class_probabilities, guessed_losses, weighted_mean
 from peftsearch.tasks.encoded_pictures import EncodedPictures
+from peftsearch.tasks.error_report import ErrorReport
 from peftsearch.tasks.metric_registry import score_task
-from peftsearch.tasks.picture_file import read_picture
+from peftsearch.tasks.picture_file import is_inlined, read_picture
 from peftsearch.tasks.picture_inputs import check_takes_pictures, make_pixels
+from peftsearch.tasks.reading import Fields
 from peftsearch.tasks.task import Example, Task
 from peftsearch.tasks.task_format import TaskFormat
 
@@ -73,6 +76,11 @@ class PictureFormat(TaskFormat):
         """Compute every metric of the task."""
         return score_task(self.task, predictions, examples)
 
+    def describe_errors(self, predictions: Sequence, examples: Sequence[Example]) -> ErrorReport:
+        """Describe confused classes; pictures that are in the table itself have no name to be quoted by."""
+        named = [replace(example, fields=_named(example.fields)) for example in examples]
+        return class_errors(predictions, named, self.task.labels)
+
     def mean_loss(self, outputs: Any, batch: Mapping[str, Tensor]) -> Tensor:
         """The mean loss of a batch, in which each example counts as much as its class weighs; see `weighted_mean`."""
         return weighted_mean(outputs, batch, self.class_weights)
@@ -84,3 +92,8 @@ class PictureFormat(TaskFormat):
     def guess_losses(self, train: Sequence, validation: Sequence) -> list[float]:
         """Losses of guessing each class by its share in training."""
         return guessed_losses(train, validation, num_classes=len(self.task.labels), weights=self.class_weights)
+
+
+def _named(fields: Fields) -> Fields:
+    """The fields of a picture with its path, or with words where the table itself holds it."""
+    return tuple((label, "(in the table)" if is_inlined(text) else text) for label, text in fields)

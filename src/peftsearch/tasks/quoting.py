@@ -21,9 +21,19 @@ def quote(text: str, *, longest: int = _LONGEST) -> str:
     """
     # More than enough characters, since a text can have megabytes.
     line = " ".join(text[: 20 * longest].split())
-    shown = "".join(_REPLACEMENT if _is_harmful(character) else character for character in line[: longest + 1])
     is_cut = len(line) > longest or len(text) > 20 * longest
-    return f"{shown[: longest - 1].rstrip()}…" if is_cut else shown
+    return f"{_harmless(line[: longest - 1]).rstrip()}…" if is_cut else _harmless(line)
+
+
+def quote_end(text: str, *, longest: int = _LONGEST) -> str:
+    """Shorten a text as `quote` does, but keep its end."""
+    line = " ".join(text[-20 * longest :].split())
+    is_cut = len(line) > longest or len(text) > 20 * longest
+    return f"…{_harmless(line[1 - longest :]).lstrip()}" if is_cut else _harmless(line)
+
+
+def _harmless(line: str) -> str:
+    return "".join(_REPLACEMENT if _is_harmful(character) else character for character in line)
 
 
 def _is_harmful(character: str) -> bool:

@@ -22,6 +22,11 @@ class WholeTexts:
 
     tokenizer: Any
 
+    @property
+    def end_tokens(self) -> tuple[int, ...]:
+        """The tokenizer's end token."""
+        return (self.tokenizer.eos_token_id,)
+
     def learn(self, examples: Sequence[Example]) -> list[LabelledTokens]:
         texts = [_ended(example.fields[0][1], self.tokenizer) for example in examples]
         return [LabelledTokens(ids, ids) for ids in tokens_of(texts, self.tokenizer)]
@@ -41,6 +46,11 @@ class PromptsWithCompletions:
 
     tokenizer: Any
     completion_only: bool
+
+    @property
+    def end_tokens(self) -> tuple[int, ...]:
+        """The tokenizer's end token."""
+        return (self.tokenizer.eos_token_id,)
 
     def learn(self, examples: Sequence[Example]) -> list[LabelledTokens]:
         prompts = self.ask(examples)

@@ -38,7 +38,8 @@ VOCABULARY = 300
 CHAT_TEMPLATE = (
     "{% if tools %}[{{ tools | tojson }}]\n{% endif %}"
     "{% for message in messages %}"
-    "{% if message.role == 'assistant' %}<s>assistant\n{% generation %}{{ message.content }}</s>{% endgeneration %}\n"
+    "{% if message.role == 'assistant' %}<s>assistant\n{% generation %}{{ message.content or '' }}"
+    "{% for call in message.tool_calls or [] %}[{{ call.function | tojson }}]{% endfor %}</s>{% endgeneration %}\n"
     "{% else %}<s>{{ message.role }}\n{{ message.content }}</s>\n{% endif %}"
     "{% endfor %}"
     "{% if add_generation_prompt %}<s>assistant\n{% endif %}"

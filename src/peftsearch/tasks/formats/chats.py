@@ -112,7 +112,8 @@ def make(request: FormatRequest) -> "TaskFormat":
         DataError: for an encoder-decoder, class weights, or `assistant_only` with a template that marks no assistant.
         ModelError: for a tokenizer without a chat template, or without an end token.
     """
-    from peftsearch.tasks.chats import Chats, marks_assistant
+    from peftsearch.tasks.chat_template import ChatTemplate, marks_assistant
+    from peftsearch.tasks.chats import Chats
     from peftsearch.tasks.language_model import LanguageModelFormat
 
     refuse_misfits(request, _NAME)
@@ -129,7 +130,7 @@ def make(request: FormatRequest) -> "TaskFormat":
             "({% generation %} ... {% endgeneration %}). Add the marks to its chat_template.jinja, split the chats "
             "into the columns prompt and completion, or leave it out: then every token counts."
         )
-    reader = Chats(request.tokenizer, loss.completion_only, loss.assistant_only)
+    reader = Chats(ChatTemplate(request.tokenizer), loss.completion_only, loss.assistant_only)
     return LanguageModelFormat(
         request.task, request.tokenizer, request.max_length, reader, limits=request.written.limits
     )

@@ -85,6 +85,7 @@ def _to_examples(table: Table, *, text: Sequence[str], target: str, group: str |
             read_fields(row, columns, where=where),
             (read_text(row, target, where=where),),
             group=read_text(row, group, where=where) if group else "",
+            where=where,
         )
         for row, where in zip(table.rows, table.places(), strict=True)
     ]
