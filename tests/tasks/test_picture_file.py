@@ -2,7 +2,9 @@
 
 import hashlib
 import io
+import struct
 import sys
+import zlib
 
 import numpy as np
 import pytest
@@ -62,6 +64,32 @@ def test_a_picture_is_turned_as_its_camera_noted(tmp_path):
     assert [found.getpixel((0, 0)), found.getpixel((0, 1))] == [RED, GREEN]
 
 
+def test_a_picture_of_a_camera_is_the_first_of_its_file(tmp_path):
+    data = encoded(noise(), "MPO", save_all=True, append_images=[noise(8)])
+    with Image.open(io.BytesIO(data)) as image:
+        assert (image.format, image.n_frames) == ("MPO", 2)
+    found = read(tmp_path, data, "a.jpg")
+    assert (found.pixels.size, found.kind) == ((64, 64), "JPEG")
+
+
+@pytest.mark.parametrize("mode", ["CMYK", "P", "L"])
+def test_pictures_of_other_colours_become_rgb(tmp_path, mode):
+    kind = "PNG" if mode == "P" else "JPEG"
+    found = read(tmp_path, encoded(Image.new("RGB", (8, 8), "white").convert(mode), kind), f"a.{kind.lower()}")
+    assert found.pixels.mode == "RGB" and np.asarray(found.pixels).min() >= 253
+
+
+def deep_png():
+    """A red pixel of 16 bits a channel."""
+
+    def chunk(name, data):
+        return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
+
+    pixel = b"\0" + struct.pack(">HHH", 65535, 257, 0)
+    header = chunk(b"IHDR", struct.pack(">IIBBBBB", 1, 1, 16, 2, 0, 0, 0))
+    return b"\x89PNG\r\n\x1a\n" + header + chunk(b"IDAT", zlib.compress(pixel)) + chunk(b"IEND", b"")
+
+
 def truncated(kind):
     return encoded(noise(), kind)[:900]
 
@@ -78,6 +106,7 @@ def truncated(kind):
         (encoded(noise(), "PNG", save_all=True, append_images=[noise(63)]), "a.png", "animated: it has 2 frames"),
         (encoded(noise(), "WEBP", save_all=True, append_images=[noise().rotate(90)]), "a.webp", "it has 2 frames"),
         (encoded(Image.new("I;16", (2, 2), 999), "PNG"), "a.png", "more than 8 bits a channel"),
+        (deep_png(), "a.png", "more than 8 bits a channel"),
     ],
 )
 def test_what_is_no_whole_picture_is_refused_with_its_file_and_row(tmp_path, data, name, words):

@@ -209,8 +209,9 @@ def _examples(table: Table, reading: TaskReading, *, text: str) -> list[Example]
             f"--text names {len(columns)} columns, but the run was trained on {len(reading.fields)}: "
             f"{', '.join(reading.columns)}. Name one for each, in their order."
         )
-    require_columns(table.rows, columns, source=table.name)
     pairs, entry = tuple(zip(reading.fields, columns, strict=True)), format_of(reading)
+    needed = [column for label, column in pairs if label not in entry.optional_fields]
+    require_columns(table.rows, needed, source=table.name)
     rows = [entry.in_folder(row, pairs, table.folder) for row in table.rows]
     read = entry.read_fields
     return [reading.example(read(row, pairs, where)) for row, where in zip(rows, table.places(), strict=True)]

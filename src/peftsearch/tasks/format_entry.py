@@ -99,6 +99,7 @@ class TaskFormatEntry:
         readers: of files with further extensions, which tell the format only where it is asked for by name.
         settings: of a `TaskRequest` that this format alone reads.
         medium: what the model reads.
+        optional_fields: labels of fields whose columns may be missing.
         in_folder: gives a row as `read_fields` takes it, in which paths count from the working directory; it is given
             the pairs too, and the folder from which the row's paths count.
     """
@@ -115,6 +116,7 @@ class TaskFormatEntry:
     readers: Mapping[str, Reader] = field(default_factory=dict)
     settings: tuple[str, ...] = ()
     medium: Medium = Medium.TEXTS
+    optional_fields: tuple[str, ...] = ()
     in_folder: Callable[[Row, Sequence[tuple[str, str]], Path], Row] = lambda row, columns, folder: row
 
 

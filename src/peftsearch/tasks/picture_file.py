@@ -19,6 +19,8 @@ FORMATS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP", ".bm
 _MAX_BYTES = 500_000_000
 # What stands before a picture that is its own reference, as in a data URI.
 _INLINED = "data:image;base64,"
+# What Pillow calls a JPEG file with further pictures behind the first one, as cameras write them.
+_SEVERAL = "MPO"
 # Modes with more than 8 bits a channel, which a conversion to RGB would cut off.
 _DEEP = ("I", "F")
 
@@ -93,7 +95,7 @@ def read_picture(reference: str, *, where: str) -> Picture:
         with warnings.catch_warnings():
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             image = Image.open(io.BytesIO(data), formats=tuple(dict.fromkeys(FORMATS.values())))
-            kind = str(image.format)
+            kind = _kind_of(image)
             check_kind(image, shown)
             image.load()
             pixels = upright(image)
@@ -160,14 +162,21 @@ def check_kind(image: "Image", shown: str) -> None:
     Raises:
         DataError: for an animated picture, and for more than 8 bits a channel.
     """
-    frames = getattr(image, "n_frames", 1)
+    # Other pictures beside the one of a camera, such as a preview, are not part of it.
+    frames = 1 if image.format == _SEVERAL else getattr(image, "n_frames", 1)
     if frames > 1:
         raise DataError(f"{shown} is animated: it has {frames} frames. Save one of them, or remove it.")
-    if image.mode.split(";")[0] in _DEEP:
+    # Pillow halves the depth of colours with 16 bits a channel, and tells it only by how it unpacks them.
+    unpacked = " ".join(str(tile) for tile in getattr(image, "tile", ()))
+    if image.mode.split(";")[0] in _DEEP or ";16" in unpacked:
         raise DataError(
             f"{shown} has more than 8 bits a channel (mode {image.mode} of Pillow), which would be cut off. Convert "
             "it to 8 bits."
         )
+
+
+def _kind_of(image: "Image") -> str:
+    return "JPEG" if image.format == _SEVERAL else str(image.format)
 
 
 def _known() -> str:

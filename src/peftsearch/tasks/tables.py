@@ -6,6 +6,7 @@ import zlib
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from peftsearch.tasks.column_hints import hint_of_names
 from peftsearch.tasks.conll import read_conll
 from peftsearch.tasks.picture_folders import list_pictures
 from peftsearch.tasks.separated import hint_of_delimiter, read_csv, read_tsv
+from peftsearch.tasks.stored_types import as_meant, features_of
 from peftsearch.tasks.text_files import UTF_8, TextReading, is_compressed
 
 Row = Mapping[str, Any]
@@ -36,6 +38,17 @@ class Table:
     rows: Sequence[Row]
     left_out: frozenset[int] = frozenset()
     folder: Path = Path()
+
+    @cached_property
+    def first_cells(self) -> Row:
+        """Of each column the first cell that is not null; None where all are. It shows what a column holds."""
+        found: dict[str, Any] = {name: None for row in self.rows for name in row}
+        for row in self.rows:
+            missing = [name for name, value in found.items() if is_null(value)]
+            if not missing:
+                break
+            found.update({name: row[name] for name in missing if name in row})
+        return found
 
     @property
     def numbers(self) -> list[int]:
@@ -166,7 +179,8 @@ def read_hub(name: str, configuration: str | None = None) -> dict[str, list[Row]
             f"The data set '{shown}' can't be loaded from the Hugging Face hub: {error}. Check the name and the "
             "network (HF_HUB_OFFLINE), or use local files: --data_dir for GLUE and SuperGLUE, --data for your own."
         ) from error
-    return {str(split): _with_pictures_as_files(table).to_list() for split, table in splits.items()}
+    tables = {str(split): _with_pictures_as_files(table) for split, table in splits.items()}
+    return {split: as_meant(table.to_list(), table.features.to_dict()) for split, table in tables.items()}
 
 
 def _with_pictures_as_files(table: Any) -> Any:
@@ -186,7 +200,7 @@ def _read_parquet(path: Path, reading: TextReading) -> list[Row]:
     try:
         table = parquet.ParquetFile(path).read()
         _refuse_twice(table.column_names, "column")
-        return table.to_pylist()
+        return as_meant(table.to_pylist(), features_of(table.schema.metadata))
     except pyarrow.ArrowException as error:
         raise ValueError(str(error)) from error
 

@@ -25,7 +25,7 @@ _ALONG = ("tools", "chat_template_kwargs")
 
 def recognise(tables: Sequence[Table], request: TaskRequest) -> str:
     """Tell by which columns tables hold lists of messages; "" if they do not."""
-    first = tables[0].rows[0]
+    first = tables[0].first_cells
     named = [column for column in (request.text, request.label) if column]
     found = [column for column in (named or _candidates(first)) if is_chat(first.get(column))]
     if named and found != named:
@@ -72,7 +72,7 @@ def load(name: str, tables: Sequence[Table], request: TaskRequest) -> Task:
 
 def _columns(table: Table, request: TaskRequest) -> tuple[str, str]:
     """The column of chats or prompts, and that of completions; "" for whole chats."""
-    first = table.rows[0]
+    first = table.first_cells
     if request.label:
         return request.text or PROMPT, request.label
     if request.text:
@@ -147,5 +147,6 @@ register_task_format(
         read_fields=read_fields,
         answer_columns=lambda reading: (PREDICTION,),
         answer=lambda output, example, reading: {PREDICTION: output},
+        optional_fields=tuple(f"{name}:" for name in _ALONG),
     )
 )

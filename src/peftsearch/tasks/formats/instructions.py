@@ -28,7 +28,7 @@ def recognise(tables: Sequence[Table], request: TaskRequest) -> str:
     """Tell whether tables have prompts and completions that are texts, for a model other than an encoder-decoder."""
     if request.is_encoder_decoder:
         return ""
-    first = tables[0].rows[0]
+    first = tables[0].first_cells
     columns = (request.text or PROMPT, request.label or COMPLETION)
     if columns != (PROMPT, COMPLETION) or not all(isinstance(first.get(column), str) for column in columns):
         return ""
@@ -47,7 +47,7 @@ def load(name: str, tables: Sequence[Table], request: TaskRequest) -> Task:
         DataError: for tables that do not fit a task.
     """
     prompt, completion = request.text or PROMPT, request.label or COMPLETION
-    if _has_chats(tables[0].rows[0], prompt, completion):
+    if _has_chats(tables[0].first_cells, prompt, completion):
         return TASK_FORMATS["chats"].load(name, tables, request)
     refuse_goal(request, _NAME, DOES)
     needed = (completion, request.group) if request.group else (completion,)

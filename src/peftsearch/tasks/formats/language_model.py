@@ -23,7 +23,7 @@ def recognise(tables: Sequence[Table], request: TaskRequest) -> str:
 
     Beside another column a text may have a label, whose name the user did not give.
     """
-    first = tables[0].rows[0]
+    first = tables[0].first_cells
     others = set(first) - {_TEXT, request.group}
     if request.text or request.label or others or not isinstance(first.get(_TEXT), str):
         return ""

@@ -37,7 +37,7 @@ def recognise(tables: Sequence[Table], request: TaskRequest) -> str:
 
     Columns of the names image and path are not looked at beside those of texts, text and label.
     """
-    first = tables[0].rows[0]
+    first = tables[0].first_cells
     column = request.text or _column_of(first)
     is_text = not request.text and {"text", "label"} <= set(first)
     cell = first.get(column)
@@ -65,7 +65,7 @@ def load(name: str, tables: Sequence[Table], request: TaskRequest) -> Task:
     """
     if request.goal != Goal.CLASSIFICATION:
         refuse_goal(request, _NAME, "predicts classes")
-    needed = (request.text or _column_of(tables[0].rows[0]), request.label or LABEL)
+    needed = (request.text or _column_of(tables[0].first_cells), request.label or LABEL)
     needed = (*needed, request.group) if request.group else needed
     for table in tables:
         require_columns(table.rows, needed, source=table.name)

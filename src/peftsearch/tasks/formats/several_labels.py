@@ -73,7 +73,7 @@ def recognise(tables: Sequence[Table], request: TaskRequest) -> str:
 
     Marks are a separator that is named, several label columns with numbers, and lists of labels beside texts.
     """
-    columns, first = _Columns.of(request), tables[0].rows[0]
+    columns, first = _Columns.of(request), tables[0].first_cells
     if request.label_separator:
         return f"labels are separated by {request.label_separator!r}"
     cells = [first.get(column) for column in columns.labels]

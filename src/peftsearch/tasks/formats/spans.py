@@ -39,7 +39,7 @@ class _Columns:
     @classmethod
     def of(cls, tables: Sequence[Table], request: TaskRequest) -> "_Columns":
         text = _split(request.text or f"{_QUESTION},{_CONTEXT}")
-        is_flat = _ANSWERS not in tables[0].rows[0] and {_ANSWER, START} <= set(tables[0].rows[0])
+        is_flat = _ANSWERS not in tables[0].first_cells and {_ANSWER, START} <= set(tables[0].first_cells)
         answers = _split(request.label or (f"{_ANSWER},{START}" if is_flat else _ANSWERS))
         # Without a group of the user's, questions about one context stay together.
         return cls(text, answers, request.group or text[-1])
@@ -55,7 +55,7 @@ def _split(names: str) -> tuple[str, ...]:
 
 def recognise(tables: Sequence[Table], request: TaskRequest) -> str:
     """Tell by which columns tables hold questions, contexts and answers in them; "" if they do not."""
-    columns, first = _Columns.of(tables, request), tables[0].rows[0]
+    columns, first = _Columns.of(tables, request), tables[0].first_cells
     cells = [first.get(column) for column in columns.answers]
     is_squad = len(cells) == 1 and isinstance(cells[0], dict) and START in cells[0]
     is_flat = columns.answers == (_ANSWER, START) and START in first

@@ -32,7 +32,7 @@ def recognise(tables: Sequence[Table], request: TaskRequest) -> str:
     """
     is_named = bool(request.text or request.label)
     columns = _find_columns(tables[0], request)
-    if columns is None or ("text" in tables[0].rows[0] and not is_named):
+    if columns is None or ("text" in tables[0].first_cells and not is_named):
         return ""
     return f"{tables[0].name} has the columns '{columns[0]}' and '{columns[1]}'"
 
@@ -41,7 +41,7 @@ def _find_columns(table: Table, request: TaskRequest) -> tuple[str, str] | None:
     """The columns of a table that are read and written; None where they have other names, or hold no texts."""
     for pair in (_PAIR, *((_PROMPTED,) if request.is_encoder_decoder else ())):
         is_asked = request.text in (None, pair[0]) and request.label in (None, pair[1])
-        if is_asked and all(name in table.rows[0] and _may_be_text(table.rows[0][name]) for name in pair):
+        if is_asked and all(name in table.first_cells and _may_be_text(table.first_cells[name]) for name in pair):
             return pair
     return None
 

@@ -47,7 +47,7 @@ def recognise(tables: Sequence[Table], request: TaskRequest) -> str:
     Columns of the names tokens and tags are not looked at beside those of texts, text and label.
     """
     words, tags = request.text or WORDS, request.label or TAGS
-    first = tables[0].rows[0]
+    first = tables[0].first_cells
     is_named = bool(request.text or request.label)
     is_text = not is_named and {"text", "label"} <= set(first)
     if is_text or not all(isinstance(first.get(column), list | tuple) for column in (words, tags)):
