@@ -188,6 +188,7 @@ def test_rows_that_would_train_nothing_are_left_out_and_told(make, caplog):
     encoded = task_format.encode(given)
     assert len(encoded) == 2 and encoded.num_truncated == task_format.num_truncated == 1
     assert "1 of 3 examples are left out, since 16 tokens end before their completions begin" in caplog.text
+    assert encoded.num_left_out == 1
     assert "they would train nothing: row 2 of sums.csv. Raise --max_seq_length" in caplog.text
     with pytest.raises(DataError, match="Within 16 tokens none of the 1 rows has a token that counts"):
         task_format.encode(pairs()[1:2])

@@ -66,6 +66,15 @@ class EncodedSplits:
             return {}
         return {name: split.encoded.num_truncated_targets for name, split in self._all().items()}
 
+    def notes(self) -> tuple[str, ...]:
+        """How many examples of a split are left out, since nothing of them that counts is within the limit."""
+        return tuple(
+            f"{split.encoded.num_left_out:,} of {len(split.examples):,} examples of the {name} split are left out, "
+            "since the longest length ends before their completions begin."
+            for name, split in self._all().items()
+            if split.encoded.num_left_out
+        )
+
     def _all(self) -> dict[str, EncodedSplit]:
         return {"train": self.train, "validation": self.validation, "test": self.test}
 

@@ -71,6 +71,7 @@ def make_results(config: RunConfig, experiment: Experiment, trained: TrainedConf
         truncated_examples=experiment.splits.num_truncated(),
         truncated_targets=experiment.splits.num_truncated_targets(),
         notes=(
+            *experiment.splits.notes(),
             *head_notes(experiment),
             *recipe.notes,
             *trained.notes,

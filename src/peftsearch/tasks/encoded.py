@@ -29,6 +29,7 @@ class EncodedDataset(Dataset):
         labels: the label of each row.
         num_truncated: rows that were longer than the limit.
         num_truncated_targets: rows whose text to write was longer than its limit.
+        num_left_out: examples that are no row, since nothing of them that counts is within the limit.
     """
 
     def __init__(
@@ -38,10 +39,12 @@ class EncodedDataset(Dataset):
         *,
         num_truncated: int = 0,
         num_truncated_targets: int = 0,
+        num_left_out: int = 0,
     ):
         self._columns = dict(columns)
         self._labels = list(labels)
         self.num_truncated, self.num_truncated_targets = num_truncated, num_truncated_targets
+        self.num_left_out = num_left_out
 
     @property
     def lengths(self) -> list[int]:

@@ -111,7 +111,7 @@ class LanguageModelFormat(TaskFormat):
         empty = [example for example, row in zip(examples, cut, strict=True) if not _counts(row)]
         _tell_of_empty(empty, count=len(found), max_length=self.max_length)
         kept = [row for row in cut if _counts(row)]
-        return _dataset(kept, num_truncated=num_truncated)
+        return _dataset(kept, num_truncated=num_truncated, num_left_out=len(empty))
 
     def encode_for_training(self, examples: Sequence[Example]) -> EncodedDataset:
         """Tokenise examples as `encode` does, or pack them: joined in their order, and cut wherever a row is full.
@@ -207,9 +207,10 @@ def _counts(row: LabelledTokens) -> bool:
     return any(label != IGNORED_LABEL for label in row.labels)
 
 
-def _dataset(rows: Sequence[LabelledTokens], *, num_truncated: int = 0) -> EncodedDataset:
+def _dataset(rows: Sequence[LabelledTokens], *, num_truncated: int = 0, num_left_out: int = 0) -> EncodedDataset:
     columns = {"input_ids": [row.ids for row in rows], "attention_mask": [[1] * len(row.ids) for row in rows]}
-    return EncodedDataset(columns, [row.labels for row in rows], num_truncated=num_truncated)
+    labels = [row.labels for row in rows]
+    return EncodedDataset(columns, labels, num_truncated=num_truncated, num_left_out=num_left_out)
 
 
 def _tell_of_empty(empty: Sequence[Example], *, count: int, max_length: int) -> None:

@@ -109,3 +109,23 @@ def test_tools_go_along_with_their_messages(load):
 def test_rows_that_do_not_fit_are_named(load, rows, request_, message):
     with pytest.raises(DataError, match=message):
         load(rows, **request_)
+
+
+@pytest.mark.parametrize("rows", [PAIRS, CHATS, CHAT_PAIRS], ids=["pairs", "chats", "chat pairs"])
+def test_a_gap_in_the_first_row_does_not_hide_the_format(load, rows):
+    gap = dict.fromkeys(rows[0])
+    with pytest.raises(DataError, match="1 of 11 rows of rows.jsonl lack a value"):
+        load([gap, *rows])
+    assert load([gap, *rows], drop_missing=True).goal is load(rows).goal
+
+
+@pytest.mark.parametrize("last", [[ASKED, ANSWERED, ASKED], [ANSWERED]], ids=["asked", "the assistant alone"])
+def test_metrics_of_what_is_written_need_an_answer_in_every_held_out_chat(tmp_path, last):
+    for name, rows in {"train": CHATS, "valid": CHATS, "test": [*CHATS, {"messages": last}]}.items():
+        (tmp_path / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    train, valid, test = (str(tmp_path / f"{name}.jsonl") for name in ("train", "valid", "test"))
+    assert load_task(TaskRequest(data=f"{train},{valid},{valid}", metric="exact_text")).metrics[0] == "exact_text"
+    with pytest.raises(
+        DataError, match=r"'exact_text' needs a question and a written .* that of row 11 of test.jsonl"
+    ):
+        load_task(TaskRequest(data=f"{train},{valid},{test}", metric="exact_text"))
