@@ -175,3 +175,29 @@ def test_other_mistakes_are_named(finished, tmp_path):
     assert len(read_table(tmp_path / "out.csv")) == 1
     with pytest.raises(RunFolderError, match=r"Cannot read '.*results.json'"):
         predict(tmp_path, rows())
+
+
+def test_a_file_is_read_as_the_runs_data_were_as_far_as_that_fits_it(tiny_folder, tmp_path, caplog):
+    data = tmp_path / "train.csv"
+    lines = [f"schön {i};{'up' if i % 2 else 'down'}" for i in range(24)]
+    data.write_text("\n".join(["review;mood", *lines]), encoding="cp1252")
+    written = {"text": "review", "label": "mood", "delimiter": ";", "encoding": "cp1252"}
+    run = trained(tiny_folder, str(data), tmp_path / "run", **written).folder
+    new = [{"review": "schön"}, {"review": "日本"}]
+    expected = [row["prediction"] for row in predict(run, new).rows]
+    (tmp_path / "new.jsonl").write_text(
+        "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in new), encoding="utf-8"
+    )
+    (tmp_path / "new.csv").write_text("id;review\n1;schön\n2;日本\n", encoding="utf-8")
+    (tmp_path / "old.csv").write_text("review;id\nschön;1\n", encoding="cp1252")
+    (tmp_path / "tab.csv").write_text("review\tid\nschön\t1\n", encoding="utf-16")
+    for name in ("new.jsonl", "new.csv"):
+        found = predict(run, tmp_path / name).rows
+        assert [row["review"] for row in found] == ["schön", "日本"]
+        assert [row["prediction"] for row in found] == expected
+    assert "is read as UTF-8, since it is that; the run's data were cp1252" in caplog.text
+    assert predict(run, tmp_path / "old.csv").rows[0]["review"] == "schön"
+    output = tmp_path / "out.csv"
+    given = ["--delimiter", "tab", "--encoding", "utf-16", "--output", str(output)]
+    assert main(["predict", str(run), "--data", str(tmp_path / "tab.csv"), *given]) == 0
+    assert read_table(output)[0]["review"] == "schön"

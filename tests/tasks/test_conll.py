@@ -61,3 +61,12 @@ def test_a_delimiter_keeps_spaces_in_words(tmp_path):
 def test_other_files_are_refused_with_their_line(tmp_path, text, message):
     with pytest.raises(DataError, match=message):
         read_table(write(tmp_path / "x.conll", text))
+
+
+def test_comments_before_a_sentence_are_no_words(tmp_path):
+    comments = "# id 7f\tdomain=en\n# text = EU rejects\n"
+    text = f"{comments}EU _ _ B-ORG\nrejects _ _ O\n\n# id 8\tdomain=en\n# _ _ O\nid _ _ O\n"
+    assert read_table(write(tmp_path / "a.conll", text)) == [
+        {"tokens": ["EU", "rejects"], "tags": ["B-ORG", "O"]},
+        {"tokens": ["#", "id"], "tags": ["O", "O"]},
+    ]

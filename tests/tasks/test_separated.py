@@ -67,3 +67,15 @@ def test_what_a_writer_wrote_is_read(rows, tmp_path_factory):
     with path.open("w", encoding="utf-8", newline="") as file:
         csv.writer(file, quoting=csv.QUOTE_ALL).writerows([("text", "label"), *rows])
     assert [tuple(cell or "" for cell in row.values()) for row in read_table(path)] == rows
+
+
+@pytest.mark.parametrize(
+    "content,message",
+    [
+        ("sep=;\ntext;label\na;b\n", "first line is Excel's note of its delimiter"),
+        ("text,label,,\na,b,,\n", "the columns 3, 4 have no name in the first line"),
+    ],
+)
+def test_what_spreadsheets_leave_in_the_first_line_is_named(content, message, tmp_path):
+    with pytest.raises(DataError, match=message):
+        read(tmp_path, content)

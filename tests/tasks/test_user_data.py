@@ -382,6 +382,9 @@ def test_classes_that_look_alike_are_said(tmp_path, caplog):
     _load(_ratings(tmp_path, ["01", "1", "1 "] * 15))
     assert "differ in the spaces around them are one class" in caplog.text
     assert "labels '01' and '1' of train.jsonl are two classes, but one number" in caplog.text
+    _load(_ratings(tmp_path, ["Good", "good", "NaN"] * 15))
+    assert "labels 'Good' and 'good' of train.jsonl differ in case alone, and are two classes" in caplog.text
+    assert "label 'NaN' of train.jsonl is a class like any other. If it stands for a missing label" in caplog.text
 
 
 def _of_authors(rows=60, authors=12):

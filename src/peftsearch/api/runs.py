@@ -135,7 +135,7 @@ def evaluate(
     return run_evaluate(Path(run), split, Places(model, data, data_dir))
 
 
-def predict(
+def predict(  # noqa: PLR0913  the flags of the command
     run: str | Path,
     data: str | Path | Sequence[Mapping[str, Any]],
     *,
@@ -143,6 +143,8 @@ def predict(
     batch_size: int = 0,
     model: str = "",
     max_new_tokens: int = 0,
+    delimiter: str = "",
+    encoding: str = "",
 ) -> Predictions:
     """Answer rows with the result that a run hands over, on a GPU if there is one.
 
@@ -154,6 +156,8 @@ def predict(
         batch_size: rows of a pass; 0 takes the run's own.
         model: the pretrained model, if it is no longer where the run says.
         max_new_tokens: of a text that the model writes; 0 takes the run's own.
+        delimiter: of a csv, tsv or conll file; empty for that of the run's data where the file has any.
+        encoding: of a text file; empty for UTF-8 where it is that, else that of the run's data.
 
     Returns:
         the answers, in the order of the rows; see `Predictions` for their columns.
@@ -167,7 +171,9 @@ def predict(
         found.write("predictions.csv")
     """
     rows = Path(data) if isinstance(data, str) else data
-    return run_predict(PredictionRequest(Path(run), rows, text, batch_size, model, max_new_tokens))
+    return run_predict(
+        PredictionRequest(Path(run), rows, text, batch_size, model, max_new_tokens, delimiter, encoding)
+    )
 
 
 def load(run: str | Path, *, model: str = "") -> nn.Module:

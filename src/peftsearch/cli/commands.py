@@ -91,6 +91,10 @@ def _predict(argv: list[str]) -> int:
     )
     parser.add_argument("--output", default="-", help=".csv, .tsv, .jsonl or .parquet file; '-' is standard output")
     parser.add_argument("--text", default="", help="text columns, if they are called otherwise than in training")
+    parser.add_argument(
+        "--delimiter", default="", help="of a csv, tsv or conll file, as ';' or tab; else the run's own"
+    )
+    parser.add_argument("--encoding", default="", help="of a text file; else UTF-8 if it is that, or the run's own")
     parser.add_argument("--batch_size", type=int, default=0, help="rows of a pass; 0 takes the run's own")
     parser.add_argument("--max_new_tokens", type=int, default=0, help="of a text to write; 0 takes the run's own")
     parser.add_argument("--model", default="", help="the pretrained model, if it is not where the run says")

@@ -65,6 +65,7 @@ def explained(name: str) -> Iterator[None]:
         yield
     except _UNREADABLE as error:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        reason = reason.rstrip(": .") + "."
         raise ModelError(f"Cannot load the model '{name}': {reason} {_advice(name, reason)}") from error
 
 
@@ -75,7 +76,10 @@ def _advice(name: str, reason: str) -> str:
             "It brings Python code of its own along, and peftsearch runs the classes of transformers alone. Load it "
             "yourself, and use peftsearch.attach or SearchTrainer with it."
         )
-    if Path(location_of(name)["pretrained_model_name_or_path"]).is_dir():
+    folder = Path(location_of(name)["pretrained_model_name_or_path"])
+    if "tokenizer" in reason and (folder / "preprocessor_config.json").is_file():
+        return "It has an image processor: does it read pictures? The data are texts; give a model of texts."
+    if folder.is_dir():
         return "Check the files there."
     return (
         f"There is no folder '{name}' in '{Path.cwd()}' either. Give 'demo', a folder with config.json and "

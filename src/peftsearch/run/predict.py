@@ -18,6 +18,7 @@ from peftsearch.models.load import Processor, load_config, load_processor
 from peftsearch.models.max_length import max_length_of
 from peftsearch.names import split_names
 from peftsearch.report.document import read_as
+from peftsearch.run.config import RunConfig
 from peftsearch.run.experiment import Experiment
 from peftsearch.run.folder import read_json
 from peftsearch.run.make_config import read_config
@@ -29,11 +30,11 @@ from peftsearch.task_head import TEXT_TO_TEXT
 from peftsearch.tasks.format_entry import WrittenTexts, format_of, readers_of
 from peftsearch.tasks.make_task_format import make_task_format
 from peftsearch.tasks.reading import TaskReading
-from peftsearch.tasks.tables import Reader, Row, Table, open_table, require_columns
+from peftsearch.tasks.tables import Reader, Row, Table, has_delimiter, has_encoding, open_table, require_columns
 from peftsearch.tasks.target_limits import TargetLimits
 from peftsearch.tasks.task import Example, Goal
 from peftsearch.tasks.task_format import TaskFormat
-from peftsearch.tasks.text_files import TextReading
+from peftsearch.tasks.text_files import UTF_8, TextReading, is_utf_8
 from peftsearch.tasks.writing import as_csv, columns_of, writer_of
 from peftsearch.training.evaluation import predict
 from peftsearch.training.progress import open_progress
@@ -81,6 +82,8 @@ class PredictionRequest:
         batch_size: rows of a pass; 0 takes the run's own of evaluation.
         model: the pretrained model, if it is no longer where the run says; else empty.
         max_new_tokens: of a text that the model writes; 0 takes the run's own.
+        delimiter: of the file, as in `TextReading`; empty for the run's own where the file has any.
+        encoding: of a text file; empty for UTF-8 where it can be read so, else the run's own.
     """
 
     run: Path
@@ -89,6 +92,8 @@ class PredictionRequest:
     batch_size: int = 0
     model: str = ""
     max_new_tokens: int = 0
+    delimiter: str = ""
+    encoding: str = ""
 
     def __post_init__(self) -> None:
         for name in ("batch_size", "max_new_tokens"):
@@ -137,9 +142,7 @@ def run_predict(request: PredictionRequest) -> Predictions:
     run = request.run
     saved, config = SavedModel.read(run, model=request.model), read_config(run / "config.yaml")
     reading = read_reading(run, model=request.model)
-    table = _table_of(
-        request.data, TextReading(config.delimiter, config.encoding), readers_of(format_of(reading).name)
-    )
+    table = _table_of(request.data, _text_reading(request, config), readers_of(format_of(reading).name))
     examples = _examples(table, reading, text=request.text)
     _check_columns(table, reading)
     is_text = saved.head.task_type == TEXT_TO_TEXT
@@ -187,6 +190,28 @@ def read_reading(run: Path, *, model: str = "") -> TaskReading:
         return read_as(TaskReading, noted)
     except ValueError as error:
         raise RunFolderError(f"'{run / 'results.json'}' does not say how its task is read: {error}.") from error
+
+
+def _text_reading(request: PredictionRequest, config: RunConfig) -> TextReading:
+    """How a file is read: as the user says, else as the run's data were, as far as that fits the file."""
+    data = request.data
+    if not isinstance(data, Path):
+        return TextReading()
+    delimiter = request.delimiter or (config.delimiter if has_delimiter(data) else "")
+    return TextReading(delimiter, request.encoding or _encoding_of(data, config))
+
+
+def _encoding_of(data: Path, config: RunConfig) -> str:
+    if config.encoding == UTF_8 or not has_encoding(data) or not data.is_file():
+        return UTF_8
+    if not is_utf_8(data):
+        return config.encoding
+    logger.warning(
+        "'%s' is read as UTF-8, since it is that; the run's data were %s. Give --encoding for another one.",
+        data,
+        config.encoding,
+    )
+    return UTF_8
 
 
 def _table_of(data: Path | Sequence[Mapping[str, Any]], files: TextReading, readers: Mapping[str, Reader]) -> Table:

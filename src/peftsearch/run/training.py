@@ -230,6 +230,6 @@ def _start_notes(record: Path, folder: Path) -> Iterator[str]:
         yield (
             f"{name} ends with a validation loss of {run.validation_loss:.3f}, which does not beat guessing by the "
             "labels' frequencies, or not beyond noise. If its score is no better than guessing either, look at some "
-            "rows of the data: do the labels belong to the texts, and are the right columns named in --text and "
+            "rows of the data: do the labels belong to what is read, and are the right columns named in --text and "
             "--label? If its score is good, it is too sure of itself: fewer epochs or a lower rate help."
         )

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from peftsearch.errors import DataError
 from peftsearch.tasks.cells import as_number, read_value, show_cell
-from peftsearch.tasks.tables import Row
+from peftsearch.tasks.tables import Row, is_null
 
 # An answer's characters in its context: those from the first number to before the second.
 Span = tuple[int, int]
@@ -12,8 +12,17 @@ Span = tuple[int, int]
 TEXT, START = "text", "answer_start"
 
 
+def are_answers(value: object) -> bool:
+    """Whether a cell holds answers in one of the forms of SQuAD, as `read_answers` reads them."""
+    if isinstance(value, list | tuple):
+        return all(isinstance(answer, dict) and {TEXT, START} <= answer.keys() for answer in value)
+    return isinstance(value, dict) and START in value
+
+
 def read_answers(row: Row, column: str, context: str, *, where: str) -> tuple[Span, ...]:
     """Read SQuAD's answers: an object with a list of texts and a list of the places where they begin.
+
+    A list of objects, each with a text and a place, as SQuAD's own files have it, says the same.
 
     Args:
         row: one row of a table.
@@ -28,6 +37,8 @@ def read_answers(row: Row, column: str, context: str, *, where: str) -> tuple[Sp
         DataError: for another form, an empty answer, or one that does not stand at its place.
     """
     value = read_value(row, column, what="answers", where=where)
+    if isinstance(value, list | tuple) and are_answers(value):
+        value = {key: [answer[key] for answer in value] for key in (TEXT, START)}
     texts, starts = (_list(value, key) for key in (TEXT, START))
     if texts is None or starts is None or len(texts) != len(starts):
         raise DataError(
@@ -45,7 +56,12 @@ def _list(value: object, key: str) -> Sequence | None:
 
 
 def read_answer(row: Row, columns: Sequence[str], context: str, *, where: str) -> tuple[Span, ...]:
-    """Read one answer from two columns, of its text and of its place; arguments and errors as for `read_answers`."""
+    """Read one answer from two columns, of its text and of its place; none where both are empty.
+
+    Arguments and errors are those of `read_answers`.
+    """
+    if all(is_null(row.get(column)) for column in columns):
+        return ()
     text, start = (read_value(row, column, what="answer", where=where) for column in columns)
     return (_span(text, start, context, where),)
 

@@ -1,12 +1,14 @@
 """Read cells of a table as text, class or number, with errors that name the row."""
 
 import math
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
 
 from peftsearch.errors import DataError
 from peftsearch.tasks.tables import Row, is_null
 
+_DECIMAL_COMMA = re.compile(r"[-+]?\d+(\.\d{3})*,\d+")
 # Characters of a cell that an error shows.
 _SHOWN = 60
 
@@ -98,9 +100,12 @@ def read_number(row: Row, column: str, *, where: str) -> float:
     value = read_label(row, column, where=where)
     number = None if isinstance(value, bool) else as_number(value)
     if number is None or not math.isfinite(number):
+        advice = "Correct it, or give --goal classification if the labels are names."
+        if isinstance(value, str) and _DECIMAL_COMMA.fullmatch(value.strip()):
+            advice = "It has a decimal comma: write numbers with a point, such as 12.5."
         raise DataError(
             f"The label {show_cell(value)} in column '{column}' is not a finite number in {where}, but the task is a "
-            "regression. Correct it, or give --goal classification if the labels are names."
+            f"regression. {advice}"
         )
     return number
 

@@ -121,10 +121,10 @@ class ChatTemplate:
         try:
             return self.tokenizer.apply_chat_template(messages, tools=tools, **settings, **options)
         except (TemplateError, ValueError, TypeError, LookupError, AttributeError) as error:
-            roles = ", ".join(str(message["role"]) for message in messages)
+            roles = ", ".join(_shown(message) for message in messages)
             raise DataError(
                 f"The chat template refuses {place_of(example)}: {error}. Its roles are, in their order: {roles}. "
-                "Correct the row, or take a model whose template takes these roles."
+                "Correct the row, or take a model whose template takes such messages."
             ) from error
 
 
@@ -141,6 +141,11 @@ def place_of(example: Example) -> str:
 def _field(example: Example, name: str) -> Any:
     texts = (text for label, text in example.fields if label == f"{name}:")
     return json.loads(next(texts, None) or "null")
+
+
+def _shown(message: Mapping[str, Any]) -> str:
+    role = str(message["role"])
+    return f"{role} (calls a tool)" if _calls(message) else role
 
 
 def _named(messages: Messages, i: int) -> str:

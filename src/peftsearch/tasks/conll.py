@@ -11,6 +11,8 @@ from peftsearch.tasks.text_files import TextReading
 WORDS, TAGS = "tokens", "tags"
 # A line that begins a document; it is no word.
 _DOCUMENT = "-DOCSTART-"
+# A comment before a sentence, as MultiCoNER's files and CoNLL-U have them; "#" alone can be a word.
+_COMMENT = re.compile(r"#\s*(id\s+\S|\w+\s*=)")
 # Not all white space: words of some languages have other sorts of it inside.
 _BLANKS = "[ \t]+"
 
@@ -19,7 +21,7 @@ def read_conll(path: Path, reading: TextReading) -> list[dict[str, list[str]]]:
     """Read each sentence as a row of words, and of tags where the lines have any.
 
     The first column of a line is the word, its last one the tag; columns between them are passed over. Lines that
-    start with -DOCSTART- are no words.
+    start with -DOCSTART- are no words, and neither are comments before a sentence: "# id 7", "# text = ...".
 
     Args:
         path: of the file.
@@ -36,6 +38,8 @@ def _sentences(file: TextIO, delimiter: str) -> Iterator[dict[str, list[str]]]:
     width, sentence = 0, []
     for number, line in enumerate(file, start=1):
         text = line.strip(" \t\r\n")
+        if not sentence and _COMMENT.match(text):
+            continue
         cells = re.split(delimiter, text) if text else []
         if cells and cells[0] != _DOCUMENT:
             width = width or len(cells)

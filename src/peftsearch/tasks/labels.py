@@ -20,6 +20,8 @@ _MAX_FRACTIONAL_CLASSES = 20
 _FEWEST_ROWS = 4
 # A warning is given below so many training rows a class.
 _ROWS_PER_CLASS = 10
+# What programs write for a missing value, in lower case.
+_GAPS = ("nan", "n/a", "#n/a", "<na>", "null")
 # Longer ones are names, since Python refuses to read them as numbers.
 _INTEGER = re.compile(r"[+-]?\d{1,1000}")
 
@@ -142,10 +144,24 @@ def _check_number(classes: Collection[str], train: Table, label: str) -> None:
 
 
 def _warn_of_likes(train: Table, label: str, classes: Collection[str]) -> None:
-    """Warn of labels that are one class but for spaces, and of classes that are one number."""
+    """Warn of labels that are one class but for spaces, and of classes that may be one, or a gap."""
     spellings = {str(value) for value in _values(train, label)}
     if len(spellings) > len(classes):
         logger.warning("Labels of %s that differ in the spaces around them are one class.", train.name)
+    gaps = [name for name in sorted(classes) if name.lower() in _GAPS]
+    if gaps:
+        logger.warning(
+            "The label '%s' of %s is a class like any other. If it stands for a missing label, empty these cells, and "
+            "leave their rows out with --drop_missing.",
+            gaps[0],
+            train.name,
+        )
+    spelled: dict[str, str] = {}
+    for name in sorted(classes):
+        if (other := spelled.setdefault(name.casefold(), name)) != name:
+            logger.warning(
+                "The labels '%s' and '%s' of %s differ in case alone, and are two classes.", other, name, train.name
+            )
     numbers: dict[float, str] = {}
     for name in sorted(classes):
         number = as_number(name)

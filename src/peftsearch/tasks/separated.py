@@ -68,6 +68,12 @@ def _read(path: Path, reading: TextReading, *, delimiter: str, quoting: int) -> 
 
 
 def _check_header(header: Sequence[str]) -> None:
+    if header and header[0].startswith("sep=") and len(header) <= 2:
+        raise ValueError("the first line is Excel's note of its delimiter, not the names of the columns. Remove it.")
+    unnamed = [number for number, name in enumerate(header, start=1) if not name.strip()]
+    if len(unnamed) > 1:
+        shown = ", ".join(map(str, unnamed))
+        raise ValueError(f"the columns {shown} have no name in the first line. Name them, or remove them if empty.")
     twice = sorted({name for name in header if header.count(name) > 1})
     if twice:
         raise ValueError(f"the first line names the column '{twice[0]}' twice. Rename one of them.")

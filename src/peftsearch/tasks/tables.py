@@ -15,6 +15,7 @@ from peftsearch.tasks.column_hints import hint_of_names
 from peftsearch.tasks.conll import read_conll
 from peftsearch.tasks.picture_folders import list_pictures
 from peftsearch.tasks.separated import hint_of_delimiter, read_csv, read_tsv
+from peftsearch.tasks.squad_file import is_squad_file, squad_rows
 from peftsearch.tasks.stored_types import as_meant, features_of
 from peftsearch.tasks.text_files import UTF_8, TextReading, is_compressed
 
@@ -123,6 +124,16 @@ def format_of(path: Path, readers: Mapping[str, Reader] | None = None) -> str | 
     return suffix if is_known and not (is_compressed(path) and suffix == _PARQUET) else None
 
 
+def has_delimiter(path: Path) -> bool:
+    """Whether the cells of a file are separated by a delimiter, by its extension."""
+    return not path.is_dir() and extension_of(path) not in _WITHOUT_DELIMITER
+
+
+def has_encoding(path: Path) -> bool:
+    """Whether a file is text, by its extension."""
+    return not path.is_dir() and extension_of(path) != _PARQUET
+
+
 def _check_reading(path: Path, suffix: str, reading: TextReading) -> None:
     """Refuse settings that would be without effect."""
     if reading.delimiter and suffix in _WITHOUT_DELIMITER:
@@ -208,6 +219,8 @@ def _read_parquet(path: Path, reading: TextReading) -> list[Row]:
 def _read_json(path: Path, reading: TextReading) -> list[Row]:
     with reading.open(path) as file:
         rows = _loads(file.read())
+    if is_squad_file(rows):
+        return squad_rows(rows)
     if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
         raise ValueError("expected a list of objects, one a row; a file with an object in each line is named .jsonl")
     return rows

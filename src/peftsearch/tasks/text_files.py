@@ -2,6 +2,7 @@
 
 import codecs
 import gzip
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TextIO, cast
@@ -78,6 +79,15 @@ class TextReading:
 
 def _has_mark(data: bytes, encoding: str) -> bool:
     return encoding == UTF_8 and data.startswith(codecs.BOM_UTF8)
+
+
+def is_utf_8(path: Path) -> bool:
+    """Whether a text file can be read as UTF-8, which files in other encodings hardly ever can but for plain ASCII."""
+    try:
+        with TextReading().open(path) as file:
+            return not any("\0" in line for line in file)
+    except (OSError, EOFError, ValueError, zlib.error):
+        return False
 
 
 def is_compressed(path: Path) -> bool:

@@ -138,3 +138,39 @@ def test_a_row_that_does_not_fit_is_named(tmp_path, changes, message):
 def test_data_and_settings_that_do_not_fit_are_refused(tmp_path, rows, settings, message):
     with pytest.raises(DataError, match=message):
         load(write(tmp_path / "a.jsonl", rows), **settings)
+
+
+def test_squads_own_files_are_read(tmp_path):
+    def own(rows: list[dict]) -> list[dict]:
+        """The form of the answers in them."""
+        pairs = [zip(one["answers"]["text"], one["answers"]["answer_start"], strict=True) for one in rows]
+        return [
+            one | {"answers": [{"text": t, "answer_start": s} for t, s in pair]}
+            for one, pair in zip(rows, pairs, strict=True)
+        ]
+
+    rows = own([*ROWS, row(12, answers=NO_ANSWER)])
+    paragraphs = [{"context": one["context"], "qas": [{"id": one["question"], **one}]} for one in rows]
+    (tmp_path / "own.json").write_text(
+        json.dumps({"version": "2", "data": [{"title": "a", "paragraphs": paragraphs}]})
+    )
+    found, flat_lists = load(str(tmp_path / "own.json")), load(write(tmp_path / "rows.jsonl", rows))
+    assert found.goal is flat_lists.goal is Goal.SPANS
+    assert found.splits == flat_lists.splits
+    assert sum(not example.spans for part in found.splits.values() for example in part) == 1
+    (tmp_path / "bad.json").write_text(json.dumps({"data": [{"paragraphs": [{"context": "a"}]}]}))
+    with pytest.raises(DataError, match="paragraph 1 of article 1 must be an object with .* 'qas'"):
+        load(str(tmp_path / "bad.json"))
+
+
+def test_two_empty_cells_are_no_answer_and_one_is_a_mistake(tmp_path):
+    rows = [flat(one) for one in ROWS]
+    empty = {key: rows[0][key] for key in ("question", "context")} | {
+        "question": "Why?",
+        "answer": None,
+        "answer_start": None,
+    }
+    found = load(write(tmp_path / "rows.csv", [*rows, empty]))
+    assert sum(not example.spans for part in found.splits.values() for example in part) == 1
+    with pytest.raises(DataError, match="The answer in column 'answer' is null in row 13"):
+        load(write(tmp_path / "half.csv", [*rows, empty | {"answer_start": 3}]))

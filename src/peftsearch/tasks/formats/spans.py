@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from peftsearch.errors import DataError
 from peftsearch.names import split_names
-from peftsearch.tasks.answer_cells import START, read_answer, read_answers
+from peftsearch.tasks.answer_cells import START, are_answers, read_answer, read_answers
 from peftsearch.tasks.cells import read_fields, read_text
 from peftsearch.tasks.format_entry import PREDICTION, FormatRequest, TaskFormatEntry, register_task_format
 from peftsearch.tasks.gaps import without_gaps
@@ -57,7 +57,7 @@ def recognise(tables: Sequence[Table], request: TaskRequest) -> str:
     """Tell by which columns tables hold questions, contexts and answers in them; "" if they do not."""
     columns, first = _Columns.of(tables, request), tables[0].first_cells
     cells = [first.get(column) for column in columns.answers]
-    is_squad = len(cells) == 1 and isinstance(cells[0], dict) and START in cells[0]
+    is_squad = len(cells) == 1 and are_answers(cells[0])
     is_flat = columns.answers == (_ANSWER, START) and START in first
     are_texts = len(columns.text) == 2 and all(isinstance(first.get(column), str) for column in columns.text)
     if not are_texts or not (is_squad or is_flat):
@@ -81,7 +81,10 @@ def load(name: str, tables: Sequence[Table], request: TaskRequest) -> Task:
     _check_request(request, columns)
     for table in tables:
         require_columns(table.rows, columns.needed, source=table.name)
-    tables = without_gaps(tables, text=(), needed=columns.needed, drop=request.drop_missing)
+    # An answer in two columns is missing where both are empty: then the context has none.
+    answers = columns.answers if len(columns.answers) == 1 else ()
+    needed = tuple(dict.fromkeys((*columns.text, columns.group)))
+    tables = without_gaps(tables, text=answers, needed=needed, drop=request.drop_missing)
     parts = [_to_examples(table, columns) for table in tables]
     strata = ["answered" if example.spans else "unanswered" for example in parts[-1]]
     request = replace(request, group=columns.group)
