@@ -160,6 +160,7 @@ def _body(record: RunRecord, origin: Origin, usage: Usage) -> str:
         results=results,
         base=_base_name(results),
         usage=usage,
+        reads_words=results.saved.task_type == TOKENS,
         rows=_rows(results),
         places=table_of_places(record.handed_over),
         errors=tables_to_publish(record.errors) if record.errors else (),
