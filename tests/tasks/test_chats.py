@@ -1,6 +1,7 @@
 """Chats by a template: what is refused, and with which row; the rows themselves are compared in test_like_trl."""
 
 import json
+from pathlib import Path
 
 import pytest
 
@@ -119,6 +120,42 @@ def test_a_template_that_reads_texts_is_asked_with_those_of_the_row():
         "{% for m in messages %}{{ raise_exception('?') if m.content not in ['hi', 'ho'] }}{{ m.content }}{% endfor %}"
     )
     assert len(chats(picky).encode([example(ASKED, ANSWERED)])) == 1
+
+
+WEATHER = {"type": "function", "function": {"name": "weather", "description": "of a city", "parameters": {}}}
+CALLED = {"type": "function", "function": {"name": "weather", "arguments": {"city": "Oslo"}}}
+CALLING = {"role": "assistant", "content": "", "tool_calls": [CALLED]}
+TEXTS, CALLS = [ASKED, ANSWERED], [ASKED, CALLING, ANSWERED]
+
+
+@pytest.mark.parametrize(
+    "name,end,turns,tools,left_out",
+    [
+        ("llama3", "<|eot_id|>", TEXTS, [WEATHER], "the tools of the column 'tools'"),
+        ("llama3", "<|eot_id|>", CALLS, [], "a call of a tool in message 2"),
+        ("llama3_1", "<|eot_id|>", CALLS, [WEATHER], ""),
+        ("qwen2_5", "<|im_end|>", CALLS, [WEATHER], ""),
+        ("qwen3", "<|im_end|>", CALLS, [WEATHER], ""),
+        ("gptoss", "<|return|>", CALLS, [WEATHER], ""),
+        ("phi3", "<|end|>", CALLS, [], "a call of a tool in message 2"),
+        ("gemma3", "<end_of_turn>", TEXTS, [WEATHER], "the tools of the column 'tools'"),
+        ("smolvlm", None, TEXTS, [], "message 1, of the role 'user',"),
+    ],
+)
+def test_real_templates_write_calls_and_tools_or_are_told_to_leave_them_out(name, end, turns, tools, left_out):
+    """Those that TRL knows; a call has no text beside it, as in most data."""
+    trl = pytest.importorskip("trl")
+    tokenizer = tiny_tokenizer()
+    tokenizer.add_tokens(["<|eot_id|>", "<|im_start|>", "<|im_end|>", "<|return|>", "<|end|>", "<end_of_turn>"])
+    tokenizer.chat_template = (Path(trl.__file__).parent / "chat_templates" / f"{name}.jinja").read_text()
+    template = ChatTemplate(tokenizer)
+    assert template.end_of_answer() == (end and tokenizer.convert_tokens_to_ids(end))
+    row = example(*turns, tools=json.dumps(tools))
+    if not left_out:
+        template.check_is_whole(turns, row)
+        return
+    with pytest.raises(DataError, match=f"leaves out {left_out} in row 3"):
+        template.check_is_whole(turns, row)
 
 
 @pytest.mark.parametrize(

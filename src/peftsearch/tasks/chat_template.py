@@ -70,12 +70,14 @@ class ChatTemplate:
     def end_of_answer(self) -> int | None:
         """The special token that ends an answer: the first one that the template writes after its text.
 
-        None where it writes none, or refuses an answer to a question.
+        None where it writes none, or no answer that is a text.
         """
         turns = [{"role": "user", "content": "?"}, {"role": ASSISTANT, "content": _CANARY}]
         try:
             written = self.tokenizer.apply_chat_template(turns, tokenize=False)
         except (TemplateError, ValueError, TypeError, LookupError, AttributeError):
+            return None
+        if _CANARY not in written:
             return None
         after = self.tokenizer(written.rpartition(_CANARY)[2], add_special_tokens=False)["input_ids"]
         special = {*self.tokenizer.all_special_ids, *self.tokenizer.get_added_vocab().values()}
@@ -84,7 +86,7 @@ class ChatTemplate:
     def _left_out_of_such_rows(self, messages: Messages, example: Example) -> str:
         """What the template leaves out of every chat with these roles, calls and tools; "" for nothing."""
         tools = tools_of(example)
-        parts = tuple((message["role"], bool(texts_of(message)), len(_calls(message))) for message in messages)
+        parts = tuple((message["role"], _has_text(message), len(_calls(message))) for message in messages)
         kind = (parts, len(tools or ()))
         if kind not in self._seen:
             self._seen[kind] = self._find_left_out(messages, tools, example)
@@ -98,7 +100,7 @@ class ChatTemplate:
                 return True
 
         for i, message in enumerate(messages):
-            if texts_of(message) and self._drops_text(messages, i, example):
+            if _has_text(message) and self._drops_text(messages, i, example):
                 return _named(messages, i)
             for k in range(len(_calls(message))):
                 if not writes(_changed(messages, i, _with_call_named(message, k)), tools, _CANARY):
@@ -154,6 +156,10 @@ def _named(messages: Messages, i: int) -> str:
 
 def _changed(messages: Messages, i: int, message: dict[str, Any]) -> Messages:
     return [*messages[:i], message, *messages[i + 1 :]]
+
+
+def _has_text(message: Mapping[str, Any]) -> bool:
+    return any(text.strip() for text in texts_of(message))
 
 
 def _calls(message: Mapping[str, Any]) -> list[Any]:
