@@ -238,6 +238,17 @@ def test_splits_on_the_hub_travel(llama, tmp_path):
     assert {each["path"] for each in (*cfg["datasets"], *cfg["test_datasets"])} == {"me/texts"}
     info = json.loads((tmp_path / "llamafactory" / "dataset_info.json").read_text())
     assert info["validation_rows"]["hf_hub_url"] == "me/texts" and info["validation_rows"]["split"] == "validation"
+    assert "name" not in cfg["datasets"][0] and "subset" not in info["validation_rows"]
+
+
+def test_the_configuration_of_a_data_set_on_the_hub_travels(llama, tmp_path):
+    training = with_data(recorded(Rows.TEXT, "me/texts"), is_on_hub=True, train="me/texts", configuration="main")
+    for tool in TOOLS:
+        write_export(uniform_source(llama, 2, training), tool, tmp_path / tool)
+    assert "load_dataset(DATA, 'main', split=place)" in (tmp_path / "trl" / "train.py").read_text()
+    assert read_yaml(tmp_path / "axolotl" / "axolotl.yaml")["datasets"][0]["name"] == "main"
+    info = json.loads((tmp_path / "llamafactory" / "dataset_info.json").read_text())
+    assert {each["subset"] for each in info.values()} == {"main"}
 
 
 def test_what_does_not_travel_is_said(llama, tmp_path):

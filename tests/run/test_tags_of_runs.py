@@ -116,6 +116,9 @@ def test_card_and_report_speak_of_tokens(found):
     card = (found.folder / "adapter" / "README.md").read_text()
     assert "pipeline_tag: token-classification" in card and "AutoModelForTokenClassification" in card
     assert "is_split_into_words=True)" in card
+    city = found.metrics["test"]["by_entity"]["city"]
+    scores = " | ".join(f"{city[name]:.2f}" for name in ("precision", "recall", "f1"))
+    assert f"| city | {city['spans']} | {scores} |" in card
     assert "num_labels=4" in card and "Token Classification" in card and "0 = O, 1 = B-city" in card
     page = (found.folder / "report.html").read_text()
     assert "Scores by type of entity on the test split, in percent" in page and "F1, uniform LoRA" in page

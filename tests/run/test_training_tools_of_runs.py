@@ -99,6 +99,8 @@ def test_a_data_set_of_the_hub_keeps_its_name(tables, validation, run):
     split["source"] = {"hub": "me/texts", "data": tables, "rows": [9] * len(tables)}
     found = read_training(change(run, config={"data": "me/texts"}, results={"split": split})).data
     assert (found.train, found.is_on_hub, found.validation) == ("me/texts", True, validation)
+    found = read_training(change(run, config={"data": "me/texts:main"}, results={"split": split})).data
+    assert (found.train, found.configuration, found.validation) == ("me/texts", "main", validation)
 
 
 def test_a_run_on_a_task_without_files_is_refused(run):

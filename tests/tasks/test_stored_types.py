@@ -2,6 +2,7 @@
 
 import pytest
 
+from peftsearch.tasks import TaskRequest, load_task
 from peftsearch.tasks.tables import Table, read_table
 
 datasets = pytest.importorskip("datasets")
@@ -32,6 +33,18 @@ def test_objects_have_the_keys_that_they_had(tmp_path):
     calls = [{"name": "weather", "arguments": {"city": "Oslo"}}, {"name": "add", "arguments": {"a": 1}}]
     rows = [{"calls": [call], "note": None} for call in calls]
     assert written(tmp_path, rows) == rows
+
+
+def test_a_configuration_of_a_data_set_on_the_hub_stands_after_a_colon(monkeypatch, tmp_path):
+    rows = datasets.Dataset.from_list([{"text": f"text {i}", "label": i % 2} for i in range(20)])
+    rows = rows.cast_column("label", datasets.ClassLabel(names=["no", "yes"]))
+    asked = []
+    monkeypatch.setattr(datasets, "load_dataset", lambda *given: asked.append(given) or {"train": rows})
+    monkeypatch.chdir(tmp_path)
+    task = load_task(TaskRequest(data="me/texts:main"))
+    assert asked == [("me/texts", "main")] and task.labels == ("no", "yes")
+    assert (task.source["hub"], task.source["configuration"]) == ("me/texts", "main")
+    assert "configuration" not in load_task(TaskRequest(data="me/texts")).source and asked[1] == ("me/texts", None)
 
 
 def test_the_first_cells_show_what_columns_hold():

@@ -30,6 +30,7 @@ class RecordedData:
         along: further columns that a chat template reads, such as "tools".
         reading: delimiter and encoding of text files.
         leaves_out: whether rows without a text were left out.
+        configuration: of the data set on the hub; empty for the only one.
     """
 
     train: str
@@ -40,6 +41,7 @@ class RecordedData:
     along: tuple[str, ...] = ()
     reading: TextReading = AS_USUAL
     leaves_out: bool = False
+    configuration: str = ""
 
 
 @dataclass(frozen=True)

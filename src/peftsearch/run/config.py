@@ -57,7 +57,7 @@ class RunConfig(Settings):
         model: "demo", a folder, a .gguf file or a hub id.
         task: "glue/NAME", "superglue/NAME" or "demo"; see `peftsearch list tasks`.
         data: instead of a task, files "train.csv[,valid.csv[,test.csv]]" (csv, tsv, json, jsonl, parquet, conll; also
-            .gz), a folder of pictures in class folders, or a hub id.
+            .gz), a folder of pictures in class folders, or a hub id ("openai/gsm8k:main" with a configuration).
         text: text column(s) of `data`, comma-separated; by default text, tokens where a row is a list of words, source
             where an encoder-decoder writes texts, prompt or messages where a decoder learns to write, image or path of
             pictures.

@@ -50,8 +50,9 @@ def _data(run: Path, config: RunConfig, results: Results) -> RecordedData:
     files = [_found(run, file) for file in data_files(config.data)]
     (column, *along), rows = reading.columns, _rows(config, reading)
     pair = (Rows.PAIR, Rows.CHAT_PAIR)
+    name, _, configuration = ("", "", "") if files else config.data.strip().partition(":")
     return RecordedData(
-        train=files[0] if files else config.data.strip(),
+        train=files[0] if files else name,
         validation=_validation(files, results.split),
         is_on_hub=not files,
         rows=rows,
@@ -59,6 +60,7 @@ def _data(run: Path, config: RunConfig, results: Results) -> RecordedData:
         along=tuple(along),
         reading=TextReading(config.delimiter, config.encoding),
         leaves_out=config.drop_missing,
+        configuration=configuration,
     )
 
 

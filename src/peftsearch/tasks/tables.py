@@ -188,7 +188,8 @@ def read_hub(name: str, configuration: str | None = None) -> dict[str, list[Row]
     except (OSError, ValueError, RuntimeError, DatasetsError, HfHubHTTPError) as error:
         raise DataError(
             f"The data set '{shown}' can't be loaded from the Hugging Face hub: {error}. Check the name and the "
-            "network (HF_HUB_OFFLINE), or use local files: --data_dir for GLUE and SuperGLUE, --data for your own."
+            "network (HF_HUB_OFFLINE), name one of several configurations as in --data openai/gsm8k:main, or use "
+            "local files: --data_dir for GLUE and SuperGLUE, --data for your own."
         ) from error
     tables = {str(split): _with_pictures_as_files(table) for split, table in splits.items()}
     return {split: as_meant(table.to_list(), table.features.to_dict()) for split, table in tables.items()}

@@ -39,6 +39,13 @@ def _marks_of(tags: Iterable[str]) -> set[str] | None:
     return marks if found and all(found) and is_known else None
 
 
+def adds_a_mark(tag: str, known: Set[str]) -> bool:
+    """Whether a tag is another mark of a type that tags which mark spans have, by the same scheme."""
+    found = _MARKED.fullmatch(tag)
+    types = {match[2] for one in known if (match := _MARKED.fullmatch(one))}
+    return found is not None and found[2] in types and has_spans({*known, tag})
+
+
 def as_iobes(tag: str) -> str:
     """A tag of any known scheme with the marks of IOBES."""
     return _AS_IOBES.get(tag[0], tag[0]) + tag[1:] if _MARKED.fullmatch(tag) else tag

@@ -15,7 +15,8 @@ from peftsearch.tasks.text_files import TextReading, is_compressed
 
 logger = logging.getLogger(__name__)
 
-_HUB_ID = re.compile(r"[\w.-]+/[\w.-]+|[\w-]+")
+# A data set, and one of its configurations after a colon.
+_HUB_ID = re.compile(r"([\w.-]+/[\w.-]+|[\w-]+)(:[\w.-]+)?")
 
 
 def read_tables(data: str, reading: TextReading, *, task_format: str = AUTO) -> tuple[str, list[Table]]:
@@ -87,7 +88,10 @@ def source_of(name: str, tables: Sequence[Table]) -> dict[str, object]:
     read: dict[str, object] = {"data": [table.name for table in tables], "rows": [len(table.rows) for table in tables]}
     if any(table.left_out for table in tables):
         read |= {"left_out": [len(table.left_out) for table in tables]}
-    return {"hub": name, **read} if tables[0].name == f"{name} {TRAIN}" else read
+    if tables[0].name != f"{name} {TRAIN}":
+        return read
+    hub_name, _, configuration = name.partition(":")
+    return {"hub": hub_name, **({"configuration": configuration} if configuration else {}), **read}
 
 
 def _is_hub_id(name: str) -> bool:
@@ -102,7 +106,8 @@ def _is_hub_id(name: str) -> bool:
 
 
 def _read_hub_tables(name: str) -> list[Table]:
-    found = read_hub(name)
+    hub_name, _, configuration = name.partition(":")
+    found = read_hub(hub_name, configuration or None)
     if TRAIN not in found:
         raise DataError(f"The data set '{name}' has no split 'train', only {', '.join(found)}. Use files instead.")
     order = [TRAIN] + [split for split in (VALIDATION, TEST) if split in found]

@@ -129,6 +129,16 @@ def test_rows_without_words_can_be_left_out(tmp_path):
     assert task.source["left_out"] == [1] and sum(map(len, task.splits.values())) == 21
 
 
+def test_a_rare_mark_of_a_known_type_may_stand_in_later_files_alone(tmp_path, caplog):
+    caplog.set_level(logging.INFO)
+    rows = [{"tokens": ["in", "Oslo"], "tags": ["O", "I-city"]}, {"tokens": ["here"], "tags": ["O"]}] * 6
+    later = [*rows, {"tokens": ["Oslo", "Rome"], "tags": ["I-city", "B-city"]}]
+    paths = [write(tmp_path / f"{name}.jsonl", found) for name, found in (("train", rows), ("valid", later))]
+    task = load(*paths)
+    assert task.labels == ("O", "B-city", "I-city")
+    assert "'B-city' of later tables are marks that train.jsonl lacks of its types" in caplog.text
+
+
 def test_a_tag_that_training_lacks_is_named_with_its_row(tmp_path):
     other = [CITY, {"tokens": ["a"], "tags": ["B-club"]}]
     paths = [write(tmp_path / "train.jsonl", ROWS), write(tmp_path / "valid.jsonl", other)]

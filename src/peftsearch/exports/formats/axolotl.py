@@ -79,7 +79,7 @@ def _data(training: RecordedTraining) -> dict[str, Any]:
 def _dataset(data: RecordedData, place: str) -> dict[str, Any]:
     """Describe a file, or a split on the hub."""
     if data.is_on_hub:
-        located = {"path": data.train, "split": place}
+        located = {"path": data.train, "name": data.configuration or None, "split": place}
     else:
         located = {"path": place, "ds_type": _KINDS[format_of(Path(place)) or ""], "split": "train"}
     return settings_of(located | dict(_READ_AS[data.rows](data)))

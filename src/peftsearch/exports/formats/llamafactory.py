@@ -100,7 +100,10 @@ def _datasets(data: RecordedData) -> dict[str, Any]:
 
 def _located(data: RecordedData, place: str) -> dict[str, Any]:
     """Where a file is, or a split on the hub."""
-    return {"hf_hub_url": data.train, "split": place} if data.is_on_hub else {"file_name": place}
+    if not data.is_on_hub:
+        return {"file_name": place}
+    subset = {"subset": data.configuration} if data.configuration else {}
+    return {"hf_hub_url": data.train, **subset, "split": place}
 
 
 def _settings(training: RecordedTraining) -> dict[str, Any]:

@@ -119,7 +119,7 @@ def _table_options(data: RecordedData) -> str:
 def _loaded(data: RecordedData) -> str:
     """Arguments of `datasets.load_dataset` for other data."""
     if data.is_on_hub:
-        return "DATA, split=place"
+        return f"DATA, {data.configuration!r}, split=place" if data.configuration else "DATA, split=place"
     kind = "parquet" if format_of(Path(data.train)) == ".parquet" else "json"
     encoding = "" if data.reading.encoding == UTF_8 else f", encoding={data.reading.encoding!r}"
     return f"{kind!r}, data_files=place, split='train'{encoding}"

@@ -16,7 +16,7 @@ from peftsearch.tasks.made_task import TaskKind, refuse_goal, split_examples, ta
 from peftsearch.tasks.reading import Fields, TaskReading
 from peftsearch.tasks.splits import check_sizes, shorten, warn_of_leaks
 from peftsearch.tasks.tables import Row, Table, require_columns
-from peftsearch.tasks.tag_scheme import OUTSIDE, by_type, tell_scheme
+from peftsearch.tasks.tag_scheme import OUTSIDE, adds_a_mark, by_type, tell_scheme
 from peftsearch.tasks.tag_scores import complete_tags, name_tags
 from peftsearch.tasks.task import TRAIN, Example, Goal, Task, TaskRequest
 from peftsearch.tasks.word_cells import read_tags, read_words
@@ -101,8 +101,11 @@ def _read_rows(table: Table, words: str, tags: str, group: str | None = None) ->
 def _find_tags(read: Sequence[Sequence[_TaggedRow]], tables: Sequence[Table]) -> tuple[str, ...]:
     """Collect the tags of the training table: first O, or else the most frequent one, then by type.
 
+    Rare marks of known types are taken from later tables too, such as the B- of IOB1, which stands between neighbours
+    alone: no training row has them, so none is predicted.
+
     Raises:
-        DataError: for tags that hardly ever repeat, and for a tag of a later table that the training table lacks.
+        DataError: for tags that hardly ever repeat, and for a type of a later table that the training table lacks.
     """
     counts = Counter(tag for row in read[0] for tag in row.tags)
     if len(counts) > max(4, counts.total() / 2):
@@ -110,15 +113,19 @@ def _find_tags(read: Sequence[Sequence[_TaggedRow]], tables: Sequence[Table]) ->
             f"{tables[0].name} has {len(counts)} different tags for {counts.total()} tokens, for example "
             f"{shorten(sorted(counts)[:3])}, but tags must repeat. Name another column in --label."
         )
+    known = set(counts)
     for row in (row for rows in read[1:] for row in rows):
-        unseen = [tag for tag in row.tags if tag not in counts]
+        known |= {tag for tag in row.tags if tag not in known and adds_a_mark(tag, known)}
+        unseen = [tag for tag in row.tags if tag not in known]
         if unseen:
             raise DataError(
                 f"The tag '{unseen[0]}' in {row.where} is none of {tables[0].name}. Training tags: "
                 f"{shorten(sorted(counts))}. Add training rows with this tag, or remove its rows."
             )
     first = OUTSIDE if OUTSIDE in counts else counts.most_common(1)[0][0]
-    return (first, *sorted(counts.keys() - {first}, key=by_type))
+    if rare := known - counts.keys():
+        logger.info("%s of later tables are marks that %s lacks of its types.", shorten(sorted(rare)), tables[0].name)
+    return (first, *sorted(known - {first}, key=by_type))
 
 
 def _to_examples(rows: Sequence[_TaggedRow], *, words: str, labels: Sequence[str]) -> list[Example]:
