@@ -93,30 +93,29 @@ class ChatTemplate:
         return self._seen[kind]
 
     def _find_left_out(self, messages: Messages, tools: Any, example: Example) -> str:
-        def writes(changed: Messages, tools: Any, wanted: str) -> bool:
-            try:
-                return wanted in self._apply(changed, tools, example, tokenize=False)
-            except DataError:  # it may read texts, and then says nothing of these
-                return True
-
         for i, message in enumerate(messages):
             if _has_text(message) and self._drops_text(messages, i, example):
                 return _named(messages, i)
             for k in range(len(_calls(message))):
-                if not writes(_changed(messages, i, _with_call_named(message, k)), tools, _CANARY):
+                if not self._writes_canary(_changed(messages, i, _with_call_named(message, k)), tools, example):
                     return f"a call of a tool in message {i + 1}"
         named = [_renamed(tool) for tool in tools or ()]
-        return "" if not named or writes(messages, named, _CANARY) else f"the tools of the column '{TOOLS}'"
+        is_whole = not named or self._writes_canary(messages, named, example)
+        return "" if is_whole else f"the tools of the column '{TOOLS}'"
 
     def _drops_text(self, messages: Messages, i: int, example: Example) -> bool:
         """Whether the template leaves a message's text out, rather than writing it in another way."""
         is_list = not isinstance(messages[i].get("content"), str)
         content = [{"type": "text", "text": _CANARY}] if is_list else _CANARY
+        changed = _changed(messages, i, {**messages[i], "content": content})
+        return not self._writes_canary(changed, tools_of(example), example)
+
+    def _writes_canary(self, messages: Messages, tools: Any, example: Example) -> bool:
+        """Whether the canary is in what the template writes; true where it refuses it, as one that reads texts may."""
         try:
-            written = self.apply(_changed(messages, i, {**messages[i], "content": content}), example, tokenize=False)
-        except DataError:  # it may read texts, and then says nothing of this one
-            return False
-        return _CANARY not in written
+            return _CANARY in self._apply(messages, tools, example, tokenize=False)
+        except DataError:
+            return True
 
     def _apply(self, messages: Messages, tools: Any, example: Example, **options: Any) -> Any:
         settings = _field(example, TEMPLATE_SETTINGS) or {}

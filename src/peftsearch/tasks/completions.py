@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from torch import Tensor, nn
@@ -53,8 +54,12 @@ class CompletionFormat(LanguageModelFormat):
 
         A text ends with a token that ended the answers in training, or with one of the model's own.
         """
-        ends = self.reader.end_tokens
-        return complete(model, batch, self.tokenizer, max_new_tokens=self.max_new_tokens, ends=ends)
+        return complete(model, batch, self.tokenizer, max_new_tokens=self.max_new_tokens, ends=self._ends)
+
+    @cached_property
+    def _ends(self) -> tuple[int, ...]:
+        """The tokens each of which ends a text, found once for all batches."""
+        return self.reader.end_tokens
 
 
 def complete(
