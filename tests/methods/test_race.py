@@ -1,5 +1,6 @@
 """The race's rules against hand-made losses, and its pool."""
 
+import math
 from types import SimpleNamespace
 from typing import Any
 
@@ -8,6 +9,7 @@ import pytest
 from peftsearch.errors import BudgetError, ConfigurationError, UnknownNameError
 from peftsearch.methods.race.elimination import Schedule, is_close, survivors
 from peftsearch.methods.race.pool import Pool, hand_recipes
+from peftsearch.methods.race.rates import RaceRates
 from peftsearch.methods.race.settings import RaceSettings
 from peftsearch.modules.costs import cost, cost_at
 from peftsearch.run.race import race_rates
@@ -24,16 +26,57 @@ SITES = [
 ]
 
 
-class TestRates:
-    @pytest.mark.parametrize("rates,expected", [(1, [1e-2]), (2, [1e-2, 2e-2]), (3, [1e-2, 2e-2, 5e-3])])
-    def test_each_is_twice_the_next_lower_one(self, rates, expected):
-        experiment: Any = SimpleNamespace(rates=(3e-3, 1e-2, 3e-2), given_rates=())
-        assert race_rates(experiment, RaceSettings(rates=rates)) == expected
+def tried_with(rates: RaceRates, losses: dict[float, float]) -> list[float]:
+    """The rates that are tried, in order, where each leads to the loss given for it."""
+    known = {rates.first: losses[rates.first]}
+    while (rate := rates.next(known)) is not None:
+        known[rate] = losses[rate]
+    return list(known)
 
-    def test_of_those_that_the_user_names_all_take_part(self):
+
+class TestRates:
+    def test_each_is_twice_the_next_lower_one(self):
+        experiment: Any = SimpleNamespace(rates=(3e-3, 1e-2, 3e-2), given_rates=())
+        found = race_rates(experiment, RaceSettings(rates=3))
+        assert found == RaceRates(1e-2, (2e-2, 4e-2), (5e-3,), 3)
+        assert race_rates(experiment, RaceSettings(rates=1)) == RaceRates(1e-2, (), (), 1)
+
+    def test_of_those_that_the_user_names_all_may_be_tried(self):
         given = (1e-3, 2e-3, 4e-3, 9e-3)
         experiment: Any = SimpleNamespace(rates=given, given_rates=given)
-        assert race_rates(experiment, RaceSettings(rates=1)) == [4e-3, 9e-3, 2e-3, 1e-3]
+        assert race_rates(experiment, RaceSettings(rates=1)) == RaceRates(4e-3, (9e-3,), (2e-3, 1e-3), 4)
+
+    @pytest.mark.parametrize(
+        ("losses", "tried"),
+        [
+            # Up while that helps.
+            ({1e-2: 0.9, 2e-2: 0.8, 4e-2: 0.85}, [1e-2, 2e-2, 4e-2]),
+            ({1e-2: 0.9, 2e-2: 0.8, 4e-2: 0.7, 8e-2: 0.6}, [1e-2, 2e-2, 4e-2, 8e-2]),
+            # Down where the first step up does not help, and on while that does.
+            ({1e-2: 0.9, 2e-2: 0.95, 5e-3: 0.92}, [1e-2, 2e-2, 5e-3]),
+            ({1e-2: 0.9, 2e-2: 0.95, 5e-3: 0.8}, [1e-2, 2e-2, 5e-3]),
+            # The same loss is no help, nor is a lane that broke down.
+            ({1e-2: 0.9, 2e-2: 0.9, 5e-3: 0.9}, [1e-2, 2e-2, 5e-3]),
+            ({1e-2: 0.9, 2e-2: math.inf, 5e-3: 0.9}, [1e-2, 2e-2, 5e-3]),
+            # Down at once from one that broke down.
+            ({1e-2: math.inf, 5e-3: math.inf}, [1e-2, 5e-3]),
+        ],
+    )
+    def test_up_while_that_helps_and_otherwise_down(self, losses, tried):
+        assert tried_with(RaceRates.doubling(1e-2, 4), losses) == tried
+
+    @pytest.mark.parametrize(("count", "tried"), [(1, [1e-2]), (2, [1e-2, 2e-2]), (3, [1e-2, 2e-2, 4e-2])])
+    def test_no_more_than_the_settings_say(self, count, tried):
+        losses = {1e-2: 0.9, 2e-2: 0.8, 4e-2: 0.7, 8e-2: 0.6}
+        assert tried_with(RaceRates.doubling(1e-2, count), losses) == tried
+        assert tried_with(RaceRates.doubling(1e-2, 4).at_most(count), losses) == tried
+
+    def test_the_plan_in_words(self):
+        up = ", the best also at 0.02, 0.04 while that helps"
+        assert RaceRates.doubling(1e-2, 3).plan == f"{up}, otherwise at 0.005"
+        assert RaceRates.doubling(1e-2, 2).plan == ", the best also at 0.02 while that helps"
+        assert RaceRates.doubling(1e-2, 1).plan == ""
+        assert RaceRates.of_grid(1e-2, [5e-3, 1e-2]).plan == ", the best also at 0.005 while that helps"
 
 
 class TestSchedule:
@@ -66,12 +109,12 @@ class TestSchedule:
         schedule = Schedule(640, 11, 2)
         assert schedule.cost == (11 * 20 + 6 * 20 + 4 * 40 + 2 * 80 + 3 * 80 + 2 * 160 + 320) / 640
         assert schedule.steps_left(at=80, going=4) == 4 * 80 + 2 * 160 + 320
-        # The default: 2 to 80, where at most 3 more come from the start, the better one at both other rates and the
+        # The default: 2 to 80, where at most 4 more come from the start, the better one at three other rates and the
         # other at one, 3 to 160, 2 to 320, 1 to 640.
-        assert Schedule(640, 2, 3).cost == (2 * 80 + 3 * 80 + 3 * 80 + 2 * 160 + 320) / 640 == 2.0
+        assert Schedule(640, 2, 4).cost == (2 * 80 + 4 * 80 + 3 * 80 + 2 * 160 + 320) / 640 == 2.125
         # With a close rival at a half a quarter of a training more, which the default cost allows.
-        taken = 2 * 80 + 3 * 80 + 3 * 80 + 2 * 160
-        assert taken + Schedule(640, 2, 3).steps_left(at=320, going=2) == RaceSettings().cost * 640
+        taken = 2 * 80 + 4 * 80 + 3 * 80 + 2 * 160
+        assert taken + Schedule(640, 2, 4).steps_left(at=320, going=2) == RaceSettings().cost * 640
 
     def test_lanes_are_left_out_until_the_cost_holds(self):
         kept = Schedule(640, 40, 2).within(2.5)

@@ -216,8 +216,8 @@ class Close(Scheduled):
 def test_two_rates_that_are_close_go_on_until_one_is_better(tmp_path, caplog):
     caplog.set_level("INFO")
     assert Halving((3e-3, 1e-2, 3e-2), 160).train(Close, tmp_path / "training" / "seed-0") == "0.01"
-    said = "leave after 20 and 40 of 160 steps (72 where two are close): 1.38 of one training in all, 1.57 at most."
-    assert said in caplog.text
+    said = "leave after 20 and 40 of 160 steps (72 where two are close): 1.38 of one training in all, 1.57 at most"
+    assert said in caplog.text and "; 20 steps more for each higher rate, where 0.03 leads." in caplog.text
     found = read_rate_search(tmp_path / "training" / "rates.json")
     assert [end.kept for end in found.rounds] == [("0.01", "0.03"), ("0.01", "0.03"), ("0.01",)]
     assert found.cost == pytest.approx((3 * 20 + 2 * 20 + 2 * 32 + 88) / 160)
@@ -238,6 +238,48 @@ def test_all_rates_go_on_where_nothing_tells_them_apart(tmp_path):
     found = read_rate_search(tmp_path / "training" / "rates.json")
     assert [end.kept for end in found.rounds] == [("0.003", "0.01", "0.03"), ("0.003",)]
     assert found.cost == pytest.approx((3 * 40 + 120) / 160)
+
+
+class Rising(Scheduled):
+    """A training that learns the faster the higher its rate, up to one."""
+
+    LOSSES: ClassVar = {
+        (3e-3, 20): 0.95, (1e-2, 20): 0.9, (3e-2, 20): 0.8, (0.1, 20): 0.7, (0.3, 20): 0.75,
+        (3e-2, 40): 0.6, (0.1, 40): 0.5,
+    }  # fmt: skip
+    experiment = all_judge(guess_loss=1.0)
+
+
+def test_higher_rates_are_tried_where_the_highest_leads(tmp_path, caplog):
+    caplog.set_level("INFO")
+    assert Halving((3e-3, 1e-2, 3e-2), 160).train(Rising, tmp_path / "training" / "seed-0") == "0.1"
+    assert "0.03 has the lowest loss after 20 steps: 0.1 is tried too." in caplog.text
+    found = read_rate_search(tmp_path / "training" / "rates.json")
+    assert list(found.rounds[0].losses) == ["0.003", "0.01", "0.03", "0.1", "0.3"]
+    # The highest does not lead, so it leaves; the best and the one below it go on.
+    assert [end.kept for end in found.rounds] == [("0.03", "0.1"), ("0.1",)]
+    assert found.cost == pytest.approx((5 * 20 + 2 * 20 + 120) / 160)
+
+
+class RisingToTheHighest(Rising):
+    """A training whose highest rate leads, and at which no higher one does."""
+
+    LOSSES: ClassVar = Rising.LOSSES | {(0.1, 20): 0.85, (1e-2, 40): 0.7}
+
+
+def test_a_higher_rate_that_does_not_lead_changes_nothing(tmp_path):
+    assert Halving((3e-3, 1e-2, 3e-2), 160).train(RisingToTheHighest, tmp_path / "training" / "seed-0") == "0.03"
+    found = read_rate_search(tmp_path / "training" / "rates.json")
+    assert list(found.rounds[0].losses) == ["0.003", "0.01", "0.03", "0.1"]
+    assert [end.kept for end in found.rounds] == [("0.01", "0.03"), ("0.03",)]
+
+
+def test_no_higher_rate_is_tried_where_no_later_round_could_judge_it(tmp_path):
+    class Short(Rising):
+        LOSSES: ClassVar = {(3e-3, 1): 0.95, (1e-2, 1): 0.9, (3e-2, 1): 0.5}
+
+    # Of 4 steps there is one round.
+    assert Halving((3e-3, 1e-2, 3e-2), 4).train(Short, tmp_path / "training" / "seed-0") == "0.03"
 
 
 # -- the head

@@ -13,6 +13,8 @@ from peftsearch.training.halving import (
     cost_in_trainings,
     highest_cost,
     keeps_all,
+    leads,
+    next_higher,
     rate_of_search,
     rounds_of,
     survivors,
@@ -87,6 +89,20 @@ def test_what_a_search_can_cost_at_most():
     assert highest_cost(12, 3) == pytest.approx((3 * 3 + 9) / 12) and highest_cost(5, 3) == cost_in_trainings(5, 3)
     rates = candidate_rates(384)
     assert max(highest_cost(steps, len(affordable(rates, steps))) for steps in range(1, 3000)) <= 1.6
+
+
+def test_a_rate_leads_by_more_than_a_twentieth():
+    losses = {3e-3: 1.1, 1e-2: 1.06, 3e-2: 1.0}
+    assert leads(3e-2, losses) and not leads(1e-2, losses) and not leads(3e-2, losses | {1e-2: 1.04})
+    # Of trainings that broke down none leads, and every other one does.
+    assert leads(3e-2, losses | {1e-2: math.inf}) and not leads(3e-2, dict.fromkeys(losses, math.inf))
+
+
+def test_higher_rates_are_half_a_decade_apart():
+    rates, found = candidate_rates(4096), []
+    for rate in (*rates[:2], *candidate_rates(384)):
+        found.append(next_higher(rate))
+    assert found == [3e-4, 1e-3, 1e-2, 3e-2, 0.1]
 
 
 def test_wider_models_try_lower_rates():

@@ -16,6 +16,7 @@ from peftsearch.errors import ConfigurationError, TrainingError
 from peftsearch.files import append_row, cut_rows, flush, new_folder, read_rows
 from peftsearch.methods.race.elimination import Rung, Schedule, survivors
 from peftsearch.methods.race.pool import Entrant, Pool
+from peftsearch.methods.race.rates import RaceRates
 from peftsearch.methods.race.settings import RaceSettings
 from peftsearch.report.wording import count
 from peftsearch.run.experiment import Experiment
@@ -33,26 +34,21 @@ from peftsearch.training.start_check import check_step
 logger = logging.getLogger(__name__)
 
 
-def race_rates(experiment: Experiment, settings: RaceSettings) -> Sequence[float]:
-    """Learning rates: that at which every lane starts, then those that the best are tried at, higher ones first.
+def race_rates(experiment: Experiment, settings: RaceSettings) -> RaceRates:
+    """The learning rates: those that the user names, or rates each twice the next lower one.
 
-    Each is twice the next lower one, as many as the settings allow; of those that the user names all. They lie closer
-    than those of a search for the rate of one training: what pursuit finds ended with a loss of 0.400 at 2e-2, and of
-    0.430 and 0.438 at 1e-2 and 3e-2 (docs/results.md).
+    They lie closer than those of a search for the rate of one training: what pursuit finds ended with a loss of 0.400
+    at 2e-2, and of 0.430 and 0.438 at 1e-2 and 3e-2 (docs/results.md).
     """
     first = rate_of_search(experiment.rates)
     if experiment.given_rates:
-        above = [rate for rate in experiment.rates if rate > first]
-        below = [rate for rate in experiment.rates if rate < first]
-        return [first, *above, *reversed(below)]
-    above = [first * 2**i for i in range(1, settings.rates // 2 + 1)]
-    below = [first / 2**i for i in range(1, (settings.rates - 1) // 2 + 1)]
-    return [first, *above, *below]
+        return RaceRates.of_grid(first, experiment.given_rates)
+    return RaceRates.doubling(first, settings.rates)
 
 
 def race_schedule(experiment: Experiment, settings: RaceSettings, count: int) -> Schedule:
     """The schedule of a race in which as many entrants of a pool of so many start as the cost allows."""
-    return Schedule(experiment.num_steps, count, len(race_rates(experiment, settings))).within(settings.cost)
+    return Schedule(experiment.num_steps, count, race_rates(experiment, settings).count).within(settings.cost)
 
 
 def require_entrants(names: Sequence[str], pool: Pool, budget: int) -> None:
@@ -85,6 +81,11 @@ def _names_of(lanes: Mapping[str, Lane]) -> dict[str, str]:
     return {name: lane.entrant.name for name, lane in lanes.items()}
 
 
+def _mean(losses: Sequence[float]) -> float:
+    """The mean loss of a lane; infinite for one that broke down."""
+    return fmean(losses) if losses else math.inf
+
+
 @dataclass(frozen=True)
 class Race:
     """The race within one budget.
@@ -112,8 +113,8 @@ class Race:
         cut_rows(self._record)
         entrants = self._entrants()
         schedule = race_schedule(self.experiment, self.settings, len(entrants))
-        rates = race_rates(self.experiment, self.settings)[: schedule.num_rates]
-        lanes = by_name(self._lane(entrant, rates[0]) for entrant in entrants[: schedule.num_lanes])
+        rates = race_rates(self.experiment, self.settings).at_most(schedule.num_rates)
+        lanes = by_name(self._lane(entrant, rates.first) for entrant in entrants[: schedule.num_lanes])
         self._announce(schedule, tuple(lanes), [entrant.name for entrant in entrants[schedule.num_lanes :]])
         going, taken, at = lanes, 0, 0
         for rung in schedule.rungs:
@@ -145,28 +146,20 @@ class Race:
         return winner
 
     def _try_rates(
-        self, lanes: Mapping[str, Lane], losses: Mapping[str, Sequence[float]], rung: Rung, rates: Sequence[float]
+        self, lanes: Mapping[str, Lane], losses: Mapping[str, Sequence[float]], rung: Rung, rates: RaceRates
     ) -> tuple[dict[str, Lane], dict[str, list[float]]]:
-        """Find a rate with the best lane, and start the next best ones there: the lanes that joined, and their losses.
-
-        Higher rates are tried in turn while the loss falls, and lower ones where the first higher one is no better.
-        """
-        first, *others = rates
+        """Find a rate with the best lane, and start the next best there: the lanes that joined, and their losses."""
         best, *rivals = survivors(losses, rung.retried, configurations=_names_of(lanes), may_keep_more=False)
-        rate, lowest = first, fmean(losses[best]) if losses[best] else math.inf
         joined: dict[str, Lane] = {}
         found: dict[str, list[float]] = {}
-        for direction in ([each for each in others if each > first], [each for each in others if each < first]):
-            for other in direction:
-                lane = self._lane(lanes[best].entrant, other)
-                joined[lane.name] = lane
-                measured = found[lane.name] = self._measure_all({lane.name: lane}, rung)[lane.name]
-                if not measured or fmean(measured) >= lowest:
-                    break
-                rate, lowest = other, fmean(measured)
-            if rate != first:
-                break
-        if rate != first:
+        means = {rates.first: _mean(losses[best])}
+        while (rate := rates.next(means)) is not None:
+            lane = self._lane(lanes[best].entrant, rate)
+            joined[lane.name] = lane
+            found |= self._measure_all({lane.name: lane}, rung)
+            means[rate] = _mean(found[lane.name])
+        rate = min(means, key=means.__getitem__)
+        if rate != rates.first:
             again = by_name(self._lane(lanes[name].entrant, rate) for name in rivals)
             joined, found = joined | again, found | self._measure_all(again, rung)
         return joined, found

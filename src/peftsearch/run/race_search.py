@@ -88,11 +88,10 @@ def describe_race(experiment: Experiment, request: SearchRequest) -> str:
     pool: Pool = request.load()(make_problem(experiment), experiment.sites, settings)
     names = _starting(experiment, settings, pool)
     schedule = race_schedule(experiment, settings, len(names))
-    first, *others = race_rates(experiment, settings)[: schedule.num_rates]
-    again = f", the best also at {' or '.join(f'{rate:g}' for rate in others)}" if others else ""
+    rates = race_rates(experiment, settings).at_most(schedule.num_rates)
     left_out = pool.left_out(max(experiment.usable_budgets().values()))
     without = "".join(f"; without {name}: {reason}" for name, reason in left_out.items())
     races = len(set(experiment.usable_budgets().values()))
     each = f" in each of {races} races" if races > 1 else ""
     cost = f"{schedule.cost:.2f} trainings{each} with the winner's own, at most {settings.cost:g}, beside the searches"
-    return f"{', '.join(names)}, each at {first:g}{again}; {cost}{without}"
+    return f"{', '.join(names)}, each at {rates.first:g}{rates.plan}; {cost}{without}"

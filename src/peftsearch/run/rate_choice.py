@@ -13,8 +13,10 @@ from peftsearch.run.config import RunConfig
 from peftsearch.run.experiment import Experiment
 from peftsearch.run.loss_record import LossRecord
 from peftsearch.run.training import Training, best_of
+from peftsearch.tasks.encoded import EncodedSplit
 from peftsearch.training.fine_tuning import TrainingResult
 from peftsearch.training.halving import (
+    MOST_HIGHER,
     Round,
     affordable,
     are_close,
@@ -22,6 +24,8 @@ from peftsearch.training.halving import (
     cost_in_trainings,
     highest_cost,
     keeps_all,
+    leads,
+    next_higher,
     rate_of_search,
     rounds_of,
     survivors,
@@ -96,6 +100,8 @@ class RateGrid(RateChoice):
 class Halving(RateChoice):
     """Successive halving: all rates start, those with the higher validation losses leave, one trains on to its end.
 
+    Where the highest rate leads after the first round, higher ones are tried up to there.
+
     Trainings are in `rates/` beside the result, and `rates.json` records the losses as they come.
 
     Args:
@@ -108,9 +114,12 @@ class Halving(RateChoice):
 
     def train(self, make: MakeTraining, folder: Path) -> TrainingResult:
         place = folder.parent / "rates"
-        trainings = {rate: make(rate, place / f"{rate:g}") for rate in self.rates}
+
+        def at(rate: float) -> Training:
+            return make(rate, place / f"{rate:g}")
+
         if not (folder / "trained.json").exists():
-            winner = trainings[self._choose(trainings, folder.parent / "rates.json")]
+            winner = at(self._choose(at, folder.parent / "rates.json"))
             winner.run()
             winner.folder.rename(folder)
         shutil.rmtree(place, ignore_errors=True)
@@ -133,15 +142,26 @@ class Halving(RateChoice):
         close = f" ({self._further.step} where two are close)" if self._further else ""
         most = highest_cost(self.num_steps, len(self.rates))
         at_most = f", {most:.2f} at most" if most > self.cost else ""
+        higher = f"; {self._first_step} steps more for each higher rate, where {self.rates[-1]:g} leads"
         return (
             f"{_listed(self.rates)} start, and the worse ones leave after {steps} of {self.num_steps} steps{close}: "
-            f"{self.cost:.2f} of one training in all{at_most}"
+            f"{self.cost:.2f} of one training in all{at_most}{higher if self._tries_higher else ''}"
         )
 
-    def _choose(self, trainings: Mapping[float, Training], path: Path) -> float:
+    @property
+    def _first_step(self) -> int:
+        """Optimizer steps of the first round."""
+        return rounds_of(self.num_steps)[0].step
+
+    @property
+    def _tries_higher(self) -> bool:
+        """Whether there is a round after the first one, in which a higher rate can prove itself."""
+        return len(rounds_of(self.num_steps)) > 1
+
+    def _choose(self, at: Callable[[float], Training], path: Path) -> float:
         rounds, further = rounds_of(self.num_steps), self._further
-        record, going, taken, at = LossRecord(path, self.cost), self.rates, 0, 0
-        experiment = trainings[going[0]].experiment
+        record, going, taken, step = LossRecord(path, self.cost), self.rates, 0, 0
+        experiment = at(going[0]).experiment
         # The same in each round, since a rate is judged by its lowest loss of all of them.
         judges = experiment.judges(after=rounds[-1].step if rounds else 0)
         logger.info("Finding the learning rate: %s.", self.describe())
@@ -149,19 +169,37 @@ class Halving(RateChoice):
             if len(going) == 1:
                 break
             for rate in going:
-                record.measure(trainings[rate], end.step, judged_on=judges)
-            taken, at = taken + len(going) * (end.step - at), end.step
-            lowest = record.lowest(end.step)
-            kept = survivors(lowest, self._num_kept(lowest, end))
-            record.close(end.step, kept)
-            for rate in set(going) - set(kept):
-                trainings[rate].discard_checkpoints()
+                record.measure(at(rate), end.step, judged_on=judges)
+            taken, step = taken + len(going) * (end.step - step), end.step
+            lowest = {rate: record.lowest(step)[rate] for rate in going}
+            tried = self._try_higher(at, record, lowest, judges) if end == rounds[0] else {}
+            taken += len(tried) * step
+            losses = _up_to_the_best(lowest, tried)
+            kept = survivors(losses, self._num_kept(losses, end))
+            record.close(step, kept)
+            for rate in {*lowest, *tried} - set(kept):
+                at(rate).discard_checkpoints()
             going = kept
-        winner = going[0] if rounds else rate_of_search(going)
-        if not trainings[winner].has_failed:
-            record.set_cost((taken + self.num_steps - at) / self.num_steps)
-            self._check_start(trainings[winner], record, at, guess=experiment.guess_loss_on(judges))
-        return winner
+        winner = at(going[0] if rounds else rate_of_search(going))
+        if not winner.has_failed:
+            record.set_cost((taken + self.num_steps - step) / self.num_steps)
+            self._check_start(winner, record, step, guess=experiment.guess_loss_on(judges))
+        return winner.rate
+
+    def _try_higher(
+        self, at: Callable[[float], Training], record: LossRecord, lowest: Mapping[float, float], judges: EncodedSplit
+    ) -> dict[float, float]:
+        """Try higher rates up to the end of the first round while the highest one so far leads: rate -> loss."""
+        tried: dict[float, float] = {}
+        while self._tries_higher and len(tried) < MOST_HIGHER:
+            known = {**lowest, **tried}
+            highest = max(known)
+            if not leads(highest, known):
+                break
+            rate = next_higher(highest)
+            logger.info("%g has the lowest loss after %d steps: %g is tried too.", highest, self._first_step, rate)
+            tried[rate] = record.measure(at(rate), self._first_step, judged_on=judges)
+        return tried
 
     def _num_kept(self, lowest: Mapping[float, float], end: Round) -> int:
         """How many rates go on after a round: more than usual where their losses hardly differ."""
@@ -179,7 +217,15 @@ class Halving(RateChoice):
         if step >= check_step(self.num_steps) and math.isfinite(loss) and guess is not None and not loss < guess:
             # First, since the cost is set anew and not added to: a kill between the two does not lose it.
             record.set_cost(record.cost + step / self.num_steps)
-            training.start_again(step, loss, guess, tried=self.rates, some_broke_down=record.some_broke_down)
+            tried = sorted({*self.rates, *record.losses(rounds_of(self.num_steps)[0].step)})
+            training.start_again(step, loss, guess, tried=tried, some_broke_down=record.some_broke_down)
+
+
+def _up_to_the_best(lowest: Mapping[float, float], tried: Mapping[float, float]) -> dict[float, float]:
+    """The losses of the rates that started, and of the higher ones up to the best: they go on only if one leads."""
+    losses = {**lowest, **tried}
+    best = min(losses, key=lambda rate: losses[rate])
+    return {rate: loss for rate, loss in losses.items() if rate in lowest or rate <= best}
 
 
 def _listed(rates: Sequence[float]) -> str:

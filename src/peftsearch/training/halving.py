@@ -3,9 +3,9 @@
 Source: Jamieson and Talwalkar 2016, "Non-stochastic Best Arm Identification and Hyperparameter Optimization",
 algorithm 1. Ours: two rounds at fixed shares of the steps; a survivor goes on from where it stands, so that no step is
 paid twice; the neighbour above the best rate survives the first round too, and all do where nothing tells them apart;
-two that are close after the second go on for a while (docs/results_starts.md says why); a rate is judged by its lowest
-loss so far, so that a training that has fallen back to guessing, and stays there, does not pass one whose loss goes up
-and down below it.
+two that are close after the second go on for a while (docs/results_starts.md says why); higher ones join in the first
+round where the highest leads; a rate is judged by its lowest loss so far, so that a training that has fallen back to
+guessing, and stays there, does not pass one whose loss goes up and down below it.
 """
 
 import math
@@ -17,8 +17,10 @@ ROUNDS = ((1 / 8, 2), (1 / 4, 1))
 # Rates whose losses differ by no more than this factor are close: all of them after the first round, they go on to the
 # next one; two of them after the last round, they go on to this share of the steps.
 CLOSE, CLOSE_SHARE = 1.05, 0.45
-# In trainings, of all rates together.
+# In trainings, of the rates that start.
 MAX_COST = 1.6
+# Rates above the highest one that are tried at most, each for the steps of the first round.
+MOST_HIGHER = 2
 
 
 @dataclass(frozen=True)
@@ -113,6 +115,21 @@ def keeps_all(losses: Mapping[float, float], num_steps: int) -> bool:
     highest = max(losses.values())
     are_level = math.isfinite(highest) and highest <= CLOSE * min(losses.values())
     return len(rounds_of(num_steps)) > 1 and are_level and cost_of_all(num_steps, len(losses)) <= MAX_COST
+
+
+def leads(rate: float, losses: Mapping[float, float]) -> bool:
+    """Whether a rate's loss lies more than 5% below those of all others.
+
+    Args:
+        rate: one of them.
+        losses: rate -> loss; infinite for a training that broke down.
+    """
+    return all(CLOSE * losses[rate] < loss for other, loss in losses.items() if other != rate)
+
+
+def next_higher(rate: float) -> float:
+    """The rate half a decade above."""
+    return float(f"{rate * 10 / 3:.0e}")
 
 
 def highest_cost(num_steps: int, num_rates: int) -> float:

@@ -25,7 +25,7 @@ class RaceSettings(MethodSettings):
             same model, whose configurations take part before all others.
         rates: learning rates at most, each twice the next lower one: all start at the one that suits most; the best is
             tried at higher ones while that helps, otherwise at lower ones, and the next best at the rate that was
-            found. Of `learning_rate_grid` all take part.
+            found. Of `learning_rate_grid` all may be tried.
         cost: optimizer steps of all lanes over those of one training, the winner's whole training included. Lanes are
             left out from the end until it holds, and then rates.
 
@@ -37,8 +37,8 @@ class RaceSettings(MethodSettings):
     recipes: str = ""
     draws: int = limited(0, at_least(0))
     candidates: str = ""
-    rates: int = limited(3, at_least(1))
-    cost: float = limited(2.25, at_least(1))
+    rates: int = limited(4, at_least(1))
+    cost: float = limited(2.375, at_least(1))
 
     def __post_init__(self) -> None:
         """Check the names of searches and recipes.
