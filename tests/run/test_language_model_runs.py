@@ -1,8 +1,10 @@
 """Runs of language models: a search, plain peft with the same loss and words, exports, report and predictions."""
 
+import html
 import json
 import math
 import random
+from pathlib import Path
 
 import pytest
 import torch
@@ -163,6 +165,20 @@ def test_other_methods_train_on_chats(chats, tmp_path, method):
     assert 0 < done.metrics["parameters"] <= 600 and done.metrics["test"]["metric"] == "loss"
     (row,) = predict(done.folder, [{"messages": [{"role": "user", "content": "a2:"}]}]).rows
     assert isinstance(row["prediction"], str)
+
+
+def test_samples_of_chats_show_the_turns_before_the_answer(chats, tmp_path):
+    model = str(save_tiny_language_model("qwen2", tmp_path / "model"))
+    settings = {"model": model, "data": chats, "budget": "600", "verify": False, "output": str(tmp_path / "run")}
+    done = train(**settings, configuration="uniform_lora", training=TRAINING)
+    samples = json.loads((done.folder / "samples.json").read_text())["samples"]
+    answers = {}
+    for line in Path(chats).read_text().splitlines():
+        question, answer = json.loads(line)["messages"]
+        answers[f"user: {question['content']}"] = answer["content"]
+    assert samples and all(sample["wanted"] == answers[sample["read"]] for sample in samples)
+    page = (done.folder / "report.html").read_text()
+    assert all(html.escape(sample["read"]) in page for sample in samples)
 
 
 def test_texts_are_packed_with_gradient_checkpointing(tmp_path):

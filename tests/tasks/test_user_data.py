@@ -256,6 +256,13 @@ def test_a_word_among_decimal_labels_names_its_row(tmp_path):
         _load(_ratings(tmp_path, ratings, name="train.csv"))
 
 
+def test_a_decimal_comma_is_named_as_one(tmp_path):
+    ratings = [f"{i + 0.5}" for i in range(29)] + ["12,5"]
+    message = "'12,5' in column 'stars' is not a finite number in row 30 of train.csv.*It has a decimal comma"
+    with pytest.raises(DataError, match=message):
+        _load(_ratings(tmp_path, ratings, name="train.csv"))
+
+
 def test_too_few_rows_are_refused(tmp_path):
     with pytest.raises(DataError, match=r"0 rows for the (validation|test) split"):
         _load(_write(tmp_path, "train.csv", _ROWS[:4]))

@@ -16,7 +16,7 @@ from peftsearch.tasks.next_token_tasks import COMPLETION, PROMPT
 from peftsearch.tasks.reading import TaskReading
 from peftsearch.tasks.task import VALIDATION, Goal
 from peftsearch.tasks.text_files import TextReading
-from peftsearch.tasks.user_tables import data_files
+from peftsearch.tasks.user_tables import data_files, hub_parts
 
 
 def read_training(run: Path) -> RecordedTraining:
@@ -50,9 +50,9 @@ def _data(run: Path, config: RunConfig, results: Results) -> RecordedData:
     files = [_found(run, file) for file in data_files(config.data)]
     (column, *along), rows = reading.columns, _rows(config, reading)
     pair = (Rows.PAIR, Rows.CHAT_PAIR)
-    name, _, configuration = ("", "", "") if files else config.data.strip().partition(":")
+    name, configuration = (files[0], "") if files else hub_parts(config.data)
     return RecordedData(
-        train=files[0] if files else name,
+        train=name,
         validation=_validation(files, results.split),
         is_on_hub=not files,
         rows=rows,

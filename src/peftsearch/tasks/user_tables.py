@@ -90,8 +90,14 @@ def source_of(name: str, tables: Sequence[Table]) -> dict[str, object]:
         read |= {"left_out": [len(table.left_out) for table in tables]}
     if tables[0].name != f"{name} {TRAIN}":
         return read
-    hub_name, _, configuration = name.partition(":")
+    hub_name, configuration = hub_parts(name)
     return {"hub": hub_name, **({"configuration": configuration} if configuration else {}), **read}
+
+
+def hub_parts(name: str) -> tuple[str, str]:
+    """Take `NAME[:CONFIGURATION]`, a data set of the hub, apart; the second part is empty where there is none."""
+    hub_name, _, configuration = name.strip().partition(":")
+    return hub_name, configuration
 
 
 def _is_hub_id(name: str) -> bool:
@@ -106,7 +112,7 @@ def _is_hub_id(name: str) -> bool:
 
 
 def _read_hub_tables(name: str) -> list[Table]:
-    hub_name, _, configuration = name.partition(":")
+    hub_name, configuration = hub_parts(name)
     found = read_hub(hub_name, configuration or None)
     if TRAIN not in found:
         raise DataError(f"The data set '{name}' has no split 'train', only {', '.join(found)}. Use files instead.")
