@@ -76,6 +76,9 @@ class TestRates:
         assert RaceRates.doubling(1e-2, 3).plan == f"{up}, otherwise at 0.005"
         assert RaceRates.doubling(1e-2, 2).plan == ", the best also at 0.02 while that helps"
         assert RaceRates.doubling(1e-2, 1).plan == ""
+        # What may not be tried is not said.
+        assert RaceRates.doubling(1e-2, 4).at_most(3) == RaceRates.doubling(1e-2, 3)
+        assert RaceRates.doubling(1e-2, 4).at_most(2).plan == ", the best also at 0.02 while that helps"
         assert RaceRates.of_grid(1e-2, [5e-3, 1e-2]).plan == ", the best also at 0.005 while that helps"
 
 
@@ -125,6 +128,9 @@ class TestSchedule:
         assert Schedule(640, 2, 3).within(1.5) == Schedule(640, 1, 3) and Schedule(640, 1, 3).cost == 1.5
         assert Schedule(640, 2, 3).within(1.25) == Schedule(640, 1, 2) and Schedule(640, 1, 2).cost == 1.25
         assert Schedule(640, 2, 3).within(1) == Schedule(640, 1, 1) and Schedule(640, 1, 1).cost == 1
+
+    def test_in_a_training_of_one_step_one_lane_starts(self):
+        assert Schedule(1, 2, 4).within(3) == Schedule(1, 1, 1) and Schedule(1, 1, 1).rungs == ()
 
 
 class TestSurvivors:

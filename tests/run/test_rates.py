@@ -11,6 +11,7 @@ from typing import ClassVar
 import pytest
 
 from peftsearch import search, train
+from peftsearch.errors import DivergedError
 from peftsearch.files import write_json
 from peftsearch.report.results import Results
 from peftsearch.report.run.summary import summary_rows
@@ -274,6 +275,63 @@ def test_a_higher_rate_that_does_not_lead_changes_nothing(tmp_path):
     assert [end.kept for end in found.rounds] == [("0.01", "0.03"), ("0.03",)]
 
 
+def test_a_second_start_after_a_rate_that_was_too_high_is_below_all(tmp_path):
+    class TooHigh(Rising):
+        LOSSES: ClassVar = {
+            (3e-3, 20): 0.8, (1e-2, 20): 0.76, (3e-2, 20): 0.70, (0.1, 20): 0.95,
+            (1e-2, 40): 0.75, (3e-2, 40): 0.692,
+        }  # fmt: skip
+        experiment = all_judge(guess_loss=0.69)
+        again: ClassVar = []
+
+        def start_again(self, step, loss, guess, *, tried, some_too_high):
+            self.again.append((step, loss, tried, some_too_high))
+
+    Halving((3e-3, 1e-2, 3e-2), 160).train(TooHigh, tmp_path / "training" / "seed-0")
+    assert TooHigh.again == [(40, 0.692, [3e-3, 1e-2, 3e-2, 0.1], True)]
+
+
+def test_a_rate_that_led_and_collapsed_does_not_win(tmp_path):
+    class Collapsed(Rising):
+        LOSSES: ClassVar = Rising.LOSSES | {(0.1, 40): 1.2}
+
+    assert Halving((3e-3, 1e-2, 3e-2), 160).train(Collapsed, tmp_path / "training" / "seed-0") == "0.03"
+
+
+def test_where_all_that_went_on_break_down_the_next_best_starts_anew(tmp_path):
+    class BreaksDown(Rising):
+        def run_until(self, step, *, judged_on):
+            if step == 40:
+                raise DivergedError("no number")
+            return super().run_until(step, judged_on=judged_on)
+
+    assert Halving((3e-3, 1e-2, 3e-2), 160).train(BreaksDown, tmp_path / "training" / "seed-0") == "0.01"
+    assert read_rate_search(tmp_path / "training" / "rates.json").cost == pytest.approx((5 * 20 + 2 * 20 + 160) / 160)
+
+
+@pytest.mark.parametrize("stop", range(7))
+def test_a_search_that_is_killed_among_higher_rates_ends_alike(stop, tmp_path):
+    trained = []
+
+    class Killed(Rising):
+        def run_until(self, step, *, judged_on):
+            if len(trained) == stop and "killed" not in trained:
+                trained.append("killed")
+                raise KeyboardInterrupt
+            trained.append((self.rate, step))
+            return super().run_until(step, judged_on=judged_on)
+
+    folder = tmp_path / "training" / "seed-0"
+    with pytest.raises(KeyboardInterrupt):
+        Halving((3e-3, 1e-2, 3e-2), 160).train(Killed, folder)
+    assert Halving((3e-3, 1e-2, 3e-2), 160).train(Killed, folder) == "0.1"
+    done = [each for each in trained if each != "killed"]
+    assert len(done) == len(set(done)) == 7
+    found = read_rate_search(tmp_path / "training" / "rates.json")
+    assert [end.kept for end in found.rounds] == [("0.03", "0.1"), ("0.1",)]
+    assert found.cost == pytest.approx((5 * 20 + 2 * 20 + 120) / 160)
+
+
 def test_no_higher_rate_is_tried_where_no_later_round_could_judge_it(tmp_path):
     class Short(Rising):
         LOSSES: ClassVar = {(3e-3, 1): 0.95, (1e-2, 1): 0.9, (3e-2, 1): 0.5}
@@ -345,7 +403,7 @@ def test_labels_that_nothing_explains_end_with_words(rate, noise, settings, tmp_
 
 def test_a_training_that_does_not_start_starts_again_at_another_rate(noise, settings, tmp_path, caplog):
     result = bitfit(settings, tmp_path / "run", data=noise, training=TOO_HIGH)
-    assert "bitfit did not start: after 6 steps at rate 0.1 its validation loss was" in caplog.text
+    assert "bitfit did not start: after 6 steps at rate 0.1 its lowest validation loss was" in caplog.text
     assert "It starts again at rate 0.0333333." in caplog.text
     assert result.metrics["learning_rate"] == pytest.approx(0.1 / 3)
     (note,) = [note for note in result.metrics["notes"] if "did not start" in note]

@@ -18,7 +18,7 @@ def test_a_loss_above_guessing_lowers_the_rate_and_one_that_stands_still_raises_
     assert next_rate([1e-2, 3e-2], loss=2.0, guess=0.7) == pytest.approx(1e-2 / 3)
     assert next_rate([1e-3, 3e-3], loss=0.7, guess=0.7) == pytest.approx(9e-3)
     assert next_rate([1e-2], loss=math.nan, guess=0.7) == pytest.approx(1e-2 / 3)
-    assert next_rate([1e-3, 3e-3], loss=0.7, guess=0.7, some_broke_down=True) == pytest.approx(1e-3 / 3)
+    assert next_rate([1e-3, 3e-3], loss=0.7, guess=0.7, some_too_high=True) == pytest.approx(1e-3 / 3)
 
 
 @pytest.mark.parametrize(("loss", "starts"), [(0.69, True), (0.7, False), (math.nan, False)])

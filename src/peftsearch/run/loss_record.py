@@ -15,6 +15,7 @@ from peftsearch.report.rate_search import RateRound, RateSearch
 from peftsearch.run.folder import read_json
 from peftsearch.run.training import Training
 from peftsearch.tasks.encoded import EncodedSplit
+from peftsearch.training.start_check import is_too_high
 
 logger = logging.getLogger(__name__)
 
@@ -36,23 +37,31 @@ class LossRecord:
         """Steps of all trainings over those of one."""
         return self._search.cost
 
-    @property
-    def some_broke_down(self) -> bool:
-        """Whether the loss of any training stopped being a number."""
-        return any(loss is None for end in self._search.rounds for loss in end.losses.values())
+    def some_too_high(self, guess: float) -> bool:
+        """Whether any rate was too high, see `is_too_high`."""
+        return any(is_too_high(loss, guess) for end in self._search.rounds for loss in end.losses.values())
 
     def losses(self, step: int) -> dict[float, float]:
         """Rate -> loss after a step, of the trainings that got there; infinite for one that broke down."""
         found = [end for end in self._search.rounds if end.step == step]
         return {float(rate): math.inf if loss is None else loss for end in found for rate, loss in end.losses.items()}
 
-    def lowest(self, step: int) -> dict[float, float]:
-        """Rate -> lowest loss up to a step, of the trainings that got there; infinite for one that broke down."""
+    def lowest(self, step: int, *, guess: float | None) -> dict[float, float]:
+        """Rate -> lowest loss up to a step, of the trainings that got there; infinite for one that broke down.
+
+        Args:
+            step: optimizer steps.
+            guess: mean loss of guessing, None where nothing is guessed: a training whose loss lies more than 5% above it
+                by now has collapsed, and has the loss that it has.
+        """
         rounds = [self.losses(end.step) for end in self._search.rounds if end.step <= step]
-        return {
-            rate: min(losses[rate] for losses in rounds if rate in losses) if math.isfinite(loss) else math.inf
-            for rate, loss in self.losses(step).items()
-        }
+
+        def judged(rate: float, loss: float) -> float:
+            if not math.isfinite(loss) or (guess is not None and is_too_high(loss, guess)):
+                return loss
+            return min(losses[rate] for losses in rounds if rate in losses)
+
+        return {rate: judged(rate, loss) for rate, loss in self.losses(step).items()}
 
     def measure(self, training: Training, step: int, *, judged_on: EncodedSplit) -> float:
         """Train up to a step and record the loss; a loss that is recorded is read.

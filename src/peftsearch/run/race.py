@@ -29,7 +29,7 @@ from peftsearch.run.training import Training
 from peftsearch.tasks.encoded import EncodedSplit
 from peftsearch.training import stop_signals
 from peftsearch.training.halving import rate_of_search
-from peftsearch.training.start_check import check_step
+from peftsearch.training.start_check import check_step, is_too_high
 
 logger = logging.getLogger(__name__)
 
@@ -125,7 +125,9 @@ class Race:
                 lanes, losses = lanes | joined, losses | found
                 taken += len(joined) * rung.step
             spare = self.settings.cost * schedule.num_steps - taken - schedule.steps_left(at=at, going=rung.keep + 1)
-            may_keep_more = rung.keep == 1 and spare >= 0
+            # Steps of rungs are rounded up, by less than one for each lane.
+            rounding = len(lanes) * len(schedule.rungs)
+            may_keep_more = rung.keep == 1 and rung != schedule.rungs[-1] and spare >= -rounding
             kept = survivors(losses, rung.keep, configurations=_names_of(lanes), may_keep_more=may_keep_more)
             going = {name: lanes[name] for name in kept}
             self._let_go(lanes, losses, going)
@@ -299,6 +301,6 @@ class Race:
             loss,
             guess,
             tried=[lane.training.rate for lane in tried.values()],
-            some_broke_down=any(row["loss"] is None for row in self._rows() if row["lane"] in tried),
+            some_too_high=any(is_too_high(row["loss"], guess) for row in self._rows() if row["lane"] in tried),
             seconds=sum(row["seconds"] for row in self._rows() if row["lane"] == winner.name),
         )

@@ -164,6 +164,7 @@ class Halving(RateChoice):
         experiment = at(going[0]).experiment
         # The same in each round, since a rate is judged by its lowest loss of all of them.
         judges = experiment.judges(after=rounds[-1].step if rounds else 0)
+        guess, before = experiment.guess_loss_on(judges), {}
         logger.info("Finding the learning rate: %s.", self.describe())
         for end in (*rounds, *((further,) if further else ())):
             if len(going) == 1:
@@ -171,10 +172,15 @@ class Halving(RateChoice):
             for rate in going:
                 record.measure(at(rate), end.step, judged_on=judges)
             taken, step = taken + len(going) * (end.step - step), end.step
-            lowest = {rate: record.lowest(step)[rate] for rate in going}
+            found = record.lowest(step, guess=guess)
+            lowest = {rate: found[rate] for rate in going}
+            if not any(map(math.isfinite, lowest.values())) and (others := _without(before, going)):
+                # All that went on have broken down since: the best of those that left starts from the beginning.
+                going, step = survivors(others, 1), 0
+                break
             tried = self._try_higher(at, record, lowest, judges) if end == rounds[0] else {}
             taken += len(tried) * step
-            losses = _up_to_the_best(lowest, tried)
+            losses = before = _up_to_the_best(lowest, tried)
             kept = survivors(losses, self._num_kept(losses, end))
             record.close(step, kept)
             for rate in {*lowest, *tried} - set(kept):
@@ -183,7 +189,7 @@ class Halving(RateChoice):
         winner = at(going[0] if rounds else rate_of_search(going))
         if not winner.has_failed:
             record.set_cost((taken + self.num_steps - step) / self.num_steps)
-            self._check_start(winner, record, step, guess=experiment.guess_loss_on(judges))
+            self._check_start(winner, record, step, guess=guess)
         return winner.rate
 
     def _try_higher(
@@ -212,13 +218,15 @@ class Halving(RateChoice):
 
     def _check_start(self, training: Training, record: LossRecord, step: int, *, guess: float | None) -> None:
         """Start the last training again at another rate if it is no better than guessing."""
-        loss = record.lowest(step).get(training.rate, math.inf)
-        # Before that step the training itself looks.
-        if step >= check_step(self.num_steps) and math.isfinite(loss) and guess is not None and not loss < guess:
+        if guess is None or step < check_step(self.num_steps):
+            # Before that step the training itself looks.
+            return
+        loss = record.lowest(step, guess=guess).get(training.rate, math.inf)
+        if math.isfinite(loss) and not loss < guess:
             # First, since the cost is set anew and not added to: a kill between the two does not lose it.
             record.set_cost(record.cost + step / self.num_steps)
             tried = sorted({*self.rates, *record.losses(rounds_of(self.num_steps)[0].step)})
-            training.start_again(step, loss, guess, tried=tried, some_broke_down=record.some_broke_down)
+            training.start_again(step, loss, guess, tried=tried, some_too_high=record.some_too_high(guess))
 
 
 def _up_to_the_best(lowest: Mapping[float, float], tried: Mapping[float, float]) -> dict[float, float]:
@@ -226,6 +234,11 @@ def _up_to_the_best(lowest: Mapping[float, float], tried: Mapping[float, float])
     losses = {**lowest, **tried}
     best = min(losses, key=lambda rate: losses[rate])
     return {rate: loss for rate, loss in losses.items() if rate in lowest or rate <= best}
+
+
+def _without(losses: Mapping[float, float], rates: Sequence[float]) -> dict[float, float]:
+    """The losses of other rates that did not break down."""
+    return {rate: loss for rate, loss in losses.items() if rate not in rates and math.isfinite(loss)}
 
 
 def _listed(rates: Sequence[float]) -> str:

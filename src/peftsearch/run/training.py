@@ -92,7 +92,7 @@ class Training:
         guess: float,
         *,
         tried: Sequence[float],
-        some_broke_down: bool = False,
+        some_too_high: bool = False,
         seconds: float = 0.0,
     ) -> float:
         """Make `run` start from the beginning, at another rate, since this start is no better than guessing.
@@ -102,13 +102,13 @@ class Training:
             loss: mean validation loss at that step.
             guess: mean loss of guessing on the same examples.
             tried: rates that led to no better one.
-            some_broke_down: whether the loss stopped being a number at any of them, so that a higher one is out.
+            some_too_high: whether any of them was, see `is_too_high`, so that a higher one is out.
             seconds: that it took, if they are not counted elsewhere.
 
         Returns:
             the rate of the second start.
         """
-        rate = next_rate(tried, loss, guess, some_broke_down=some_broke_down)
+        rate = next_rate(tried, loss, guess, some_too_high=some_too_high)
         failed = FailedStart(self.rate, step, loss, guess, rate, seconds)
         logger.warning(
             "%s did not start: %s. It starts again at rate %g.", self.recipe.name, failed.text, failed.next_rate

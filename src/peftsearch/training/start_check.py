@@ -22,7 +22,7 @@ class FailedStart:
     Args:
         learning_rate: of that training.
         step: optimizer steps that it took.
-        loss: mean validation loss at that step.
+        loss: lowest mean validation loss that was measured up to that step.
         guess: mean validation loss of guessing by the training labels.
         next_rate: of the second start.
         seconds: that it took.
@@ -39,22 +39,26 @@ class FailedStart:
     def text(self) -> str:
         """A clause that says what was seen."""
         return (
-            f"after {self.step:,} steps at rate {self.learning_rate:g} its validation loss was {self.loss:.3f}, "
-            f"that of guessing by the labels' frequencies {self.guess:.3f}"
+            f"after {self.step:,} steps at rate {self.learning_rate:g} its lowest validation loss was "
+            f"{self.loss:.3f}, that of guessing by the labels' frequencies {self.guess:.3f}"
         )
 
 
-def next_rate(rates: Sequence[float], loss: float, guess: float, *, some_broke_down: bool = False) -> float:
+def is_too_high(loss: float | None, guess: float) -> bool:
+    """Whether a loss says that the rate was too high: it is no number (None), or worse than guessing by over 5%."""
+    return loss is None or not loss <= _DIVERGED * guess
+
+
+def next_rate(rates: Sequence[float], loss: float, guess: float, *, some_too_high: bool = False) -> float:
     """The rate of a second start: below all that were tried where the loss is worse than guessing, else above them.
 
     Args:
         rates: that were tried.
         loss: mean validation loss that they led to.
         guess: mean validation loss of guessing.
-        some_broke_down: whether the loss stopped being a number at any of them, so that a higher one is out.
+        some_too_high: whether any of them was, see `is_too_high`, so that a higher one is out.
     """
-    has_moved = not loss <= _DIVERGED * guess
-    return min(rates) / _FACTOR if has_moved or some_broke_down else max(rates) * _FACTOR
+    return min(rates) / _FACTOR if some_too_high or is_too_high(loss, guess) else max(rates) * _FACTOR
 
 
 class DidNotStart(Exception):  # noqa: N818  the training starts again

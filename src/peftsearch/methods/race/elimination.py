@@ -112,7 +112,8 @@ class Schedule:
         Args:
             most: trainings, 1 or more: what one lane at one rate costs.
         """
-        schedule = self
+        # In a training of one step there is nothing to compare.
+        schedule = self if self.rungs else replace(self, num_lanes=1, num_rates=1)
         while schedule.cost > most and schedule.num_lanes > 1:
             schedule = replace(schedule, num_lanes=schedule.num_lanes - 1)
         while schedule.cost > most and schedule.num_rates > 1:

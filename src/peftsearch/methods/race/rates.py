@@ -37,7 +37,8 @@ class RaceRates:
 
     def at_most(self, count: int) -> "RaceRates":
         """The same, of which fewer may be tried."""
-        return replace(self, count=min(count, self.count))
+        count = min(count, self.count)
+        return replace(self, count=count, above=self.above[: count - 1], below=self.below[: count - 1])
 
     @property
     def plan(self) -> str:
