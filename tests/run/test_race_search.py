@@ -7,7 +7,7 @@ import pytest
 
 from peftsearch import search
 from peftsearch.api.runs import Result
-from peftsearch.errors import ConfigurationError, NothingFoundError
+from peftsearch.errors import BudgetError, ConfigurationError, NothingFoundError
 from peftsearch.files import read_rows
 from peftsearch.methods.race.rates import RaceRates
 from peftsearch.run.dry_run import describe_search
@@ -122,6 +122,16 @@ def test_a_dry_run_of_a_ladder_says_that_each_budget_has_a_race_and_who_has_no_p
     assert "trainings in each of 2 races" in line and "; without lnfit: it takes" in line
 
 
+def test_a_candidate_above_one_budget_of_a_ladder_is_refused_before_the_run(settings, tmp_path):
+    found = search(
+        **settings(method={"name": "pursuit"}, baseline=False, budget="1200", output=str(tmp_path / "earlier"))
+    )
+    method = RACE | {"candidates": str(found.folder)}
+    config = make_config(settings(method=method, training=TRAINING, budget="600,1200"))
+    with pytest.raises(BudgetError, match="The candidate .* parameters, but the budget is 600"):
+        describe_search(config)
+
+
 def test_a_race_in_which_nothing_has_a_place_is_refused_before_the_run(settings):
     method = {"name": "race", "searches": "", "recipes": "lora_qv"}
     config = make_config(settings(method=method, training=TRAINING, budget="40"))
@@ -212,7 +222,7 @@ def test_a_search_whose_result_would_not_start_is_left_out(settings, caplog):
     caplog.set_level("INFO")
     given = settings(method={"name": "race", "cost": 1.6}, training=TRAINING, baseline=False, budget="1200")
     (line,) = [line for line in describe_search(make_config(given)).splitlines() if line.startswith("race")]
-    assert "pursuit, each at 0.01" in line
+    assert "pursuit, each at 0.01" in line and line.endswith("; without bipeft: it would cost too much")
     result = search(**given)
     assert "Left out, so that the race costs at most 1.6 trainings: bipeft." in caplog.text
     assert "Searching with bipeft" not in caplog.text and not (result.folder / "search" / "bipeft").exists()

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pyarrow
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 from pyarrow import parquet
 
@@ -107,10 +107,18 @@ def test_texts_are_read_to_the_letter_from_formats_that_can_hold_any(texts, suff
         assert rows_of(found) == sorted(rows)
 
 
+def is_rows_itself(text: str) -> bool:
+    """Whether a text reads as several rows of two cells in a .tsv file."""
+    lines = [line.split("\t") for line in re.split("\r\n|\r|\n", text)]
+    return len(lines) > 1 and all(len(cells) == 2 and all(map(str.strip, cells)) for cells in lines)
+
+
 @TABLES
 @given(texts=st.lists(TEXTS, max_size=5), suffix=st.sampled_from([".tsv", ".tsv.gz"]))
 def test_texts_of_a_tsv_are_read_to_the_letter_or_their_line_is_named(texts, suffix, tmp_path_factory, caplog):
     caplog.clear()
+    # A text with a tab before each of its breaks makes good rows of two cells, which nobody can tell from rows.
+    assume(not any(is_rows_itself(f"{text}\tup") for text in texts))
     rows = [(text, "up") for text in texts] + GOOD
     found = loaded(written(rows, suffix, tmp_path_factory.mktemp("rows")))
     if any(mark in text for text in texts for mark in "\t\n\r") or not all(texts):

@@ -23,11 +23,16 @@ def test_f1_counts_an_invalid_prediction_as_the_wrong_class():
 
 def test_macro_f1_averages_over_all_three_classes():
     # F1: class 0 2/3 (one true positive, one false positive), class 1 0 (missed), class 2 1.
-    assert metrics.macro_f1([0, 0, 2], [0, 1, 2], 3) == pytest.approx(100 * (2 / 3 + 0 + 1) / 3)
+    assert metrics.macro_f1([0, 0, 2], [0, 1, 2]) == pytest.approx(100 * (2 / 3 + 0 + 1) / 3)
 
 
-def test_macro_f1_counts_an_absent_class_as_perfect():
-    assert metrics.macro_f1([0, 1], [0, 1], 3) == pytest.approx(100.0)
+def test_macro_f1_leaves_an_absent_class_out():
+    # 0 is found in 2 of 3 rows that are 0 or called so, 1 in one of 2; class 2 does not occur.
+    assert metrics.macro_f1([0, 0, 1, 0], [0, 1, 1, 0]) == pytest.approx(100 * (4 / 5 + 2 / 3) / 2)
+    # An invalid prediction is no class.
+    assert metrics.macro_f1([0, -1], [0, 1]) == pytest.approx(100 * (1 + 0) / 2)
+    # A class that is predicted alone, and one that is never found, are wrong.
+    assert metrics.macro_f1([0, 2], [0, 1]) == pytest.approx(100 / 3)
 
 
 def test_matthews_correlation_follows_its_formula():

@@ -263,6 +263,17 @@ def test_a_decimal_comma_is_named_as_one(tmp_path):
         _load(_ratings(tmp_path, ratings, name="train.csv"))
 
 
+def test_a_label_among_the_texts_is_refused(tmp_path):
+    with pytest.raises(DataError, match="--text names the column 'stars', which is the label"):
+        _load(_ratings(tmp_path, ["up", "down"] * 15), text="review,stars")
+
+
+def test_classes_that_are_never_scored_are_named(tmp_path, caplog):
+    _load(_ratings(tmp_path, ["up", "down"] * 20 + ["rare"], name="films.csv"))
+    assert "No row of the validation split of films has the labels 'rare'." in caplog.text
+    assert "No row of the test split of films has the labels 'rare'." in caplog.text
+
+
 def test_too_few_rows_are_refused(tmp_path):
     with pytest.raises(DataError, match=r"0 rows for the (validation|test) split"):
         _load(_write(tmp_path, "train.csv", _ROWS[:4]))

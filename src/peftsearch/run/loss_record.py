@@ -51,8 +51,8 @@ class LossRecord:
 
         Args:
             step: optimizer steps.
-            guess: mean loss of guessing, None where nothing is guessed: a training whose loss lies more than 5% above it
-                by now has collapsed, and has the loss that it has.
+            guess: mean loss of guessing, None where nothing is guessed: a training whose loss lies more than 5% above
+                it by now has collapsed, and has the loss that it has.
         """
         rounds = [self.losses(end.step) for end in self._search.rounds if end.step <= step]
 

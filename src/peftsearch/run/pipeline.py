@@ -101,7 +101,8 @@ def _search(config: RunConfig, experiment: Experiment, folder: Path, budget: int
         notes=notes,
     )
     searched = Candidate(SEARCHED, TRAINING, recipe, stage.train(recipe, TRAINING))
-    results = add_search(make_results(config, experiment, searched.trained, recipe), config, experiment, found)
+    trained = make_results(config, experiment, searched.trained, recipe)
+    results = add_search(trained, config, experiment, found, searched.trained)
     tried = {name: train_by_hand(stage, name, folder=baseline_folder(name)) for name in config.baseline_names}
     by_hand = [candidate for candidate in tried.values() if candidate]
     left_out = [f"The budget holds no module of the baseline {name}." for name, one in tried.items() if one is None]

@@ -36,7 +36,7 @@ def search_by_race(experiment: Experiment, request: SearchRequest, folder: Path)
     settings = request.settings
     assert isinstance(settings, RaceSettings)
     pool: Pool = request.load()(make_problem(experiment), experiment.sites, settings)
-    starting, wanted = _starting(experiment, settings, pool), settings.search_names
+    (starting, _), wanted = _starting(experiment, settings, pool), settings.search_names
     warn_of_cost([name for name in wanted if name not in starting], settings.cost)
     proposed = _search_all(experiment, [name for name in wanted if name in starting], folder)
     found, results, winners = proposed.values(), {}, set()
@@ -54,16 +54,19 @@ def search_by_race(experiment: Experiment, request: SearchRequest, folder: Path)
     return SearchResult(results, steps, seconds, notes)
 
 
-def _starting(experiment: Experiment, settings: RaceSettings, pool: Pool) -> list[str]:
-    """The names of what starts in the race of the largest budget, the most wanted first.
+def _starting(experiment: Experiment, settings: RaceSettings, pool: Pool) -> tuple[list[str], list[str]]:
+    """The names of what starts in the race of the largest budget, the most wanted first, and of what costs too much.
 
     Raises:
-        ConfigurationError: if nothing takes part.
+        ConfigurationError: if nothing takes part in one of the races.
+        BudgetError: for a candidate that is larger than a budget.
     """
-    budget = max(experiment.usable_budgets().values())
-    names = pool.names(budget)
-    require_entrants(names, pool, budget)
-    return names[: race_schedule(experiment, settings, len(names)).num_lanes]
+    names: list[str] = []
+    for budget in sorted(set(experiment.usable_budgets().values())):
+        names = pool.names(budget)
+        require_entrants(names, pool, budget)
+    count = race_schedule(experiment, settings, len(names)).num_lanes
+    return names[:count], names[count:]
 
 
 def _search_all(experiment: Experiment, names: Iterable[str], folder: Path) -> dict[str, SearchResult]:
@@ -86,10 +89,11 @@ def describe_race(experiment: Experiment, request: SearchRequest) -> str:
     settings = request.settings
     assert isinstance(settings, RaceSettings)
     pool: Pool = request.load()(make_problem(experiment), experiment.sites, settings)
-    names = _starting(experiment, settings, pool)
+    names, too_dear = _starting(experiment, settings, pool)
     schedule = race_schedule(experiment, settings, len(names))
     rates = race_rates(experiment, settings).at_most(schedule.num_rates)
-    left_out = pool.left_out(max(experiment.usable_budgets().values()))
+    left_out = dict.fromkeys(too_dear, "it would cost too much")
+    left_out |= pool.left_out(max(experiment.usable_budgets().values()))
     without = "".join(f"; without {name}: {reason}" for name, reason in left_out.items())
     races = len(set(experiment.usable_budgets().values()))
     each = f" in each of {races} races" if races > 1 else ""

@@ -85,7 +85,9 @@ def make_results(config: RunConfig, experiment: Experiment, trained: TrainedConf
     )
 
 
-def add_search(results: Results, config: RunConfig, experiment: Experiment, found: SearchResult) -> Results:
+def add_search(
+    results: Results, config: RunConfig, experiment: Experiment, found: SearchResult, trained: TrainedConfiguration
+) -> Results:
     """Add the search whose configuration was trained: its space and its time.
 
     Args:
@@ -93,6 +95,7 @@ def add_search(results: Results, config: RunConfig, experiment: Experiment, foun
         config: settings of the run.
         experiment: was searched.
         found: by the search.
+        trained: its configuration.
     """
     return replace(
         results,
@@ -100,7 +103,7 @@ def add_search(results: Results, config: RunConfig, experiment: Experiment, foun
         command=command_of("search", config),
         seconds=replace(results.seconds, search=found.seconds),
         search_steps=found.steps,
-        search_cost=found.seconds / results.seconds.train,
+        search_cost=found.seconds / trained.seconds_of_one,
         search_learning_rate=experiment.search_training.rate,
     )
 

@@ -51,6 +51,11 @@ class TrainedConfiguration:
         return sum(run.seconds for run in self.runs) / len(self.runs)
 
     @property
+    def seconds_of_one(self) -> float:
+        """Mean wall time of one training, without starts that were in vain."""
+        return fmean(run.seconds - (run.failed_start.seconds if run.failed_start else 0.0) for run in self.runs)
+
+    @property
     def notes(self) -> tuple[str, ...]:
         """Notes for the user on the predictions of each seed's result."""
         return tuple(f"Seed {run.seed}: {note}" for run, proof in zip(self.runs, self.proofs) for note in proof.notes)

@@ -102,7 +102,7 @@ METRICS: Mapping[str, Metric] = {
             "macro_f1",
             "macro F1",
             _CLASSES,
-            lambda inputs: metrics.macro_f1(inputs.predictions, inputs.targets, inputs.num_classes),
+            lambda inputs: metrics.macro_f1(inputs.predictions, inputs.targets),
         ),
         Metric("f1", "F1", _CLASSES, _paired(metrics.f1), num_classes=2),
         Metric(

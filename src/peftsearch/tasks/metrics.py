@@ -48,10 +48,10 @@ def f1(predictions: Sequence[int], targets: Sequence[int]) -> float:
     return _f1_score(targets, valid, zero_division=0.0)
 
 
-def macro_f1(predictions: Sequence[int], targets: Sequence[int], num_classes: int) -> float:
-    """Mean F1 over all classes; it is 1 for a class without targets and predictions, as in the reference code."""
-    classes = list(range(num_classes))
-    return _f1_score(targets, predictions, labels=classes, average="macro", zero_division=1.0)
+def macro_f1(predictions: Sequence[int], targets: Sequence[int]) -> float:
+    """Mean F1 over the classes that occur among predictions and targets, as scikit-learn's; 0 for one never found."""
+    classes = sorted({*targets, *predictions} - {-1})
+    return _f1_score(targets, predictions, labels=classes, average="macro", zero_division=0.0)
 
 
 def balanced_accuracy(predictions: Sequence[int], targets: Sequence[int]) -> float:

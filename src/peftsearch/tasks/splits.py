@@ -245,6 +245,10 @@ def check_splits(rows: Mapping[str, Sequence[Example]], *, labels: Sequence[str]
     missing = [label for i, label in enumerate(labels) if i not in found]
     if missing:
         logger.warning("No training row of %s has the labels %s; they can't be learned.", source, shorten(missing))
+    for split in (VALIDATION, TEST):
+        present = {example.target for example in rows[split]}
+        if never := [label for i, label in enumerate(labels) if i not in present and i in found]:
+            logger.warning("No row of the %s split of %s has the labels %s.", split, source, shorten(never))
 
 
 def warn_of_leaks(rows: Mapping[str, Sequence[Example]], *, source: str) -> None:

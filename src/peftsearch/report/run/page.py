@@ -164,7 +164,9 @@ def _step(step: LadderStep) -> tuple[str, ...]:
 def _progress(record: RunRecord) -> Section:
     """Section on the progress of an unfinished run."""
     steps = sum("loss_weights" in row for row in record.search_log)
-    text = [f"Search: {steps} steps and {len(record.trials)} trials so far." if space_of(record) else "No search."]
+    trials = f"{steps} steps and {len(record.trials)} trials"
+    done = f"{len(record.lanes)} judgements of lanes" if record.lanes else trials
+    text = [f"Search: {done} so far." if space_of(record) else "No search."]
     rows = tuple(
         (
             name,

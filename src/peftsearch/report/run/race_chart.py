@@ -17,10 +17,12 @@ def race_charts(record: RunRecord) -> tuple[Chart, ...]:
     """Draw the race of each budget; nothing unless the search was a race."""
     budgets = sorted({row["budget"] for row in record.lanes})
     races = [[row for row in record.lanes if row["budget"] == budget] for budget in budgets]
-    return tuple(_race_chart(rows, budget) for budget, rows in zip(budgets, races, strict=True))
+    # What was found is written when all races are over.
+    is_over = len(record.configuration) > 0
+    return tuple(_race_chart(rows, budget, is_over=is_over) for budget, rows in zip(budgets, races, strict=True))
 
 
-def _race_chart(rows: Rows, budget: int) -> Chart:
+def _race_chart(rows: Rows, budget: int, *, is_over: bool) -> Chart:
     lanes = sorted(_lanes(rows), key=lambda lane: (-lane[-1]["step"], _loss(lane[-1])))
     figure, axis = new_chart()
     for place, lane in reversed(list(enumerate(lanes))):
@@ -38,10 +40,13 @@ def _race_chart(rows: Rows, budget: int) -> Chart:
         title=f"Race within {budget:,} parameters",
         figure=figure,
         header=("lane", "left after step", "validation loss there"),
-        rows=tuple((lane[0]["lane"], _end(lane, place), _in_words(lane[-1])) for place, lane in enumerate(lanes)),
+        rows=tuple(
+            (lane[0]["lane"], _end(lane, leads=place == 0, is_over=is_over), _in_words(lane[-1]))
+            for place, lane in enumerate(lanes)
+        ),
         note=(
             "Each line is a configuration at a learning rate, on the schedule of a whole training; it ends where the "
-            "lane left. The dark one won and went on to its end."
+            f"lane left. The dark one {'won, and its training went on from there' if is_over else 'leads so far'}."
         ),
     )
 
@@ -53,9 +58,12 @@ def _lanes(rows: Rows) -> Iterator[Rows]:
         yield list(lane)
 
 
-def _end(lane: Rows, place: int) -> str:
-    """Where a lane left; the first one won."""
-    return f"won; last judged after {lane[-1]['step']:,}" if place == 0 else f"{lane[-1]['step']:,}"
+def _end(lane: Rows, *, leads: bool, is_over: bool) -> str:
+    """Where a lane left, or was judged last."""
+    step = f"{lane[-1]['step']:,}"
+    if leads:
+        return f"{'won' if is_over else 'leads'}; last judged after {step}"
+    return step
 
 
 def _loss(row: dict[str, Any]) -> float:
