@@ -6,7 +6,7 @@ import pytest
 from transformers import BertConfig
 
 from peftsearch import evaluate, load, train
-from peftsearch.errors import BudgetError, ConfigurationError
+from peftsearch.errors import BudgetError, ConfigurationError, UnknownNameError
 from peftsearch.modules.attach import count_peft_parameters
 from peftsearch.testing.tiny_models import build, tiny_tokenizer
 
@@ -34,6 +34,19 @@ def test_adalora_without_a_budget_has_the_mean_rank_of_its_settings(settings):
     result = train(**settings(configuration="adalora", method={"rank": 2, "roles": "query,value"}, budget=""))
     assert result.metrics["parameters"] == 2 * 4 * 65
     assert {c.site.split(".")[-1] for c in result.configuration} <= {"query", "value"}
+
+
+def test_a_name_that_is_no_manual_method_is_told_the_nearest(settings):
+    with pytest.raises(UnknownNameError, match="Unknown manual method 'bitfti'\. Did you mean 'bitfit'"):
+        train(**settings(configuration="bitfti", method={}))
+
+
+def test_a_file_without_a_configuration_is_named(settings, tmp_path):
+    (tmp_path / "films.csv").write_text("text,label\n")
+    with pytest.raises(
+        ConfigurationError, match=r"films.csv' holds no configuration that can be read\. .*not valid JSON"
+    ):
+        train(**settings(configuration=str(tmp_path / "films.csv"), method={}))
 
 
 def test_adalora_above_the_budget_is_refused_before_it_is_trained(settings, tmp_path):

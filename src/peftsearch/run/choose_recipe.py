@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from peftsearch.errors import BudgetError, ConfigurationError
+from peftsearch.errors import BudgetError, ConfigurationError, UnknownNameError
 from peftsearch.methods.adalora.method import DEFAULT_RANK, RankAllocation, attention_sites
 from peftsearch.methods.adalora.settings import AdaLoraSettings
 from peftsearch.methods.design_spaces.method import ready_design
@@ -49,6 +49,7 @@ def choose_recipe(name: str, settings: MethodSettings, experiment: Experiment) -
 
     Raises:
         ConfigurationError: if neither fits the model.
+        UnknownNameError: for a name that is none of these.
         BudgetError: if the budget holds none of it.
     """
     if name == "full":
@@ -67,6 +68,8 @@ def choose_recipe(name: str, settings: MethodSettings, experiment: Experiment) -
             f"'{name}' searches. Use `peftsearch search --method {name}`, or give --configuration a manual method, a "
             "file or a run folder."
         )
+    if not path.exists() and path.name == name and not path.suffix:
+        raise UnknownNameError("manual method", name, {*MANUAL_METHODS, *READY, "full", "head", "adalora"})
     return _from_run(path, experiment) if path.is_dir() else _from_file(path, experiment)
 
 

@@ -138,7 +138,10 @@ class Configuration:
             text = read_limited(Path(path), max_bytes=MAX_BYTES)
         except (OSError, ValueError) as error:
             raise ConfigurationError(f"Cannot read the configuration file '{path}': {error}.") from error
-        return cls.from_json(text)
+        try:
+            return cls.from_json(text)
+        except ConfigurationError as error:
+            raise ConfigurationError(f"'{path}' holds no configuration that can be read. {error}") from error
 
 
 def check_schema_version(version: object) -> None:

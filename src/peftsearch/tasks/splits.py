@@ -218,7 +218,7 @@ def check_sizes(rows: Mapping[str, Sequence[Example]], *, source: str) -> None:
         if len(rows[name]) < needed:
             raise DataError(
                 f"{source} gives {len(rows[name])} rows for the {name} split, but at least {needed} are needed. "
-                "Give more rows."
+                "Give more rows, or larger --max_train_samples and --max_eval_samples."
             )
 
 
