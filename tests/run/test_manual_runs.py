@@ -37,7 +37,7 @@ def test_adalora_without_a_budget_has_the_mean_rank_of_its_settings(settings):
 
 
 def test_a_name_that_is_no_manual_method_is_told_the_nearest(settings):
-    with pytest.raises(UnknownNameError, match="Unknown manual method 'bitfti'\. Did you mean 'bitfit'"):
+    with pytest.raises(UnknownNameError, match=r"Unknown manual method 'bitfti'\. Did you mean 'bitfit'"):
         train(**settings(configuration="bitfti", method={}))
 
 
