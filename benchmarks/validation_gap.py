@@ -3,7 +3,8 @@
 What a method gains on validation, where it chooses, and not on test is what its choices owe to chance; what it gains
 in loss alone and not at the temperature that suits each result is calibration. Reads the folders of comparisons of
 classes (`peftsearch compare --output FOLDER`), predicts their validation and test files, and prints a row for each
-pair of a task and a seed, and the means. The temperature is fitted on the validation file.
+pair of a task and a seed, and the means with half of their 95% interval. The temperature is fitted on the validation
+file.
 
     python benchmarks/validation_gap.py runs/now/* --method race
 """
@@ -20,6 +21,7 @@ from scipy.optimize import minimize_scalar
 from scipy.special import log_softmax
 
 from peftsearch import predict
+from peftsearch.report.interval import half_width
 
 _MEASURES = ("accuracy", "loss", "scaled loss")
 
@@ -76,9 +78,10 @@ def main() -> None:
             differences.append({name: own[name] - of_lora[name] for name in own})
             shown = ", ".join(f"{name} {value:+.3f}" for name, value in differences[-1].items())
             print(f"{folder.name}, {run.name}: {shown}", flush=True)
-    if differences:
-        means = {name: fmean(each[name] for each in differences) for name in differences[0]}
-        print(f"mean of {len(differences)}: " + ", ".join(f"{name} {value:+.4f}" for name, value in means.items()))
+    if len(differences) > 1:
+        columns = {name: [each[name] for each in differences] for name in differences[0]}
+        means = [f"{name} {fmean(column):+.4f} ± {half_width(column):.4f}" for name, column in columns.items()]
+        print(f"mean of {len(differences)}: {', '.join(means)}")
 
 
 if __name__ == "__main__":

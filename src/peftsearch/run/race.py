@@ -125,9 +125,8 @@ class Race:
                 lanes, losses = lanes | joined, losses | found
                 taken += len(joined) * rung.step
             spare = self.settings.cost * schedule.num_steps - taken - schedule.steps_left(at=at, going=rung.keep + 1)
-            # Steps of rungs are rounded up, by less than one for each lane.
-            rounding = len(lanes) * len(schedule.rungs)
-            may_keep_more = rung.keep == 1 and rung != schedule.rungs[-1] and spare >= -rounding
+            # The last step of each lane that leaves is rounded up, by less than one.
+            may_keep_more = rung.keep == 1 and rung != schedule.rungs[-1] and spare > -len(lanes)
             kept = survivors(losses, rung.keep, configurations=_names_of(lanes), may_keep_more=may_keep_more)
             going = {name: lanes[name] for name in kept}
             self._let_go(lanes, losses, going)
